@@ -1,0 +1,74 @@
+"""The shapes and contracts that everything else is written against.
+
+Shape legend, used in every annotation of the package:
+
+  B batch   V views   N tokens   M kept tokens   T text or time   S samples
+  H W C image   D width   P pixels of one patch (patch height * width * C)   K classes
+  words for the rest ("heads", "head_dim")
+
+True means present: in `valid` and in any mask, True takes part.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+# One step's host or device arrays by name. Images: "image" (B H W C, or B V H W C with
+# several views; uint8 from the pipeline), "label" (B), "valid" (B, absent = all True).
+Batch = Mapping[str, Any]
+
+# Scalars of one step by name.
+Metrics = Mapping[str, Any]
+
+
+class Encoded(NamedTuple):
+  """What every encoder of every modality returns.
+
+  Attributes:
+    tokens: one feature a token, "B N D"; class and register tokens are not among them.
+    pooled: one feature an example, "B D".
+    valid: which tokens are real, "B N"; False is padding.
+  """
+
+  tokens: Float[Array, "B N D"]
+  pooled: Float[Array, "B D"]
+  valid: Bool[Array, "B N"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+  """A network whose features outlive pretraining."""
+
+  embed_dim: int
+
+  def __call__(
+      self,
+      inputs: Any,
+      *,
+      keep: Int[Array, "B M"] | None = None,
+      deterministic: bool = True,
+      rngs: nnx.Rngs | None = None,
+  ) -> Encoded:
+    """Encodes a batch.
+
+    Args:
+      inputs: the modality's array, for images "B H W C".
+      keep: indices of the only tokens to encode, "B M"; None encodes all.
+      deterministic: False switches dropout and drop path on, which then need `rngs`.
+      rngs: keys for this call; nothing is stored.
+    """
+    ...
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+  """A measurement of an encoder, run during training and afterwards alike."""
+
+  name: str
+  every: int
+
+  def run(self, encoder: Encoder) -> dict[str, float]:
+    """Returns the numbers by name."""
+    ...
