@@ -44,12 +44,12 @@ class Encoder(Protocol):
   embed_dim: int
 
   def __call__(
-      self,
-      inputs: Any,
-      *,
-      keep: Int[Array, "B M"] | None = None,
-      deterministic: bool = True,
-      rngs: nnx.Rngs | None = None,
+    self,
+    inputs: Any,
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
   ) -> Encoded:
     """Encodes a batch.
 

@@ -1,0 +1,154 @@
+"""Configs as text: the config file, the flags that override it, JSON and back, differences."""
+
+import importlib.util
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict, FieldReference
+
+from pretrainjax.config import RECIPE, TARGET, default_field, hints_of, resolve
+from pretrainjax.errors import UserError, nearest
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+  """Sets one value from a flag, `--config.KEY=TEXT`.
+
+  Args:
+    config: changed in place.
+    key: dotted path, "optimizer.learning_rate".
+    text: a Python literal, or a bare string.
+
+  Raises:
+    UserError: for a key that does not exist or a value of another type than it holds.
+  """
+  flag = f"--config.{key}"
+  *parents, last = key.split(".")
+  node = config
+  for depth, name in enumerate([*parents, last]):
+    if not isinstance(node, ConfigDict) or name not in node or name in (TARGET, RECIPE):
+      choices = (
+        [k for k in node if k not in (TARGET, RECIPE)] if isinstance(node, ConfigDict) else []
+      )
+      where = ".".join(["config", *key.split(".")[:depth]])
+      raise UserError(f"{flag}: {where} has no key '{name}'{nearest(name, choices)}")
+    parent, node = node, node[name]
+  value = _literal(text)
+  if isinstance(node, str) and not isinstance(value, str) and value is not None:
+    value = text
+  if isinstance(node, tuple) and not isinstance(value, (tuple, list)):
+    value = (value,)
+  try:
+    parent[last] = tuple(value) if isinstance(node, tuple) else value
+  except (TypeError, ValueError):
+    kind = type(node).__name__
+    if node is None:
+      kind = parent.get_type(last).__name__
+    message = f"{flag}: found {text!r} ({type(value).__name__}), expected {kind}"
+    raise UserError(message) from None
+
+
+def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
+  """Runs a config file, `FILE` or `FILE:arg`, and applies overrides in order.
+
+  Raises:
+    UserError: for a missing file, one without `get_config`, or a bad override.
+  """
+  file, _, arg = reference.partition(":")
+  if not Path(file).is_file():
+    folder = Path(file).parent
+    near = (
+      nearest(Path(file).name, [p.name for p in folder.glob("*.py")]) if folder.is_dir() else ""
+    )
+    raise UserError(f"--config: no file '{file}'{near}")
+  loader = importlib.util.spec_from_file_location("_pretrainjax_config", file)
+  module = importlib.util.module_from_spec(loader)
+  loader.loader.exec_module(module)
+  if not hasattr(module, "get_config"):
+    raise UserError(f"--config: '{file}' defines no get_config(arg=None)")
+  config = module.get_config(arg or None)
+  for key, text in (overrides or {}).items():
+    override(config, key, text)
+  return config
+
+
+def to_json(config: ConfigDict) -> str:
+  """The config as JSON, keys in order of definition; tuples are marked, to come back as tuples."""
+  return json.dumps(_plain(config), indent=2)
+
+
+def from_json(text: str) -> ConfigDict:
+  """The inverse of `to_json`; types of None fields are restored from what the targets say."""
+  return _unplain(json.loads(text))
+
+
+def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+  """Dotted leaf keys and their values, targets included."""
+  flat = {}
+  for key in config:
+    value = config[key]
+    if isinstance(value, ConfigDict):
+      flat.update(flatten(value, f"{prefix}{key}."))
+    else:
+      flat[f"{prefix}{key}"] = value
+  return flat
+
+
+def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """One line a key whose value differs: "key: old -> new"."""
+  a, b = flatten(old), flatten(new)
+  keys = list(dict.fromkeys([*a, *b]))
+  absent = "(absent)"
+  same = object()
+  return [
+    f"{k}: {a.get(k, absent)} -> {b.get(k, absent)}"
+    for k in keys
+    if a.get(k, same) != b.get(k, same)
+  ]
+
+
+# Flags read better than Python where they differ.
+_WORDS = {"true": True, "false": False, "none": None, "null": None}
+
+
+def _literal(text: str) -> Any:
+  if text.lower() in _WORDS:
+    return _WORDS[text.lower()]
+  if re.fullmatch(r"[+-]?\d+", text):
+    return int(text)
+  try:
+    number = float(text)
+    return number if math.isfinite(number) else text
+  except ValueError:
+    pass
+  if "," in text or text.startswith("("):
+    parts = [p.strip().strip("'\"") for p in text.strip("()[] ").split(",")]
+    return tuple(_literal(p) for p in parts if p)
+  return text.strip("'\"")
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, FieldReference):
+    value = value.get()
+  if isinstance(value, (ConfigDict, Mapping)):
+    return {k: _plain(value[k]) for k in value}
+  if isinstance(value, tuple):
+    return {"_tuple": [_plain(v) for v in value]}
+  if value is None or isinstance(value, (bool, int, float, str)):
+    return value
+  raise TypeError(f"a config holds plain values, found {value!r}")
+
+
+def _unplain(value: Any) -> Any:
+  if not isinstance(value, dict):
+    return value
+  if set(value) == {"_tuple"}:
+    return tuple(_unplain(v) for v in value["_tuple"])
+  if TARGET not in value:
+    return ConfigDict({k: _unplain(v) for k, v in value.items()}, sort_keys=False)
+  hints = hints_of(resolve(value[TARGET], "config"))
+  fields = {k: default_field(_unplain(v), hints.get(k, Any)) for k, v in value.items()}
+  return ConfigDict(fields, sort_keys=False)
