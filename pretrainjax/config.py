@@ -101,7 +101,7 @@ def hints_of(target: Callable) -> dict[str, Any]:
   if inspect.isclass(target) and not hasattr(target, "__dataclass_fields__"):
     holder = target.__init__
   try:
-    return typing.get_typehints_of(holder)
+    return typing.get_type_hints(holder)
   except NameError:  # optax names some types for the type checker only
     return {}
 
