@@ -1,0 +1,74 @@
+"""The one value that training carries from step to step."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx, struct
+from jaxtyping import Array, Int, UInt32
+
+from pretrainjax.objectives.base import Objective
+
+
+@struct.dataclass
+class TrainState:
+  """All that a run is, apart from its config; arrays only, names stable across versions of flax.
+
+  Attributes:
+    step: steps taken, which is also the position in the data.
+    params: trainable arrays, nested plain dicts.
+    extras: the module's other variables (batch statistics, teacher, queue), likewise.
+    opt_state: the optimizer's.
+    key: raw data of the root PRNG key; with the step it determines all randomness.
+    ema: moving average of params, or None.
+    bad_steps: how many steps were skipped because loss or gradient was not finite.
+    bad_in_row: how many of them just now, one after the other.
+  """
+
+  step: Int[Array, "*d"]
+  params: Any
+  extras: Any
+  opt_state: Any
+  key: UInt32[Array, "*d words"]
+  ema: Any
+  bad_steps: Int[Array, "*d"]
+  bad_in_row: Int[Array, "*d"]
+
+
+def abstract_module(objective: Objective) -> tuple[nnx.GraphDef, Any, Any]:
+  """The module's graphdef, and shapes of params and extras as plain dicts; nothing is computed."""
+  module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  return split(module)
+
+
+def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+  """A module as (graphdef, params, extras), the latter two as plain nested dicts of arrays."""
+  graphdef, params, extras = nnx.split(module, nnx.Param, ...)
+  return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(extras)
+
+
+def init_state(
+    objective: Objective, tx: optax.GradientTransformation, *, seed: int, with_ema: bool
+) -> TrainState:
+  """A new state; to be called under jit, so that nothing is made twice or on the wrong device.
+
+  Args:
+    objective: makes the module.
+    tx: the optimizer.
+    seed: of the root key.
+    with_ema: keep a moving average of the parameters; it starts as their copy.
+  """
+  init_key, root = jax.random.split(jax.random.key(seed))
+  _, params, extras = split(objective.init(rngs=nnx.Rngs(init_key)))
+  zero = jnp.zeros((), jnp.int32)
+  return TrainState(
+      step=zero,
+      params=params,
+      extras=extras,
+      opt_state=tx.init(params),
+      key=jax.random.key_data(root),
+      ema=jax.tree.map(jnp.copy, params) if with_ema else None,
+      bad_steps=zero,
+      bad_in_row=zero,
+  )

@@ -1,0 +1,112 @@
+"""One training step: loss, gradient, update, and nothing applied that is not finite."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pretrainjax import collectives
+from pretrainjax.objectives.base import Objective
+from pretrainjax.train.state import TrainState, split
+from pretrainjax.types import Batch, Metrics
+
+
+def make_train_step(
+    objective: Objective,
+    graphdef: nnx.GraphDef,
+    tx: optax.GradientTransformation,
+    *,
+    learning_rate: optax.Schedule,
+    accumulate: int = 1,
+    ema_decay: float | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+  """Makes the step for `Parallel.compile`; the same one serves jit and pmap.
+
+  Args:
+    objective: what is minimised.
+    graphdef: of the objective's module.
+    tx: the optimizer.
+    learning_rate: for the log only; `tx` holds it already.
+    accumulate: parts that a batch is cut into; gradients are averaged over them, so memory
+      falls and the update stays (but contrastive losses and BatchNorm then see a part each).
+    ema_decay: of the moving average of parameters, in [0, 1); None keeps none.
+
+  Returns:
+    (state, batch) -> (state, metrics): metrics are the objective's and "loss", "grad_norm",
+    "learning_rate", "bad_steps", "bad_in_row".
+  """
+
+  def loss_fn(params: Any, extras: Any, batch: Batch, key: Array, step: Array):
+    module = nnx.merge(graphdef, params, extras)
+    loss, metrics = objective.loss(module, batch, rngs=nnx.Rngs(key), step=step)
+    return loss, (metrics, split(module)[2])
+
+  def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    grads, extras, metrics = _gradient(loss_fn, state, batch, key, accumulate)
+    grads, metrics = collectives.mean((grads, metrics))
+    grad_norm = optax.global_norm(grads)
+    good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
+
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    module = nnx.merge(graphdef, params, extras)
+    objective.after_update(module, step=state.step)
+    _, params, extras = split(module)
+    ema = state.ema if ema_decay is None else _average(state.ema, params, ema_decay, state.step)
+
+    # A step that is not finite leaves everything as it was but the counts.
+    new = (params, extras, opt_state, ema)
+    old = (state.params, state.extras, state.opt_state, state.ema)
+    params, extras, opt_state, ema = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+    state = state.replace(
+        step=state.step + 1,
+        params=params,
+        extras=extras,
+        opt_state=opt_state,
+        ema=ema,
+        bad_steps=state.bad_steps + ~good,
+        bad_in_row=jnp.where(good, 0, state.bad_in_row + 1),
+    )
+    metrics |= {
+        "grad_norm": grad_norm,
+        "learning_rate": jnp.asarray(learning_rate(state.step - 1), jnp.float32),
+        "bad_steps": state.bad_steps,
+        "bad_in_row": state.bad_in_row,
+    }
+    return state, metrics
+
+  return train_step
+
+
+def _gradient(loss_fn: Callable, state: TrainState, batch: Batch, key: Array, accumulate: int):
+  """Gradients, extras and metrics of the whole batch, in `accumulate` parts."""
+  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
+  if accumulate == 1:
+    (loss, (metrics, extras)), grads = grad_fn(state.params, state.extras, batch, key, state.step)
+    return grads, extras, {**metrics, "loss": loss}
+
+  def part(extras: Any, part_batch_and_index):
+    part_batch, index = part_batch_and_index
+    (loss, (metrics, extras)), grads = grad_fn(
+        state.params, extras, part_batch, jax.random.fold_in(key, index), state.step
+    )
+    return extras, (grads, {**metrics, "loss": loss})
+
+  # Row i goes to part i % accumulate, so that every device keeps its own rows.
+  parts = jax.tree.map(
+      lambda x: jnp.swapaxes(x.reshape(-1, accumulate, *x.shape[1:]), 0, 1), dict(batch)
+  )
+  extras, (grads, metrics) = jax.lax.scan(part, state.extras, (parts, jnp.arange(accumulate)))
+  grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
+  return grads, extras, metrics
+
+
+def _average(ema: Any, params: Any, decay: float, step: Float[Array, ""]) -> Any:
+  """Moves `ema` towards `params`; early steps move faster, or the start would weigh for ever."""
+  decay = jnp.minimum(decay, (1 + step) / (10 + step))
+  return jax.tree.map(lambda e, p: e * decay + p * (1 - decay), ema, params)
