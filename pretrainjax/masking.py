@@ -1,0 +1,205 @@
+"""Masks over tokens: which are present, True, and which the model must do without, False.
+
+Every mask comes from one key and is drawn per example (`collectives.example_keys`), so that a
+row's mask does not depend on how many devices share the batch.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key
+
+from pretrainjax import collectives
+
+
+def num_visible(num_tokens: int, mask_ratio: float) -> int:
+  """How many of `num_tokens` stay when `mask_ratio` of them are hidden, rounded down.
+
+  The 1e-6 undoes binary fractions: int(100 * (1 - 0.9)) is 9.
+
+  >>> num_visible(196, 0.75), num_visible(100, 0.9)
+  (49, 10)
+  """
+  return int(num_tokens * (1 - mask_ratio) + 1e-6)
+
+
+def random_mask(
+  key: Key[Array, ""], shape: tuple[int, int], *, mask_ratio: float
+) -> Bool[Array, "B N"]:
+  """Hides tokens uniformly without replacement, equally many in every example.
+
+  Args:
+    key: the step's key for masks, equal on all devices.
+    shape: (B, N).
+    mask_ratio: share of hidden tokens, in [0, 1).
+
+  Returns:
+    True for the `num_visible(N, mask_ratio)` tokens of each row that stay.
+
+  Reference: MAE, arXiv 2111.06377.
+
+  >>> mask = random_mask(jax.random.key(0), (2, 8), mask_ratio=0.75)
+  >>> mask.sum(axis=1).tolist()
+  [2, 2]
+  """
+  batch_size, num_tokens = shape
+  keys = collectives.example_keys(key, batch_size)
+  noise = jax.vmap(lambda k: jax.random.uniform(k, (num_tokens,)))(keys)
+  return _lowest(noise, num_visible(num_tokens, mask_ratio))
+
+
+def block_mask(
+  key: Key[Array, ""],
+  shape: tuple[int, int, int],
+  *,
+  mask_ratio: float,
+  min_block: int = 4,
+  max_aspect: float = 3.0,
+  num_tries: int = 32,
+) -> Bool[Array, "B H W"]:
+  """Hides rectangles of a grid of patches, exactly as many patches in every example.
+
+  Rectangles fall one after another, each of a random area between `min_block` and what is left
+  to hide, with a log-uniform aspect ratio; those that would hide too much are refused.
+
+  Args:
+    key: the step's key for masks, equal on all devices.
+    shape: (B, H, W), in patches.
+    mask_ratio: share of hidden patches, in [0, 1).
+    min_block: smallest area of a rectangle, in patches.
+    max_aspect: largest ratio of height to width, or of width to height; at least 1.
+    num_tries: rectangles tried.
+
+  Returns:
+    True for the `num_visible(H * W, mask_ratio)` patches of each example that stay.
+
+  Reference: BEiT, arXiv 2106.08254, algorithm 1. Ours differs in that patches still missing
+  after the last try are hidden at random, so that all examples hide the same number.
+
+  >>> mask = block_mask(jax.random.key(0), (2, 7, 7), mask_ratio=0.6)
+  >>> mask.sum(axis=(1, 2)).tolist()
+  [19, 19]
+  """
+  batch_size, height, width = shape
+  num_hidden = height * width - num_visible(height * width, mask_ratio)
+
+  def one(key):
+    blocks_key, rest_key = jax.random.split(key)
+    rectangle = functools.partial(
+      _rectangle, height=height, width=width, min_block=min_block, max_aspect=max_aspect
+    )
+
+    def add(hidden, key):
+      left = num_hidden - hidden.sum()
+      union = hidden | rectangle(key, left)
+      return jnp.where(union.sum() <= num_hidden, union, hidden), None
+
+    empty = jnp.zeros((height, width), bool)
+    hidden, _ = jax.lax.scan(add, empty, jax.random.split(blocks_key, num_tries))
+    # Uniform noise lies in [0, 1): what the rectangles hide comes first, then the rest at random.
+    noise = jax.random.uniform(rest_key, (height, width)) + jnp.where(hidden, 0.0, 1.0)
+    return ~_lowest(noise.reshape(1, -1), num_hidden).reshape(height, width)
+
+  return jax.vmap(one)(collectives.example_keys(key, batch_size))
+
+
+def span_mask(
+  key: Key[Array, ""],
+  shape: tuple[int, int],
+  *,
+  mask_ratio: float,
+  span_length: int,
+  min_spans: int = 1,
+) -> Bool[Array, "B T"]:
+  """Hides spans of time that may overlap, so that somewhat less than `mask_ratio` is hidden.
+
+  Args:
+    key: the step's key for masks, equal on all devices.
+    shape: (B, T).
+    mask_ratio: hidden share if no two spans overlapped (0.65 for wav2vec 2.0, which hides about
+      half); the number of spans is mask_ratio * T / span_length, rounded at random.
+    span_length: length of every span, in steps of time, at most T.
+    min_spans: fewest spans of an example.
+
+  Returns:
+    True for what stays.
+
+  Reference: wav2vec 2.0, arXiv 2006.11477, section 3.1; starts are distinct.
+
+  >>> mask = span_mask(jax.random.key(0), (1, 12), mask_ratio=0.25, span_length=3)
+  >>> int(mask.sum())
+  9
+  """
+  batch_size, length = shape
+  num_starts = length - span_length + 1
+  if num_starts < 1:
+    raise ValueError(f"span_length: found {span_length}, expected at most T = {length}")
+
+  def one(key):
+    count_key, start_key = jax.random.split(key)
+    count = jnp.floor(mask_ratio * length / span_length + jax.random.uniform(count_key))
+    ranks = jnp.argsort(jnp.argsort(jax.random.uniform(start_key, (num_starts,))))
+    starts = ranks < jnp.maximum(count.astype(int), min_spans)
+    padded = jnp.pad(starts, (span_length - 1, span_length - 1))
+    # Step t is hidden if one of the span_length starts up to t is drawn.
+    windows = [padded[i : i + length] for i in range(span_length)]
+    return ~functools.reduce(jnp.logical_or, windows)
+
+  return jax.vmap(one)(collectives.example_keys(key, batch_size))
+
+
+def causal_mask(length: int) -> Bool[Array, "T T"]:
+  """Lets position t (row) see itself and what came before.
+
+  >>> causal_mask(3).astype(int).tolist()
+  [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+  """
+  return jnp.tril(jnp.ones((length, length), bool))
+
+
+def keep_indices(visible: Bool[Array, "B N"], num_keep: int) -> Int[Array, "B M"]:
+  """The positions of each row's visible tokens, ascending.
+
+  Args:
+    visible: True means present; each row must have `num_keep` of them.
+    num_keep: M, a static number.
+
+  >>> keep_indices(jnp.array([[True, False, True], [False, True, True]]), 2).tolist()
+  [[0, 2], [1, 2]]
+  """
+  # A stable sort on "is hidden" brings the visible to the front in their order.
+  return jnp.argsort(~visible, axis=1, stable=True)[:, :num_keep]
+
+
+def hidden_indices(visible: Bool[Array, "B N"], num_hidden: int) -> Int[Array, "B M"]:
+  """The positions of each row's hidden tokens, ascending.
+
+  >>> hidden_indices(jnp.array([[True, False, True], [False, True, True]]), 1).tolist()
+  [[1], [0]]
+  """
+  return keep_indices(~visible, num_hidden)
+
+
+def _lowest(noise, count: int):
+  """True for the `count` smallest of each row; exact, also where noise has ties."""
+  return jnp.argsort(jnp.argsort(noise, axis=1), axis=1) < count
+
+
+def _rectangle(key, left, *, height: int, width: int, min_block: int, max_aspect: float):
+  """A random rectangle of `min_block` to `left` cells (before rounding), "H W"."""
+  area_key, aspect_key, top_key, start_key = jax.random.split(key, 4)
+  largest = jnp.maximum(left, min_block).astype(jnp.float32)
+  area = jax.random.uniform(area_key, (), minval=float(min_block), maxval=largest)
+  limit = jnp.log(max_aspect)
+  aspect = jnp.exp(jax.random.uniform(aspect_key, (), minval=-limit, maxval=limit))
+  tall = jnp.clip(jnp.round(jnp.sqrt(area * aspect)), 1, height)
+  wide = jnp.clip(jnp.round(jnp.sqrt(area / aspect)), 1, width)
+  top = jnp.floor(jax.random.uniform(top_key) * (height - tall + 1))
+  start = jnp.floor(jax.random.uniform(start_key) * (width - wide + 1))
+  row, column = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
+  return _within(row, top, tall) & _within(column, start, wide)
+
+
+def _within(position, start, size):
+  return (position >= start) & (position < start + size)

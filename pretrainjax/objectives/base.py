@@ -1,0 +1,79 @@
+"""What every objective is: hyper-parameters, a module to make, a loss to lower."""
+
+from typing import Any
+
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.types import Batch, Encoder, Metrics
+
+
+class Towers(nnx.Module):
+  """An objective's networks by name: `module.encoder` and what it trains beside it."""
+
+  encoder: Any
+
+  def __init__(self, **networks: nnx.Module):
+    for name, network in networks.items():
+      setattr(self, name, network)
+
+
+class Objective:
+  """Base of all objectives: frozen dataclasses of hyper-parameters, which hold no arrays.
+
+  The field that makes the encoder is called `backbone` (`backbone(rngs=rngs)` -> Encoder).
+  """
+
+  def init(self, *, rngs: nnx.Rngs) -> nnx.Module:
+    """Makes everything that has parameters or state.
+
+    Args:
+      rngs: keys for the initial parameters.
+
+    Returns:
+      A module whose attribute `encoder` is by convention the encoder.
+    """
+    raise NotImplementedError
+
+  def loss(
+    self,
+    module: nnx.Module,
+    batch: Batch,
+    *,
+    rngs: nnx.Rngs,
+    step: int | Int[Array, ""],
+  ) -> tuple[Float[Array, ""], Metrics]:
+    """Scores `module` on this device's rows.
+
+    Args:
+      module: what `init` made; batch statistics in it are updated in place.
+      batch: arrays by name, see `pretrainjax.types.Batch`.
+      rngs: the step's keys, equal on all devices.
+      step: steps taken so far.
+
+    Returns:
+      The mean loss over this device's examples, and scalars to log, "loss" among them. The mean
+      of each over devices is the value of the whole batch.
+    """
+    raise NotImplementedError
+
+  def after_update(self, module: nnx.Module, *, step: int | Int[Array, ""]) -> None:
+    """Changes `module` in place once the optimizer has: a teacher's average, a queue.
+
+    Args:
+      module: with the new parameters.
+      step: steps taken before this one.
+    """
+
+  def encoder(self, module: nnx.Module) -> Encoder:
+    """What fine-tuning, evaluation, prediction and export keep of `module`."""
+    return module.encoder
+
+  def is_trained(self, path: tuple[str, ...]) -> bool:
+    """Whether the optimizer may change a parameter; weight decay would move a frozen one too.
+
+    Args:
+      path: names from the module down to the parameter, such as ("encoder", "norm", "scale").
+    """
+    del path
+    return True
