@@ -1,1 +1,15 @@
 """pretrainjax: pretraining without labels in JAX, for research code that loads the result."""
+
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load", "load_encoder"]
+
+
+def __getattr__(name: str) -> Any:
+  # Lazily, so that importing the package costs nothing and starts no backend.
+  if name in ("load", "load_encoder"):
+    from pretrainjax.checkpoint import encoder
+
+    return getattr(encoder, name)
+  raise AttributeError(f"module 'pretrainjax' has no attribute '{name}'")

@@ -9,6 +9,7 @@ from flax import nnx, struct
 from jaxtyping import Array, Int, UInt32
 
 from pretrainjax.objectives.base import Objective
+from pretrainjax.objectives.split import split
 
 
 @struct.dataclass
@@ -34,18 +35,6 @@ class TrainState:
   ema: Any
   bad_steps: Int[Array, "*d"]
   bad_in_row: Int[Array, "*d"]
-
-
-def abstract_module(objective: Objective) -> tuple[nnx.GraphDef, Any, Any]:
-  """The module's graphdef, and shapes of params and extras as plain dicts; nothing is computed."""
-  module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
-  return split(module)
-
-
-def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
-  """A module as (graphdef, params, extras), the latter two as plain nested dicts of arrays."""
-  graphdef, params, extras = nnx.split(module, nnx.Param, ...)
-  return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(extras)
 
 
 def init_state(

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
-from pretrainjax.train.state import TrainState, split
+from pretrainjax.objectives.split import split
+from pretrainjax.train.state import TrainState
 from pretrainjax.types import Batch, Metrics
 
 

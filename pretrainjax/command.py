@@ -1,0 +1,199 @@
+"""The shell that all binaries share: flags, help, exit codes, and JAX's process-wide settings.
+
+Exit status: 0 done; 1 a failure of ours or the machine's, with a traceback; 2 the user's mistake,
+in one line; 42 preempted and saved, start the same command again to go on.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import logging
+import os
+import platform
+import re
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from pretrainjax.config_text import flatten, load_config
+from pretrainjax.errors import UserError, nearest
+
+VERBS = ("prepare", "pretrain", "finetune", "evaluate")
+USER_ERROR, PREEMPTED = 2, 42
+
+
+class Preempted(Exception):
+  """The run was asked to stop, saved its state and can be started again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What the user typed.
+
+  Attributes:
+    config: with all overrides applied.
+    workdir: where the run lives.
+    options: the binary's own flags.
+  """
+
+  config: ConfigDict
+  workdir: Path
+  options: argparse.Namespace
+
+
+def launch(
+    work: Callable[[Request], None],
+    *,
+    verb: str,
+    description: str,
+    argv: Sequence[str] | None,
+    add_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    default_config: str | None = None,
+    needs_workdir: bool = True,
+) -> int:
+  """Parses flags, runs `work`, and turns its end into an exit status.
+
+  Args:
+    work: the binary.
+    verb: its name.
+    description: for --help.
+    argv: arguments after the program's name; None takes the process's.
+    add_flags: adds the binary's own flags to the parser.
+    default_config: the config where --config is not given; None makes it required.
+    needs_workdir: whether --workdir is required.
+
+  Returns:
+    The exit status.
+  """
+  argv = list(sys.argv[1:] if argv is None else argv)
+  debug = "--debug" in argv
+  logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+  try:
+    arguments, overrides = _take_overrides(argv)
+    parser = _parser(verb, description, needs_workdir)
+    add_flags(parser)
+    wants_help = any(flag in arguments for flag in ("-h", "--help"))
+    known, unknown = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
+    reference = known.config or default_config
+    if wants_help:
+      _print_help(parser, reference, overrides)
+      return 0
+    _refuse_unknown(unknown, parser)
+    if reference is None:
+      raise UserError("--config: found nothing, expected FILE[:arg], such as one of configs/")
+    if needs_workdir and known.workdir is None:
+      raise UserError("--workdir: found nothing, expected a folder for checkpoints and logs")
+    config = load_config(reference, overrides)
+    _set_up_jax()
+    work(Request(config=config, workdir=Path(known.workdir or "."), options=known))
+  except UserError as error:
+    if debug:
+      raise
+    print(f"{verb}: error: {error}", file=sys.stderr)
+    return USER_ERROR
+  except Preempted as stop:
+    print(f"{verb}: {stop}", file=sys.stderr)
+    return PREEMPTED
+  except KeyboardInterrupt:
+    print(f"{verb}: interrupted", file=sys.stderr)
+    return 130
+  return 0
+
+
+def main() -> int:
+  """The console script: `pretrainjax VERB ...` runs `python -m pretrainjax.VERB ...`."""
+  verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
+  if verb in ("", "-h", "--help"):
+    print(f"usage: pretrainjax {{{','.join(VERBS)}}} ...; each has --help")
+    return 0 if verb else USER_ERROR
+  if verb not in VERBS:
+    print(f"pretrainjax: error: no verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
+    return USER_ERROR
+  return importlib.import_module(f"pretrainjax.{verb}").main(rest)
+
+
+def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+      prog=f"python -m pretrainjax.{verb}",
+      description=description,
+      epilog="--config.KEY=VALUE overrides any value of the config; --help with --config lists them.",
+      add_help=False,
+      allow_abbrev=False,
+  )
+  parser.error = _raise_user_error
+  parser.add_argument("--config", metavar="FILE[:arg]", help="config file and its argument")
+  if needs_workdir:
+    parser.add_argument("--workdir", metavar="DIR", help="folder of checkpoints and logs")
+  else:
+    parser.add_argument("--workdir", metavar="DIR", help=argparse.SUPPRESS)
+  parser.add_argument("--debug", action="store_true", help="show tracebacks of mistakes too")
+  parser.add_argument("-h", "--help", action="store_true", help="this text")
+  return parser
+
+
+def _raise_user_error(message: str) -> None:
+  raise UserError(message)
+
+
+def _take_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+  """Splits `--config.a.b=v` (or `--config.a.b v`) from the rest."""
+  rest, overrides = [], {}
+  arguments = iter(argv)
+  for argument in arguments:
+    match = re.fullmatch(r"--config\.([^=]+)(?:=(.*))?", argument, flags=re.DOTALL)
+    if not match:
+      rest.append(argument)
+      continue
+    key, value = match.groups()
+    value = next(arguments, None) if value is None else value
+    if value is None:
+      raise UserError(f"--config.{key}: found no value, expected --config.{key}=VALUE")
+    overrides.pop(key, None)  # the last one wins, also in order
+    overrides[key] = value
+  return rest, overrides
+
+
+def _refuse_unknown(unknown: list[str], parser: argparse.ArgumentParser) -> None:
+  if unknown:
+    flags = [s for action in parser._actions for s in action.option_strings]
+    name = unknown[0].split("=")[0]
+    raise UserError(f"unknown flag '{unknown[0]}'{nearest(name, flags)}")
+
+
+def _print_help(parser: argparse.ArgumentParser, reference: str | None, overrides: dict) -> None:
+  parser.print_help()
+  if reference is None:
+    print("\nGive --config=FILE too, to see what it can change.")
+    return
+  print(f"\nWhat {reference} can change (--config.KEY=VALUE), with its values:")
+  for key, value in flatten(load_config(reference, overrides)).items():
+    if not key.split(".")[-1].startswith("_"):
+      print(f"  {key} = {value!r}")
+
+
+def _set_up_jax() -> None:
+  """Switches the persistent compilation cache on, keyed by what its entries depend on."""
+  import jax  # not before flags are known to be good: a mistake should be told at once
+  import jaxlib
+
+  cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pretrainjax" / "xla"
+  name = f"jaxlib-{jaxlib.__version__}-{platform.machine()}-{_cpu_name()}"
+  jax.config.update("jax_compilation_cache_dir", str(cache / name))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _cpu_name() -> str:
+  """The processor's model and features as a short word: entries of another one may crash."""
+  try:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:
+    return platform.processor() or "cpu"
+  facts = sorted({line for line in lines if line.startswith(("model name", "flags"))})
+  return f"{zlib.crc32(''.join(facts).encode()):08x}"
+
+
+if __name__ == "__main__":
+  sys.exit(main())

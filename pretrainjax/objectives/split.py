@@ -1,0 +1,21 @@
+"""Between an objective's module and the plain nested dicts of arrays that training carries."""
+
+from typing import Any
+
+from flax import nnx
+
+from pretrainjax.objectives.base import Objective
+
+
+def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+  """A module as (graphdef, params, extras), the latter two as plain nested dicts of arrays.
+
+  `nnx.merge(graphdef, params, extras)` is the inverse, inside and outside of jit.
+  """
+  graphdef, params, extras = nnx.split(module, nnx.Param, ...)
+  return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(extras)
+
+
+def abstract_split(objective: Objective) -> tuple[nnx.GraphDef, Any, Any]:
+  """The same of a new module, with shapes in place of arrays; nothing is computed."""
+  return split(nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0))))
