@@ -1,0 +1,161 @@
+"""From a config to everything a run is made of."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+from flax import nnx
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.manager import Keep
+from pretrainjax.config import build
+from pretrainjax.errors import UserError
+from pretrainjax.objectives.base import Objective
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.duration import Duration
+from pretrainjax.train.parallel import Parallel
+from pretrainjax.train.state import TrainState, init_state
+from pretrainjax.train.step import make_train_step
+from pretrainjax.train.tracking import Tracking
+from pretrainjax.types import Evaluator
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+  """The part of a config that says how long and with what care.
+
+  Attributes:
+    duration: of the whole run.
+    accumulate: parts that each batch is cut into, see `make_train_step`.
+    ema_decay: of the moving average of parameters; None keeps none.
+    log_every: steps between two rows of metrics.
+    checkpoint_every: steps between two checkpoints.
+    keep: which of them stay.
+    max_bad_steps: so many skipped steps in a row end the run.
+    tracking: where metrics go beside metrics.jsonl.
+  """
+
+  duration: Duration
+  accumulate: int = 1
+  ema_decay: float | None = None
+  log_every: int = 50
+  checkpoint_every: int = 1000
+  keep: Keep = Keep()
+  max_bad_steps: int = 10
+  tracking: Tracking = Tracking()
+
+  def __post_init__(self):
+    for name in ("accumulate", "log_every", "checkpoint_every", "max_bad_steps"):
+      if getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+    if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+      raise ValueError(f"ema_decay={self.ema_decay}: expected in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A config, built.
+
+  Attributes:
+    config: what it was built from.
+    objective: what is minimised.
+    data: training examples.
+    parallel: how devices share the work.
+    train: durations and care.
+    evaluators: by name.
+    graphdef: of the objective's module.
+    tx: the optimizer.
+    learning_rate: its schedule.
+    total_steps: of the whole run.
+  """
+
+  config: ConfigDict
+  objective: Objective
+  data: Any
+  parallel: Parallel
+  train: Train
+  evaluators: Mapping[str, Evaluator]
+  graphdef: nnx.GraphDef
+  tx: optax.GradientTransformation
+  learning_rate: optax.Schedule
+  total_steps: int
+
+  def init(self) -> TrainState:
+    """A new state; call it under jit, see `Parallel.make`."""
+    with_ema = self.train.ema_decay is not None
+    return init_state(self.objective, self.tx, seed=self.config.seed, with_ema=with_ema)
+
+  def step(self) -> Callable:
+    """The training step, to be compiled by `Parallel.compile`."""
+    return make_train_step(
+      self.objective,
+      self.graphdef,
+      self.tx,
+      learning_rate=self.learning_rate,
+      accumulate=self.train.accumulate,
+      ema_decay=self.train.ema_decay,
+    )
+
+  def module(self, state: TrainState) -> nnx.Module:
+    """The objective's module with a state's arrays, the averaged weights where there are any."""
+    params = state.params if state.ema is None else state.ema
+    return nnx.merge(self.graphdef, params, state.extras)
+
+
+def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
+  """Builds and checks all parts of a config, before anything slow is done.
+
+  Args:
+    config: with keys seed, objective, data, optimizer, train, parallel and evals.
+    num_examples: of the training data; None asks the data, which then must be there.
+
+  Raises:
+    UserError: for whatever does not fit together.
+  """
+  missing = [k for k in ("seed", "objective", "data", "optimizer", "train") if k not in config]
+  if missing:
+    raise UserError(f"--config: get_config() sets no '{missing[0]}'")
+  parts = {
+    key: build(config[key], path=f"config.{key}")
+    for key in ("objective", "data", "optimizer", "train")
+  }
+  parallel = build(config["parallel"], path="config.parallel") if "parallel" in config else Parallel()
+  evaluators = build(config["evals"], path="config.evals") if "evals" in config else {}
+  data, train = parts["data"], parts["train"]
+  parallel.check_batch(data.batch_size)
+  if data.batch_size % (train.accumulate * jax.device_count()):
+    raise UserError(
+      f"--config.train.accumulate: found {train.accumulate}, expected a divisor of the batch of "
+      f"{data.batch_size // jax.device_count()} examples a device"
+    )
+  count = data.num_examples if num_examples is None else num_examples
+  sizes = {"batch_size": data.batch_size, "num_examples": count}
+  total_steps = train.duration.in_steps(**sizes)
+  graphdef, params, _ = abstract_split(parts["objective"])
+  tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
+  return Run(
+    config=config,
+    objective=parts["objective"],
+    data=data,
+    parallel=parallel,
+    train=train,
+    evaluators=evaluators,
+    graphdef=graphdef,
+    tx=_only_trained(tx, parts["objective"], params),
+    learning_rate=learning_rate,
+    total_steps=total_steps,
+  )
+
+
+def _only_trained(
+  tx: optax.GradientTransformation, objective: Objective, params: Any
+) -> optax.GradientTransformation:
+  """Keeps the optimizer, weight decay included, away from what the objective holds fixed."""
+  labels = jax.tree_util.tree_map_with_path(
+    lambda path, _: "train" if objective.is_trained(tuple(k.key for k in path)) else "hold", params
+  )
+  if "hold" not in jax.tree.leaves(labels):
+    return tx
+  return optax.partition({"train": tx, "hold": optax.set_to_zero()}, labels)

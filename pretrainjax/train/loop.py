@@ -1,0 +1,173 @@
+"""The training loop: read it in the order it runs."""
+
+import collections
+import logging
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.errors import UserError
+from pretrainjax.train.assemble import Run
+from pretrainjax.train.flops import flops_of, model_flops_utilization
+from pretrainjax.train.progress import Progress
+from pretrainjax.train.state import TrainState
+from pretrainjax.train.tracking import Tracker
+
+# More queued steps deadlock simulated devices on few cores, and hide a failure for longer.
+_IN_FLIGHT = 2
+_log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+  """The run was asked to stop by a signal; its state is saved."""
+
+  def __init__(self, step: int):
+    super().__init__(f"stopped at step {step}")
+    self.step = step
+
+
+def fit(
+  run: Run, state: TrainState, *, checkpoints: Checkpoints, tracker: Tracker, profile_to: str | None
+) -> TrainState:
+  """Trains from `state.step` to the end.
+
+  Args:
+    run: the config, built.
+    state: where to start, placed by `run.parallel`; it is donated.
+    checkpoints: where states go.
+    tracker: where metrics go.
+    profile_to: folder for a trace of a few steps; None takes none.
+
+  Returns:
+    The last state.
+
+  Raises:
+    Stopped: on SIGTERM, after a save.
+    UserError: after `max_bad_steps` steps in a row that were not finite.
+  """
+  # --- start: data from this very step on, the step compiled -------------------------------
+  start = int(run.parallel.whole(state).step)
+  batches = run.data.batches(
+    seed=run.config.seed,
+    start=start,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+  should_stop = _on_sigterm()
+  try:
+    if start >= run.total_steps:
+      return state
+    batch = run.parallel.put(next(batches))
+    train_step = run.parallel.compile(run.step(), state, batch)
+    progress = Progress(
+      start=start,
+      total=run.total_steps,
+      batch_size=run.data.batch_size,
+      flops=flops_of(train_step),
+    )
+    in_flight: collections.deque = collections.deque()
+    results: dict[str, float] = {}
+    trace = _Trace(profile_to, first=start + 5)
+
+    # --- steps --------------------------------------------------------------------------
+    for step in range(start + 1, run.total_steps + 1):
+      trace.before(step)
+      state, metrics = train_step(state, batch)
+      in_flight.append((step, metrics))
+      if step < run.total_steps:
+        batch = run.parallel.put(next(batches))  # while the device works
+      while len(in_flight) > _IN_FLIGHT or (in_flight and step == run.total_steps):
+        _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
+
+      # --- now and then: evaluate, save, stop ---------------------------------------------
+      last = step == run.total_steps
+      due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
+      stop = should_stop()
+      save = last or stop or step % run.train.checkpoint_every == 0
+      if due or save or stop:
+        while in_flight:
+          _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
+      if due:
+        with progress.paused():
+          results = evaluate(run, state, due)
+        tracker.write(step, results)
+      if save:
+        whole = run.parallel.whole(state)
+        checkpoints.save(step, whole, config=run.config, metrics=results if due else None)
+      if stop:
+        checkpoints.wait()
+        raise Stopped(step)
+    checkpoints.wait()
+    progress.close()
+    return state
+  finally:
+    batches.close()
+
+
+def evaluate(run: Run, state: TrainState, evaluators: Mapping[str, Any]) -> dict[str, float]:
+  """Runs evaluators on a state; numbers by "evaluator/number"."""
+  module = run.module(run.parallel.whole(state))
+  encoder = run.objective.encoder(module)
+  results = {}
+  for name, evaluator in evaluators.items():
+    subject = module if getattr(evaluator, "needs_module", False) else encoder
+    results |= {f"{name}/{key}": float(v) for key, v in evaluator.run(subject).items()}
+  return results
+
+
+def _finish(
+  run: Run, step: int, metrics: Any, *, progress: Progress, batches: Iterator, tracker: Tracker
+) -> None:
+  """Waits for a step's numbers, logs them when due, and stops a run that has gone bad."""
+  jax.block_until_ready(metrics["loss"])
+  progress.step(step, data_wait_seconds=batches.wait_seconds)
+  bad = int(_scalar(run, metrics["bad_in_row"]))
+  due = step % run.train.log_every == 0 or step == run.total_steps
+  if not (bad or due):
+    return
+  values = {name: float(_scalar(run, value)) for name, value in metrics.items()}
+  if bad:
+    _log.warning("step %d skipped: loss %s, gradient norm %s", step, values["loss"], values["grad_norm"])
+  if due:
+    rates = progress.rates()
+    rates["perf/mfu"] = model_flops_utilization(progress.flops, rates.get("perf/step_seconds"))
+    tracker.write(step, values | {k: v for k, v in rates.items() if v is not None})
+    progress.show(values)
+  if bad >= run.train.max_bad_steps:
+    raise UserError(
+      f"--config.train.max_bad_steps: {bad} steps in a row up to step {step} had no finite loss or "
+      "gradient and were skipped; the checkpoints before are intact; lower "
+      "--config.optimizer.learning_rate or set --config.optimizer.clip_norm"
+    )
+
+
+def _scalar(run: Run, value: Any) -> np.ndarray:
+  # pmap returns every device's copy.
+  return np.asarray(run.parallel.whole(value))
+
+
+def _on_sigterm():
+  """Notes SIGTERM instead of dying of it; returns a function that says whether it came."""
+  came = []
+  signal.signal(signal.SIGTERM, lambda *_: came.append(time.monotonic()))
+  return lambda: bool(came)
+
+
+class _Trace:
+  """Writes a profiler trace of ten steps, once the first ones have warmed up."""
+
+  def __init__(self, folder: str | None, *, first: int):
+    self._folder, self._first = folder, first
+
+  def before(self, step: int) -> None:
+    if self._folder is None:
+      return
+    if step == self._first:
+      jax.profiler.start_trace(self._folder)
+    if step == self._first + 10:
+      jax.profiler.stop_trace()
