@@ -1,0 +1,105 @@
+"""Pretrains: `python -m pretrainjax.pretrain --config=FILE --workdir=DIR`; starts again where it was."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.command import Preempted, Request, launch
+from pretrainjax.report.table import config_table
+from pretrainjax.train.assemble import Run, assemble
+from pretrainjax.train.loop import Stopped, fit
+from pretrainjax.train.state import TrainState
+from pretrainjax.train.tracking import Tracker
+from pretrainjax.train.workdir import claim
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the binary; returns its exit status."""
+  return launch(
+    _work,
+    verb="pretrain",
+    description="Pretrain an encoder without labels; the same command goes on where it was.",
+    argv=argv,
+    add_flags=add_flags,
+  )
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+  """The flags of every binary that trains."""
+  parser.add_argument(
+    "--allow_config_change",
+    action="store_true",
+    help="go on from the workdir's checkpoints though the config differs",
+  )
+  parser.add_argument("--profile", action="store_true", help="write a trace to WORKDIR/profile")
+
+
+def _work(request: Request) -> None:
+  print(config_table(request.config))
+  run = assemble(request.config)
+  claim(request.workdir, request.config, allow_change=request.options.allow_config_change)
+  train(run, request.workdir, profile=request.options.profile, verb="pretrain")
+
+
+def train(
+  run: Run, workdir: Path, *, profile: bool, verb: str, first: TrainState | None = None
+) -> TrainState:
+  """Trains `run` in `workdir` to its end, from the newest checkpoint there if there is one.
+
+  Args:
+    run: the config, built.
+    workdir: already claimed.
+    profile: write a trace.
+    verb: of the binary, for messages.
+    first: the state to start from where there is no checkpoint; None makes a new one.
+
+  Returns:
+    The last state, whole.
+
+  Raises:
+    Preempted: after SIGTERM, with the state saved.
+  """
+  with Checkpoints(workdir, keep=run.train.keep) as checkpoints:
+    state = _start(run, checkpoints, first)
+    step = int(run.parallel.whole(state).step)
+    if step:
+      print(f"{verb}: going on from step {step} of {run.total_steps} in {workdir}")
+    tracker = Tracker(workdir, run.train.tracking, step=step)
+    try:
+      folder = str(workdir / "profile") if profile else None
+      state = fit(run, state, checkpoints=checkpoints, tracker=tracker, profile_to=folder)
+    except Stopped as stop:
+      raise Preempted(
+        f"asked to stop; saved step {stop.step} of {run.total_steps} in {workdir}; start the same "
+        "command again to go on"
+      ) from stop
+    finally:
+      tracker.close()
+  return run.parallel.whole(state)
+
+
+def _start(run: Run, checkpoints: Checkpoints, first: TrainState | None) -> TrainState:
+  parallel = run.parallel
+  abstract = jax.eval_shape(run.init)
+  if parallel.mode == "pmap":
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    sharding = jax.tree.map(lambda _: device, abstract)
+  else:
+    sharding = parallel.state_sharding(abstract)
+  target = jax.tree.map(
+    lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+    abstract,
+    sharding,
+  )
+  restored = checkpoints.restore(target)
+  if restored is not None:
+    return parallel.place(restored) if parallel.mode == "pmap" else restored
+  return parallel.make(run.init) if first is None else parallel.place(first)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
