@@ -197,7 +197,7 @@ def _rectangle(key, left, *, height: int, width: int, min_block: int, max_aspect
   wide = jnp.clip(jnp.round(jnp.sqrt(area / aspect)), 1, width)
   top = jnp.floor(jax.random.uniform(top_key) * (height - tall + 1))
   start = jnp.floor(jax.random.uniform(start_key) * (width - wide + 1))
-  row, column = jnp.arange(height)[:, None], jnp.arange(width)[None, :]
+  row, column = jnp.arange(float(height))[:, None], jnp.arange(float(width))[None, :]
   return _within(row, top, tall) & _within(column, start, wide)
 
 

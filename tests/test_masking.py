@@ -1,0 +1,95 @@
+import jax
+import numpy as np
+import pytest
+
+from pretrainjax import masking
+
+KEY = jax.random.key(0)
+random_mask = jax.jit(masking.random_mask, static_argnums=1, static_argnames="mask_ratio")
+span_mask = jax.jit(
+  masking.span_mask, static_argnums=1, static_argnames=("mask_ratio", "span_length", "min_spans")
+)
+block_mask = jax.jit(masking.block_mask, static_argnums=1, static_argnames="mask_ratio")
+
+
+@pytest.mark.parametrize(
+  ("num_tokens", "ratio", "expected"),
+  [(49, 0.75, 12), (196, 0.75, 49), (100, 0.9, 10), (9, 0.0, 9)],
+)
+def test_num_visible_rounds_down_but_not_for_binary_fractions(num_tokens, ratio, expected):
+  assert masking.num_visible(num_tokens, ratio) == expected
+
+
+def test_random_mask_keeps_exactly_the_count_in_every_row():
+  mask = random_mask(KEY, (64, 49), mask_ratio=0.75)
+  np.testing.assert_array_equal(mask.sum(axis=1), 12)
+
+
+def test_random_mask_is_uniform_over_positions():
+  mask = np.asarray(random_mask(KEY, (4000, 16), mask_ratio=0.75))
+  # Binomial, p = 1/4: four standard deviations of a mean over 4000 rows.
+  np.testing.assert_allclose(mask.mean(axis=0), 0.25, atol=4 * np.sqrt(0.25 * 0.75 / 4000))
+
+
+def test_random_mask_hides_pairs_independently_but_for_the_count():
+  mask = np.asarray(random_mask(KEY, (4000, 16), mask_ratio=0.5)).astype(float)
+  correlation = np.corrcoef(mask.T)[~np.eye(16, dtype=bool)]
+  np.testing.assert_allclose(correlation, -1 / 15, atol=0.08)  # without replacement
+
+
+def test_rows_and_keys_differ():
+  mask = np.asarray(random_mask(KEY, (32, 49), mask_ratio=0.75))
+  assert len(np.unique(mask, axis=0)) == 32
+  other = np.asarray(random_mask(jax.random.key(1), (32, 49), mask_ratio=0.75))
+  assert (mask != other).any(axis=1).all()
+
+
+def test_a_row_does_not_depend_on_the_batch_size():
+  small = random_mask(KEY, (3, 49), mask_ratio=0.75)
+  large = random_mask(KEY, (8, 49), mask_ratio=0.75)
+  np.testing.assert_array_equal(small, large[:3])
+
+
+def _neighbours_hidden_too(hidden):
+  """How often the right neighbour of a hidden patch is hidden."""
+  return (hidden[:, :, 1:] & hidden[:, :, :-1]).sum() / hidden[:, :, :-1].sum()
+
+
+def test_block_mask_is_exact_and_made_of_blocks():
+  visible = np.asarray(block_mask(KEY, (200, 14, 14), mask_ratio=0.4))
+  np.testing.assert_array_equal(visible.sum(axis=(1, 2)), masking.num_visible(196, 0.4))
+  assert _neighbours_hidden_too(~visible) > 0.7  # independent patches: 0.4
+  share = (~visible).mean(axis=0)
+  assert share.min() > 0.02 and share.max() < 0.8  # corners least, none never, none always
+
+
+def test_span_mask_hides_runs_of_the_span_length():
+  visible = np.asarray(span_mask(KEY, (300, 50), mask_ratio=0.2, span_length=5))
+  for row in ~visible:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], row, [0]])))
+    assert (edges[1::2] - edges[::2] >= 5).all()
+
+
+def test_span_mask_hides_about_half_with_the_numbers_of_wav2vec2():
+  visible = np.asarray(span_mask(KEY, (400, 400), mask_ratio=0.65, span_length=10))
+  assert 0.46 < (~visible).mean() < 0.52  # the paper says about 49%
+
+
+def test_span_mask_has_at_least_min_spans_and_refuses_long_spans():
+  visible = span_mask(KEY, (50, 20), mask_ratio=0.0, span_length=2, min_spans=2)
+  assert ((~visible).sum(axis=1) >= 3).all()
+  with pytest.raises(ValueError, match="span_length: found 21"):
+    span_mask(KEY, (1, 20), mask_ratio=0.1, span_length=21)
+
+
+def test_causal_mask_is_the_lower_triangle():
+  np.testing.assert_array_equal(masking.causal_mask(5), np.tri(5, dtype=bool))
+
+
+def test_indices_partition_the_tokens_and_ascend():
+  visible = random_mask(KEY, (16, 20), mask_ratio=0.75)
+  keep = np.asarray(masking.keep_indices(visible, 5))
+  hidden = np.asarray(masking.hidden_indices(visible, 15))
+  for row in range(16):
+    np.testing.assert_array_equal(keep[row], np.flatnonzero(visible[row]))
+    np.testing.assert_array_equal(hidden[row], np.flatnonzero(~visible[row]))
