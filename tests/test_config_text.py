@@ -1,0 +1,104 @@
+"""Config files, flags and JSON."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.manager import Keep
+from pretrainjax.config import spec
+from pretrainjax.config_text import difference, flatten, from_json, load_config, override, to_json
+from pretrainjax.errors import UserError
+
+
+def _config() -> ConfigDict:
+  return ConfigDict(
+    {"keep": spec(Keep), "rate": 1e-3, "scale": (0.2, 1.0), "name": "x", "flag": True, "n": 3}
+  )
+
+
+@pytest.mark.parametrize(
+  ("key", "text", "value"),
+  [
+    ("rate", "3e-4", 3e-4),
+    ("rate", "1", 1.0),
+    ("scale", "(0.5, 1)", (0.5, 1)),
+    ("scale", "0.5,1", (0.5, 1)),
+    ("scale", "0.5", (0.5,)),
+    ("name", "7", "7"),
+    ("name", "a b", "a b"),
+    ("flag", "false", False),
+    ("keep.metric", "knn/top1", "knn/top1"),
+    ("keep.last", "4", 4),
+  ],
+)
+def test_override(key, text, value):
+  config = _config()
+  override(config, key, text)
+  assert flatten(config)[key] == value
+
+
+@pytest.mark.parametrize(
+  ("key", "text", "message"),
+  [
+    ("keep.lst", "3", "config.keep has no key 'lst'; did you mean 'last'"),
+    ("kep.last", "3", "config has no key 'kep'; did you mean 'keep'"),
+    ("keep._target", "os:system", "has no key '_target'"),
+    ("rate.x", "3", "config.rate has no key 'x'"),
+    ("rate", "fast", r"found 'fast' \(str\), expected float"),
+    ("n", "1.5", r"found '1.5' \(float\), expected int"),
+    ("flag", "3", r"expected bool"),
+    ("keep.metric", "(1,2)", "expected str"),
+    ("", "3", "has no key ''"),
+  ],
+)
+def test_bad_overrides_say_what_is_wrong(key, text, message):
+  with pytest.raises(UserError, match=message) as caught:
+    override(_config(), key, text)
+  assert "\n" not in str(caught.value)
+
+
+def test_json_round_trip_keeps_tuples_order_and_types():
+  config = _config()
+  again = from_json(to_json(config))
+  assert to_json(again) == to_json(config)
+  assert again.scale == (0.2, 1.0)
+  with pytest.raises(TypeError):
+    again.keep.metric = 3
+  assert difference(config, again) == []
+
+
+_plain = st.recursive(
+  st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+  lambda inner: (
+    st.tuples(inner, inner)
+    | st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), inner, max_size=3)
+  ),
+  max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), _plain, max_size=4))
+def test_json_round_trip_of_anything_plain(values):
+  config = ConfigDict(values, convert_dict=True)
+  assert to_json(from_json(to_json(config))) == to_json(config)
+
+
+def test_difference_names_keys():
+  other = _config()
+  other.rate = 0.5
+  assert difference(_config(), other) == ["rate: 0.001 -> 0.5"]
+
+
+def test_load_config(tmp_path):
+  file = tmp_path / "mine.py"
+  file.write_text(
+    "from ml_collections import ConfigDict\n"
+    "def get_config(arg=None):\n  return ConfigDict({'a': 1, 'arg': arg or 'none'})\n"
+  )
+  assert load_config(f"{file}:smoke", {"a": "2"}).to_dict() == {"a": 2, "arg": "smoke"}
+  with pytest.raises(UserError, match="no file .*did you mean 'mine.py'"):
+    load_config(str(tmp_path / "mien.py"))
+  (tmp_path / "empty.py").write_text("")
+  with pytest.raises(UserError, match="defines no get_config"):
+    load_config(str(tmp_path / "empty.py"))
