@@ -1,0 +1,69 @@
+"""SimCLR: two views of an image find each other among the views of the batch."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.augment import ColorAugment
+from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.contrastive import compare_views
+from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.types import Batch, Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class SimCLR(Objective):
+  """SimCLR on batches of two cropped views, images "B 2 H W C".
+
+  Args:
+    backbone: makes the encoder.
+    projector: makes the network from pooled features to the space where views are compared.
+    augment: colour augmentation on the device; None leaves the views as the host made them.
+    temperature: divides the cosines, above 0; 0.1 on ImageNet, 0.5 on CIFAR-10.
+
+  Reference: arXiv 2002.05709. Batch statistics are those of both views of all devices.
+  """
+
+  backbone: Callable
+  projector: Callable
+  augment: ColorAugment | None = None
+  temperature: float = 0.1
+
+  def __post_init__(self):
+    if self.temperature <= 0:
+      raise ValueError(f"temperature: found {self.temperature}, expected above 0")
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    return Towers(encoder=self.backbone(rngs=rngs), projector=self.projector(rngs=rngs))
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    images = batch["image"]
+    if images.ndim != 5 or images.shape[1] != 2:
+      raise ValueError(f'image: found shape {images.shape}, expected "B 2 H W C" (data.views=2)')
+    batch_size, _, *shape = images.shape
+    views = images.reshape(2 * batch_size, *shape)  # B 2 ... -> 2B ...: views stay neighbours
+    if self.augment is not None:
+      views = self.augment(views, rngs.augment())
+
+    # One call for both views: batch statistics are then of both.
+    views = module.encoder.normalize(views)
+    pooled = module.encoder(views, deterministic=False, rngs=rngs).pooled
+    projected = module.projector(pooled, deterministic=False)
+    pairs = projected.reshape(batch_size, 2, -1)
+    logits, labels = compare_views(pairs, temperature=self.temperature)
+    loss = jnp.mean(cross_entropy(logits, labels))
+    positive = jnp.take_along_axis(logits, labels[:, None], axis=1) * self.temperature
+    return loss, {
+      "loss": loss,
+      "contrastive_accuracy": jnp.mean(accuracy(logits, labels)),
+      "positive_similarity": jnp.mean(positive),
+      "feature_std": feature_std(pooled),
+      "projection_std": feature_std(projected),
+    }

@@ -1,0 +1,84 @@
+"""Classification: fine-tuning, linear probing, and training from scratch."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.augment import to_unit
+from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.mixing import mixup_or_cutmix
+from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.types import Batch, Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification(Objective):
+  """Class labels for images "B H W C", from a backbone's pooled feature.
+
+  Args:
+    backbone: makes the encoder.
+    head: makes the network from pooled features to logits of `num_classes`.
+    num_classes: K.
+    label_smoothing: weight of the uniform distribution, in [0, 1).
+    mixup_alpha: of mixup, arXiv 1710.09412; 0 switches it off.
+    cutmix_alpha: of CutMix, arXiv 1905.04899; 0 switches it off. With both, each image gets
+      either at even odds.
+    tune: "full" trains all; "linear" trains the head alone on the features that evaluation sees
+      (no dropout, stored batch statistics), and the encoder stays as it was loaded.
+  """
+
+  backbone: Callable
+  head: Callable
+  num_classes: int
+  label_smoothing: float = 0.0
+  mixup_alpha: float = 0.0
+  cutmix_alpha: float = 0.0
+  tune: Literal["full", "linear"] = "full"
+
+  def __post_init__(self):
+    if not 0 <= self.label_smoothing < 1:
+      raise ValueError(f"label_smoothing: found {self.label_smoothing}, expected 0 to below 1")
+    for name in ("mixup_alpha", "cutmix_alpha"):
+      if getattr(self, name) < 0:
+        raise ValueError(f"{name}: found {getattr(self, name)}, expected 0 or above")
+    if self.tune not in ("full", "linear"):
+      raise ValueError(f"tune: found '{self.tune}', expected 'full' or 'linear'")
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    return Towers(encoder=self.backbone(rngs=rngs), head=self.head(rngs=rngs))
+
+  def is_trained(self, path: tuple[str, ...]) -> bool:
+    return self.tune == "full" or path[0] != "encoder"
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    images, labels = to_unit(batch["image"]), batch["label"]
+    is_mixed = self.mixup_alpha > 0 or self.cutmix_alpha > 0
+    if is_mixed:
+      images, labels = mixup_or_cutmix(
+        images,
+        jax.nn.one_hot(labels, self.num_classes),
+        mixup_alpha=self.mixup_alpha,
+        cutmix_alpha=self.cutmix_alpha,
+        key=rngs.mix(),
+      )
+    pooled = self._features(module.encoder, module.encoder.normalize(images), rngs)
+    logits = module.head(pooled, deterministic=False)
+    loss = jnp.mean(cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
+    metrics = {"loss": loss, "feature_std": feature_std(pooled)}
+    if not is_mixed:  # a mixed image has no one right class
+      metrics["accuracy"] = jnp.mean(accuracy(logits, labels))
+    return loss, metrics
+
+  def _features(self, encoder, images, rngs: nnx.Rngs) -> Float[Array, "B D"]:
+    if self.tune == "full":
+      return encoder(images, deterministic=False, rngs=rngs).pooled
+    return jax.lax.stop_gradient(encoder(images, deterministic=True).pooled)
