@@ -50,7 +50,7 @@ def make_train_step(
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
     grads, extras, metrics = _gradient(loss_fn, state, batch, key, accumulate)
     grads, metrics = collectives.mean((grads, metrics))
-    grad_norm = optax.global_norm(grads)
+    grad_norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)

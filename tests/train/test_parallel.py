@@ -1,0 +1,109 @@
+"""One device, eight under jit, eight under pmap, and sharded parameters compute the same."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from pretrainjax.errors import UserError
+from pretrainjax.train.parallel import Parallel
+
+_PROGRAM = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np, optax
+import toy
+from pretrainjax.checkpoint.fingerprint import fingerprint
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.parallel import Parallel
+from pretrainjax.train.state import init_state
+from pretrainjax.train.step import make_train_step
+
+WIDTH = 16384  # large enough to be sharded
+objective = toy.Toy(width=WIDTH)
+tx = optax.adam(1e-3)
+graphdef, _, _ = abstract_split(objective)
+step = make_train_step(objective, graphdef, tx, learning_rate=optax.constant_schedule(1e-3))
+
+
+def batch(i):
+  rows = toy.batch(i)
+  rows["y"] = np.tile(rows["x"], (1, WIDTH // 4))
+  return rows
+
+
+def train(parallel):
+  state = parallel.make(lambda: init_state(objective, tx, seed=0, with_ema=False))
+  bytes_here = sum(s.data.nbytes for l in jax.tree.leaves(state) for s in l.addressable_shards[:1])
+  compiled = parallel.compile(step, state, parallel.put(batch(0)))
+  losses = []
+  for i in range(5):
+    state, metrics = compiled(state, parallel.put(batch(i)))
+    losses.append(float(np.asarray(parallel.whole(metrics["loss"]))))
+  whole = parallel.whole(state)
+  sums = {k: float(jnp.sum(jnp.abs(v))) for k, v in
+          {"kernel": whole.params["encoder"]["kernel"], "mean": whole.extras["mean"]}.items()}
+  return {"losses": losses, "bytes": bytes_here, "copies": len(jax.devices()), **sums}
+
+
+results = {}
+for name, options in json.loads(sys.argv[1]).items():
+  results[name] = train(Parallel(**options))
+print(json.dumps(results))
+"""
+
+
+def _run(devices: int, layouts: dict) -> dict:
+  env = os.environ | {
+    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    "NPROC": "16",
+    "JAX_PLATFORMS": "cpu",
+    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
+  }
+  command = [sys.executable, "-c", _PROGRAM, json.dumps(layouts)]
+  done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+  assert done.returncode == 0, done.stderr[-3000:]
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def results():
+  eight = {
+    "jit": {"mode": "jit"},
+    "pmap": {"mode": "pmap"},
+    "fsdp": {"mode": "jit", "fsdp": 8},
+    "both": {"mode": "jit", "data": 2, "fsdp": 4},
+  }
+  return _run(8, eight) | _run(1, {"one": {"mode": "jit"}, "one_pmap": {"mode": "pmap"}})
+
+
+@pytest.mark.parametrize("layout", ["jit", "pmap", "fsdp", "both", "one_pmap"])
+def test_every_layout_equals_one_device(results, layout):
+  for key in ("losses", "kernel", "mean"):
+    np.testing.assert_allclose(results[layout][key], results["one"][key], rtol=1e-5)
+
+
+def test_sharded_parameters_take_less_room(results):
+  assert results["fsdp"]["bytes"] < results["jit"]["bytes"] / 5
+  assert results["both"]["bytes"] < results["jit"]["bytes"] / 2.5
+  assert results["pmap"]["copies"] == 8
+
+
+def test_impossible_layouts_are_refused_with_the_arithmetic():
+  with pytest.raises(UserError, match="data=3 x fsdp=1 does not make"):
+    Parallel(data=3).mesh()
+  with pytest.raises(ValueError, match="needs mode 'jit'"):
+    Parallel(mode="pmap", fsdp=2)
+  with pytest.raises(ValueError, match="positive"):
+    Parallel(fsdp=0)
+
+
+def test_batch_must_divide(monkeypatch):
+  monkeypatch.setattr(jax, "device_count", lambda: 8)
+  Parallel().check_batch(16)
+  with pytest.raises(UserError, match=r"found 20, expected a multiple of 8 .*remainder 4.*16 or 24"):
+    Parallel().check_batch(20)
