@@ -1,10 +1,12 @@
 """Configs as text: the config file, the flags that override it, JSON and back, differences."""
 
+import contextlib
 import importlib.util
 import json
 import math
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +68,28 @@ def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> C
     raise UserError(f"--config: no file '{file}'{near}")
   loader = importlib.util.spec_from_file_location("_pretrainjax_config", file)
   module = importlib.util.module_from_spec(loader)
-  loader.loader.exec_module(module)
+  with _importable(Path(file).resolve()):
+    loader.loader.exec_module(module)
   if not hasattr(module, "get_config"):
     raise UserError(f"--config: '{file}' defines no get_config(arg=None)")
   config = module.get_config(arg or None)
   for key, text in (overrides or {}).items():
     override(config, key, text)
   return config
+
+
+@contextlib.contextmanager
+def _importable(file: Path) -> Iterator[None]:
+  """Lets a file below a folder `configs` import `configs.blocks`, from wherever it is run."""
+  root = next((str(p.parent) for p in file.parents if p.name == "configs"), None)
+  if root is None:
+    yield
+    return
+  sys.path.insert(0, root)
+  try:
+    yield
+  finally:
+    sys.path.remove(root)
 
 
 def to_json(config: ConfigDict) -> str:
