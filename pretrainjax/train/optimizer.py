@@ -1,0 +1,237 @@
+"""The optimizers: optax's, made to see stacked layers as layers."""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import optax
+from optax.contrib import scale_by_muon
+
+from pretrainjax.errors import nearest
+from pretrainjax.train import parameters
+from pretrainjax.train.schedule import Constant, CosineRamp, Schedule
+from pretrainjax.train.transforms import per_layer, scale_by_name, with_usual_promotion
+
+Name = Literal["adamw", "sgd", "lars", "lamb", "lion", "muon", "adafactor"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+  """One optimizer with its schedules; `build` makes the optax transformation.
+
+  By name, with what is peculiar:
+    adamw: arXiv 1711.05101.
+    sgd: weight decay is added to the gradient before the momentum, as in torch.
+    lars: arXiv 1708.03888. Ratios are per layer, and 1 for biases, norms, learned tokens and
+      position tables. The learning rate is applied before the momentum.
+    lamb: arXiv 1904.00962, ratios likewise. The paper's eps is 1e-6.
+    lion: arXiv 2302.06675. The paper's b2 is .99, its learning rate 3 to 10 times below AdamW's.
+    muon: hidden matrices are orthogonalised layer by layer, everything else is AdamW's; scaled to
+      AdamW's usual RMS, so that both share rate and decay (arXiv 2502.16982). The usual momentum
+      is .95, with nesterov.
+    adafactor: arXiv 1804.04235, without momentum. `learning_rate` is relative to the RMS of the
+      parameter (T5: 1e-2); moments are factored where a layer's matrix has two axes >= 128. Ours
+      multiplies weight decay by the learning rate, as all others here.
+
+  Attributes:
+    learning_rate: the peak, > 0.
+    name: which one.
+    schedule: factor of the peak over the run; None is constant.
+    weight_decay: >= 0; multiplied by the learning rate, as in torch and optax.
+    weight_decay_schedule: its value over the run instead; `weight_decay` must then be 0.
+    b1: decay of the first moment, for adamw, lamb, lion and muon's AdamW, in [0, 1).
+    b2: decay of the second moment, likewise.
+    eps: added to the root of the second moment, > 0.
+    momentum: for sgd, lars, muon, in [0, 1).
+    momentum_schedule: replaces `momentum` (`b1` in adamw, lamb, lion) by a value over the run;
+      Adam's bias correction then takes the newest b1 for that of all steps.
+    nesterov: for sgd, lars, muon.
+    trust_coefficient: of lars, > 0.
+    clip_norm: largest global norm of the gradient (of trained parameters); None clips nothing.
+    layer_decay: factor by which each layer learns slower than the one above it, in (0, 1]; see
+      `parameters.layer_scales`.
+    decay_bias_and_norm: decay all parameters, as torch does unless told; otherwise only those of
+      `parameters.is_weight`.
+    frozen: patterns of parameters that stay as they are: "encoder", "*/patch_embed"; they have
+      no optimizer state.
+  """
+
+  learning_rate: float
+  name: Name = "adamw"
+  schedule: Schedule | None = None
+  weight_decay: float = 0.0
+  weight_decay_schedule: CosineRamp | None = None
+  b1: float = 0.9
+  b2: float = 0.999
+  eps: float = 1e-8
+  momentum: float = 0.9
+  momentum_schedule: CosineRamp | None = None
+  nesterov: bool = False
+  trust_coefficient: float = 0.001
+  clip_norm: float | None = None
+  layer_decay: float | None = None
+  decay_bias_and_norm: bool = False
+  frozen: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    names = get_args(Name)
+    if self.name not in names:
+      hint = nearest(self.name, names)
+      raise ValueError(f"name: found '{self.name}', expected an optimizer{hint}")
+    for name in ("learning_rate", "eps", "trust_coefficient", "clip_norm", "layer_decay"):
+      value = getattr(self, name)
+      if value is not None and not value > 0:
+        raise ValueError(f"{name}={value}: expected more than 0")
+    for name in ("b1", "b2", "momentum"):
+      if not 0 <= getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)}: expected [0, 1)")
+    if self.weight_decay < 0:
+      raise ValueError(f"weight_decay={self.weight_decay}: expected 0 or more")
+    if self.layer_decay is not None and self.layer_decay > 1:
+      raise ValueError(f"layer_decay={self.layer_decay}: expected (0, 1]")
+    if self.weight_decay and self.weight_decay_schedule:
+      raise ValueError(
+        f"weight_decay={self.weight_decay} and weight_decay_schedule are both given; "
+        "the schedule holds values, so set weight_decay=0"
+      )
+    if self.momentum_schedule and self.name == "adafactor":
+      raise ValueError("momentum_schedule: adafactor has no momentum here")
+
+  def build(
+    self, params: Any, *, total_steps: int, batch_size: int, num_examples: int | None
+  ) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """Makes the transformation for parameters of these names and shapes.
+
+    Args:
+      params: nested dicts of arrays or ShapeDtypeStructs.
+      total_steps: length of the run.
+      batch_size: examples of one step, over all devices and hosts.
+      num_examples: examples of one epoch, None where not known.
+
+    Returns:
+      The transformation, and the learning rate as a function of the step, for the log.
+
+    Raises:
+      ValueError: for a pattern of `frozen` that fits nothing, or layer decay without layers.
+    """
+    run = {"total_steps": total_steps, "batch_size": batch_size, "num_examples": num_examples}
+    factor = (self.schedule or Constant()).build(**run)
+    peak = self.learning_rate
+    builder = _Builder(self, params, lambda step: peak * factor(step), run)
+    parameters.check_patterns(self.frozen, params)
+
+    parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
+    parts += getattr(builder, self.name)()
+    if self.layer_decay is not None:
+      parts.append(scale_by_name(parameters.layer_scales(params, self.layer_decay)))
+    tx = optax.chain(*parts)
+    if self.frozen:
+      tx = optax.partition({"trained": tx, "frozen": optax.set_to_zero()}, self._label)
+    return with_usual_promotion(tx), builder.learning_rate
+
+  def _label(self, params: Any) -> Any:
+    return parameters.map_named(
+      lambda name, leaf: "frozen" if parameters.matches(name, self.frozen) else "trained", params
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Builder:
+  """The chain of each optimizer, one method a name, from gradient to signed update."""
+
+  config: Optimizer
+  params: Any
+  learning_rate: optax.Schedule
+  run: dict[str, int | None]
+
+  def adamw(self) -> list[optax.GradientTransformation]:
+    return [self._adam(), *self._decay(), self._rate()]
+
+  def sgd(self) -> list[optax.GradientTransformation]:
+    return [*self._decay(), self._momentum(), self._rate()]
+
+  def lars(self) -> list[optax.GradientTransformation]:
+    ratio = self._trust_ratio(self.config.trust_coefficient)
+    return [*self._decay(), ratio, self._rate(), self._momentum()]
+
+  def lamb(self) -> list[optax.GradientTransformation]:
+    return [self._adam(), *self._decay(), self._trust_ratio(1.0), self._rate()]
+
+  def lion(self) -> list[optax.GradientTransformation]:
+    sign = self._scheduled(optax.scale_by_lion, "b1", self.config.b1, b2=self.config.b2)
+    return [sign, *self._decay(), self._rate()]
+
+  def muon(self) -> list[optax.GradientTransformation]:
+    def label(name: str, leaf: Any) -> str:
+      return "adam" if parameters.muon_dimensions(name, leaf) is None else "muon"
+
+    def to_adams_rms(name: str, update: Any) -> Any:
+      fan_in, fan_out = _matrix_shape(name, update)
+      return update * (0.2 * max(fan_in, fan_out) ** 0.5)
+
+    orthogonal = self._scheduled(
+      scale_by_muon,
+      "beta",
+      self.config.momentum,
+      nesterov=self.config.nesterov,
+      weight_dimension_numbers=lambda p: parameters.map_named(parameters.muon_dimensions, p),
+    )
+    rms = optax.stateless(lambda updates, _: parameters.map_named(to_adams_rms, updates))
+    c = self.config
+    adam = optax.scale_by_adam(c.b1, c.b2, c.eps)
+    both = {"muon": optax.chain(orthogonal, rms), "adam": adam}
+    split = optax.partition(both, lambda p: parameters.map_named(label, p))
+    return [split, *self._decay(), self._rate()]
+
+  def adafactor(self) -> list[optax.GradientTransformation]:
+    # optax's chain, but with the learning rate last.
+    direction = optax.chain(
+      optax.scale_by_factored_rms(), optax.clip_by_block_rms(1.0), optax.scale_by_param_block_rms()
+    )
+    return [per_layer(direction, self.params), *self._decay(), self._rate()]
+
+  def _adam(self) -> optax.GradientTransformation:
+    c = self.config
+    return self._scheduled(optax.scale_by_adam, "b1", c.b1, b2=c.b2, eps=c.eps)
+
+  def _momentum(self) -> optax.GradientTransformation:
+    c = self.config
+    if c.momentum == 0 and c.momentum_schedule is None:
+      return optax.identity()
+    return self._scheduled(optax.trace, "decay", c.momentum, nesterov=c.nesterov)
+
+  def _scheduled(
+    self, factory: Any, argument: str, value: float, **fixed: Any
+  ) -> optax.GradientTransformation:
+    """`factory` with `argument` either fixed or following `momentum_schedule`."""
+    if self.config.momentum_schedule is None:
+      return factory(**{argument: value}, **fixed)
+    schedule = self.config.momentum_schedule.build(**self.run)
+    return optax.inject_hyperparams(factory, static_args=tuple(fixed))(
+      **{argument: schedule}, **fixed
+    )
+
+  def _decay(self) -> list[optax.GradientTransformation]:
+    c = self.config
+    decay = c.weight_decay
+    if c.weight_decay_schedule is not None:
+      decay = c.weight_decay_schedule.build(**self.run)
+    elif not decay:
+      return []
+    mask = None if c.decay_bias_and_norm else parameters.weight_mask
+    return [optax.add_decayed_weights(decay, mask=mask)]
+
+  def _trust_ratio(self, coefficient: float) -> optax.GradientTransformation:
+    ratio = optax.scale_by_trust_ratio(trust_coefficient=coefficient)
+    return optax.masked(per_layer(ratio, self.params), parameters.weight_mask)
+
+  def _rate(self) -> optax.GradientTransformation:
+    return optax.scale_by_learning_rate(self.learning_rate)
+
+
+def _matrix_shape(name: str, leaf: Any) -> tuple[int, int]:
+  """(in, out) of the matrix that Muon sees in one layer."""
+  shape = leaf.shape[int(parameters.is_stacked(name)) :]
+  fan_in = 1
+  for size in shape[:-1]:
+    fan_in *= size
+  return fan_in, shape[-1]

@@ -1,0 +1,145 @@
+"""What the name and shape of a parameter tell the optimizer.
+
+Parameters are nested plain dicts. Everything under a component "blocks" is a stack: axis 0 is
+the layer, so that "encoder/blocks/attention/query/kernel" has shape (num_layers, in, out). This
+is the one place that knows; all that is said of rank below is said of one layer.
+"""
+
+import fnmatch
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from optax.contrib import MuonDimensionNumbers
+
+from pretrainjax.errors import nearest
+
+STACK = "blocks"
+# Words of a name, cut at "_": of what comes before the first layer, and after the last one.
+_INPUT_WORDS = frozenset(
+  "embed embedder embedding embeddings patch patches cls class mask register registers pos "
+  "position positions token tokens stem pre conv extractor frontend".split()
+)
+_HEAD_WORDS = frozenset("head heads classifier logits prototypes".split())
+# Learned constants that weight decay would only pull to zero, as MAE and DINO leave them out.
+_CONSTANTS = frozenset("cls_token mask_token register_tokens class_token register_token".split())
+_POSITION_WORDS = frozenset("pos position positions".split())
+
+
+def name_of(path: tuple) -> str:
+  """A jax key path as "encoder/blocks/attention/query/kernel"."""
+  return "/".join(str(key.key) for key in path)
+
+
+def map_named(function: Callable[[str, Any], Any], params: Any) -> Any:
+  """Maps `function(name, leaf)` over nested dicts."""
+  return jax.tree_util.tree_map_with_path(lambda path, leaf: function(name_of(path), leaf), params)
+
+
+def named_leaves(params: Any) -> dict[str, Any]:
+  """Every leaf of nested dicts by its name."""
+  return {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def is_stacked(name: str) -> bool:
+  """Whether axis 0 of this parameter is the layer."""
+  return STACK in name.split("/")
+
+
+def layer_rank(name: str, leaf: Any) -> int:
+  """The rank of one layer's part of a parameter."""
+  return leaf.ndim - is_stacked(name)
+
+
+def is_weight(name: str, leaf: Any) -> bool:
+  """Whether weight decay and trust ratios apply: weights and embedding tables.
+
+  Not to biases, norms' scales, anything else of rank below 2, learned tokens (class, mask,
+  register) and position tables. A convolution over positions is a kernel, so it counts.
+  """
+  *parents, last = name.split("/")
+  if layer_rank(name, leaf) < 2 or last in ("bias", "scale"):
+    return False
+  if last == "kernel":
+    return True
+  parts = [*parents, last]
+  return not any(p in _CONSTANTS or _words(p) & _POSITION_WORDS for p in parts)
+
+
+def weight_mask(params: Any) -> Any:
+  """True where `is_weight`, as a tree; a mask for optax."""
+  return map_named(is_weight, params)
+
+
+def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
+  """Learning-rate scales of layer-wise decay: decay^(L + 1 - i), by parameter name.
+
+  Embeddings are layer i = 0, blocks are 1 to L, what follows them (norm, head) is L + 1, as in
+  BEiT and MAE (arXiv 2111.06377, appendix A.1). A model of several stacks has an L for each,
+  and an embedding belongs to the stack beside it.
+
+  Returns:
+    Scalars, and for stacked parameters vectors along axis 0 (shape (L, 1, ...)).
+
+  Raises:
+    ValueError: where there is no stack to number the layers by.
+  """
+  leaves = named_leaves(params)
+  depths = {_parent(name): leaf.shape[0] for name, leaf in leaves.items() if is_stacked(name)}
+  if not depths:
+    raise ValueError(f"layer_decay={decay}: no parameter lies under '{STACK}', so no layers")
+
+  def scale(name: str, leaf: Any) -> np.ndarray:
+    if is_stacked(name):
+      depth = leaf.shape[0]
+      powers = depth - np.arange(depth).reshape(-1, *[1] * (leaf.ndim - 1))
+      return np.float32(decay**powers)
+    parts = tuple(name.split("/"))
+    beside = [p for p in depths if parts[: len(p)] == p and len(parts) > len(p)]
+    stack = max(beside, key=len, default=None)
+    is_input = stack is not None and bool(_words(parts[len(stack)]) & _INPUT_WORDS)
+    return np.float32(decay ** (depths[stack] + 1) if is_input else 1.0)
+
+  return {name: scale(name, leaf) for name, leaf in leaves.items()}
+
+
+def muon_dimensions(name: str, leaf: Any) -> MuonDimensionNumbers | None:
+  """Which axes Muon orthogonalises, layer by layer; None for what AdamW takes.
+
+  Muon is for hidden matrices; embeddings, the input layer and heads go to AdamW, as its author
+  says. A convolution's kernel is the matrix (all else, out).
+  """
+  if not is_weight(name, leaf) or name.split("/")[-1] != "kernel":
+    return None
+  words = frozenset().union(*(_words(part) for part in name.split("/")))
+  if not is_stacked(name) and words & (_INPUT_WORDS | _HEAD_WORDS):
+    return None
+  first = int(is_stacked(name))
+  return MuonDimensionNumbers(tuple(range(first, leaf.ndim - 1)), (leaf.ndim - 1,))
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+  """Whether a pattern fits `name` or something that it lies under ("*" also crosses "/")."""
+  return any(fnmatch.fnmatchcase(name, p) or fnmatch.fnmatchcase(name, f"{p}/*") for p in patterns)
+
+
+def check_patterns(patterns: tuple[str, ...], params: Mapping[str, Any]) -> None:
+  """Raises ValueError for a pattern that fits nothing, or where nothing is left to train."""
+  names = list(named_leaves(params))
+  for pattern in patterns:
+    if not any(matches(name, (pattern,)) for name in names):
+      parts = [n.split("/") for n in names]
+      prefixes = {"/".join(p[:i]) for p in parts for i in range(1, len(p) + 1)}
+      raise ValueError(f"frozen: '{pattern}' fits no parameter{nearest(pattern, prefixes)}")
+  if patterns and all(matches(name, patterns) for name in names):
+    raise ValueError(f"frozen={patterns} leaves no parameter to train")
+
+
+def _words(part: str) -> frozenset[str]:
+  return frozenset(part.split("_"))
+
+
+def _parent(name: str) -> tuple[str, ...]:
+  parts = tuple(name.split("/"))
+  return parts[: parts.index(STACK)]

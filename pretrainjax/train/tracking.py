@@ -1,0 +1,262 @@
+"""Where a run's numbers go: metrics.jsonl always, TensorBoard, Weights & Biases and MLflow.
+
+Whatever depends on timing has a name that starts with "perf/"; all other numbers of a run that
+was killed and started again are bitwise those of a run that never stopped.
+"""
+
+import dataclasses
+import importlib
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from pretrainjax.errors import UserError
+
+METRICS = "metrics.jsonl"
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracking:
+  """Where metrics go beside metrics.jsonl.
+
+  Attributes:
+    tensorboard: write event files to WORKDIR/tensorboard.
+    wandb_project: Weights & Biases project to log to; None does not.
+    mlflow_experiment: MLflow experiment to log to, at MLFLOW_TRACKING_URI; None does not.
+  """
+
+  tensorboard: bool = True
+  wandb_project: str | None = None
+  mlflow_experiment: str | None = None
+
+
+class Writer(Protocol):
+  """One place that numbers go to."""
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Writes the numbers of one step."""
+    ...
+
+  def close(self) -> None:
+    """Writes what is left; may be called once."""
+    ...
+
+
+class Tracker:
+  """Hands numbers to every writer that the config asks for; silent on processes but the first."""
+
+  def __init__(
+    self,
+    workdir: str | Path,
+    tracking: Tracking,
+    *,
+    step: int = 0,
+    config: Mapping[str, Any] | None = None,
+  ):
+    """Opens the writers.
+
+    Args:
+      workdir: the run's folder, which exists.
+      tracking: which writers.
+      step: where the run goes on from; what was written of later steps is dropped.
+      config: shown beside the numbers, by the services that do.
+
+    Raises:
+      UserError: for a service whose package is not installed.
+    """
+    self._writers: list[Writer] = []
+    if jax.process_index() != 0:
+      return
+    workdir = Path(workdir)
+    # Services first: a missing package must not cost a row that is already written.
+    if tracking.wandb_project is not None:
+      self._writers.append(WandbWriter(workdir, tracking.wandb_project, config=config))
+    if tracking.mlflow_experiment is not None:
+      self._writers.append(MlflowWriter(workdir, tracking.mlflow_experiment, config=config))
+    if tracking.tensorboard:
+      self._writers.append(TensorBoardWriter(workdir, step=step))
+    self._writers.append(JsonlWriter(workdir, step=step))
+
+  def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+    """Writes scalars, host or device, of a step; nothing where there are none."""
+    if not self._writers or not metrics:
+      return
+    values = {name: _number(name, value) for name, value in metrics.items()}
+    for writer in self._writers:
+      writer.write(step, values)
+
+  def close(self) -> None:
+    """Closes all writers, also when one of them fails."""
+    writers, self._writers = self._writers, []
+    for writer in writers:
+      try:
+        writer.close()
+      except Exception:  # the rows themselves are flushed, and the others still want closing
+        _log.exception("%s did not close", type(writer).__name__)
+
+
+class JsonlWriter:
+  """WORKDIR/metrics.jsonl: one JSON object a row, "step" first, NaN and infinities as strings."""
+
+  def __init__(self, workdir: Path, *, step: int = 0):
+    """Opens the file, without the rows that lie after `step` or are cut short by a kill."""
+    path = Path(workdir) / METRICS
+    rows = _rows(path, step)
+    text = "".join(line for _, line in rows)
+    if path.exists() and path.read_text() != text:
+      temporary = path.with_suffix(".tmp")
+      temporary.write_text(text)
+      temporary.replace(path)
+    # Killed between a row and its checkpoint or the other way round, a run writes it again.
+    self._written = {_kind(row) for row, _ in rows if row["step"] == step}
+    self._file = path.open("a")
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Appends a row, which a SIGKILL from then on cannot take back."""
+    row = {"step": step} | {name: _json(value) for name, value in metrics.items()}
+    if _kind(row) in self._written:
+      return
+    self._file.write(json.dumps(row, allow_nan=False) + "\n")
+    self._file.flush()
+
+  def close(self) -> None:
+    """Closes the file."""
+    self._file.close()
+
+
+class TensorBoardWriter:
+  """Event files in WORKDIR/tensorboard, without TensorFlow."""
+
+  def __init__(self, workdir: Path, *, step: int = 0):
+    """Opens a new event file, which hides what older ones hold after `step`."""
+    module = _import("tensorboardX", "tensorboard")
+    # Without the suffix a second writer within one second overwrites the first one's file.
+    self._writer = module.SummaryWriter(
+      str(Path(workdir) / "tensorboard"), purge_step=step + 1, filename_suffix=f".from_{step}"
+    )
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Adds one point a number."""
+    for name, value in metrics.items():
+      self._writer.add_scalar(name, value, step)
+
+  def close(self) -> None:
+    """Flushes and closes the event file."""
+    self._writer.close()
+
+
+class WandbWriter:
+  """A Weights & Biases run that a run started again goes on with."""
+
+  def __init__(self, workdir: Path, project: str, *, config: Mapping[str, Any] | None = None):
+    """Starts the run, or goes on with the one named in WORKDIR/wandb_run.txt."""
+    wandb = _import("wandb", "wandb_project")
+    note = Path(workdir) / "wandb_run.txt"
+    known = note.read_text().strip() if note.exists() else None
+    self._run = wandb.init(
+      project=project,
+      id=known,
+      resume="allow",
+      dir=str(workdir),
+      name=Path(workdir).name,
+      config=dict(config or {}),
+    )
+    note.write_text(self._run.id)
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Logs a step; the service itself drops steps that it already has."""
+    self._run.log(dict(metrics), step=step)
+
+  def close(self) -> None:
+    """Ends the run."""
+    self._run.finish()
+
+
+class MlflowWriter:
+  """An MLflow run that a run started again goes on with."""
+
+  def __init__(self, workdir: Path, experiment: str, *, config: Mapping[str, Any] | None = None):
+    """Starts the run, or goes on with the one named in WORKDIR/mlflow_run.txt."""
+    mlflow = _import("mlflow", "mlflow_experiment", package="mlflow-skinny")
+    self._metric = mlflow.entities.Metric
+    self._client = mlflow.MlflowClient()
+    note = Path(workdir) / "mlflow_run.txt"
+    if note.exists():
+      self._run_id = note.read_text().strip()
+      self._client.update_run(self._run_id, status="RUNNING")
+      return
+    found = self._client.get_experiment_by_name(experiment)
+    experiment_id = found.experiment_id if found else self._client.create_experiment(experiment)
+    run = self._client.create_run(experiment_id, run_name=Path(workdir).name)
+    self._run_id = run.info.run_id
+    note.write_text(self._run_id)
+    if config:
+      self._client.log_dict(self._run_id, dict(config), "config.json")
+
+  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    """Logs a step; a server that does not answer costs this step's numbers, not the run."""
+    now = int(time.time() * 1000)
+    batch = [self._metric(name, value, now, step) for name, value in metrics.items()]
+    try:
+      self._client.log_batch(self._run_id, metrics=batch)
+    except Exception as error:
+      _log.warning("MLflow did not take step %d: %s", step, error)
+
+  def close(self) -> None:
+    """Marks the run as finished."""
+    self._client.set_terminated(self._run_id)
+
+
+def _import(module: str, key: str, *, package: str | None = None) -> ModuleType:
+  try:
+    return importlib.import_module(module)
+  except ImportError as error:
+    flag = f"--config.train.tracking.{key}"
+    raise UserError(
+      f"{flag}: needs the package '{module}', which cannot be imported ({error}); "
+      f"pip install {package or module}, or switch the flag off"
+    ) from error
+
+
+def _number(name: str, value: Any) -> float | int:
+  array = np.asarray(value)
+  if array.size != 1:
+    raise ValueError(f"metric '{name}' has shape {array.shape}; a metric is a scalar")
+  number = array.reshape(()).astype(np.float64 if array.dtype.kind not in "iub" else np.int64)
+  return number.item()
+
+
+def _json(value: float) -> float | int | str:
+  return value if math.isfinite(value) else str(float(value))
+
+
+def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
+  """Which row it is: its step and names, apart from timing's, which come and go."""
+  names = sorted(name for name in row if not name.startswith("perf/"))
+  return (str(row["step"]), *names)
+
+
+def _rows(path: Path, step: int) -> list[tuple[dict[str, Any], str]]:
+  """Rows up to `step` with their lines; a line that a kill cut short is none."""
+  rows = []
+  if not path.exists():
+    return rows
+  for line in path.read_text().splitlines(keepends=True):
+    try:
+      row = json.loads(line)
+      keep = line.endswith("\n") and row["step"] <= step
+    except (json.JSONDecodeError, KeyError, TypeError):
+      _log.warning("%s: dropped a broken line: %.60s", path, line)
+      continue
+    if keep:
+      rows.append((row, line))
+  return rows
