@@ -1,0 +1,93 @@
+"""Numbers of a classifier from its scores and the true labels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.evaluators.base import Outcome
+
+
+def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, " N"]:
+  """How many classes are placed before the true one; 0 is a hit at top-1.
+
+  Args:
+    scores: higher is likelier, any scale; of equal scores the lower class comes first.
+    labels: true classes.
+
+  >>> print(ranks(jnp.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]]), jnp.array([2, 1])))
+  [1 1]
+  """
+  true = jnp.take_along_axis(scores, labels[:, None], axis=1)  # N 1
+  before = jnp.arange(scores.shape[1]) < labels[:, None]
+  return jnp.sum((scores > true) | ((scores == true) & before), axis=1)
+
+
+def top_metrics(rank: Int[np.ndarray, " N"], *, num_classes: int) -> dict[str, float]:
+  """Top-1 and top-5 accuracy; with 5 classes or fewer top-5 says nothing and is left out."""
+  metrics = {"top1": float(np.mean(rank < 1))}
+  if num_classes > 5:
+    metrics["top5"] = float(np.mean(rank < 5))
+  return metrics
+
+
+def confusion_matrix(
+  labels: Int[np.ndarray, " N"], predictions: Int[np.ndarray, " N"], *, num_classes: int
+) -> Int[np.ndarray, "K K"]:
+  """Counts of examples, true class by row and predicted class by column."""
+  cells = labels.astype(np.int64) * num_classes + predictions
+  return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def per_class_accuracy(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
+  """Share of each class's examples that were found; NaN for a class without examples."""
+  count = confusion.sum(axis=1)
+  share = np.divide(
+    np.diag(confusion), count, out=np.full(len(count), np.nan), where=count > 0
+  )
+  return share
+
+
+def calibration_error(
+  probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], *, num_bins: int = 15
+) -> float:
+  """Expected calibration error: how far confidence is from accuracy, in [0, 1].
+
+  Args:
+    probabilities: rows that sum to 1.
+    labels: true classes.
+    num_bins: bins of equal width over the confidence of the prediction.
+
+  Reference: Guo et al., arXiv 1706.04599, equation 3.
+  """
+  confidence = probabilities.max(axis=1)
+  correct = probabilities.argmax(axis=1) == labels
+  bins = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
+  gaps = np.bincount(bins, weights=confidence - correct, minlength=num_bins)
+  return float(np.abs(gaps).sum() / len(labels))
+
+
+def classification_outcome(
+  logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], class_names: tuple[str, ...]
+) -> Outcome:
+  """All numbers of a classifier that gives logits.
+
+  Args:
+    logits: unnormalised log probabilities.
+    labels: true classes, in [0, K).
+    class_names: one a class, or () for none.
+
+  Returns:
+    Metrics "top1", "top5" (above 5 classes), "mean_per_class" (over classes with examples),
+    "nll" in nats and "calibration_error"; and the confusion matrix.
+  """
+  num_classes = logits.shape[1]
+  rank = np.asarray(ranks(jnp.asarray(logits), jnp.asarray(labels)))
+  log_probs = np.asarray(jax.nn.log_softmax(jnp.asarray(logits, jnp.float32)))
+  confusion = confusion_matrix(labels, logits.argmax(axis=1), num_classes=num_classes)
+  metrics = top_metrics(rank, num_classes=num_classes) | {
+    "mean_per_class": float(np.nanmean(per_class_accuracy(confusion))),
+    "nll": float(-np.mean(log_probs[np.arange(len(labels)), labels])),
+    "calibration_error": calibration_error(np.exp(log_probs), labels),
+  }
+  return Outcome(metrics, confusion, tuple(class_names))

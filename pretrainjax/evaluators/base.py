@@ -1,0 +1,119 @@
+"""What every evaluator is: fields a config sets, a measurement, and the protocol it follows."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from pretrainjax.types import Batch
+
+
+@runtime_checkable
+class Examples(Protocol):
+  """What evaluators need of a dataset; `pretrainjax.data.pipeline.ImageData` is one.
+
+  Attributes:
+    num_examples: of the split.
+    num_classes: of the labels.
+    class_names: one a class.
+  """
+
+  if TYPE_CHECKING:  # an isinstance check would read them, which opens the dataset
+    num_examples: int
+    num_classes: int
+    class_names: tuple[str, ...]
+
+  def one_pass(self) -> Iterator[Batch]:
+    """Each example once, in a fixed order: "image" (B H W C), "label" (B) and "valid" (B)."""
+    ...
+
+
+class Outcome(NamedTuple):
+  """One measurement.
+
+  Attributes:
+    metrics: numbers by name; accuracies in [0, 1].
+    confusion: counts of test examples, true class by row and predicted class by column; None
+      where nothing was classified.
+    class_names: of its rows.
+  """
+
+  metrics: dict[str, float]
+  confusion: Int[np.ndarray, "K K"] | None = None
+  class_names: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+  """Base of all evaluators: frozen dataclasses that hold no arrays.
+
+  Attributes:
+    name: what its numbers are filed under.
+    every: steps between two runs during training; 0 runs it at the end only.
+    needs_module: True where `run` takes the objective's whole module, with its head, and
+      not only the encoder.
+  """
+
+  name: str
+  every: int = 0
+  needs_module: ClassVar[bool] = False
+
+  def __post_init__(self):
+    check_at_least(self, 0, "every")
+
+  def run(self, subject: Any) -> dict[str, float]:
+    """Returns the numbers by name.
+
+    Args:
+      subject: the encoder, or the objective's module where `needs_module`.
+
+    Raises:
+      ValueError: for features that are not finite, or data that does not serve.
+    """
+    return self.outcome(subject).metrics
+
+  def outcome(self, subject: Any) -> Outcome:
+    """Like `run`, with the confusion matrix where there is one."""
+    raise NotImplementedError
+
+  def protocol(self) -> dict[str, Any]:
+    """All that a reader must know to compare the numbers with others; plain values."""
+    skip = ("name", "every")
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    return {name: plain(value) for name, value in fields.items() if name not in skip} | {
+      "views": 1,
+      "features": "encoder(images).pooled",
+    }
+
+
+def check_at_least(holder: Any, minimum: float, *names: str) -> None:
+  """Raises ValueError for a field below `minimum`; tuples are checked item by item."""
+  for name in names:
+    value = getattr(holder, name)
+    values = value if isinstance(value, tuple) else (value,)
+    if not values or any(v is not None and v < minimum for v in values):
+      raise ValueError(f"{name}={value}: expected at least {minimum}")
+
+
+def check_above_zero(holder: Any, *names: str) -> None:
+  """Raises ValueError for a field that is not positive; tuples are checked item by item."""
+  for name in names:
+    value = getattr(holder, name)
+    values = value if isinstance(value, tuple) else (value,)
+    if not values or any(not v > 0 for v in values):
+      raise ValueError(f"{name}={value}: expected above 0")
+
+
+def plain(value: Any) -> Any:
+  """A field's value as JSON can hold it: datasets become their own fields, objects their class."""
+  if value is None or isinstance(value, (bool, int, float, str)):
+    return value
+  if isinstance(value, (tuple, list)):
+    return [plain(v) for v in value]
+  if isinstance(value, dict):
+    return {str(k): plain(v) for k, v in value.items()}
+  if dataclasses.is_dataclass(value):
+    return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
+  return type(value).__name__

@@ -1,0 +1,60 @@
+"""Accuracy of a fine-tuned classifier."""
+
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pretrainjax.evaluators.accuracy import classification_outcome
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.features import forward, labels_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassificationAccuracy(Evaluation):
+  """Accuracy, likelihood and calibration of an encoder with a trained head.
+
+  It takes the objective's module: `module.head(module.encoder(images).pooled)` are the logits.
+
+  Attributes:
+    data: labelled examples.
+    max_examples: take a random subset of so many; None takes all.
+    seed: of the subset.
+  """
+
+  name: str = "accuracy"
+  data: Examples
+  max_examples: int | None = None
+  seed: int = 0
+  needs_module: ClassVar[bool] = True
+
+  def __post_init__(self):
+    super().__post_init__()
+    check_at_least(self, 1, "max_examples")
+
+  def outcome(self, subject: Any) -> Outcome:
+    """See `Evaluation` and `classification_outcome`."""
+    for part in ("encoder", "head"):
+      if not hasattr(subject, part):
+        found = type(subject).__name__
+        raise ValueError(f"{self.name}: found a {found} without '{part}', expected a classifier")
+    apply = functools.partial(_logits, *nnx.split((subject.encoder, subject.head)))
+    logits, labels = result = forward(
+      apply, self.data, max_examples=self.max_examples, seed=self.seed, what="logits"
+    )
+    labels = labels_of(result, num_classes=logits.shape[1], split="data")
+    return classification_outcome(logits, labels, tuple(self.data.class_names))
+
+  def protocol(self) -> dict[str, Any]:
+    """See `Evaluation`."""
+    return super().protocol() | {"probe": "none: the trained head", "features": "logits"}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _logits(graphdef: nnx.GraphDef, state: Any, images: Array) -> Float[Array, "B K"]:
+  encoder, head = nnx.merge(graphdef, state)
+  return head(encoder(images).pooled).astype(jnp.float32)

@@ -1,0 +1,83 @@
+"""Whether an encoder still tells examples apart, label-free."""
+
+import dataclasses
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.features import extract_features
+from pretrainjax.objectives.collapse import feature_std, rank_me
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Collapse(Evaluation):
+  """Spread and rank of the features of a fixed random sample.
+
+  Metrics: "feature_std" (1 is an even spread over the sphere, 0 one point), "rank_me" (1 to
+  min(sample, embed_dim)) and "rank_me_share" (of that maximum). A low one is logged as a warning
+  with what it usually means.
+
+  Attributes:
+    data: examples, labelled or not. It is read whole to draw the sample from, so name
+      a small split.
+    num_examples: of the sample, at least 2; more than embed_dim, or it limits the rank.
+    min_std: warn below.
+    min_rank_share: warn below.
+    seed: of the sample.
+
+  Reference: SimSiam, arXiv 2011.10566, section 4.1; RankMe, arXiv 2210.02885.
+  """
+
+  name: str = "collapse"
+  data: Examples
+  num_examples: int = 1024
+  min_std: float = 0.05
+  min_rank_share: float = 0.02
+  seed: int = 0
+
+  def __post_init__(self):
+    super().__post_init__()
+    check_at_least(self, 2, "num_examples")
+    check_at_least(self, 0.0, "min_std", "min_rank_share")
+
+  def outcome(self, subject: Any) -> Outcome:
+    """See `Evaluation`."""
+    features = extract_features(
+      subject, self.data, max_examples=self.num_examples, seed=self.seed
+    ).features
+    std, rank = (float(x) for x in _measure(jnp.asarray(features)))
+    share = rank / min(features.shape)
+    if warning := self.warning(std=std, rank=rank, share=share):
+      _log.warning("%s: %s", self.name, warning)
+    return Outcome({"feature_std": std, "rank_me": rank, "rank_me_share": share})
+
+  def warning(self, *, std: float, rank: float, share: float) -> str | None:
+    """What low values usually mean and what to try; None for healthy ones."""
+    if std < self.min_std:
+      return (
+        f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every image "
+        "(complete collapse, or one large shared offset). Usually the learning rate is too high, "
+        "warmup too short, the teacher's momentum or centring wrong, or the images are all alike; "
+        "look at the loss, then lower the learning rate or raise the temperature"
+      )
+    if share < self.min_rank_share:
+      return (
+        f"RankMe {rank:.1f} is {share:.1%} of its maximum: features use few dimensions "
+        "(dimensional collapse). Usually too little or too strong augmentation, a batch too small "
+        "for its negatives, or a learning rate too high; stronger crops or more negatives help"
+      )
+    return None
+
+  def protocol(self) -> dict[str, Any]:
+    """See `Evaluation`."""
+    return super().protocol() | {"probe": "none: label-free"}
+
+
+@jax.jit
+def _measure(features: jax.Array) -> tuple[jax.Array, jax.Array]:
+  return feature_std(features), rank_me(features)

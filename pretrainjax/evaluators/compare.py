@@ -1,0 +1,105 @@
+"""Evaluators on a trained encoder and, beside it, on one with random parameters."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from flax import nnx
+
+from pretrainjax.evaluators.accuracy import per_class_accuracy
+from pretrainjax.evaluators.base import Evaluation, Outcome
+from pretrainjax.evaluators.features import FeatureCache
+from pretrainjax.evaluators.results import Row
+from pretrainjax.types import Encoder
+
+TRAINED, RANDOM_INIT = "trained", "random-init"
+
+
+class Subject(NamedTuple):
+  """What is evaluated.
+
+  Attributes:
+    encoder: for most evaluators.
+    module: the objective's, for those that need its head; None leaves them out.
+  """
+
+  encoder: Encoder
+  module: nnx.Module | None = None
+
+
+class Comparison(NamedTuple):
+  """What `compare` returns.
+
+  Attributes:
+    rows: one a number, trained first, then random-init.
+    outcomes: of the trained encoder, by evaluator.
+  """
+
+  rows: list[Row]
+  outcomes: dict[str, Outcome]
+
+
+def compare(
+  evaluators: Mapping[str, Evaluation],
+  trained: Subject,
+  random_init: Subject | None = None,
+  *,
+  checkpoint: str,
+  step: int | None,
+  random_seed: int = 0,
+) -> Comparison:
+  """Runs evaluators on a trained encoder and on a random one of the same architecture.
+
+  Features that several evaluators ask for are computed once.
+
+  Args:
+    evaluators: by name.
+    trained: from a checkpoint.
+    random_init: freshly initialised; None leaves the column out.
+    checkpoint: where `trained` came from, for the rows.
+    step: of the checkpoint.
+    random_seed: of `random_init`, for the rows.
+
+  Returns:
+    Rows to store and print, and the trained encoder's outcomes.
+
+  Raises:
+    ValueError: for an evaluator that needs a module where `trained` has none.
+  """
+  rows, outcomes = [], {}
+  for name, outcome in _outcomes(evaluators, trained).items():
+    outcomes[name] = outcome
+    protocol = evaluators[name].protocol() | _pool(trained)
+    rows += _rows(name, outcome, protocol, encoder=TRAINED, checkpoint=checkpoint, step=step)
+  if random_init is not None:
+    for name, outcome in _outcomes(evaluators, random_init).items():
+      protocol = evaluators[name].protocol() | _pool(random_init) | {"random_seed": random_seed}
+      rows += _rows(name, outcome, protocol, encoder=RANDOM_INIT, checkpoint="", step=None)
+  return Comparison(rows, outcomes)
+
+
+def _outcomes(evaluators: Mapping[str, Evaluation], subject: Subject) -> dict[str, Outcome]:
+  cache = FeatureCache(subject.encoder)
+  outcomes = {}
+  for name, evaluator in evaluators.items():
+    if evaluator.needs_module and subject.module is None:
+      raise ValueError(f"{name}: needs the whole module of a fine-tuned classifier, found none")
+    outcomes[name] = evaluator.outcome(subject.module if evaluator.needs_module else cache)
+  return outcomes
+
+
+def _rows(name: str, outcome: Outcome, protocol: dict, **where) -> list[Row]:
+  numbers = dict(outcome.metrics)
+  if outcome.confusion is not None:
+    shares = per_class_accuracy(outcome.confusion)
+    names = outcome.class_names or tuple(str(i) for i in range(len(shares)))
+    numbers |= {f"class/{n}": float(s) for n, s in zip(names, shares, strict=True)}
+  return [
+    Row(evaluator=name, metric=metric, value=value, protocol=protocol, **where)
+    for metric, value in numbers.items()
+  ]
+
+
+def _pool(subject: Subject) -> dict[str, str]:
+  """How the encoder pools, where it says so."""
+  pool = getattr(subject.encoder, "pool", None)
+  return {"pool": pool} if isinstance(pool, str) else {}

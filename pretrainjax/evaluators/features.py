@@ -1,0 +1,214 @@
+"""Features of a frozen encoder over a dataset, in one compiled pass."""
+
+import collections
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+from tqdm import tqdm
+
+from pretrainjax.evaluators.base import Examples
+from pretrainjax.types import Batch, Encoded, Encoder
+
+
+class Features(NamedTuple):
+  """One feature an example, on the host.
+
+  Attributes:
+    features: float32 "N D".
+    labels: "N", or None for a dataset without.
+  """
+
+  features: Float[np.ndarray, "N D"]
+  labels: Int[np.ndarray, " N"] | None
+
+
+class FeatureCache:
+  """An encoder that remembers its features, for evaluators that share a dataset.
+
+  Make one for each state of the encoder: it does not see parameters change.
+  """
+
+  def __init__(self, encoder: Encoder):
+    self.encoder = encoder
+    self.embed_dim = encoder.embed_dim
+    self._entries: list[tuple[Any, Features]] = []
+
+  def __call__(self, inputs: Any, **kwargs: Any) -> Encoded:
+    return self.encoder(inputs, **kwargs)
+
+  def features(self, data: Examples, **kwargs: Any) -> Features:
+    """`extract_features` of the encoder, once for equal arguments."""
+    asked = (data, kwargs)
+    for known, features in self._entries:
+      if known == asked:
+        return features
+    features = extract_features(self.encoder, data, **kwargs)
+    self._entries.append((asked, features))
+    return features
+
+
+def extract_features(
+  encoder: Encoder | FeatureCache,
+  data: Examples,
+  *,
+  max_examples: int | None = None,
+  seed: int = 0,
+) -> Features:
+  """Encodes a dataset: `encoder(images).pooled`, deterministic, float32.
+
+  Args:
+    encoder: a Flax NNX module; the same architecture is compiled once a process.
+    data: read once, with `one_pass()`.
+    max_examples: encode a random subset of so many examples; None encodes all.
+    seed: of the subset, which does not depend on the encoder.
+
+  Returns:
+    Features and labels, in the order of the data.
+
+  Raises:
+    ValueError: for features that are not finite, several views, or no examples.
+  """
+  if isinstance(encoder, FeatureCache):
+    return encoder.features(data, max_examples=max_examples, seed=seed)
+  apply = functools.partial(_pooled, *nnx.split(encoder))
+  return forward(apply, data, max_examples=max_examples, seed=seed, what="features")
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pooled(graphdef: nnx.GraphDef, state: Any, images: Array) -> Float[Array, "B D"]:
+  return nnx.merge(graphdef, state)(images).pooled.astype(jnp.float32)
+
+
+def forward(
+  apply: Callable[[np.ndarray], Array],
+  data: Examples,
+  *,
+  max_examples: int | None = None,
+  seed: int = 0,
+  what: str,
+) -> Features:
+  """Applies a compiled function to each image of a dataset.
+
+  Args:
+    apply: images "B H W C" to "B D"; B is always the batch size of the data.
+    data: read once.
+    max_examples: see `extract_features`.
+    seed: see `extract_features`.
+    what: the outputs' name, for messages.
+  """
+  chosen = _choose(data.num_examples, max_examples, seed)
+  outputs, labels = [], []
+  # One batch computes while the next is decoded; more would only fill the memory.
+  waiting: collections.deque = collections.deque()
+  with tqdm(
+    total=data.num_examples if chosen is None else len(chosen),
+    desc=what,
+    unit=" examples",
+    leave=False,
+    disable=None,
+    delay=2,
+  ) as progress:
+    for images, batch_labels, count in _packed(data.one_pass(), chosen):
+      waiting.append((apply(images), count))
+      labels.append(batch_labels)
+      if len(waiting) > 1:
+        outputs.append(_to_host(*waiting.popleft()))
+      progress.update(count)
+    outputs.extend(_to_host(*item) for item in waiting)
+  if not outputs:
+    raise ValueError(f"no {what}: the data has no example")
+  return _checked(np.concatenate(outputs), labels, what)
+
+
+def labels_of(features: Features, *, num_classes: int, split: str) -> Int[np.ndarray, " N"]:
+  """The labels, checked.
+
+  Args:
+    features: from `extract_features`.
+    num_classes: of the dataset.
+    split: the field that named the data, for messages.
+
+  Raises:
+    ValueError: where there are none, or one is not in [0, num_classes).
+  """
+  labels = features.labels
+  if labels is None:
+    raise ValueError(f"{split}: the data has no labels, expected a labelled dataset")
+  low, high = int(labels.min()), int(labels.max())
+  if low < 0 or high >= num_classes:
+    raise ValueError(f"{split}: found labels {low} to {high}, expected 0 to {num_classes - 1}")
+  return labels
+
+
+def _choose(num_examples: int, max_examples: int | None, seed: int) -> Int[np.ndarray, " S"] | None:
+  if max_examples is None or max_examples >= num_examples:
+    return None
+  rng = np.random.default_rng(seed)
+  return np.sort(rng.choice(num_examples, max_examples, replace=False))
+
+
+def _packed(
+  batches: Iterable[Batch], chosen: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
+  """The wanted rows as full batches of one size, the last filled up: (images, labels, count)."""
+  kept: list[tuple[np.ndarray, np.ndarray | None]] = []
+  size, held = 0, 0
+  for batch in _wanted_rows(batches, chosen):
+    size = size or batch[2]
+    kept.append(batch[:2])
+    held += len(batch[0])
+    while held >= size:
+      images, labels = _join(kept)
+      yield images[:size], None if labels is None else labels[:size], size
+      kept = [(images[size:], None if labels is None else labels[size:])]
+      held -= size
+  if held:
+    images, labels = _join(kept)
+    fill = np.repeat(images[-1:], size - held, axis=0)
+    yield np.concatenate([images, fill]), labels, held
+
+
+def _wanted_rows(
+  batches: Iterable[Batch], chosen: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
+  """Rows that are valid and chosen, with the size of the batch that they come from."""
+  position = 0
+  for batch in batches:
+    images = np.asarray(batch["image"])
+    if images.ndim == 5:
+      raise ValueError(f"data: found {images.shape[1]} views, expected 1 for evaluation")
+    rows = np.arange(len(images))
+    if "valid" in batch:
+      rows = rows[np.asarray(batch["valid"])]
+    index = np.arange(position, position + len(rows))
+    position += len(rows)
+    if chosen is not None:
+      rows = rows[np.isin(index, chosen, assume_unique=True)]
+    labels = np.asarray(batch["label"])[rows] if "label" in batch else None
+    yield images[rows], labels, len(images)
+
+
+def _join(parts: list) -> tuple[np.ndarray, np.ndarray | None]:
+  images = np.concatenate([p[0] for p in parts])
+  return images, None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
+
+
+def _to_host(output: Array, count: int) -> np.ndarray:
+  return np.asarray(output)[:count]
+
+
+def _checked(outputs: np.ndarray, labels: list, what: str) -> Features:
+  bad = int((~np.isfinite(outputs).all(axis=-1)).sum())
+  if bad:
+    raise ValueError(
+      f"{what} of {bad} of {len(outputs)} examples are not finite: the parameters have diverged; "
+      "evaluate an earlier checkpoint, or train with a lower learning rate"
+    )
+  joined = None if labels[0] is None else np.concatenate(labels).astype(np.int32)
+  return Features(outputs, joined)

@@ -1,0 +1,194 @@
+"""A linear classifier on the features of a frozen encoder, fitted offline."""
+
+import dataclasses
+import logging
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from pretrainjax.evaluators.accuracy import classification_outcome
+from pretrainjax.evaluators.base import (
+  Evaluation,
+  Examples,
+  Outcome,
+  check_above_zero,
+  check_at_least,
+)
+from pretrainjax.evaluators.features import extract_features, labels_of
+from pretrainjax.evaluators.logistic import (
+  Linear,
+  apply_linear,
+  fit_lars,
+  fit_lbfgs,
+  lars_growth,
+  standardise,
+  zeros,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LinearProbe(Evaluation):
+  """Accuracy of multinomial logistic regression on features standardised over `train`.
+
+  Attributes:
+    train: labelled examples to fit on.
+    test: the examples to classify; nothing is chosen by them.
+    solver: "lbfgs" fits all examples to convergence, with `l2` chosen on a held-out part of
+      `train` and then fitted again on all of it; "lars" is MAE's recipe, see `fit_lars`.
+    l2: strengths of the penalty to choose from (lbfgs), each at least 0; one is taken as it is.
+    held_out: share of `train`, of each class alike, on which `l2` is chosen, in (0, 1).
+    max_iterations: of each fit (lbfgs).
+    epochs: (lars) 90 in MAE.
+    batch_size: (lars) 16384 in MAE; fewer examples make one batch.
+    learning_rate: (lars) at a batch of 256, scaled with the batch; 0.1 in MAE.
+    max_train: take a random subset of so many training examples; None takes all.
+    max_test: likewise of the test examples.
+    seed: of subsets, the held-out part, and lars.
+
+  Reference: MAE, arXiv 2111.06377, appendix A.1, for "lars"; CLIP, arXiv 2103.00020, appendix
+    A.3, for "lbfgs", where ours standardises the features and penalises the mean loss.
+  """
+
+  name: str = "linear_probe"
+  train: Examples
+  test: Examples
+  solver: Literal["lbfgs", "lars"] = "lbfgs"
+  l2: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+  held_out: float = 0.1
+  max_iterations: int = 200
+  epochs: int = 90
+  batch_size: int = 16384
+  learning_rate: float = 0.1
+  max_train: int | None = None
+  max_test: int | None = None
+  seed: int = 0
+
+  def __post_init__(self):
+    super().__post_init__()
+    check_at_least(self, 0.0, "l2")
+    check_at_least(self, 1, "max_iterations", "epochs", "batch_size", "max_train", "max_test")
+    check_above_zero(self, "learning_rate")
+    if self.solver not in ("lbfgs", "lars"):
+      raise ValueError(f"solver={self.solver!r}: expected 'lbfgs' or 'lars'")
+    if not 0 < self.held_out < 1:
+      raise ValueError(f"held_out={self.held_out}: expected in (0, 1)")
+
+  def outcome(self, subject: Any) -> Outcome:
+    """See `Evaluation`; for lbfgs the chosen "l2" and "train_iterations" are among the metrics."""
+    train = extract_features(subject, self.train, max_examples=self.max_train, seed=self.seed)
+    test = extract_features(subject, self.test, max_examples=self.max_test, seed=self.seed)
+    num_classes = self.train.num_classes
+    labels = labels_of(train, num_classes=num_classes, split="train")
+    test_labels = labels_of(test, num_classes=num_classes, split="test")
+    self._warn_of_absent(labels, num_classes)
+    x, test_x = standardise(train.features, test.features)
+    linear, extra = self._fit(x, labels, num_classes)
+    logits = np.asarray(apply_linear(linear, jnp.asarray(test_x)))
+    result = classification_outcome(logits, test_labels, tuple(self.train.class_names))
+    return result._replace(metrics=result.metrics | extra)
+
+  def protocol(self) -> dict[str, Any]:
+    """See `Evaluation`; fields that the solver does not use are left out."""
+    unused = {
+      "lbfgs": ("epochs", "batch_size", "learning_rate"),
+      "lars": ("l2", "held_out", "max_iterations"),
+    }[self.solver]
+    fields = {k: v for k, v in super().protocol().items() if k not in unused}
+    return fields | {"probe": f"offline linear, {self.solver}, standardised, no augmentation"}
+
+  def _fit(
+    self, x: Float[np.ndarray, "N D"], labels: Int[np.ndarray, " N"], num_classes: int
+  ) -> tuple[Linear, dict[str, float]]:
+    if self.solver == "lbfgs":
+      return self._fit_lbfgs(x, labels, num_classes)
+    return self._fit_lars(x, labels, num_classes), {}
+
+  def _fit_lars(
+    self, x: Float[np.ndarray, "N D"], labels: Int[np.ndarray, " N"], num_classes: int
+  ) -> Linear:
+    batch_size = min(self.batch_size, len(x))
+    recipe = {
+      "epochs": self.epochs,
+      "batch_size": batch_size,
+      "learning_rate": self.learning_rate * batch_size / 256,
+    }
+    if lars_growth(num_examples=len(x), **recipe) < 3:
+      _log.warning(
+        "%s: too few steps for LARS on %d examples: set solver='lbfgs', a smaller batch_size, "
+        "or a higher learning_rate", self.name, len(x),
+      )
+    key = jax.random.key(self.seed)
+    return fit_lars(jnp.asarray(x), jnp.asarray(labels), key, num_classes=num_classes, **recipe)
+
+  def _fit_lbfgs(
+    self, x: Float[np.ndarray, "N D"], labels: Int[np.ndarray, " N"], num_classes: int
+  ) -> tuple[Linear, dict[str, float]]:
+    data = jnp.asarray(x), jnp.asarray(labels)
+    everything = jnp.ones(len(x))
+    start, l2 = zeros(data[0], num_classes), max(self.l2)
+    if len(self.l2) > 1:
+      held = held_out_rows(labels, share=self.held_out, seed=self.seed)
+      start, l2 = self._choose(*data, held, start)
+    fit = fit_lbfgs(
+      start, *data, everything, jnp.float32(l2), max_iterations=self.max_iterations
+    )
+    iterations = int(fit.iterations)
+    if iterations == self.max_iterations:
+      _log.warning(
+        "%s: not converged in %d iterations (gradient %.1e)",
+        self.name, iterations, float(fit.grad_norm),
+      )
+    return fit.linear, {"l2": float(l2), "train_iterations": float(iterations)}
+
+  def _choose(
+    self,
+    x: Float[Array, "N D"],
+    labels: Int[Array, " N"],
+    held: Bool[np.ndarray, " N"],
+    start: Linear,
+  ) -> tuple[Linear, float]:
+    """The best penalty on the held-out rows, strongest first, each fit starting at the last."""
+    weights = jnp.asarray(~held, jnp.float32)
+    best, best_hits = (start, max(self.l2)), -1
+    linear = start
+    for l2 in sorted(self.l2, reverse=True):
+      linear = fit_lbfgs(
+        linear, x, labels, weights, jnp.float32(l2), max_iterations=self.max_iterations
+      ).linear
+      predictions = np.asarray(jnp.argmax(apply_linear(linear, x), axis=1))
+      hits = int((predictions == np.asarray(labels))[held].sum())
+      if hits > best_hits:  # of equals the stronger penalty stays
+        best, best_hits = (linear, l2), hits
+    return best
+
+  def _warn_of_absent(self, labels: Int[np.ndarray, " N"], num_classes: int) -> None:
+    absent = np.setdiff1d(np.arange(num_classes), labels)
+    if absent.size:
+      _log.warning(
+        "%s: train has no example of %d of %d classes", self.name, absent.size, num_classes
+      )
+
+
+def held_out_rows(
+  labels: Int[np.ndarray, " N"], *, share: float, seed: int
+) -> Bool[np.ndarray, " N"]:
+  """Marks a random share of the rows, of each class alike and at least one row in all.
+
+  Raises:
+    ValueError: where fewer than two rows leave nothing to hold out.
+  """
+  if len(labels) < 2:
+    raise ValueError(f"held_out: found {len(labels)} training examples, expected at least 2")
+  rng = np.random.default_rng(seed)
+  by_class = np.lexsort((rng.random(len(labels)), labels))
+  # Every n-th row of the rows sorted by class, from a random one on.
+  every = 1 / min(share, 0.5)
+  picks = np.arange(rng.random() * min(every, len(labels)), len(labels), every).astype(int)
+  held = np.zeros(len(labels), bool)
+  held[by_class[picks]] = True
+  return held

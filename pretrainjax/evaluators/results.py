@@ -1,0 +1,95 @@
+"""Rows of results, each with the protocol it was measured by, and the file they are kept in."""
+
+import dataclasses
+import datetime
+import json
+import logging
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+RESULTS = "results.jsonl"
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+  """One number.
+
+  Attributes:
+    evaluator: its name in the config.
+    metric: what the number is; "class/NAME" is one class's accuracy.
+    value: NaN where there is none, such as a class without examples.
+    encoder: "trained" or "random-init".
+    checkpoint: where the parameters came from, a workdir or "".
+    step: of the checkpoint; None for a random-init encoder.
+    protocol: see `Evaluation.protocol`.
+    time: of the measurement, ISO 8601 in UTC.
+  """
+
+  evaluator: str
+  metric: str
+  value: float
+  encoder: str
+  checkpoint: str
+  step: int | None
+  protocol: dict[str, Any]
+  time: str = dataclasses.field(
+    default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+  )
+
+
+def append_results(path: Path, rows: Iterable[Row]) -> None:
+  """Appends rows as JSON lines, in one write: all of them or, after a crash, a part of them.
+
+  Args:
+    path: made if it is missing, folders too.
+    rows: a NaN or infinite value is stored as null.
+  """
+  text = "".join(_line(row) for row in rows)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if not _ends_a_line(path):
+    text = "\n" + text  # whatever was cut off stays a line of its own
+  # O_APPEND keeps the rows of two processes apart.
+  descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+  try:
+    data = text.encode()
+    written = os.write(descriptor, data)
+    while written < len(data):
+      written += os.write(descriptor, data[written:])
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def read_results(path: Path) -> list[Row]:
+  """All rows of a file; a line that was cut off by a crash is skipped, with a warning."""
+  names = {f.name for f in dataclasses.fields(Row)}
+  rows = []
+  for number, line in enumerate(path.read_text().splitlines(), start=1):
+    if not line.strip():
+      continue
+    try:
+      fields = json.loads(line)
+      value = math.nan if fields["value"] is None else fields["value"]
+      rows.append(Row(**{k: v for k, v in fields.items() if k in names} | {"value": value}))
+    except (json.JSONDecodeError, KeyError, TypeError):
+      _log.warning("%s:%d: not a row of results, skipped", path, number)
+  return rows
+
+
+def _line(row: Row) -> str:
+  fields = dataclasses.asdict(row)
+  if not math.isfinite(row.value):
+    fields["value"] = None
+  return json.dumps(fields, allow_nan=False) + "\n"
+
+
+def _ends_a_line(path: Path) -> bool:
+  if not path.is_file() or path.stat().st_size == 0:
+    return True
+  with path.open("rb") as file:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"

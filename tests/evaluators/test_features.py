@@ -1,0 +1,80 @@
+import jax
+import numpy as np
+import pytest
+from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
+from flax import nnx
+
+from pretrainjax.evaluators import features as features_module
+from pretrainjax.evaluators.features import FeatureCache, extract_features, labels_of
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
+def test_features_are_in_order_and_without_padding(count):
+  data = blobs(count)
+  result = extract_features(identity(), data)
+  np.testing.assert_allclose(result.features, pixels(data), atol=1e-6)
+  np.testing.assert_array_equal(result.labels, data.labels)
+  assert result.features.dtype == np.float32
+
+
+@pytest.mark.parametrize("max_examples", [1, 16, 33, 99])
+def test_subset_is_fixed_by_its_seed_and_in_order(max_examples):
+  data = blobs(100)
+  first = extract_features(identity(), data, max_examples=max_examples, seed=3)
+  again = extract_features(identity(), data, max_examples=max_examples, seed=3)
+  other = extract_features(identity(), data, max_examples=max_examples, seed=4)
+  assert len(first.features) == max_examples
+  np.testing.assert_array_equal(first.features, again.features)
+  assert not np.array_equal(first.features, other.features)
+  rows = np.sort(np.random.default_rng(3).choice(100, max_examples, replace=False))
+  np.testing.assert_array_equal(first.labels, data.labels[rows])
+
+
+def test_repeated_evaluations_do_not_compile_again():
+  data = blobs(40, seed=1)
+  extract_features(identity(), data)
+  before = features_module._pooled._cache_size()
+  for seed in range(3):
+    encoder = identity()
+    encoder.linear.kernel.set_value(jax.random.normal(jax.random.key(seed), (12, 12)))
+    extract_features(encoder, data)
+  assert features_module._pooled._cache_size() == before
+
+
+def test_cache_reads_shared_data_once():
+  data, cache = blobs(40), FeatureCache(identity())
+  first = extract_features(cache, data)
+  assert extract_features(cache, data) is first
+  assert len(data.passes) == 1
+  assert len(extract_features(cache, data, max_examples=5).features) == 5
+  assert len(data.passes) == 2
+
+
+def test_features_that_are_not_finite_are_refused():
+  encoder = identity()
+  encoder.linear.bias.set_value(encoder.linear.bias[...].at[0].set(np.nan))
+  with pytest.raises(ValueError, match="40 of 40 examples are not finite"):
+    extract_features(encoder, blobs(40))
+
+
+def test_unlabelled_data_gives_features_and_refuses_labels():
+  data = ArrayData(blobs(20).images, None, 7)
+  result = extract_features(identity(), data)
+  assert result.labels is None and len(result.features) == 20
+  with pytest.raises(ValueError, match="train: the data has no labels"):
+    labels_of(result, num_classes=7, split="train")
+
+
+def test_labels_out_of_range_are_refused():
+  result = extract_features(identity(), blobs(50))
+  with pytest.raises(ValueError, match="test: found labels 0 to 6, expected 0 to 4"):
+    labels_of(result, num_classes=5, split="test")
+
+
+def test_several_views_and_no_examples_are_refused():
+  views = ArrayData(np.zeros((8, 2, 4, 3, 1), np.uint8), None, 2)
+  encoder = TinyEncoder(12, rngs=nnx.Rngs(0))
+  with pytest.raises(ValueError, match="found 2 views"):
+    extract_features(encoder, views)
+  with pytest.raises(ValueError, match="no example"):
+    extract_features(encoder, ArrayData(np.zeros((0, 4, 3, 1), np.uint8), None, 2))

@@ -1,0 +1,98 @@
+import logging
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity
+from flax import nnx
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from pretrainjax.evaluators.linear_probe import LinearProbe, held_out_rows
+
+TRAIN, TEST = blobs(500, seed=1), blobs(300, seed=2, split="test")
+
+
+def test_accuracy_equals_scikit_learn_at_the_same_penalty():
+  metrics = LinearProbe(train=TRAIN, test=TEST, l2=(1e-2,)).run(identity())
+  scaler = StandardScaler().fit(TRAIN.images.reshape(500, -1))
+  peer = LogisticRegression(C=1 / (1e-2 * 500), tol=1e-8, max_iter=2000)
+  peer.fit(scaler.transform(TRAIN.images.reshape(500, -1)), TRAIN.labels)
+  expected = peer.score(scaler.transform(TEST.images.reshape(300, -1)), TEST.labels)
+  assert metrics["top1"] == pytest.approx(expected, abs=2 / 300)
+  assert metrics["l2"] == pytest.approx(1e-2)
+
+
+def test_penalty_is_chosen_on_train_alone():
+  # Many dimensions, few examples: a weak penalty overfits.
+  encoder = TinyEncoder(12, embed_dim=64, rngs=nnx.Rngs(0))
+  train = blobs(60, seed=1)
+  evaluator = LinearProbe(train=train, test=TEST, l2=(1e2, 1e-1, 1e-6), held_out=0.3)
+  chosen = evaluator.run(encoder)
+  shuffled = ArrayData(TEST.images, np.roll(TEST.labels, 1), 7)
+  same = LinearProbe(train=train, test=shuffled, l2=(1e2, 1e-1, 1e-6), held_out=0.3)
+  assert same.run(encoder)["l2"] == chosen["l2"] == pytest.approx(1e-1)
+
+
+def test_lars_comes_close_to_lbfgs(caplog):
+  lars = LinearProbe(
+    train=TRAIN, test=TEST, solver="lars", batch_size=64, learning_rate=16.0
+  ).run(identity())
+  assert "too few steps" not in caplog.text
+  lbfgs = LinearProbe(train=TRAIN, test=TEST).run(identity())
+  assert lars["top1"] > lbfgs["top1"] - 0.05
+  assert set(lars) == {"top1", "top5", "mean_per_class", "nll", "calibration_error"}
+
+
+def test_too_few_steps_for_lars_are_said(caplog):
+  LinearProbe(train=TRAIN, test=TEST, solver="lars", epochs=2).run(identity())
+  assert "too few steps for LARS on 500 examples" in caplog.text
+
+
+def test_constant_features_are_at_chance():
+  encoder = TinyEncoder(12, embed_dim=4, rngs=nnx.Rngs(0))
+  encoder.linear.kernel.set_value(0 * encoder.linear.kernel[...])
+  metrics = LinearProbe(train=TRAIN, test=TEST).run(encoder)
+  assert metrics["top1"] == pytest.approx(1 / 7, abs=0.08)
+
+
+def test_a_class_without_examples_is_said_and_survived(caplog):
+  keep = TRAIN.labels != 3
+  train = ArrayData(TRAIN.images[keep], TRAIN.labels[keep], 7)
+  with caplog.at_level(logging.WARNING):
+    outcome = LinearProbe(train=train, test=TEST).outcome(identity())
+  assert "train has no example of 1 of 7 classes" in caplog.text
+  assert outcome.confusion[:, 3].sum() == 0 and np.isfinite(list(outcome.metrics.values())).all()
+
+
+def test_held_out_rows_are_of_each_class_alike():
+  labels = np.repeat(np.arange(4), 50).astype(np.int32)
+  held = held_out_rows(labels, share=0.2, seed=0)
+  np.testing.assert_array_equal(np.bincount(labels[held]), 10)
+  assert not np.array_equal(held, held_out_rows(labels, share=0.2, seed=1))
+
+
+@pytest.mark.parametrize("count", [2, 3, 11])
+def test_held_out_rows_leave_some_on_both_sides(count):
+  for seed in range(20):
+    held = held_out_rows(np.zeros(count, np.int32), share=0.1, seed=seed)
+    assert 0 < held.sum() < count
+  with pytest.raises(ValueError, match="expected at least 2"):
+    held_out_rows(np.zeros(1, np.int32), share=0.1, seed=0)
+
+
+@pytest.mark.parametrize(
+  "field, value",
+  [("l2", ()), ("l2", (-1.0,)), ("solver", "sgd"), ("held_out", 1.0), ("learning_rate", 0.0)],
+)
+def test_bad_fields_are_refused(field, value):
+  with pytest.raises(ValueError, match=f"{field}=.*expected"):
+    LinearProbe(train=TRAIN, test=TEST, **{field: value})
+
+
+def test_protocol_says_which_solver_and_only_its_fields():
+  lbfgs = LinearProbe(train=TRAIN, test=TEST).protocol()
+  lars = LinearProbe(train=TRAIN, test=TEST, solver="lars").protocol()
+  assert "lbfgs" in lbfgs["probe"] and lbfgs["l2"] and "epochs" not in lbfgs
+  assert "lars" in lars["probe"] and lars["epochs"] == 90 and "l2" not in lars
+  assert jnp.float32(lars["learning_rate"]) == jnp.float32(0.1)
