@@ -1,0 +1,103 @@
+"""The light decoder of MAE: from visible tokens to the pixels of hidden patches."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.models.layers.block import Remat, make_stack, run_stack
+from pretrainjax.models.layers.norm import LayerNorm
+from pretrainjax.models.layers.position import sincos_table
+
+
+class MAEDecoder(nnx.Module):
+  """Puts a mask token at each hidden position and predicts the pixels there.
+
+  Attention does not mind the order of tokens, since positions are added to them. So visible
+  tokens are never scattered back among mask tokens: the sequence is prefix, visible, hidden, and
+  only the last part goes through the last norm and the projection to pixels.
+
+  Args:
+    grid: rows and columns of patches.
+    patch_dim: values of a patch, P.
+    encoder_dim: width of the encoder's tokens.
+    num_prefix: tokens before the patches that the encoder hands over (class token, registers).
+    embed_dim: width here.
+    num_layers: blocks.
+    num_heads: of attention.
+    mlp_dim: width inside the perceptrons; None is 4 times embed_dim.
+    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    remat: what the backward pass recomputes, see `layers.block.Remat`.
+    unroll: blocks that an iteration of the loop over layers holds.
+    rngs: keys for the initial parameters.
+
+  Reference: MAE, arXiv 2111.06377, section 3 and appendix A.1 (512 wide, 8 layers, 16 heads).
+  """
+
+  def __init__(
+    self,
+    *,
+    grid: tuple[int, int],
+    patch_dim: int,
+    encoder_dim: int,
+    num_prefix: int = 1,
+    embed_dim: int = 512,
+    num_layers: int = 8,
+    num_heads: int = 16,
+    mlp_dim: int | None = None,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    remat: Remat = "none",
+    unroll: int = 1,
+    rngs: nnx.Rngs,
+  ):
+    self.grid, self.embed_dim, self.num_prefix = grid, embed_dim, num_prefix
+    self.dtype, self.remat, self.unroll = dtype, remat, unroll
+    init = nnx.initializers.xavier_uniform()
+    self.embed = nnx.Linear(encoder_dim, embed_dim, dtype=dtype, kernel_init=init, rngs=rngs)
+    self.mask_token = nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), (embed_dim,)))
+    self.blocks = make_stack(
+      num_layers,
+      rngs=rngs,
+      embed_dim=embed_dim,
+      num_heads=num_heads,
+      mlp_dim=mlp_dim or 4 * embed_dim,
+      dtype=dtype,
+    )
+    self.norm = LayerNorm(embed_dim=embed_dim, eps=1e-6)
+    self.predict = nnx.Linear(embed_dim, patch_dim, dtype=dtype, kernel_init=init, rngs=rngs)
+
+  def __call__(
+    self,
+    tokens: Float[Array, "B L D"],
+    *,
+    keep: Int[Array, "B M"],
+    hidden: Int[Array, "B R"],
+    patches: Literal["hidden", "all"] = "hidden",
+  ) -> Float[Array, "B _ P"]:
+    """Predicts pixels.
+
+    Args:
+      tokens: what `ViT.sequence(images, keep=keep)` returned, L being num_prefix + M.
+      keep: indices of the visible patches, in the order of `tokens`.
+      hidden: indices of all other patches, in any order.
+      patches: which to predict: "hidden" in the order of `hidden`, or "all" row by row, those of
+        visible patches being what the decoder happens to say there.
+
+    Returns:
+      "B R P" or "B N P".
+    """
+    table = jnp.asarray(sincos_table(self.embed_dim, self.grid), self.dtype)
+    x = self.embed(tokens)
+    prefix, visible = x[:, : self.num_prefix], x[:, self.num_prefix :]
+    visible = visible + jnp.take(table, keep, axis=0)
+    masks = self.mask_token[...].astype(self.dtype).reshape(1, 1, -1)
+    masks = masks + jnp.take(table, hidden, axis=0)
+    x = jnp.concatenate([prefix, visible, masks], axis=1)
+    x = run_stack(self.blocks, x, remat=self.remat, unroll=self.unroll)
+    if patches == "hidden":
+      return self.predict(self.norm(x[:, tokens.shape[1] :]))
+    order = jnp.argsort(jnp.concatenate([keep, hidden], axis=1), axis=1)  # B N
+    return jnp.take_along_axis(
+      self.predict(self.norm(x[:, self.num_prefix :])), order[:, :, None], axis=1
+    )

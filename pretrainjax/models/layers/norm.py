@@ -1,0 +1,105 @@
+"""Layer and batch normalisation, with statistics in float32."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from pretrainjax import collectives
+
+
+class LayerNorm(nnx.Module):
+  """Gives each token mean 0 and variance 1 over its width, then scales and shifts.
+
+  Args:
+    embed_dim: width, D.
+    eps: added to the variance, always written out: 1e-6 in vision, 1e-12 in BERT.
+    rngs: unused, as all values start fixed; taken for symmetry.
+
+  Reference: arXiv 1607.06450.
+  """
+
+  def __init__(self, *, embed_dim: int, eps: float, rngs: nnx.Rngs | None = None):
+    del rngs
+    self.eps = eps
+    self.scale = nnx.Param(jnp.ones((embed_dim,), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros((embed_dim,), jnp.float32))
+
+  def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    """Normalises the last axis; the result has the dtype of `x`."""
+    wide = x.astype(jnp.float32)
+    mean = jnp.mean(wide, axis=-1, keepdims=True)
+    centred = wide - mean
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+    y = centred * lax.rsqrt(variance + self.eps)
+    last = (1,) * (x.ndim - 1) + (-1,)
+    return (y * self.scale[...].reshape(last) + self.bias[...].reshape(last)).astype(x.dtype)
+
+
+class BatchNorm(nnx.Module):
+  """Normalises each channel over the whole batch, that of all devices.
+
+  The statistics are global: under pmap through `collectives.mean`, under jit because arrays are
+  global there. Running statistics move by (1 - momentum) a step; the running variance is the
+  biased one (as in Flax and Keras; torch keeps the unbiased one).
+
+  Args:
+    num_features: channels, the last axis.
+    momentum: weight of the old running statistics, in [0, 1).
+    eps: added to the variance.
+    scale: whether to learn a scale.
+    bias: whether to learn a shift.
+    scale_init: first value of the scale; 0 makes a residual branch start as the identity.
+    rngs: unused; taken for symmetry.
+
+  Reference: arXiv 1502.03167.
+  """
+
+  def __init__(
+    self,
+    *,
+    num_features: int,
+    momentum: float = 0.9,
+    eps: float = 1e-5,
+    scale: bool = True,
+    bias: bool = True,
+    scale_init: float = 1.0,
+    rngs: nnx.Rngs | None = None,
+  ):
+    del rngs
+    if not 0 <= momentum < 1:
+      raise ValueError(f"momentum={momentum}: expected in [0, 1)")
+    self.momentum, self.eps = momentum, eps
+    shape = (num_features,)
+    self.scale = nnx.Param(jnp.full(shape, scale_init, jnp.float32)) if scale else None
+    self.bias = nnx.Param(jnp.zeros(shape, jnp.float32)) if bias else None
+    self.mean = nnx.BatchStat(jnp.zeros(shape, jnp.float32))
+    self.var = nnx.BatchStat(jnp.ones(shape, jnp.float32))
+
+  def __call__(self, x: Float[Array, "*B C"], *, deterministic: bool) -> Float[Array, "*B C"]:
+    """Normalises the last axis.
+
+    Args:
+      x: any leading axes.
+      deterministic: True uses the running statistics; False the batch's, and moves the former.
+    """
+    wide = x.astype(jnp.float32)
+    mean, variance = (self.mean[...], self.var[...]) if deterministic else self._update(wide)
+    factor = lax.rsqrt(variance + self.eps)
+    if self.scale is not None:
+      factor = factor * self.scale[...]
+    shift = -mean * factor
+    if self.bias is not None:
+      shift = shift + self.bias[...]
+    last = (1,) * (x.ndim - 1) + (-1,)
+    return (wide * factor.reshape(last) + shift.reshape(last)).astype(x.dtype)
+
+  def _update(self, x: Float[Array, "*B C"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+    axes = tuple(range(x.ndim - 1))
+    moments = (jnp.mean(x, axis=axes), jnp.mean(jnp.square(x), axis=axes))
+    mean, mean_square = collectives.mean(moments)
+    variance = jnp.maximum(mean_square - jnp.square(mean), 0.0)
+    for running, new in ((self.mean, mean), (self.var, variance)):
+      old = running[...]
+      running[...] = self.momentum * old + (1 - self.momentum) * lax.stop_gradient(new)
+    return mean, variance

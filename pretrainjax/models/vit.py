@@ -1,0 +1,246 @@
+"""The vision transformer."""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Num
+
+from pretrainjax.errors import nearest
+from pretrainjax.models.layers.block import Remat, make_stack, run_stack
+from pretrainjax.models.layers.drop import check_rates
+from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.norm import LayerNorm
+from pretrainjax.models.layers.patch import PatchEmbed, grid_size, patchify
+from pretrainjax.models.layers.pool import AttentionPool, mean_pool
+from pretrainjax.models.layers.position import sincos_table
+from pretrainjax.models.pixels import check_statistics, normalize_pixels
+from pretrainjax.types import Encoded
+
+
+class Size(NamedTuple):
+  """What a variant's letters stand for."""
+
+  embed_dim: int
+  num_layers: int
+  num_heads: int
+  mlp_dim: int
+
+
+VARIANTS = {
+  "Ti": Size(192, 12, 3, 768),  # DeiT, arXiv 2012.12877, table 1
+  "S": Size(384, 12, 6, 1536),  # DeiT, table 1
+  "B": Size(768, 12, 12, 3072),  # ViT, arXiv 2010.11929, table 1
+  "L": Size(1024, 24, 16, 4096),  # ViT, table 1
+  "H": Size(1280, 32, 16, 5120),  # ViT, table 1
+}
+
+
+def vit_variant(name: str) -> dict[str, int]:
+  """The arguments of `ViT` that a name such as "B/16" stands for (16 is the patch size).
+
+  Raises:
+    ValueError: for a name that is none.
+
+  >>> vit_variant("Ti/4")["patch_size"], vit_variant("Ti/4")["embed_dim"]
+  (4, 192)
+  """
+  letters, _, patch_size = name.partition("/")
+  if letters not in VARIANTS or not patch_size.isdigit() or int(patch_size) < 1:
+    choices = [f"{v}/{patch_size or 16}" for v in VARIANTS]
+    raise ValueError(f"variant '{name}': expected SIZE/PATCH{nearest(name, choices)}")
+  return {**VARIANTS[letters]._asdict(), "patch_size": int(patch_size)}
+
+
+class ViT(nnx.Module):
+  """Patches of an image as tokens of a pre-norm transformer.
+
+  Args:
+    image_size: in pixels, one number for squares or (height, width).
+    patch_size: in pixels; must divide the image.
+    num_channels: C.
+    embed_dim: width of tokens, D.
+    num_layers: blocks.
+    num_heads: of attention; must divide embed_dim.
+    mlp_dim: width inside the perceptrons.
+    pool: what `pooled` is: the class token, the mean of the patches, or attention pooling.
+    use_cls: whether there is a class token; pool "cls" needs it, MAE has it even for "mean".
+    position: "sincos" is fixed, "learned" starts from a normal distribution of std 0.02.
+    num_registers: further tokens that belong to no patch (arXiv 2309.16588).
+    layer_scale: initial value of learned scales of the residual branches; None has none.
+    drop_path: rate of the last block, rising from 0 in the first, in [0, 1).
+    dropout: rate after the embedding and in the blocks, in [0, 1).
+    final_norm: layer norm over tokens before pooling.
+    pool_norm: layer norm over `pooled` (the "fc_norm" that MAE fine-tunes with instead).
+    image_mean: of pixels / 255, one value or one a channel.
+    image_std: likewise.
+    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    remat: what the backward pass recomputes, see `layers.block.Remat`.
+    unroll: blocks that an iteration of the loop over layers holds.
+    rngs: keys for the initial parameters.
+
+  Raises:
+    ValueError: for arguments that do not fit together.
+
+  Reference: arXiv 2010.11929; initial values as in MAE, arXiv 2111.06377. Ours differs in that
+  the class token has no row in the position table (with a learned token it would add nothing).
+  """
+
+  def __init__(
+    self,
+    *,
+    image_size: int | tuple[int, int],
+    patch_size: int,
+    num_channels: int = 3,
+    embed_dim: int,
+    num_layers: int,
+    num_heads: int,
+    mlp_dim: int,
+    pool: Literal["cls", "mean", "map"] = "cls",
+    use_cls: bool = True,
+    position: Literal["sincos", "learned"] = "sincos",
+    num_registers: int = 0,
+    layer_scale: float | None = None,
+    drop_path: float = 0.0,
+    dropout: float = 0.0,
+    final_norm: bool = True,
+    pool_norm: bool = False,
+    image_mean: tuple[float, ...] = (0.5,),
+    image_std: tuple[float, ...] = (0.5,),
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    remat: Remat = "none",
+    unroll: int = 1,
+    rngs: nnx.Rngs,
+  ):
+    self.grid = grid_size(image_size, patch_size)
+    check_statistics(image_mean, image_std, num_channels)
+    check_rates(drop_path=drop_path, dropout=dropout)
+    if pool == "cls" and not use_cls:
+      raise ValueError("pool='cls': needs use_cls=True")
+    self.patch_size, self.num_channels, self.embed_dim = patch_size, num_channels, embed_dim
+    self.patch_dim = patch_size * patch_size * num_channels
+    self.pool, self.use_cls, self.num_registers = pool, use_cls, num_registers
+    self.drop_path, self.dropout = drop_path, dropout
+    self.image_mean, self.image_std = image_mean, image_std
+    self.dtype, self.remat, self.unroll = dtype, remat, unroll
+
+    normal = nnx.initializers.normal(0.02)
+    self.patch_embed = PatchEmbed(
+      patch_dim=self.patch_dim, embed_dim=embed_dim, dtype=dtype, rngs=rngs
+    )
+    self.cls_token = nnx.Param(normal(rngs.params(), (embed_dim,))) if use_cls else None
+    registers = (num_registers, embed_dim)
+    self.register_tokens = nnx.Param(normal(rngs.params(), registers)) if num_registers else None
+    table = (self.grid[0] * self.grid[1], embed_dim)
+    learned = position == "learned"
+    self.position_table = nnx.Param(normal(rngs.params(), table)) if learned else None
+    self.blocks = make_stack(
+      num_layers,
+      rngs=rngs,
+      embed_dim=embed_dim,
+      num_heads=num_heads,
+      mlp_dim=mlp_dim,
+      layer_scale=layer_scale,
+      dropout=dropout,
+      dtype=dtype,
+    )
+    self.norm = LayerNorm(embed_dim=embed_dim, eps=1e-6) if final_norm else None
+    self.attention_pool = (
+      AttentionPool(
+        embed_dim=embed_dim, num_heads=num_heads, mlp_dim=mlp_dim, dtype=dtype, rngs=rngs
+      )
+      if pool == "map"
+      else None
+    )
+    self.pool_norm = LayerNorm(embed_dim=embed_dim, eps=1e-6) if pool_norm else None
+
+  @property
+  def num_prefix(self) -> int:
+    """Tokens of `sequence` before the patches: the class token, then the registers."""
+    return int(self.use_cls) + self.num_registers
+
+  def normalize(self, images: Num[Array, "B *N C"]) -> Float[Array, "B *N C"]:
+    """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
+    return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
+
+  def __call__(
+    self,
+    images: Num[Array, "B H W C"],
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Encoded:
+    """Encodes images; the arguments are those of `sequence`."""
+    x = self.sequence(images, keep=keep, deterministic=deterministic, rngs=rngs)
+    tokens = x[:, self.num_prefix :]
+    pooled = self._pooled(x, tokens)
+    if self.pool_norm is not None:
+      pooled = self.pool_norm(pooled)
+    return Encoded(tokens=tokens, pooled=pooled, valid=jnp.ones(tokens.shape[:2], bool))
+
+  def sequence(
+    self,
+    images: Num[Array, "B H W C"],
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B L D"]:
+    """All tokens after the last norm: `num_prefix` of them, then patches.
+
+    Args:
+      images: uint8, normalised here, or float, taken as normalised.
+      keep: which patches to encode, row-major indices; no work is spent on others. None: all.
+      deterministic: True switches dropout and drop path off.
+      rngs: keys for this call.
+
+    Returns:
+      "B L D", L being num_prefix + M, or num_prefix + N without `keep`.
+    """
+    x = self._embed(images, keep)
+    x = drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
+    x = run_stack(
+      self.blocks,
+      x,
+      drop_path=self.drop_path,
+      remat=self.remat,
+      unroll=self.unroll,
+      deterministic=deterministic,
+      rngs=rngs,
+    )
+    return x if self.norm is None else self.norm(x)
+
+  def _embed(self, images, keep) -> Float[Array, "B L D"]:
+    expected = tuple(side * self.patch_size for side in self.grid) + (self.num_channels,)
+    if images.shape[1:] != expected:
+      raise ValueError(f"images have shape {images.shape[1:]}: expected {expected}")
+    patches = patchify(jnp.asarray(images), self.patch_size)
+    if keep is not None:
+      # Before anything is computed of them, and while they still are bytes.
+      patches = jnp.take_along_axis(patches, keep[:, :, None], axis=1)
+    batch, count, _ = patches.shape
+    pixels = self.normalize(patches.reshape(batch, count, -1, self.num_channels))
+    x = self.patch_embed(pixels.reshape(batch, count, -1)) + self._positions(keep)
+    return jnp.concatenate([*self._prefix(batch), x], axis=1)
+
+  def _positions(self, keep) -> Float[Array, "B M D"]:
+    table = self.position_table
+    table = sincos_table(self.embed_dim, self.grid) if table is None else table[...]
+    table = jnp.asarray(table, self.dtype)
+    return table[None] if keep is None else jnp.take(table, keep, axis=0)
+
+  def _prefix(self, batch: int) -> list[Float[Array, "B _ D"]]:
+    rows = []
+    if self.cls_token is not None:
+      rows.append(self.cls_token[...][None])
+    if self.register_tokens is not None:
+      rows.append(self.register_tokens[...])
+    return [jnp.broadcast_to(r.astype(self.dtype), (batch, *r.shape)) for r in rows]
+
+  def _pooled(self, x, tokens) -> Float[Array, "B D"]:
+    if self.pool == "cls":
+      return x[:, 0]
+    if self.pool == "mean":
+      return mean_pool(tokens)
+    return self.attention_pool(tokens)
