@@ -108,6 +108,20 @@ def to_unit(
   return images_float / 255 if images.dtype == jnp.uint8 else images_float
 
 
+def standardize(
+  images: Float[Array, "B H W C"], *, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "B H W C"]:
+  """Images in [0, 1] as an encoder takes floats: (x - mean) / std.
+
+  Args:
+    images: float in [0, 1].
+    mean: one value, or one a channel: the encoder's `image_mean`.
+    std: likewise, the encoder's `image_std`.
+  """
+  mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, -1) for v in (mean, std))
+  return (images - mean) / std
+
+
 def adjust_brightness(image: Float[Array, "H W C"], factor: Scalar) -> Float[Array, "H W C"]:
   """Multiplies all values by `factor`; 0 is black."""
   return jnp.clip(image * factor, 0, 1)

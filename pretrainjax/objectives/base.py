@@ -5,6 +5,7 @@ from typing import Any
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.errors import UserError
 from pretrainjax.types import Batch, Encoder, Metrics
 
 
@@ -77,3 +78,15 @@ class Objective:
     """
     del path
     return True
+
+
+def expect(key: str, found: Any, expected: Any) -> None:
+  """Refuses networks that do not fit together.
+
+  Args:
+    key: the config's argument that may be wrong, such as "objective.head.in_dim".
+    found: its value.
+    expected: what the backbone or the objective asks for.
+  """
+  if found != expected:
+    raise UserError(f"config.{key}: found {found}, expected {expected} to fit the rest")

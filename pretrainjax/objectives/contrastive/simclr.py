@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.augment import ColorAugment
+from pretrainjax.augment import ColorAugment, standardize
 from pretrainjax.losses.classification import accuracy, cross_entropy
 from pretrainjax.losses.contrastive import compare_views
-from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.types import Batch, Metrics
 
@@ -38,7 +38,9 @@ class SimCLR(Objective):
       raise ValueError(f"temperature: found {self.temperature}, expected above 0")
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
-    return Towers(encoder=self.backbone(rngs=rngs), projector=self.projector(rngs=rngs))
+    encoder, projector = self.backbone(rngs=rngs), self.projector(rngs=rngs)
+    expect("objective.projector.in_dim", projector.linear0.in_features, encoder.embed_dim)
+    return Towers(encoder=encoder, projector=projector)
 
   def loss(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
@@ -49,12 +51,13 @@ class SimCLR(Objective):
       raise ValueError(f'image: found shape {images.shape}, expected "B 2 H W C" (data.views=2)')
     batch_size, _, *shape = images.shape
     views = images.reshape(2 * batch_size, *shape)  # B 2 ... -> 2B ...: views stay neighbours
+    encoder = module.encoder
     if self.augment is not None:
       views = self.augment(views, rngs.augment())
+      views = standardize(views, mean=encoder.image_mean, std=encoder.image_std)
 
     # One call for both views: batch statistics are then of both.
-    views = module.encoder.normalize(views)
-    pooled = module.encoder(views, deterministic=False, rngs=rngs).pooled
+    pooled = encoder(views, deterministic=False, rngs=rngs).pooled
     projected = module.projector(pooled, deterministic=False)
     pairs = projected.reshape(batch_size, 2, -1)
     logits, labels = compare_views(pairs, temperature=self.temperature)

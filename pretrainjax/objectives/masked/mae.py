@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from pretrainjax import masking
 from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.layers.patch import patchify
-from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.types import Batch, Metrics
 
@@ -38,21 +38,35 @@ class MAE(Objective):
       raise ValueError(f"mask_ratio: found {self.mask_ratio}, expected above 0 and below 1")
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
-    return Towers(encoder=self.backbone(rngs=rngs), decoder=self.decoder(rngs=rngs))
+    encoder, decoder = self.backbone(rngs=rngs), self.decoder(rngs=rngs)
+    expect("objective.decoder.grid", decoder.grid, encoder.grid)
+    expect("objective.decoder.num_prefix", decoder.num_prefix, encoder.num_prefix)
+    expect("objective.decoder.encoder_dim", decoder.embed.in_features, encoder.embed_dim)
+    expect("objective.decoder.patch_dim", decoder.predict.out_features, encoder.patch_dim)
+    return Towers(encoder=encoder, decoder=decoder)
 
   def loss(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    images = module.encoder.normalize(batch["image"])
-    target = patchify(images, module.encoder.patch_size)  # B N P
-    if self.norm_pix_loss:
-      target = normalize_patches(target)
-    visible = masking.random_mask(rngs.mask(), target.shape[:2], mask_ratio=self.mask_ratio)
-    num_keep = masking.num_visible(target.shape[1], self.mask_ratio)
+    encoder, images = module.encoder, batch["image"]
+    num_patches = encoder.grid[0] * encoder.grid[1]
+    num_keep = masking.num_visible(num_patches, self.mask_ratio)
+    shape = (len(images), num_patches)
+    visible = masking.random_mask(rngs.mask(), shape, mask_ratio=self.mask_ratio)
     keep = masking.keep_indices(visible, num_keep)
+    hidden = masking.hidden_indices(visible, num_patches - num_keep)
 
-    encoded = module.encoder(images, keep=keep, deterministic=False, rngs=rngs)
-    prediction = module.decoder(encoded, keep=keep)
-    loss = jnp.mean(patch_mse(prediction, target, scored=~visible))
-    return loss, {"loss": loss, "feature_std": feature_std(jnp.mean(encoded.tokens, axis=1))}
+    sequence = encoder.sequence(images, keep=keep, deterministic=False, rngs=rngs)
+    prediction = module.decoder(sequence, keep=keep, hidden=hidden)
+    loss = jnp.mean(patch_mse(prediction, self._target(encoder, images, hidden)))
+    features = jnp.mean(sequence[:, encoder.num_prefix :].astype(jnp.float32), axis=1)
+    return loss, {"loss": loss, "feature_std": feature_std(features)}
+
+  def _target(self, encoder, images, hidden: Int[Array, "B M"]) -> Float[Array, "B M P"]:
+    """The hidden patches, normalised as the encoder's input is, then perhaps each by itself."""
+    patches = patchify(images, encoder.patch_size)
+    patches = jnp.take_along_axis(patches, hidden[:, :, None], axis=1)
+    pixels = encoder.normalize(patches.reshape(*hidden.shape, -1, images.shape[-1]))
+    target = pixels.reshape(*hidden.shape, -1)
+    return normalize_patches(target) if self.norm_pix_loss else target

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.augment import to_unit
+from pretrainjax.augment import standardize, to_unit
 from pretrainjax.losses.classification import accuracy, cross_entropy
 from pretrainjax.mixing import mixup_or_cutmix
-from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.types import Batch, Metrics
 
@@ -51,7 +51,10 @@ class Classification(Objective):
       raise ValueError(f"tune: found '{self.tune}', expected 'full' or 'linear'")
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
-    return Towers(encoder=self.backbone(rngs=rngs), head=self.head(rngs=rngs))
+    encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
+    expect("objective.head.in_dim", head.classifier.in_features, encoder.embed_dim)
+    expect("objective.head.num_classes", head.classifier.out_features, self.num_classes)
+    return Towers(encoder=encoder, head=head)
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
     return self.tune == "full" or path[0] != "encoder"
@@ -60,18 +63,19 @@ class Classification(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    images, labels = to_unit(batch["image"]), batch["label"]
+    encoder, images, labels = module.encoder, batch["image"], batch["label"]
     is_mixed = self.mixup_alpha > 0 or self.cutmix_alpha > 0
     if is_mixed:
       images, labels = mixup_or_cutmix(
-        images,
+        to_unit(images),
         jax.nn.one_hot(labels, self.num_classes),
         mixup_alpha=self.mixup_alpha,
         cutmix_alpha=self.cutmix_alpha,
         key=rngs.mix(),
       )
-    pooled = self._features(module.encoder, module.encoder.normalize(images), rngs)
-    logits = module.head(pooled, deterministic=False)
+      images = standardize(images, mean=encoder.image_mean, std=encoder.image_std)
+    pooled = self._features(encoder, images, rngs)
+    logits = module.head(pooled, deterministic=False, rngs=rngs)
     loss = jnp.mean(cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
     metrics = {"loss": loss, "feature_std": feature_std(pooled)}
     if not is_mixed:  # a mixed image has no one right class
