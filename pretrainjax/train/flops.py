@@ -91,8 +91,8 @@ def count_flops(function: Callable, *args: Any) -> float:
   return _count(jax.make_jaxpr(function)(*args).jaxpr)
 
 
-def flops_of(compiled: jax.stages.Compiled) -> float | None:
-  """The operations of a compiled step on one device, as its compiler counts them.
+def flops_of(compiled: Any) -> float | None:
+  """The operations of a `jax.stages.Compiled` on one device, as its compiler counts them.
 
   Returns:
     None where the backend says nothing, and where the program loops: the compiler counts the
@@ -112,7 +112,7 @@ def flops_of(compiled: jax.stages.Compiled) -> float | None:
 
 
 def _count(jaxpr: Any) -> float:
-  return sum(_count_equation(equation) for equation in jaxpr.eqns)
+  return sum((_count_equation(equation) for equation in jaxpr.eqns), 0.0)
 
 
 def _count_equation(equation: Any) -> float:
@@ -132,10 +132,10 @@ def _count_equation(equation: Any) -> float:
   if name == "cond":
     return max(inner)
   if name == "scan":
-    return params["length"] * sum(inner)
+    return params["length"] * sum(inner, 0.0)
   if name == "shard_map":
-    return params["mesh"].size * sum(inner)
-  return sum(inner)
+    return params["mesh"].size * sum(inner, 0.0)
+  return sum(inner, 0.0)
 
 
 def _count_attention(name: str, shapes: list[tuple[int, ...]], layout: int) -> float:

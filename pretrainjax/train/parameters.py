@@ -19,7 +19,7 @@ STACK = "blocks"
 # Words of a name, cut at "_": of what comes before the first layer, and after the last one.
 _INPUT_WORDS = frozenset(
   "embed embedder embedding embeddings patch patches cls class mask register registers pos "
-  "position positions token tokens stem pre conv extractor frontend".split()
+  "position positions token tokens stem pre extractor frontend".split()
 )
 _HEAD_WORDS = frozenset("head heads classifier logits prototypes".split())
 # Learned constants that weight decay would only pull to zero, as MAE and DINO leave them out.
@@ -94,12 +94,12 @@ def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
     if is_stacked(name):
       depth = leaf.shape[0]
       powers = depth - np.arange(depth).reshape(-1, *[1] * (leaf.ndim - 1))
-      return np.float32(decay**powers)
+      return (decay**powers).astype(np.float32)
     parts = tuple(name.split("/"))
     beside = [p for p in depths if parts[: len(p)] == p and len(parts) > len(p)]
     stack = max(beside, key=len, default=None)
     is_input = stack is not None and bool(_words(parts[len(stack)]) & _INPUT_WORDS)
-    return np.float32(decay ** (depths[stack] + 1) if is_input else 1.0)
+    return np.asarray(decay ** (depths[stack] + 1) if is_input else 1.0, np.float32)
 
   return {name: scale(name, leaf) for name, leaf in leaves.items()}
 

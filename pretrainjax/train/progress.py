@@ -1,11 +1,11 @@
 """Watching a run: how fast it is, how long it still takes, and what it waits for."""
 
 import contextlib
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import TextIO
 
 import jax
 import tqdm
@@ -88,7 +88,7 @@ class Progress:
     batch_size: int,
     flops: float | None = None,
     every: float = 30.0,
-    stream: TextIO | None = None,
+    stream: io.TextIOBase | None = None,
     clock: Callable[[], float] = time.perf_counter,
   ):
     """Shows a run's progress.

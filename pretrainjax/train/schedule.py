@@ -32,9 +32,7 @@ class Schedule:
   def __post_init__(self):
     _check_unit(self, "start")
 
-  def build(
-    self, *, total_steps: int, batch_size: int, num_examples: int | None
-  ) -> optax.Schedule:
+  def build(self, *, total_steps: int, batch_size: int, num_examples: int | None) -> optax.Schedule:
     """The factor as a function of the step, float32, for use inside jit or outside.
 
     Args:
@@ -183,9 +181,7 @@ class CosineRamp:
   start: float
   end: float
 
-  def build(
-    self, *, total_steps: int, batch_size: int, num_examples: int | None
-  ) -> optax.Schedule:
+  def build(self, *, total_steps: int, batch_size: int, num_examples: int | None) -> optax.Schedule:
     """The value as a function of the step; see `Schedule.build`."""
     del batch_size, num_examples
     return lambda step: _cosine(

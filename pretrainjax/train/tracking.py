@@ -10,10 +10,10 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -39,10 +39,11 @@ class Tracking:
   mlflow_experiment: str | None = None
 
 
+@runtime_checkable
 class Writer(Protocol):
   """One place that numbers go to."""
 
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+  def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Writes the numbers of one step."""
     ...
 
@@ -78,10 +79,10 @@ class Tracker:
       return
     workdir = Path(workdir)
     # Services first: a missing package must not cost a row that is already written.
-    if tracking.wandb_project is not None:
-      self._writers.append(WandbWriter(workdir, tracking.wandb_project, config=config))
-    if tracking.mlflow_experiment is not None:
-      self._writers.append(MlflowWriter(workdir, tracking.mlflow_experiment, config=config))
+    services = (WandbWriter, tracking.wandb_project), (MlflowWriter, tracking.mlflow_experiment)
+    for service, name in services:
+      if name is not None:
+        self._writers.append(_open(service, workdir, name, config))
     if tracking.tensorboard:
       self._writers.append(TensorBoardWriter(workdir, step=step))
     self._writers.append(JsonlWriter(workdir, step=step))
@@ -120,7 +121,7 @@ class JsonlWriter:
     self._written = {_kind(row) for row, _ in rows if row["step"] == step}
     self._file = path.open("a")
 
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+  def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Appends a row, which a SIGKILL from then on cannot take back."""
     row = {"step": step} | {name: _json(value) for name, value in metrics.items()}
     if _kind(row) in self._written:
@@ -144,7 +145,7 @@ class TensorBoardWriter:
       str(Path(workdir) / "tensorboard"), purge_step=step + 1, filename_suffix=f".from_{step}"
     )
 
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+  def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Adds one point a number."""
     for name, value in metrics.items():
       self._writer.add_scalar(name, value, step)
@@ -157,9 +158,11 @@ class TensorBoardWriter:
 class WandbWriter:
   """A Weights & Biases run that a run started again goes on with."""
 
+  key = "wandb_project"
+
   def __init__(self, workdir: Path, project: str, *, config: Mapping[str, Any] | None = None):
     """Starts the run, or goes on with the one named in WORKDIR/wandb_run.txt."""
-    wandb = _import("wandb", "wandb_project")
+    wandb = _import("wandb", self.key)
     note = Path(workdir) / "wandb_run.txt"
     known = note.read_text().strip() if note.exists() else None
     self._run = wandb.init(
@@ -172,7 +175,7 @@ class WandbWriter:
     )
     note.write_text(self._run.id)
 
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+  def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Logs a step; the service itself drops steps that it already has."""
     self._run.log(dict(metrics), step=step)
 
@@ -182,11 +185,13 @@ class WandbWriter:
 
 
 class MlflowWriter:
-  """An MLflow run that a run started again goes on with."""
+  """An MLflow run, at MLFLOW_TRACKING_URI, that a run started again goes on with."""
+
+  key = "mlflow_experiment"
 
   def __init__(self, workdir: Path, experiment: str, *, config: Mapping[str, Any] | None = None):
     """Starts the run, or goes on with the one named in WORKDIR/mlflow_run.txt."""
-    mlflow = _import("mlflow", "mlflow_experiment", package="mlflow-skinny")
+    mlflow = _import("mlflow", self.key)
     self._metric = mlflow.entities.Metric
     self._client = mlflow.MlflowClient()
     note = Path(workdir) / "mlflow_run.txt"
@@ -202,7 +207,7 @@ class MlflowWriter:
     if config:
       self._client.log_dict(self._run_id, dict(config), "config.json")
 
-  def write(self, step: int, metrics: Mapping[str, float]) -> None:
+  def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Logs a step; a server that does not answer costs this step's numbers, not the run."""
     now = int(time.time() * 1000)
     batch = [self._metric(name, value, now, step) for name, value in metrics.items()]
@@ -216,14 +221,24 @@ class MlflowWriter:
     self._client.set_terminated(self._run_id)
 
 
-def _import(module: str, key: str, *, package: str | None = None) -> ModuleType:
+def _open(service: Callable, workdir: Path, name: str, config: Mapping[str, Any] | None) -> Writer:
+  """Opens a service; whatever it objects to (no key, no server) is the user's to mend."""
+  try:
+    return service(workdir, name, config=config)
+  except UserError:
+    raise
+  except Exception as error:
+    reason = " ".join(str(error).split())
+    raise UserError(f"--config.train.tracking.{service.key}: found '{name}', {reason}") from error
+
+
+def _import(module: str, key: str) -> ModuleType:
   try:
     return importlib.import_module(module)
   except ImportError as error:
-    flag = f"--config.train.tracking.{key}"
     raise UserError(
-      f"{flag}: needs the package '{module}', which cannot be imported ({error}); "
-      f"pip install {package or module}, or switch the flag off"
+      f"--config.train.tracking.{key}: needs the package '{module}', which cannot be imported "
+      f"({error}); pip install {module}, or switch the flag off"
     ) from error
 
 
@@ -235,7 +250,7 @@ def _number(name: str, value: Any) -> float | int:
   return number.item()
 
 
-def _json(value: float) -> float | int | str:
+def _json(value: float | int) -> float | int | str:
   return value if math.isfinite(value) else str(float(value))
 
 

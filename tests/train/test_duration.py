@@ -10,7 +10,7 @@ from pretrainjax.train.duration import Duration
   [
     (Duration(steps=7), 7),
     (Duration(steps=0), 0),
-    (Duration(epochs=1), 10),
+    (Duration(epochs=1.0), 10),
     (Duration(epochs=1.5), 15),
     (Duration(examples=100), 10),
     (Duration(examples=101), 11),
@@ -21,7 +21,7 @@ def test_units(duration, steps):
 
 
 def test_an_epoch_sees_every_example():
-  assert Duration(epochs=1).in_steps(batch_size=32, num_examples=100) == 4
+  assert Duration(epochs=1.0).in_steps(batch_size=32, num_examples=100) == 4
 
 
 def test_floating_point_adds_no_step():
@@ -43,5 +43,5 @@ def test_not_negative_and_finite(given):
 
 def test_epochs_of_unknown_length():
   with pytest.raises(ValueError, match="use steps or examples"):
-    Duration(epochs=1).in_steps(batch_size=1, num_examples=None)
+    Duration(epochs=1.0).in_steps(batch_size=1, num_examples=None)
   assert Duration(examples=3).in_steps(batch_size=2, num_examples=None) == 2

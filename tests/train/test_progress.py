@@ -22,7 +22,9 @@ class Terminal(io.StringIO):
 
 
 def test_rates_leave_out_the_first_step_and_pauses(monkeypatch):
-  monkeypatch.setattr(progress_lib, "model_flops_utilization", lambda flops, seconds: flops * seconds)
+  monkeypatch.setattr(
+    progress_lib, "model_flops_utilization", lambda flops, seconds: flops * seconds
+  )
   clock = Clock()
   meter = Meter(batch_size=8, flops=10.0, clock=clock)
   with meter.paused():
@@ -64,7 +66,7 @@ def test_no_mfu_on_a_cpu():
 def run(stream, *, steps=10, start=0, seconds=10.0):
   clock = Clock()
   progress = Progress(
-    start=start, total=start + steps, batch_size=4, every=30, stream=stream, clock=clock
+    start=start, total=start + steps, batch_size=4, every=30.0, stream=stream, clock=clock
   )
   for step in range(start + 1, start + steps + 1):
     clock.now += seconds
@@ -83,7 +85,7 @@ def test_plain_lines_now_and_then():
 
 def test_plain_lines_when_nothing_new_is_shown():
   clock, stream = Clock(), io.StringIO()
-  progress = Progress(start=0, total=99, batch_size=4, every=30, stream=stream, clock=clock)
+  progress = Progress(start=0, total=99, batch_size=4, every=30.0, stream=stream, clock=clock)
   progress.show({"loss": 1.0})
   for step in range(1, 13):
     clock.now += 10

@@ -142,7 +142,7 @@ def _events(path, kind):
   "asked, flag, package",
   [
     (Tracking(wandb_project="p"), "wandb_project", "pip install wandb"),
-    (Tracking(mlflow_experiment="e"), "mlflow_experiment", "pip install mlflow-skinny"),
+    (Tracking(mlflow_experiment="e"), "mlflow_experiment", "pip install mlflow"),
     (Tracking(), "tensorboard", "pip install tensorboardX"),
   ],
 )
@@ -237,7 +237,11 @@ def test_mlflow(tmp_path, monkeypatch, caplog):
     tracker.write(step + 1, {"loss": 0.25})
     tracker.close()
   assert fake.runs == [("digits_id", tmp_path.name)] and fake.config == {"seed": 0}
-  assert fake.logged == [("run1", "loss", 0.5, 1), ("run1", "loss", 0.25, 2), ("run1", "loss", 0.5, 3)]
+  assert fake.logged == [
+    ("run1", "loss", 0.5, 1),
+    ("run1", "loss", 0.25, 2),
+    ("run1", "loss", 0.5, 3),
+  ]
   assert "did not take step 4" in caplog.text
   assert [s for _, s in fake.ended] == ["FINISHED", "RUNNING", "FINISHED"]
   assert rows(tmp_path)[-1] == {"step": 4, "loss": 0.25}, "the file has it all the same"
@@ -246,6 +250,7 @@ def test_mlflow(tmp_path, monkeypatch, caplog):
 def test_real_mlflow(tmp_path, monkeypatch):
   mlflow = pytest.importorskip("mlflow")
   monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+  monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
   asked = Tracking(tensorboard=False, mlflow_experiment="digits")
   for step in (1, 2):
     tracker = Tracker(tmp_path, asked, step=step - 1, config={"seed": 0})
@@ -255,6 +260,16 @@ def test_real_mlflow(tmp_path, monkeypatch):
   run_id = (tmp_path / "mlflow_run.txt").read_text()
   assert [m.step for m in client.get_metric_history(run_id, "loss")] == [1, 2]
   assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_service_that_refuses_is_one_line(tmp_path, monkeypatch):
+  def init(self, **kwargs):
+    raise RuntimeError("no API key\nrun wandb login")
+
+  monkeypatch.setattr(FakeWandb, "init", init)
+  monkeypatch.setitem(sys.modules, "wandb", FakeWandb())
+  with pytest.raises(UserError, match="tracking.wandb_project: found 'p', no API key run wandb"):
+    Tracker(tmp_path, Tracking(wandb_project="p"))
 
 
 def test_one_writer_that_fails_to_close_stops_no_other(tmp_path, monkeypatch):
