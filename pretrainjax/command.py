@@ -45,14 +45,14 @@ class Request:
 
 
 def launch(
-    work: Callable[[Request], None],
-    *,
-    verb: str,
-    description: str,
-    argv: Sequence[str] | None,
-    add_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
-    default_config: str | None = None,
-    needs_workdir: bool = True,
+  work: Callable[[Request], None],
+  *,
+  verb: str,
+  description: str,
+  argv: Sequence[str] | None,
+  add_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+  default_config: str | None = None,
+  needs_workdir: bool = True,
 ) -> int:
   """Parses flags, runs `work`, and turns its end into an exit status.
 
@@ -117,11 +117,11 @@ def main() -> int:
 
 def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
-      prog=f"python -m pretrainjax.{verb}",
-      description=description,
-      epilog="--config.KEY=VALUE overrides any value of the config; --help with --config lists them.",
-      add_help=False,
-      allow_abbrev=False,
+    prog=f"python -m pretrainjax.{verb}",
+    description=description,
+    epilog="--config.KEY=VALUE overrides any value of the config; --help with --config lists them.",
+    add_help=False,
+    allow_abbrev=False,
   )
   parser.error = _raise_user_error
   parser.add_argument("--config", metavar="FILE[:arg]", help="config file and its argument")

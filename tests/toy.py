@@ -1,4 +1,4 @@
-"""The smallest objective with parameters, batch statistics and randomness, for tests of the engine."""
+"""The smallest objective with parameters, statistics and randomness, for tests of the engine."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ class Toy(Objective):
     keys = collectives.example_keys(rngs.noise(), x.shape[0])
     x = x + 0.1 * jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
     module.mean[...] = 0.9 * module.mean[...] + 0.1 * collectives.mean(x.mean(0))
-    error = module.encoder(x - module.mean[...]) - batch["y"]
+    error = module.encoder(x - module.mean[...][None]) - batch["y"]
     loss = jnp.mean(error**2)
     return loss, {"loss": loss}
 

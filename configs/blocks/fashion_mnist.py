@@ -1,10 +1,10 @@
 """What the Fashion-MNIST configs share: the data's statistics, the ViT, and how it is evaluated."""
 
 from ml_collections import ConfigDict
-
-from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import Resize
 from pretrainjax.data.pipeline import ImageData
+
+from pretrainjax.config import recipe, spec
 from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.evaluators.knn import KNN
 from pretrainjax.models.vit import ViT

@@ -43,7 +43,7 @@ class Loaded:
 
 
 def load_encoder(
-    workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
+  workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
 ) -> Encoder:
   """Loads the encoder that a run made; call it, jit it, differentiate through it.
 
@@ -71,7 +71,9 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
   workdir, step = split_reference(workdir, step)
   if not (workdir / FOLDER).is_dir():
     folders = [p.parent.name for p in workdir.parent.glob(f"*/{FOLDER}")]
-    raise UserError(f"{workdir}: no run's folder, {FOLDER}/ is missing{nearest(workdir.name, folders)}")
+    raise UserError(
+      f"{workdir}: no run's folder, {FOLDER}/ is missing{nearest(workdir.name, folders)}"
+    )
   with Checkpoints(workdir, read_only=True) as checkpoints:
     step, state = _arrays(checkpoints, workdir, step)
     config = checkpoints.config(step)
@@ -79,7 +81,9 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
   graphdef, params, extras = abstract_split(objective)
   saved = state["params"] if weights == "online" or "ema" not in state else state["ema"]
   if weights == "ema" and "ema" not in state:
-    raise UserError(f"{workdir}: weights='ema', but the run kept no moving average (train.ema_decay)")
+    raise UserError(
+      f"{workdir}: weights='ema', but the run kept no moving average (train.ema_decay)"
+    )
   _check_same(saved, params, workdir)
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
   return Loaded(config=config, objective=objective, module=module, step=step)

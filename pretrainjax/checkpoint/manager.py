@@ -43,10 +43,10 @@ class Keep:
     policies = [ocp.checkpoint_managers.LatestN(self.last)]
     if self.metric:
       best = ocp.checkpoint_managers.BestN(
-          n=self.best,
-          get_metric_fn=lambda metrics: metrics[self.metric],
-          reverse=self.mode == "min",
-          keep_checkpoints_without_metrics=False,
+        n=self.best,
+        get_metric_fn=lambda metrics: metrics[self.metric],
+        reverse=self.mode == "min",
+        keep_checkpoints_without_metrics=False,
       )
       policies.append(best)
     return ocp.checkpoint_managers.AnyPreservationPolicy(policies)
@@ -66,16 +66,16 @@ class Checkpoints:
     self._folder = Path(workdir).absolute() / FOLDER
     self._keep = keep
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=None if read_only else keep.policy(),
-        create=not read_only,
-        read_only=read_only,
-        cleanup_tmp_directories=not read_only,
-        enable_async_checkpointing=not read_only,
+      preservation_policy=None if read_only else keep.policy(),
+      create=not read_only,
+      read_only=read_only,
+      cleanup_tmp_directories=not read_only,
+      enable_async_checkpointing=not read_only,
     )
     handlers = {
-        "state": ocp.StandardCheckpointHandler(),
-        "config": ocp.JsonCheckpointHandler(),
-        "meta": ocp.JsonCheckpointHandler(),
+      "state": ocp.StandardCheckpointHandler(),
+      "config": ocp.JsonCheckpointHandler(),
+      "meta": ocp.JsonCheckpointHandler(),
     }
     self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
@@ -86,7 +86,7 @@ class Checkpoints:
     return sorted((s for s in found if self._is_whole(s)), reverse=True)
 
   def save(
-      self, step: int, state: Any, *, config: ConfigDict, metrics: dict[str, float] | None = None
+    self, step: int, state: Any, *, config: ConfigDict, metrics: dict[str, float] | None = None
   ) -> bool:
     """Starts an asynchronous save; the arrays may be donated as soon as it returns.
 
@@ -106,13 +106,13 @@ class Checkpoints:
     meta = {"step": step, "fingerprint": fingerprint(state), "jax": jax.__version__}
     has_metric = self._keep.metric is not None and self._keep.metric in (metrics or {})
     return self._manager.save(
-        step,
-        args=ocp.args.Composite(
-            state=ocp.args.StandardSave(state),
-            config=ocp.args.JsonSave(json.loads(to_json(config))),
-            meta=ocp.args.JsonSave(meta),
-        ),
-        metrics=metrics if has_metric else None,
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardSave(state),
+        config=ocp.args.JsonSave(json.loads(to_json(config))),
+        meta=ocp.args.JsonSave(meta),
+      ),
+      metrics=metrics if has_metric else None,
     )
 
   def restore(self, target: Any, *, step: int | None = None) -> Any | None:
@@ -146,8 +146,8 @@ class Checkpoints:
     leftovers = self._manager.all_steps()
     if reasons or (leftovers and step is None):
       raise UserError(
-          f"{self._folder}: none of the checkpoints {sorted(leftovers)} is intact"
-          f" ({'; '.join(reasons) or 'all are incomplete'}); move the folder away to start anew"
+        f"{self._folder}: none of the checkpoints {sorted(leftovers)} is intact"
+        f" ({'; '.join(reasons) or 'all are incomplete'}); move the folder away to start anew"
       )
     return None
 
@@ -161,7 +161,7 @@ class Checkpoints:
     metadata = self._manager.item_metadata(step)["state"]
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
-        lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=device), metadata.tree
+      lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=device), metadata.tree
     )
     return self._restore_named(step, target)
 
@@ -190,9 +190,7 @@ class Checkpoints:
     return jax.tree_util.tree_map_with_path(lambda path, _: _at(restored, path), target)
 
   def _restore_named(self, step: int, target: Any) -> Any:
-    args = ocp.args.Composite(
-        state=ocp.args.StandardRestore(target), meta=ocp.args.JsonRestore()
-    )
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(target), meta=ocp.args.JsonRestore())
     restored = self._manager.restore(step, args=args)
     saved, found = restored["meta"]["fingerprint"], fingerprint(restored["state"])
     wrong = [path for path in saved if saved[path] != found.get(path)]
@@ -233,14 +231,14 @@ def _compare(saved: Any, wanted: Any, where: str) -> None:
   def flat(tree: Any) -> dict[str, str]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
-        ".".join(_name(k) for k in path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves
+      ".".join(_name(k) for k in path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves
     }
 
   a, b = flat(saved), flat(wanted)
   rows = [
-      f"{path} {a.get(path, 'absent')} {b.get(path, 'absent')}"
-      for path in sorted({*a, *b})
-      if a.get(path) != b.get(path)
+    f"{path} {a.get(path, 'absent')} {b.get(path, 'absent')}"
+    for path in sorted({*a, *b})
+    if a.get(path) != b.get(path)
   ]
   if rows:
     more = f"; and {len(rows) - 8} more" if len(rows) > 8 else ""

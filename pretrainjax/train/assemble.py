@@ -121,7 +121,9 @@ def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
     key: build(config[key], path=f"config.{key}")
     for key in ("objective", "data", "optimizer", "train")
   }
-  parallel = build(config["parallel"], path="config.parallel") if "parallel" in config else Parallel()
+  parallel = (
+    build(config["parallel"], path="config.parallel") if "parallel" in config else Parallel()
+  )
   evaluators = build(config["evals"], path="config.evals") if "evals" in config else {}
   data, train = parts["data"], parts["train"]
   parallel.check_batch(data.batch_size)

@@ -13,7 +13,7 @@ import numpy as np
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.flops import flops_of, model_flops_utilization
+from pretrainjax.train.flops import flops_of
 from pretrainjax.train.progress import Progress
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
@@ -132,11 +132,11 @@ def _finish(
     return
   values = {name: float(_scalar(run, value)) for name, value in metrics.items()}
   if bad:
-    _log.warning("step %d skipped: loss %s, gradient norm %s", step, values["loss"], values["grad_norm"])
+    _log.warning(
+      "step %d skipped: loss %s, gradient norm %s", step, values["loss"], values["grad_norm"]
+    )
   if due:
-    rates = progress.rates()
-    rates["perf/mfu"] = model_flops_utilization(progress.flops, rates.get("perf/step_seconds"))
-    tracker.write(step, values | {k: v for k, v in rates.items() if v is not None})
+    tracker.write(step, values | progress.rates())
     progress.show(values)
   if bad >= run.train.max_bad_steps:
     raise UserError(

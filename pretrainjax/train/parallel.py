@@ -45,7 +45,7 @@ class Parallel:
     data = count // self.fsdp if self.data == -1 else self.data
     if data * self.fsdp != count:
       raise UserError(
-          f"--config.parallel: data={self.data} x fsdp={self.fsdp} does not make {count} devices"
+        f"--config.parallel: data={self.data} x fsdp={self.fsdp} does not make {count} devices"
       )
     # Explicit axes, the default of jax.make_mesh, break plain modules.
     auto = (AxisType.Auto, AxisType.Auto)
@@ -58,15 +58,15 @@ class Parallel:
       below, above = batch_size // count * count, -(-batch_size // count) * count
       near = above if not below else f"{below} or {above}"
       raise UserError(
-          f"--config.data.batch_size: found {batch_size}, expected a multiple of {count} devices "
-          f"(remainder {batch_size % count}); nearest: {near}"
+        f"--config.data.batch_size: found {batch_size}, expected a multiple of {count} devices "
+        f"(remainder {batch_size % count}); nearest: {near}"
       )
 
   def state_sharding(self, abstract: Any) -> Any:
     """One NamedSharding a leaf of the state, by shape and path."""
     mesh = self.mesh()
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: NamedSharding(mesh, _fsdp_spec(path, leaf.shape, self.fsdp)), abstract
+      lambda path, leaf: NamedSharding(mesh, _fsdp_spec(path, leaf.shape, self.fsdp)), abstract
     )
 
   def make(self, init: Callable[[], Any]) -> Any:
@@ -81,8 +81,8 @@ class Parallel:
       devices = jax.local_devices()
       sharding = NamedSharding(_local_mesh(), P("data"))
       return jax.tree.map(
-          lambda x: jax.device_put(np.broadcast_to(x, (len(devices), *np.shape(x))), sharding),
-          jax.device_get(state),
+        lambda x: jax.device_put(np.broadcast_to(x, (len(devices), *np.shape(x))), sharding),
+        jax.device_get(state),
       )
     return jax.device_put(state, self.state_sharding(state))
 
@@ -103,7 +103,7 @@ class Parallel:
     if self.mode == "pmap":
       sharding, count = NamedSharding(_local_mesh(), P("data")), jax.local_device_count()
       return {
-          k: jax.device_put(v.reshape(count, -1, *v.shape[1:]), sharding) for k, v in batch.items()
+        k: jax.device_put(v.reshape(count, -1, *v.shape[1:]), sharding) for k, v in batch.items()
       }
     sharding = NamedSharding(self.mesh(), P(("data", "fsdp")))
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}

@@ -38,7 +38,7 @@ class TrainState:
 
 
 def init_state(
-    objective: Objective, tx: optax.GradientTransformation, *, seed: int, with_ema: bool
+  objective: Objective, tx: optax.GradientTransformation, *, seed: int, with_ema: bool
 ) -> TrainState:
   """A new state; to be called under jit, so that nothing is made twice or on the wrong device.
 
@@ -52,12 +52,12 @@ def init_state(
   _, params, extras = split(objective.init(rngs=nnx.Rngs(init_key)))
   zero = jnp.zeros((), jnp.int32)
   return TrainState(
-      step=zero,
-      params=params,
-      extras=extras,
-      opt_state=tx.init(params),
-      key=jax.random.key_data(root),
-      ema=jax.tree.map(jnp.copy, params) if with_ema else None,
-      bad_steps=zero,
-      bad_in_row=zero,
+    step=zero,
+    params=params,
+    extras=extras,
+    opt_state=tx.init(params),
+    key=jax.random.key_data(root),
+    ema=jax.tree.map(jnp.copy, params) if with_ema else None,
+    bad_steps=zero,
+    bad_in_row=zero,
   )

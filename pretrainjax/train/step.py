@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Int
 
 from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
@@ -17,13 +17,13 @@ from pretrainjax.types import Batch, Metrics
 
 
 def make_train_step(
-    objective: Objective,
-    graphdef: nnx.GraphDef,
-    tx: optax.GradientTransformation,
-    *,
-    learning_rate: optax.Schedule,
-    accumulate: int = 1,
-    ema_decay: float | None = None,
+  objective: Objective,
+  graphdef: nnx.GraphDef,
+  tx: optax.GradientTransformation,
+  *,
+  learning_rate: optax.Schedule,
+  accumulate: int = 1,
+  ema_decay: float | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Makes the step for `Parallel.compile`; the same one serves jit and pmap.
 
@@ -65,19 +65,19 @@ def make_train_step(
     old = (state.params, state.extras, state.opt_state, state.ema)
     params, extras, opt_state, ema = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
     state = state.replace(
-        step=state.step + 1,
-        params=params,
-        extras=extras,
-        opt_state=opt_state,
-        ema=ema,
-        bad_steps=state.bad_steps + ~good,
-        bad_in_row=jnp.where(good, 0, state.bad_in_row + 1),
+      step=state.step + 1,
+      params=params,
+      extras=extras,
+      opt_state=opt_state,
+      ema=ema,
+      bad_steps=state.bad_steps + ~good,
+      bad_in_row=jnp.where(good, 0, state.bad_in_row + 1),
     )
     metrics |= {
-        "grad_norm": grad_norm,
-        "learning_rate": jnp.asarray(learning_rate(state.step - 1), jnp.float32),
-        "bad_steps": state.bad_steps,
-        "bad_in_row": state.bad_in_row,
+      "grad_norm": grad_norm,
+      "learning_rate": jnp.asarray(learning_rate(state.step - 1), jnp.float32),
+      "bad_steps": state.bad_steps,
+      "bad_in_row": state.bad_in_row,
     }
     return state, metrics
 
@@ -94,20 +94,20 @@ def _gradient(loss_fn: Callable, state: TrainState, batch: Batch, key: Array, ac
   def part(extras: Any, part_batch_and_index):
     part_batch, index = part_batch_and_index
     (loss, (metrics, extras)), grads = grad_fn(
-        state.params, extras, part_batch, jax.random.fold_in(key, index), state.step
+      state.params, extras, part_batch, jax.random.fold_in(key, index), state.step
     )
     return extras, (grads, {**metrics, "loss": loss})
 
   # Row i goes to part i % accumulate, so that every device keeps its own rows.
   parts = jax.tree.map(
-      lambda x: jnp.swapaxes(x.reshape(-1, accumulate, *x.shape[1:]), 0, 1), dict(batch)
+    lambda x: jnp.swapaxes(x.reshape(-1, accumulate, *x.shape[1:]), 0, 1), dict(batch)
   )
   extras, (grads, metrics) = jax.lax.scan(part, state.extras, (parts, jnp.arange(accumulate)))
   grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
   return grads, extras, metrics
 
 
-def _average(ema: Any, params: Any, decay: float, step: Float[Array, ""]) -> Any:
+def _average(ema: Any, params: Any, decay: float, step: Int[Array, ""]) -> Any:
   """Moves `ema` towards `params`; early steps move faster, or the start would weigh for ever."""
   decay = jnp.minimum(decay, (1 + step) / (10 + step))
   return jax.tree.map(lambda e, p: e * decay + p * (1 - decay), ema, params)

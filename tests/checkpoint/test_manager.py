@@ -100,7 +100,10 @@ def test_shape_dtype_and_keys_must_agree(tmp_path):
 
 def test_a_step_that_is_not_there_is_named(tmp_path):
   _save(tmp_path, [1])
-  with Checkpoints(tmp_path) as checkpoints, pytest.raises(UserError, match="no checkpoint of step 7"):
+  with (
+    Checkpoints(tmp_path) as checkpoints,
+    pytest.raises(UserError, match="no checkpoint of step 7"),
+  ):
     checkpoints.restore(_state(), step=7)
 
 

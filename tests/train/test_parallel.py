@@ -105,5 +105,7 @@ def test_impossible_layouts_are_refused_with_the_arithmetic():
 def test_batch_must_divide(monkeypatch):
   monkeypatch.setattr(jax, "device_count", lambda: 8)
   Parallel().check_batch(16)
-  with pytest.raises(UserError, match=r"found 20, expected a multiple of 8 .*remainder 4.*16 or 24"):
+  with pytest.raises(
+    UserError, match=r"found 20, expected a multiple of 8 .*remainder 4.*16 or 24"
+  ):
     Parallel().check_batch(20)

@@ -1,0 +1,83 @@
+"""Evaluates a run: `python -m pretrainjax.evaluate --config=FILE --workdir=WORKDIR[@STEP]`.
+
+Every number is stored with its protocol in WORKDIR/evaluation/results.jsonl, beside the same
+number of an encoder with random parameters.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from flax import nnx
+
+from pretrainjax.checkpoint.encoder import Loaded, load
+from pretrainjax.command import Request, launch
+from pretrainjax.config import build
+from pretrainjax.evaluators.compare import Comparison, Subject, compare
+from pretrainjax.evaluators.results import append_results
+from pretrainjax.objectives.split import abstract_split, split
+from pretrainjax.report.confusion import confusion_png
+from pretrainjax.report.table import results_table
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the binary; returns its exit status."""
+  return launch(
+    _work,
+    verb="evaluate",
+    description="Measure the encoder of a run (--workdir=WORKDIR[@STEP]) and a random one beside it.",
+    argv=argv,
+    add_flags=_add_flags,
+  )
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--no_random_init", action="store_true", help="leave the column of the random encoder out"
+  )
+
+
+def _work(request: Request) -> None:
+  evaluators = build(request.config.evals, path="config.evals")
+  loaded = load(request.workdir)
+  random = None
+  if not request.options.no_random_init:
+    random = _subject(loaded, _random_module(loaded, seed=request.config.seed))
+  print(f"evaluating step {loaded.step} of {request.workdir}", flush=True)
+  comparison = compare(
+    evaluators,
+    _subject(loaded, loaded.module),
+    random,
+    checkpoint=str(request.workdir),
+    step=loaded.step,
+    random_seed=request.config.seed,
+  )
+  _store(comparison, Path(str(request.workdir).partition("@")[0]) / "evaluation", loaded.step)
+
+
+def _subject(loaded: Loaded, module: nnx.Module) -> Subject:
+  return Subject(encoder=loaded.objective.encoder(module), module=module)
+
+
+def _random_module(loaded: Loaded, *, seed: int) -> nnx.Module:
+  graphdef, _, _ = abstract_split(loaded.objective)
+  make = jax.jit(lambda: split(loaded.objective.init(rngs=nnx.Rngs(seed)))[1:])
+  return nnx.merge(graphdef, *make())
+
+
+def _store(comparison: Comparison, folder: Path, step: int) -> None:
+  folder.mkdir(parents=True, exist_ok=True)
+  append_results(folder / "results.jsonl", comparison.rows)
+  print(results_table(comparison.rows))
+  for name, outcome in comparison.outcomes.items():
+    if outcome.confusion is not None:
+      path = folder / f"confusion_{name}_{step}.png"
+      confusion_png(outcome.confusion, outcome.class_names, path)
+      print(f"confusion matrix: {path}")
+  print(f"results: {folder / 'results.jsonl'}")
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,33 @@
+"""Strictness for all tests: shapes are checked, implicit broadcasts raise, warnings are errors."""
+
+import os
+from pathlib import Path
+
+import jax
+import jaxlib
+import jaxtyping
+import pytest
+
+# Before anything of the package is imported: annotations are checked from here on.
+jaxtyping.install_import_hook("pretrainjax", "beartype.beartype")
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pretrainjax" / "tests"
+jax.config.update("jax_compilation_cache_dir", str(_CACHE / f"jaxlib-{jaxlib.__version__}"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+  """Turns warnings into errors, but for those that are not ours to mend, each with its reason."""
+  for line in (
+    "error",
+    # Orbax and its dependencies warn of their own future.
+    "ignore::DeprecationWarning:orbax.*",
+    "ignore::DeprecationWarning:etils.*",
+    "ignore::DeprecationWarning:tensorflow_datasets.*",
+    "ignore::DeprecationWarning:google.*",
+    "ignore::ResourceWarning:orbax.*",
+    # Threads of Orbax and grain that end with the process.
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+  ):
+    config.addinivalue_line("filterwarnings", line)
