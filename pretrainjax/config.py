@@ -107,7 +107,10 @@ def hints_of(target: Callable) -> dict[str, Any]:
 
 
 def default_field(value: Any, hint: Any) -> Any:
-  """What a config holds for `value`: None under `X | None` becomes a typed placeholder, so that a flag can fill it, checked."""
+  """What a config holds for `value`.
+
+  None under `X | None` becomes a typed placeholder, so that a flag can fill it and is checked.
+  """
   if value is not None:
     return tuple(value) if isinstance(value, list) else value
   others = [h for h in typing.get_args(hint) if h is not types.NoneType]

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   return launch(
     _work,
     verb="evaluate",
-    description="Measure the encoder of a run (--workdir=WORKDIR[@STEP]) and a random one beside it.",
+    description="Measure a run's encoder (--workdir=WORKDIR[@STEP]) and a random one beside it.",
     argv=argv,
     add_flags=_add_flags,
   )

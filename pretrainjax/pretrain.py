@@ -1,4 +1,7 @@
-"""Pretrains: `python -m pretrainjax.pretrain --config=FILE --workdir=DIR`; starts again where it was."""
+"""Pretrains: `python -m pretrainjax.pretrain --config=FILE --workdir=DIR`.
+
+The same command, started again, goes on where the run was.
+"""
 
 import argparse
 import sys

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx, struct
-from jaxtyping import Array, Int, UInt32
 
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
@@ -16,8 +15,10 @@ from pretrainjax.objectives.split import split
 class TrainState:
   """All that a run is, apart from its config; arrays only, names stable across versions of flax.
 
+  Fields are not annotated with shapes, because trees of shardings have this shape too.
+
   Attributes:
-    step: steps taken, which is also the position in the data.
+    step: steps taken, an int32 scalar, which is also the position in the data.
     params: trainable arrays, nested plain dicts.
     extras: the module's other variables (batch statistics, teacher, queue), likewise.
     opt_state: the optimizer's.
@@ -27,14 +28,14 @@ class TrainState:
     bad_in_row: how many of them just now, one after the other.
   """
 
-  step: Int[Array, "*d"]
+  step: Any
   params: Any
   extras: Any
   opt_state: Any
-  key: UInt32[Array, "*d words"]
+  key: Any
   ema: Any
-  bad_steps: Int[Array, "*d"]
-  bad_in_row: Int[Array, "*d"]
+  bad_steps: Any
+  bad_in_row: Any
 
 
 def init_state(

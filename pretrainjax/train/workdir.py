@@ -41,8 +41,8 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
     if changed and not allow_change:
       raise UserError(
         f"--workdir: '{workdir}' holds checkpoints of another config: {'; '.join(changed[:8])}"
-        f"{f'; and {len(changed) - 8} more' if len(changed) > 8 else ''}; choose another --workdir, "
-        "or say --allow_config_change to go on from them"
+        f"{f'; and {len(changed) - 8} more' if len(changed) > 8 else ''}; choose another "
+        "--workdir, or say --allow_config_change to go on from them"
       )
     if changed:
       _log.warning("going on under a changed config: %s", "; ".join(changed))
