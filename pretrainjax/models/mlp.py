@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
@@ -52,13 +53,13 @@ class MLP(nnx.Module):
     num_pixels = math.prod(self.image_shape)
     self.hidden = nnx.Linear(num_pixels, embed_dim, dtype=dtype, kernel_init=init, rngs=rngs)
 
-  def normalize(self, images: Num[Array, "B *N C"]) -> Float[Array, "B *N C"]:
+  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
     """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
     return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
 
   def __call__(
     self,
-    images: Num[Array, "B H W C"],
+    images: Num[Array | np.ndarray, "B H W C"],
     *,
     keep: Any = None,
     deterministic: bool = True,

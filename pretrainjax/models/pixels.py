@@ -19,7 +19,7 @@ def check_statistics(mean: tuple[float, ...], std: tuple[float, ...], num_channe
 
 
 def normalize_pixels(
-  images: Num[Array, "B *N C"] | Num[np.ndarray, "B *N C"],
+  images: Num[Array | np.ndarray, "B *N C"] | Num[np.ndarray, "B *N C"],
   *,
   mean: tuple[float, ...],
   std: tuple[float, ...],

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
@@ -142,13 +143,13 @@ class ResNet(nnx.Module):
       self.embed_dim = width * _EXPANSION if bottleneck else width
     self.block_names = tuple(names)
 
-  def normalize(self, images: Num[Array, "B *N C"]) -> Float[Array, "B *N C"]:
+  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
     """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
     return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
 
   def __call__(
     self,
-    images: Num[Array, "B H W C"],
+    images: Num[Array | np.ndarray, "B H W C"],
     *,
     keep: Any = None,
     deterministic: bool = True,

@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, Num
 
@@ -159,13 +160,13 @@ class ViT(nnx.Module):
     """Tokens of `sequence` before the patches: the class token, then the registers."""
     return int(self.use_cls) + self.num_registers
 
-  def normalize(self, images: Num[Array, "B *N C"]) -> Float[Array, "B *N C"]:
+  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
     """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
     return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
 
   def __call__(
     self,
-    images: Num[Array, "B H W C"],
+    images: Num[Array | np.ndarray, "B H W C"],
     *,
     keep: Int[Array, "B M"] | None = None,
     deterministic: bool = True,
@@ -181,7 +182,7 @@ class ViT(nnx.Module):
 
   def sequence(
     self,
-    images: Num[Array, "B H W C"],
+    images: Num[Array | np.ndarray, "B H W C"],
     *,
     keep: Int[Array, "B M"] | None = None,
     deterministic: bool = True,
@@ -215,7 +216,7 @@ class ViT(nnx.Module):
     expected = tuple(side * self.patch_size for side in self.grid) + (self.num_channels,)
     if images.shape[1:] != expected:
       raise ValueError(f"images have shape {images.shape[1:]}: expected {expected}")
-    patches = patchify(jnp.asarray(images), self.patch_size)
+    patches = patchify(images, self.patch_size)
     if keep is not None:
       # Before anything is computed of them, and while they still are bytes.
       patches = jnp.take_along_axis(patches, keep[:, :, None], axis=1)

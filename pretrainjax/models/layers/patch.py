@@ -1,6 +1,7 @@
 """Images as sequences of patches, and back."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
@@ -26,7 +27,7 @@ def grid_size(image_size: int | tuple[int, int], patch_size: int) -> tuple[int, 
   return height // patch_size, width // patch_size
 
 
-def patchify(images: Num[Array, "B H W C"], patch_size: int) -> Num[Array, "B N P"]:
+def patchify(images: Num[Array | np.ndarray, "B H W C"], patch_size: int) -> Num[Array, "B N P"]:
   """Cuts images into square patches, row by row; within a patch the order is (row, column, C).
 
   Args:
@@ -40,7 +41,7 @@ def patchify(images: Num[Array, "B H W C"], patch_size: int) -> Num[Array, "B N 
   """
   batch, height, width, channels = images.shape
   rows, columns = grid_size((height, width), patch_size)
-  split = images.reshape(batch, rows, patch_size, columns, patch_size, channels)
+  split = jnp.asarray(images).reshape(batch, rows, patch_size, columns, patch_size, channels)
   ordered = jnp.einsum("brpcqk->brcpqk", split)
   return ordered.reshape(batch, rows * columns, patch_size * patch_size * channels)
 

@@ -37,7 +37,7 @@ def sincos_table(embed_dim: int, grid: tuple[int, int]) -> np.ndarray:
 
 
 def resize_position_table(
-  table: Float[Array, "N D"] | Float[np.ndarray, "N D"],
+  table: Float[Array | np.ndarray, "N D"],
   old_grid: tuple[int, int],
   new_grid: tuple[int, int],
 ) -> Float[Array, "M D"]:
