@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.augment import ColorAugment, standardize
+from pretrainjax.errors import UserError
 from pretrainjax.losses.classification import accuracy, cross_entropy
 from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Objective, Towers, expect
@@ -48,7 +49,7 @@ class SimCLR(Objective):
     del step
     images = batch["image"]
     if images.ndim != 5 or images.shape[1] != 2:
-      raise ValueError(f'image: found shape {images.shape}, expected "B 2 H W C" (data.views=2)')
+      raise UserError(f"config.data.views: found images {images.shape}, expected 2 views")
     batch_size, _, *shape = images.shape
     views = images.reshape(2 * batch_size, *shape)  # B 2 ... -> 2B ...: views stay neighbours
     encoder = module.encoder

@@ -1,0 +1,181 @@
+"""Tiny objectives and how to step them; on_eight_devices.py imports this module too."""
+
+import functools
+import types
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from pretrainjax.augment import ColorAugment
+from pretrainjax.models import resnet
+from pretrainjax.models.decoder import MAEDecoder
+from pretrainjax.models.heads import Head, Projector
+from pretrainjax.models.vit import ViT
+from pretrainjax.objectives.contrastive.simclr import SimCLR
+from pretrainjax.objectives.masked.mae import MAE
+from pretrainjax.objectives.split import abstract_split, split
+from pretrainjax.objectives.supervised.classification import Classification
+
+KEY = jax.random.key(1)
+EMBED_DIM, NUM_CLASSES = 16, 4
+
+
+def vit(**changes):
+  sizes = {"embed_dim": EMBED_DIM, "num_layers": 2, "num_heads": 2, "mlp_dim": 32}
+  return functools.partial(ViT, image_size=8, patch_size=2, **sizes, **changes)
+
+
+def small_resnet(*, rngs):
+  """ResNet-18 with the blocks of its first stage only, which compiles in a tenth of the time."""
+  full = resnet.DEPTHS[18]
+  resnet.DEPTHS[18] = ((1, 0, 0, 0), False)
+  try:
+    # Without zero_init_last the residual branch has a gradient from the start.
+    return resnet.ResNet(depth=18, stem="cifar", zero_init_last=False, rngs=rngs)
+  finally:
+    resnet.DEPTHS[18] = full
+
+
+def mae(backbone=None, decoder=None, **changes):
+  sizes = {"grid": (4, 4), "patch_dim": 12, "encoder_dim": EMBED_DIM, "embed_dim": 16}
+  sizes |= {"num_layers": 1, "num_heads": 2} | (decoder or {})
+  return MAE(backbone=backbone or vit(), decoder=functools.partial(MAEDecoder, **sizes), **changes)
+
+
+def simclr(backbone=None, in_dim=EMBED_DIM, augment=None, temperature=0.5):
+  projector = functools.partial(Projector, in_dim=in_dim, hidden_dim=16, out_dim=8)
+  return SimCLR(
+    backbone=backbone or vit(), projector=projector, augment=augment, temperature=temperature
+  )
+
+
+def classification(backbone=None, head=None, **changes):
+  sizes = {"in_dim": EMBED_DIM, "num_classes": NUM_CLASSES, "init_std": 0.02} | (head or {})
+  return Classification(
+    backbone=backbone or vit(),
+    head=functools.partial(Head, **sizes),
+    num_classes=NUM_CLASSES,
+    **changes,
+  )
+
+
+def augment():
+  return ColorAugment(0.4, 0.4, 0.4, 0.1, gray_probability=0.2, blur_probability=0.5)
+
+
+def images(batch_size=8, *, views=0, seed=0):
+  shape = (batch_size, views, 8, 8, 3) if views else (batch_size, 8, 8, 3)
+  return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def labels(batch_size=8):
+  return np.arange(batch_size, dtype=np.int32) % NUM_CLASSES
+
+
+# Compiling for speed takes longer than these tests run.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+_cache = {}
+
+
+def once(make):
+  """Calls `make(objective)` once for objectives that print alike: partials have no equality."""
+
+  @functools.wraps(make)
+  def cached(objective):
+    name = (make.__name__, repr(objective))
+    if name not in _cache:
+      _cache[name] = make(objective)
+    return _cache[name]
+
+  return cached
+
+
+@once
+def start(objective):
+  """(params, extras) of a new module, and its graphdef."""
+  graphdef, _, _ = abstract_split(objective)
+  return jit(lambda: split(objective.init(rngs=nnx.Rngs(0)))[1:])(), graphdef
+
+
+def loss_fn(objective):
+  """(params, extras, batch, key) -> loss, (metrics, new extras); not jitted."""
+  _, graphdef = start(objective)
+
+  def fn(params, extras, batch, key):
+    module = nnx.merge(graphdef, params, extras)
+    loss, metrics = objective.loss(module, batch, rngs=nnx.Rngs(key), step=0)
+    return loss, (metrics, split(module)[2])
+
+  return fn
+
+
+def gradient_fn(objective):
+  """(params, extras, batch, key) -> gradient, (metrics, new extras); not jitted."""
+  return jax.grad(loss_fn(objective), has_aux=True)
+
+
+@once
+def jitted_loss(objective):
+  return jit(loss_fn(objective))
+
+
+@once
+def jitted_gradient(objective):
+  return jit(gradient_fn(objective))
+
+
+def metrics_of(objective, batch, key=KEY):
+  """Metrics of a new module, without its gradient."""
+  return jitted_loss(objective)(*start(objective)[0], batch, key)[1][0]
+
+
+def run(objective, batch, key=KEY):
+  """One pass of a new module: params, gradient, metrics, new extras."""
+  (params, extras), graphdef = start(objective)
+  gradient, (metrics, extras) = jitted_gradient(objective)(params, extras, batch, key)
+  return types.SimpleNamespace(
+    graphdef=graphdef, params=params, gradient=gradient, metrics=metrics, extras=extras
+  )
+
+
+def call(done, fn, *arguments):
+  """fn(module, *arguments), jitted, for the module of `run`."""
+
+  def merged(params, extras, *arguments):
+    return fn(nnx.merge(done.graphdef, params, extras), *arguments)
+
+  return jit(merged)(done.params, done.extras, *arguments)
+
+
+def overfit(objective, batch, *, num_steps=60, learning_rate=1e-2):
+  """Metrics before the first and before the last of a few Adam steps on one batch and key."""
+  (params, extras), _ = start(objective)
+  tx = optax.adam(learning_rate)
+
+  @jit
+  def update(params, opt_state, gradient):
+    with jax.numpy_dtype_promotion("standard"):
+      updates, opt_state = tx.update(gradient, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+  opt_state, history = tx.init(params), []
+  for _ in range(num_steps):
+    gradient, (metrics, extras) = jitted_gradient(objective)(params, extras, batch, KEY)
+    params, opt_state = update(params, opt_state, gradient)
+    history.append({k: float(v) for k, v in metrics.items()})
+  return history[0], history[-1]
+
+
+def without_gradient(gradient):
+  """Paths of parameters whose gradient is zero everywhere."""
+  leaves = jax.tree.leaves_with_path(gradient)
+  return {jax.tree_util.keystr(p, simple=True, separator=".") for p, g in leaves if not g.any()}
+
+
+@pytest.fixture
+def tiny():
+  """This module's functions."""
+  return types.SimpleNamespace(**globals())

@@ -1,0 +1,68 @@
+"""Run by test_sharded.py in a process of its own with 8 simulated devices.
+
+Holds loss, gradient, metrics and batch statistics of each objective to: one device = pmap over
+8 = jit over 8.
+"""
+
+import sys
+
+import conftest as tiny
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from pretrainjax import collectives
+
+B, DEVICES = 16, 8
+OBJECTIVES = {
+  "mae": (tiny.mae(backbone=tiny.vit(drop_path=0.2)), {"image": tiny.images(B)}),
+  "simclr": (
+    tiny.simclr(backbone=tiny.small_resnet, in_dim=64, augment=tiny.augment()),
+    {"image": tiny.images(B, views=2)},
+  ),
+  "classification": (
+    tiny.classification(mixup_alpha=0.8, cutmix_alpha=1.0),
+    {"image": tiny.images(B), "label": tiny.labels(B)},
+  ),
+}
+
+
+def pmapped(fn, params, extras, batch):
+  def one_device(*arguments):
+    gradient, (metrics, new_extras) = fn(*arguments)
+    gradient, metrics = collectives.mean((gradient, metrics))
+    return gradient, (metrics, new_extras)
+
+  shards = jax.tree.map(lambda x: x.reshape(DEVICES, -1, *x.shape[1:]), batch)
+  run = jax.pmap(one_device, axis_name=collectives.AXIS, in_axes=(None, None, 0, None))
+  out = run(params, extras, shards, tiny.KEY)
+  jax.tree.map(lambda x: np.testing.assert_array_equal(x[0], x[-1]), out)  # devices agree
+  return jax.tree.map(lambda x: x[0], out)
+
+
+def sharded(fn, params, extras, batch):
+  mesh = jax.make_mesh((DEVICES,), ("data",), axis_types=(AxisType.Auto,))
+  everywhere, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
+  params, extras, key = jax.device_put((params, extras, tiny.KEY), everywhere)
+  return jax.jit(fn)(params, extras, jax.device_put(batch, rows), key)
+
+
+def main() -> int:
+  assert jax.device_count() == DEVICES
+  for name, (objective, batch) in OBJECTIVES.items():
+    (params, extras), _ = tiny.start(objective)
+    fn = tiny.gradient_fn(objective)
+    single = jax.jit(fn)(params, extras, batch, tiny.KEY)
+    for way in (pmapped, sharded):
+      other = dict(jax.tree.leaves_with_path(way(fn, params, extras, batch)))
+      for path, x in jax.tree.leaves_with_path(single):
+        where = f"{name}, {way.__name__}, {jax.tree_util.keystr(path)}"
+        atol = 1e-5 * (1 + float(jnp.abs(x).max()))
+        np.testing.assert_allclose(other[path], x, rtol=0, atol=atol, err_msg=where)
+    print(name, {k: round(float(v), 4) for k, v in single[1][0].items()})
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

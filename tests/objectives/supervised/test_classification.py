@@ -1,0 +1,93 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from pretrainjax import mixing
+from pretrainjax.errors import UserError
+
+
+def _batch(tiny):
+  return {"image": tiny.images(), "label": tiny.labels()}
+
+
+def _cross_entropy(logits, target):
+  logits = np.asarray(logits, np.float64)
+  return -(target * (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))).sum(axis=1).mean()
+
+
+def _logits(tiny, done, images):
+  return tiny.call(done, lambda module, x: module.head(module.encoder(x).pooled), images)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_metrics_equal_the_reference(tiny, smoothing):
+  batch = _batch(tiny)
+  metrics = tiny.metrics_of(tiny.classification(label_smoothing=smoothing), batch)
+  logits = _logits(tiny, tiny.run(tiny.classification(), batch), batch["image"])
+  target = np.eye(4)[batch["label"]] * (1 - smoothing) + smoothing / 4
+  np.testing.assert_allclose(metrics["loss"], _cross_entropy(logits, target), rtol=1e-4)
+  right = (np.asarray(logits).argmax(axis=1) == batch["label"]).mean()
+  np.testing.assert_allclose(metrics["accuracy"], right, atol=1e-6)
+
+
+def test_mixed_labels_equal_the_reference_and_have_no_accuracy(tiny):
+  batch = _batch(tiny)
+  metrics = tiny.metrics_of(tiny.classification(mixup_alpha=0.8, cutmix_alpha=1.0), batch)
+  done = tiny.run(tiny.classification(), batch)
+  mixed, labels = tiny.jit(
+    lambda: mixing.mixup_or_cutmix(
+      jnp.asarray(batch["image"], jnp.float32) / 255,
+      jax.nn.one_hot(jnp.asarray(batch["label"]), 4),
+      mixup_alpha=0.8,
+      cutmix_alpha=1.0,
+      key=nnx.Rngs(tiny.KEY).mix(),
+    )
+  )()
+  expected = _cross_entropy(_logits(tiny, done, (mixed - 0.5) / 0.5), np.asarray(labels))
+  np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-4)
+  assert "accuracy" not in metrics
+
+
+def test_full_tuning_reaches_every_parameter(tiny):
+  objective = tiny.classification()
+  done = tiny.run(objective, _batch(tiny))
+  assert not tiny.without_gradient(done.gradient)
+  assert objective.is_trained(("encoder", "norm", "scale"))
+
+
+def test_linear_tuning_reaches_the_head_alone(tiny):
+  objective = tiny.classification(
+    backbone=tiny.small_resnet, head={"in_dim": 64, "batch_norm": True}, tune="linear"
+  )
+  (_, before), _ = tiny.start(objective)
+  done = tiny.run(objective, _batch(tiny))
+  assert not any(g.any() for g in jax.tree.leaves(done.gradient["encoder"]))
+  assert all(g.any() for g in jax.tree.leaves(done.gradient["head"]))
+  assert not objective.is_trained(("encoder", "stem_conv", "kernel"))
+  assert objective.is_trained(("head", "classifier", "kernel"))
+  # The encoder's batch statistics stay; those of the head's own BatchNorm move.
+  jax.tree.map(np.testing.assert_array_equal, done.extras["encoder"], before["encoder"])
+  assert (done.extras["head"]["norm"]["mean"] != before["head"]["norm"]["mean"]).any()
+
+
+def test_linear_tuning_sees_the_features_of_evaluation(tiny):
+  keys = [jax.random.key(k) for k in range(3)]
+  for tune, num_values in (("linear", 1), ("full", 3)):
+    objective = tiny.classification(backbone=tiny.vit(drop_path=0.5), tune=tune)
+    losses = {float(tiny.metrics_of(objective, _batch(tiny), k)["loss"]) for k in keys}
+    assert len(losses) == num_values
+
+
+def test_overfits_one_batch(tiny):
+  first, last = tiny.overfit(tiny.classification(), _batch(tiny))
+  assert first["accuracy"] < 0.8 and last["accuracy"] == 1 and last["loss"] < 0.1
+
+
+def test_refuses_what_is_out_of_range_or_does_not_fit(tiny):
+  for name, value in [("label_smoothing", 1.0), ("mixup_alpha", -0.5)]:
+    with pytest.raises(ValueError, match=f"{name}: found {value}"):
+      tiny.classification(**{name: value})
+  with pytest.raises(UserError, match="head.num_classes: found 7, expected 4"):
+    nnx.eval_shape(lambda: tiny.classification(head={"num_classes": 7}).init(rngs=nnx.Rngs(0)))
