@@ -1,0 +1,186 @@
+"""Host transforms of single images, in uint8: what is cheap per image and hard on a device.
+
+Every transform is called with an image "H W C" and a NumPy generator that belongs to the one
+example, so that its result does not depend on threads, processes or hosts.
+"""
+
+import dataclasses
+import io
+import math
+
+import cv2
+import numpy as np
+import PIL.Image
+import simplejpeg
+
+# Larger pictures are refused: a small file can unpack to all of the memory.
+MAX_PIXELS = 100_000_000
+
+
+def decode(data: bytes) -> np.ndarray:
+  """Unpacks an image file to uint8 "H W C": 1 channel for grey files, else 3 (alpha is dropped).
+
+  JPEG goes through simplejpeg, what OpenCV knows through it, the rest through Pillow. The
+  rotation that a camera noted (EXIF) is ignored, as tfds and torchvision do.
+
+  Raises:
+    ValueError: for data that is no image, is cut short or too large.
+  """
+  if data[:3] == b"\xff\xd8\xff":
+    height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    _check_size(height, width)
+    if space in ("GRAY", "Gray"):
+      return simplejpeg.decode_jpeg(data, "GRAY")
+    if space not in ("CMYK", "YCCK"):
+      return simplejpeg.decode_jpeg(data, "RGB")
+    return _decode_pillow(data)
+  if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 26:
+    _check_size(int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big"))
+    grey = data[25] in (0, 4)
+    flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is not None:
+      return image[:, :, None] if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+  return _decode_pillow(data)
+
+
+def _decode_pillow(data: bytes) -> np.ndarray:
+  try:
+    with PIL.Image.open(io.BytesIO(data)) as image:
+      _check_size(image.height, image.width)
+      mode = "L" if image.mode in ("1", "L", "LA", "I;16") else "RGB"
+      pixels = np.asarray(image.convert(mode))
+  except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+    raise ValueError(f"no readable image ({error})") from error
+  return pixels[:, :, None] if mode == "L" else pixels
+
+
+def _check_size(height: int, width: int) -> None:
+  if height * width > MAX_PIXELS:
+    raise ValueError(f"{width} x {height} pixels: more than {MAX_PIXELS}")
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+  """Resizes uint8 "H W C"; by area where it gets much smaller, where linear would alias."""
+  if image.shape[:2] == (height, width):
+    return image
+  shrinks = image.shape[0] >= 2 * height and image.shape[1] >= 2 * width
+  method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+  resized = cv2.resize(image, (width, height), interpolation=method)
+  return resized if resized.ndim == 3 else resized[:, :, None]  # OpenCV drops a single channel
+
+
+@dataclasses.dataclass(frozen=True)
+class Resize:
+  """The whole image at one size, for evaluation: resize the short side, cut the centre.
+
+  Attributes:
+    size: of the square that is returned.
+    short_side: the short side before cutting; None is `size`. ImageNet's habit is 256 for 224.
+  """
+
+  size: int
+  short_side: int | None = None
+
+  def __post_init__(self):
+    _check_positive("size", self.size)
+    if self.short_side is not None and self.short_side < self.size:
+      raise ValueError(f"short_side={self.short_side}: expected at least size={self.size}")
+
+  def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Returns "size size C"; `rng` is not used."""
+    del rng
+    height, width = image.shape[:2]
+    scale = (self.short_side or self.size) / min(height, width)
+    image = resize(
+      image, max(self.size, round(height * scale)), max(self.size, round(width * scale))
+    )
+    top, left = ((side - self.size) // 2 for side in image.shape[:2])
+    return image[top : top + self.size, left : left + self.size]
+
+
+@dataclasses.dataclass(frozen=True)
+class RandomResizedCrop:
+  """A random part at one size, flipped at random (arXiv 1409.4842; torchvision's algorithm).
+
+  Attributes:
+    size: of the square that is returned.
+    scale: range of the part's area, as a share of the image.
+    ratio: range of width / height, drawn evenly in its logarithm.
+    flip: probability of mirroring left and right.
+  """
+
+  size: int
+  scale: tuple[float, float] = (0.08, 1.0)
+  ratio: tuple[float, float] = (3 / 4, 4 / 3)
+  flip: float = 0.5
+
+  def __post_init__(self):
+    _check_positive("size", self.size)
+    if not 0 < self.scale[0] <= self.scale[1] <= 1:
+      raise ValueError(f"scale={self.scale}: expected 0 < low <= high <= 1")
+    if not 0 < self.ratio[0] <= self.ratio[1]:
+      raise ValueError(f"ratio={self.ratio}: expected 0 < low <= high")
+    _check_probability("flip", self.flip)
+
+  def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Returns "size size C"."""
+    top, left, height, width = self._box(*image.shape[:2], rng)
+    part = resize(image[top : top + height, left : left + width], self.size, self.size)
+    return part[:, ::-1] if rng.random() < self.flip else part
+
+  def _box(self, rows: int, columns: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+    for _ in range(10):
+      area = rows * columns * (self.scale[0] + rng.random() * (self.scale[1] - self.scale[0]))
+      ratio = math.exp(low + rng.random() * (high - low))
+      width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+      if 0 < width <= columns and 0 < height <= rows:
+        top = int(rng.random() * (rows - height + 1))
+        return top, int(rng.random() * (columns - width + 1)), height, width
+    # No box fitted: the largest centred one of an allowed ratio.
+    width = min(columns, max(1, round(rows * self.ratio[1])))
+    height = min(rows, max(1, round(columns / self.ratio[0])))
+    return (rows - height) // 2, (columns - width) // 2, height, width
+
+
+@dataclasses.dataclass(frozen=True)
+class PadCrop:
+  """A shift by a few pixels and a flip, the habit of CIFAR (arXiv 1512.03385, section 4.2).
+
+  Attributes:
+    size: of the square that is returned; the image is brought to it first.
+    padding: black pixels on each side before cutting.
+    flip: probability of mirroring left and right.
+  """
+
+  size: int
+  padding: int = 4
+  flip: float = 0.5
+
+  def __post_init__(self):
+    _check_positive("size", self.size)
+    if self.padding < 0:
+      raise ValueError(f"padding={self.padding}: expected 0 or more")
+    _check_probability("flip", self.flip)
+
+  def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Returns "size size C"."""
+    border = (self.padding, self.padding)
+    padded = np.pad(resize(image, self.size, self.size), (border, border, (0, 0)))
+    top, left = (int(rng.random() * (2 * self.padding + 1)) for _ in range(2))
+    part = padded[top : top + self.size, left : left + self.size]
+    return part[:, ::-1] if rng.random() < self.flip else part
+
+
+Transform = Resize | RandomResizedCrop | PadCrop
+
+
+def _check_positive(name: str, value: int) -> None:
+  if value < 1:
+    raise ValueError(f"{name}={value}: expected at least 1")
+
+
+def _check_probability(name: str, value: float) -> None:
+  if not 0 <= value <= 1:
+    raise ValueError(f"{name}={value}: expected in [0, 1]")

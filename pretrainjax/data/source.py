@@ -1,0 +1,103 @@
+"""Prepared tfds datasets, read without TensorFlow: raw bytes and labels by index."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pretrainjax.errors import UserError, nearest
+
+OURS = ("fashion_mnist", "digits")
+# Sets of the public catalogue that configs here name; others work too once they are prepared.
+CATALOGUE = ("mnist", "cifar10", "cifar100", "imagenet2012", "eurosat", "food101")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """One split of a prepared dataset.
+
+  Attributes:
+    name: of the dataset, "cifar10" or "name/config".
+    split: in the language of tfds, "train[:10%]".
+    data_dir: where datasets lie.
+  """
+
+  name: str
+  split: str
+  data_dir: Path
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def records(self, indices: Sequence[int]) -> list[tuple[bytes, int | None]]:
+    """Images, still packed, and their classes (None without labels); many at once are faster."""
+    labelled = self.has_labels
+    return [
+      (record["image"], int(record["label"]) if labelled else None)
+      for record in self._records.__getitems__([int(i) for i in indices])
+    ]
+
+  @functools.cached_property
+  def labels(self) -> np.ndarray:
+    """All classes, int32; reads every record, but unpacks no image."""
+    count, step = len(self), 4096
+    rows = []
+    for start in range(0, count, step):
+      records = self._records.__getitems__(range(start, min(start + step, count)))
+      rows.extend(record["label"] for record in records)
+    return np.asarray(rows, np.int32)
+
+  @property
+  def has_labels(self) -> bool:
+    """Whether the dataset has a feature "label"."""
+    return "label" in self._builder.info.features
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """One a class, () without labels."""
+    return tuple(self._builder.info.features["label"].names) if self.has_labels else ()
+
+  @property
+  def image_shape(self) -> tuple[int | None, ...]:
+    """(H, W, C); None where images differ."""
+    return tuple(self._builder.info.features["image"].shape)
+
+  @functools.cached_property
+  def _builder(self) -> Any:
+    return tfds.builder_from_directory(_folder(self.name, self.data_dir))
+
+  @functools.cached_property
+  def _records(self) -> Any:
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    try:
+      return self._builder.as_data_source(split=self.split, decoders=decoders)
+    except ValueError as error:
+      splits = list(self._builder.info.splits)
+      name = self.split.partition("[")[0]
+      hint = nearest(name, splits) if name not in splits else f" ({' '.join(str(error).split())})"
+      raise UserError(
+        f"--config.data.split: '{self.split}' is no split of {self.name}{hint}"
+      ) from error
+
+
+def _folder(name: str, data_dir: Path) -> Path:
+  """The newest prepared version of a dataset."""
+  versions = [p.parent for p in (data_dir / name).glob("*/dataset_info.json")]
+  if versions:
+    return max(versions, key=lambda path: [int(n) for n in path.name.split(".") if n.isdigit()])
+  if name in OURS:
+    command = f"python -m pretrainjax.prepare {name} --data_dir={data_dir}"
+  elif name in CATALOGUE:
+    command = (
+      "pip install 'pretrainjax[prepare]' && "
+      f"tfds build {name} --file_format=array_record --data_dir={data_dir}"
+    )
+  else:
+    prepared = {p.parents[1].name for p in data_dir.glob("*/*/dataset_info.json")}
+    hint = nearest(name, prepared | set(OURS) | set(CATALOGUE))
+    raise UserError(f"--config.data.datasets: no dataset '{name}' in '{data_dir}'{hint}")
+  raise UserError(f"--config.data.datasets: '{name}' is not in '{data_dir}'; prepare it: {command}")
