@@ -1,4 +1,4 @@
-"""From prepared datasets to batches: an order that is a function of (seed, step), then transforms."""
+"""From prepared datasets to batches; the order is a function of (seed, step)."""
 
 import dataclasses
 import functools
