@@ -6,13 +6,16 @@ The partner is another row of the whole batch over all devices, and each row has
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, Shaped
+from jaxtyping import Array, Float, Key, Shaped, UInt8
 
 from pretrainjax import collectives
+from pretrainjax.augment import to_unit
+
+Images = UInt8[Array, "B H W C"] | Float[Array, "B H W C"]
 
 
 def mixup(
-  images: Float[Array, "B H W C"],
+  images: Images,
   labels: Float[Array, "B K"],
   *,
   alpha: float,
@@ -21,24 +24,25 @@ def mixup(
   """Blends each image with a partner.
 
   Args:
-    images: float, any range.
+    images: uint8, or float in [0, 1].
     labels: distributions over classes.
     alpha: each image's share is drawn from Beta(alpha, alpha); above 0.
     key: the step's key for mixing, equal on all devices.
 
   Returns:
-    Images and labels, both share * own + (1 - share) * partner.
+    Images as float32 and labels, both share * own + (1 - share) * partner.
 
   Reference: mixup, arXiv 1710.09412. Ours draws a share per image, not one per batch.
   """
   partner_key, share_key, _ = jax.random.split(key, 3)
   share = _shares(share_key, len(images), alpha)
-  mixed = _blend(images, partners(images, partner_key), share[:, None, None, None])
+  others = to_unit(partners(images, partner_key))  # travel between devices as bytes
+  mixed = _blend(to_unit(images), others, share[:, None, None, None])
   return mixed, _blend(labels, partners(labels, partner_key), share[:, None])
 
 
 def cutmix(
-  images: Float[Array, "B H W C"],
+  images: Images,
   labels: Float[Array, "B K"],
   *,
   alpha: float,
@@ -47,14 +51,14 @@ def cutmix(
   """Pastes a rectangle of a partner into each image.
 
   Args:
-    images: float, any range.
+    images: uint8, or float in [0, 1].
     labels: distributions over classes.
     alpha: the kept share of the area is drawn from Beta(alpha, alpha), before the rectangle is
       cut at the border; above 0.
     key: the step's key for mixing, equal on all devices.
 
   Returns:
-    Images, and labels mixed by the share of pixels that each image really has.
+    Images as float32, and labels mixed by the share of pixels that each image really has.
 
   Reference: CutMix, arXiv 1905.04899. Ours draws a rectangle per image, not one per batch.
   """
@@ -64,13 +68,14 @@ def cutmix(
   keys = collectives.example_keys(place_key, len(images))
   centers = jax.vmap(lambda k: jax.random.uniform(k, (2,)))(keys)
   own = ~_rectangles(share, centers, height, width)  # B H W
-  images = jnp.where(own[..., None], images, partners(images, partner_key))
+  others = to_unit(partners(images, partner_key))
+  images = jnp.where(own[..., None], to_unit(images), others)
   area = jnp.mean(own.astype(jnp.float32), axis=(1, 2))
   return images, _blend(labels, partners(labels, partner_key), area[:, None])
 
 
 def mixup_or_cutmix(
-  images: Float[Array, "B H W C"],
+  images: Images,
   labels: Float[Array, "B K"],
   *,
   mixup_alpha: float,
@@ -80,14 +85,14 @@ def mixup_or_cutmix(
   """Applies to each image the one whose alpha is above 0; with both, either at even odds.
 
   Args:
-    images: float, any range.
+    images: uint8, or float in [0, 1].
     labels: distributions over classes.
     mixup_alpha: see `mixup`; 0 switches it off.
     cutmix_alpha: see `cutmix`; 0 switches it off.
     key: the step's key for mixing, equal on all devices.
   """
   if mixup_alpha == 0 and cutmix_alpha == 0:
-    return images, labels
+    return to_unit(images), labels
   if cutmix_alpha == 0:
     return mixup(images, labels, alpha=mixup_alpha, key=key)
   if mixup_alpha == 0:

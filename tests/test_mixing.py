@@ -78,6 +78,14 @@ def test_both_are_used_at_even_odds():
   assert 0.5 < is_flat.mean() < 0.62  # mixup, and the cutmix that pastes all or nothing
 
 
+def test_bytes_mix_like_floats(batch):
+  images, labels = batch
+  as_bytes = (images * 255).astype(jnp.uint8)
+  for mix in (mixup, cutmix):
+    floats = mix(as_bytes.astype(jnp.float32) / 255, labels, alpha=0.8, key=KEY)[0]
+    np.testing.assert_allclose(mix(as_bytes, labels, alpha=0.8, key=KEY)[0], floats, atol=1e-6)
+
+
 def test_switched_off_and_only_one(batch):
   images, labels = batch
   same = mixup_or_cutmix(images, labels, mixup_alpha=0.0, cutmix_alpha=0.0, key=KEY)

@@ -55,9 +55,7 @@ def main() -> int:
 
   def mix(x):
     labels = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
-    return mixing.mixup_or_cutmix(
-      x.astype(jnp.float32) / 255, labels, mixup_alpha=0.8, cutmix_alpha=1.0, key=KEY
-    )
+    return mixing.mixup_or_cutmix(x, labels, mixup_alpha=0.8, cutmix_alpha=1.0, key=KEY)
 
   check("nt_xent", loss_and_gradient(lambda x: nt_xent(x, temperature=0.2)), views)
   check("info_nce", loss_and_gradient(lambda x: info_nce(x[:, 0], x[:, 1], temperature=0.2)), views)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.augment import standardize, to_unit
+from pretrainjax.augment import standardize
 from pretrainjax.losses.classification import accuracy, cross_entropy
 from pretrainjax.mixing import mixup_or_cutmix
 from pretrainjax.objectives.base import Objective, Towers, expect
@@ -67,7 +67,7 @@ class Classification(Objective):
     is_mixed = self.mixup_alpha > 0 or self.cutmix_alpha > 0
     if is_mixed:
       images, labels = mixup_or_cutmix(
-        to_unit(images),
+        images,
         jax.nn.one_hot(labels, self.num_classes),
         mixup_alpha=self.mixup_alpha,
         cutmix_alpha=self.cutmix_alpha,
