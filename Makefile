@@ -18,9 +18,9 @@ ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 quickstart: install
 	$(RUN).prepare fashion_mnist --data_dir=$(DATA) --fallback=digits
 	$(RUN).pretrain --config=configs/pretrain/image/mae_vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/pretrain --config.data.data_dir=$(DATA)
+	  --workdir=$(RUNS)/pretrain --data_dir=$(DATA)
 	$(RUN).finetune --config=configs/finetune/image/vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --config.data.data_dir=$(DATA)
+	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --data_dir=$(DATA)
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist.py$(ARG) \
 	  --workdir=$(RUNS)/pretrain
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist_classifier.py$(ARG) \

@@ -87,6 +87,8 @@ def launch(
     if needs_workdir and known.workdir is None:
       raise UserError("--workdir: found nothing, expected a folder for checkpoints and logs")
     config = load_config(reference, overrides)
+    if known.data_dir is not None:
+      _set_data_dir(config, known.data_dir)
     _set_up_jax()
     work(Request(config=config, workdir=Path(known.workdir or "."), options=known))
   except UserError as error:
@@ -129,9 +131,20 @@ def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.Argume
     parser.add_argument("--workdir", metavar="DIR", help="folder of checkpoints and logs")
   else:
     parser.add_argument("--workdir", metavar="DIR", help=argparse.SUPPRESS)
+  parser.add_argument(
+    "--data_dir", metavar="DIR", help="where datasets lie; sets every data_dir of the config"
+  )
   parser.add_argument("--debug", action="store_true", help="show tracebacks of mistakes too")
   parser.add_argument("-h", "--help", action="store_true", help="this text")
   return parser
+
+
+def _set_data_dir(config: ConfigDict, data_dir: str) -> None:
+  for key in config:
+    if key == "data_dir":
+      config[key] = data_dir
+    elif isinstance(config[key], ConfigDict):
+      _set_data_dir(config[key], data_dir)
 
 
 def _raise_user_error(message: str) -> None:

@@ -90,7 +90,9 @@ def build(config: Any, *, path: str = "config") -> Any:
 
 def _parameters(target: Callable) -> dict[str, inspect.Parameter]:
   kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-  parameters = inspect.signature(target).parameters
+  # A class is asked through its constructor: NNX's metaclass hides the signature.
+  callee = target.__init__ if inspect.isclass(target) else target
+  parameters = inspect.signature(callee).parameters
   return {n: p for n, p in parameters.items() if n not in _AWAITED and p.kind not in kinds}
 
 
