@@ -19,7 +19,7 @@ def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, "
   [1 1]
   """
   true = jnp.take_along_axis(scores, labels[:, None], axis=1)  # N 1
-  before = jnp.arange(scores.shape[1]) < labels[:, None]
+  before = jnp.arange(scores.shape[1])[None] < labels[:, None]
   return jnp.sum((scores > true) | ((scores == true) & before), axis=1)
 
 
@@ -42,9 +42,7 @@ def confusion_matrix(
 def per_class_accuracy(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
   """Share of each class's examples that were found; NaN for a class without examples."""
   count = confusion.sum(axis=1)
-  share = np.divide(
-    np.diag(confusion), count, out=np.full(len(count), np.nan), where=count > 0
-  )
+  share = np.divide(np.diag(confusion), count, out=np.full(len(count), np.nan), where=count > 0)
   return share
 
 

@@ -9,6 +9,9 @@ from jaxtyping import Int
 
 from pretrainjax.types import Batch
 
+# A dataset's fields that change no number.
+_MACHINE = ("data_dir", "batch_size", "cache", "num_threads", "num_workers", "max_bad_fraction")
+
 
 @runtime_checkable
 class Examples(Protocol):
@@ -88,7 +91,7 @@ class Evaluation:
     }
 
 
-def check_at_least(holder: Any, minimum: float, *names: str) -> None:
+def check_at_least(holder: Any, minimum: int | float, *names: str) -> None:
   """Raises ValueError for a field below `minimum`; tuples are checked item by item."""
   for name in names:
     value = getattr(holder, name)
@@ -115,5 +118,6 @@ def plain(value: Any) -> Any:
   if isinstance(value, dict):
     return {str(k): plain(v) for k, v in value.items()}
   if dataclasses.is_dataclass(value):
-    return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr}
+    names = [f.name for f in dataclasses.fields(value) if f.repr and f.name not in _MACHINE]
+    return {"class": type(value).__name__} | {n: plain(getattr(value, n)) for n in names}
   return type(value).__name__

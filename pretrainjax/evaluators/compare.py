@@ -8,7 +8,7 @@ from flax import nnx
 from pretrainjax.evaluators.accuracy import per_class_accuracy
 from pretrainjax.evaluators.base import Evaluation, Outcome
 from pretrainjax.evaluators.features import FeatureCache
-from pretrainjax.evaluators.results import Row
+from pretrainjax.evaluators.results import CLASS_PREFIX, Row
 from pretrainjax.types import Encoder
 
 TRAINED, RANDOM_INIT = "trained", "random-init"
@@ -92,7 +92,7 @@ def _rows(name: str, outcome: Outcome, protocol: dict, **where) -> list[Row]:
   if outcome.confusion is not None:
     shares = per_class_accuracy(outcome.confusion)
     names = outcome.class_names or tuple(str(i) for i in range(len(shares)))
-    numbers |= {f"class/{n}": float(s) for n, s in zip(names, shares, strict=True)}
+    numbers |= {f"{CLASS_PREFIX}{n}": float(s) for n, s in zip(names, shares, strict=True)}
   return [
     Row(evaluator=name, metric=metric, value=value, protocol=protocol, **where)
     for metric, value in numbers.items()

@@ -50,7 +50,7 @@ class KNN(Evaluation):
   train: Examples
   test: Examples
   k: tuple[int, ...] = (20, 200)
-  temperature: tuple[float, ...] = (0.07, 0.1)
+  temperature: tuple[float | int, ...] = (0.07, 0.1)
   max_train: int | None = None
   max_test: int | None = None
   seed: int = 0

@@ -58,9 +58,9 @@ class LinearProbe(Evaluation):
   train: Examples
   test: Examples
   solver: Literal["lbfgs", "lars"] = "lbfgs"
-  l2: tuple[float, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+  l2: tuple[float | int, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
   held_out: float = 0.1
-  max_iterations: int = 200
+  max_iterations: int = 300
   epochs: int = 90
   batch_size: int = 16384
   learning_rate: float = 0.1
@@ -120,7 +120,9 @@ class LinearProbe(Evaluation):
     if lars_growth(num_examples=len(x), **recipe) < 3:
       _log.warning(
         "%s: too few steps for LARS on %d examples: set solver='lbfgs', a smaller batch_size, "
-        "or a higher learning_rate", self.name, len(x),
+        "or a higher learning_rate",
+        self.name,
+        len(x),
       )
     key = jax.random.key(self.seed)
     return fit_lars(jnp.asarray(x), jnp.asarray(labels), key, num_classes=num_classes, **recipe)
@@ -134,14 +136,14 @@ class LinearProbe(Evaluation):
     if len(self.l2) > 1:
       held = held_out_rows(labels, share=self.held_out, seed=self.seed)
       start, l2 = self._choose(*data, held, start)
-    fit = fit_lbfgs(
-      start, *data, everything, jnp.float32(l2), max_iterations=self.max_iterations
-    )
+    fit = fit_lbfgs(start, *data, everything, jnp.float32(l2), max_iterations=self.max_iterations)
     iterations = int(fit.iterations)
     if iterations == self.max_iterations:
       _log.warning(
         "%s: not converged in %d iterations (gradient %.1e)",
-        self.name, iterations, float(fit.grad_norm),
+        self.name,
+        iterations,
+        float(fit.grad_norm),
       )
     return fit.linear, {"l2": float(l2), "train_iterations": float(iterations)}
 

@@ -53,7 +53,7 @@ def standardise(
 
 def apply_linear(linear: Linear, features: Float[Array, "N D"]) -> Float[Array, "N K"]:
   """The logits, in full float32 precision on any device."""
-  return jnp.matmul(features, linear.kernel, precision="highest") + linear.bias
+  return jnp.matmul(features, linear.kernel, precision="highest") + linear.bias[None]
 
 
 def zeros(features: Float[Array, "N D"], num_classes: int) -> Linear:
@@ -69,7 +69,7 @@ def fit_lbfgs(
   weights: Float[Array, " N"],
   l2: Float[Array, ""],
   *,
-  max_iterations: int = 200,
+  max_iterations: int = 300,
   tolerance: float = 1e-5,
 ) -> Fit:
   """Minimises mean cross-entropy + l2 / 2 * ||kernel||^2; the bias is free.
@@ -97,9 +97,7 @@ def fit_lbfgs(
   def step(carry: tuple) -> tuple:
     linear, state, i, _, before = carry
     value, grad = value_and_grad(linear, state=state)
-    updates, state = solver.update(
-      grad, state, linear, value=value, grad=grad, value_fn=objective
-    )
+    updates, state = solver.update(grad, state, linear, value=value, grad=grad, value_fn=objective)
     # A value that no longer falls by what float32 can tell ends the search.
     stalled = (before - value) <= 1e-7 * jnp.abs(value)
     done = (_max_abs(grad) <= tolerance) | stalled
@@ -183,7 +181,7 @@ def lars_growth(*, num_examples: int, epochs: int, batch_size: int, learning_rat
 def cross_entropy(logits: Float[Array, "N K"], labels: Int[Array, " N"]) -> Float[Array, " N"]:
   """Cross-entropy in nats, one value an example."""
   # A comparison fuses into the sum; a gather's gradient is a scatter, slow on CPU.
-  is_label = labels[:, None] == jnp.arange(logits.shape[1])
+  is_label = labels[:, None] == jnp.arange(logits.shape[1])[None]
   return jax.nn.logsumexp(logits, axis=1) - jnp.sum(jnp.where(is_label, logits, 0.0), axis=1)
 
 

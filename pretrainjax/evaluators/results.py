@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = "results.jsonl"
+# Metrics that are one class's accuracy: "class/NAME".
+CLASS_PREFIX = "class/"
+_SHARES = ("top1", "top5", "mean_per_class", "rank_me_share", CLASS_PREFIX)
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,11 @@ class Row:
   time: str = dataclasses.field(
     default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
   )
+
+
+def is_share(metric: str) -> bool:
+  """Whether a metric is a share in [0, 1], to be shown in percent."""
+  return metric.startswith(_SHARES)
 
 
 def append_results(path: Path, rows: Iterable[Row]) -> None:

@@ -108,7 +108,7 @@ def test_protocol_names_all_that_matters():
   assert protocol["k"] == [20, 200] and protocol["temperature"] == [0.07, 0.1]
   assert protocol["train"]["split"] == "train" and protocol["test"]["split"] == "test"
   assert protocol["views"] == 1 and protocol["max_train"] == 3 and protocol["seed"] == 0
-  assert "images" not in protocol["train"]
+  assert "images" not in protocol["train"] and "batch_size" not in protocol["train"]
 
 
 def test_config_holds_every_field_and_data_is_taken_by_its_shape():

@@ -40,7 +40,7 @@ def test_lbfgs_equals_scikit_learn_at_the_same_penalty(l2):
   )
   predictions = jnp.argmax(apply_linear(ours.linear, x), axis=1)
   assert np.mean(np.asarray(predictions) == peer.predict(np.asarray(x))) > 0.995
-  assert ours.iterations < 200 and ours.grad_norm < 1e-3
+  assert ours.iterations < 300 and ours.grad_norm < 1e-3
 
 
 def test_weight_zero_leaves_an_example_out():

@@ -1,0 +1,92 @@
+import math
+
+from pretrainjax.config import recipe, spec
+from pretrainjax.evaluators.knn import KNN
+from pretrainjax.evaluators.results import Row
+from pretrainjax.report.table import class_table, config_table, markdown_table, results_table
+
+
+def row(evaluator, metric, value, *, encoder="trained"):
+  step = 300 if encoder == "trained" else None
+  protocol = {
+    "k": [20],
+    "train": {"class": "ImageData", "datasets": "digits", "split": "train"},
+    "max_train": None,
+  }
+  return Row(
+    evaluator=evaluator,
+    metric=metric,
+    value=value,
+    encoder=encoder,
+    checkpoint="/w",
+    step=step,
+    protocol=protocol,
+  )
+
+
+ROWS = [
+  row("knn", "top1_k20_t0.07", 0.81234),
+  row("probe", "nll", 0.51),
+  row("probe", "l2", 1e-3),
+  row("probe", "class/Bag", 0.25),
+  row("probe", "class/Coat", math.nan),
+  row("knn", "top1_k20_t0.07", 0.62, encoder="random-init"),
+  row("probe", "l2", 1e-2, encoder="random-init"),
+  row("probe", "class/Bag", 0.5, encoder="random-init"),
+]
+
+
+def cells(table):
+  lines = [line.strip("|").split("|") for line in table.splitlines() if "|" in line]
+  return [[cell.strip() for cell in line] for line in lines]
+
+
+def test_results_stand_beside_the_random_encoders():
+  table = cells(results_table(ROWS))
+  assert table[0] == ["evaluator", "number", "trained (step 300)", "random init", "difference"]
+  assert table[2:] == [
+    ["knn", "top1_k20_t0.07", "81.23 %", "62.00 %", "+19.23"],
+    ["probe", "nll", "0.51", "-", "-"],
+    ["probe", "l2", "0.001", "0.01", "-"],
+  ]
+
+
+def test_protocols_stand_below():
+  text = results_table(ROWS)
+  assert "knn: k 20; train digits train" in text and "max_train" not in text
+  assert results_table([]) == "(no results)"
+
+
+def test_classes_have_a_table_of_their_own():
+  assert cells(class_table(ROWS, evaluator="probe"))[2:] == [
+    ["Bag", "25.00 %", "50.00 %", "-25.00"],
+    ["Coat", "-", "-", "-"],
+  ]
+
+
+def test_markdown_table_is_aligned_in_plain_text():
+  body = [("long name", "1"), ("b|c", "10.5")]
+  lines = markdown_table(("a", "value"), body, right=(1,)).splitlines()
+  assert len({len(line) for line in lines}) == 1
+  assert lines[1] == "| --------- | ----: |"
+  assert "b\\|c" in lines[3]
+
+
+def test_config_table_names_everything_once_and_fits():
+  config = spec(KNN, train=None, test=None)
+  whole = type(config)({"seed": 3, "evals": {"knn": config}}, sort_keys=False)
+  whole.backbone = recipe(
+    Row,
+    **dict.fromkeys(("evaluator", "metric", "value"), "x" * 40),
+    encoder="e",
+    checkpoint="c",
+    step=1,
+    protocol="p",
+  )
+  text = config_table(whole)
+  assert max(map(len, text.splitlines())) <= 100
+  lines = text.splitlines()
+  assert lines[0].split() == ["run", "seed=3"]
+  assert lines[1].split()[0] == "evals.knn" and "KNN(name=knn" in lines[1]
+  assert "temperature=(0.07,0.1)" in text and "max_train" not in text and "_target" not in text
+  assert "Row(evaluator=" in text
