@@ -1,0 +1,41 @@
+"""The parts of a run that most configs set alike."""
+
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.manager import Keep
+from pretrainjax.config import spec
+from pretrainjax.train.assemble import Train
+from pretrainjax.train.duration import Duration
+from pretrainjax.train.parallel import Parallel
+from pretrainjax.train.tracking import Tracking
+
+
+def run(
+  *,
+  objective: ConfigDict,
+  data: ConfigDict,
+  optimizer: ConfigDict,
+  duration: ConfigDict,
+  evals: ConfigDict | None = None,
+  seed: int = 0,
+  **train,
+) -> ConfigDict:
+  """A whole config from its parts; `train` are further arguments of `Train`."""
+  config = ConfigDict(sort_keys=False)
+  config.seed = seed
+  config.objective, config.data, config.optimizer = objective, data, optimizer
+  options = {"keep": spec(Keep), "tracking": spec(Tracking)} | train
+  config.train = spec(Train, duration=duration, **options)
+  config.parallel = spec(Parallel)
+  config.evals = evals if evals is not None else ConfigDict()
+  return config
+
+
+def steps(count: int) -> ConfigDict:
+  """A duration in steps."""
+  return spec(Duration, steps=count)
+
+
+def epochs(count: float) -> ConfigDict:
+  """A duration in epochs."""
+  return spec(Duration, epochs=float(count))
