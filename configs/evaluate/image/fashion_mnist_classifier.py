@@ -1,0 +1,20 @@
+"""A fine-tuned classifier on Fashion-MNIST's test images: top-1/5, per class, confusion matrix.
+
+get_config(arg): "short" takes 2,000 images, "smoke" 64.
+"""
+
+from configs.blocks import fashion_mnist
+from ml_collections import ConfigDict
+
+from pretrainjax.config import spec
+from pretrainjax.evaluators.classification import ClassificationAccuracy
+
+SPLITS = {None: "test", "short": "test[:2000]", "smoke": "test[:64]"}
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  data = fashion_mnist.still(split=SPLITS[arg], smoke=arg == "smoke")
+  config = ConfigDict({"seed": 0}, sort_keys=False)
+  config.evals = {"accuracy": spec(ClassificationAccuracy, data=data)}
+  return config

@@ -1,0 +1,52 @@
+"""The supervised baseline: the MLP 784-512-10 of the classic Keras MNIST example, from scratch.
+
+Pixels in [0, 1], dropout .2, Adam at 1e-3, no augmentation. get_config(arg): "short" takes a tenth
+of the steps, "smoke" two.
+"""
+
+from configs.blocks import fashion_mnist, training
+from ml_collections import ConfigDict, config_dict
+
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.image import Resize
+from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.models.heads import Head
+from pretrainjax.models.mlp import MLP
+from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.train.optimizer import Optimizer
+
+STEPS = {None: 400, "short": 40, "smoke": 2}
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke, steps = arg == "smoke", STEPS[arg]
+  config = training.run(
+    objective=spec(
+      Classification,
+      backbone=recipe(MLP, image_size=fashion_mnist.SIZE),
+      head=recipe(Head, in_dim=512, num_classes=fashion_mnist.NUM_CLASSES, dropout=0.2),
+      num_classes=fashion_mnist.NUM_CLASSES,
+    ),
+    data=fashion_mnist.data(
+      split=fashion_mnist.train_split(smoke),
+      batch_size=16 if smoke else 128,
+      transform=spec(Resize, size=fashion_mnist.SIZE),
+      label_fraction=0.1 if smoke else 0.01,
+    ),
+    optimizer=spec(Optimizer, learning_rate=1e-3),
+    duration=training.steps(steps),
+    log_every=1 if smoke else 20,
+    evals=ConfigDict(
+      {
+        "accuracy": spec(
+          ClassificationAccuracy,
+          data=fashion_mnist.still(split="test[:64]" if smoke else "test", smoke=smoke),
+        )
+      }
+    ),
+  )
+  config.init = config_dict.placeholder(str)
+  config.changes = ConfigDict()
+  config.transfer = {"fresh": (), "unused": ()}
+  return config

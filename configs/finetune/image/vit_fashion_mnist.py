@@ -1,0 +1,69 @@
+"""Fine-tunes the small ViT on labelled Fashion-MNIST, 1% of the labels unless told otherwise.
+
+MAE's recipe (arXiv 2111.06377, table 9) where a short run on few pictures profits from it: layer
+decay, drop path, label smoothing, a fresh norm after mean pooling. Mixup and CutMix are off, they
+need longer schedules; switch them on with --config.objective.mixup_alpha=0.8.
+
+Give --config.init=WORKDIR[@STEP]. get_config(arg): "scratch" is the same network and budget
+without a checkpoint (and so without layer decay); "short" takes a tenth of the steps, "smoke" two
+steps of a tiny model. --config.seed=N --config.data.label_seed=N choose another draw.
+"""
+
+from configs.blocks import fashion_mnist, training
+from ml_collections import ConfigDict, config_dict
+
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.image import RandomResizedCrop
+from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.models.heads import Head
+from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupCosine
+
+STEPS = {None: 400, "scratch": 400, "short": 40, "smoke": 2}
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke, steps = arg == "smoke", STEPS[arg]
+  width = fashion_mnist.embed_dim(smoke)
+  head = recipe(Head, in_dim=width, num_classes=fashion_mnist.NUM_CLASSES, init_std=2e-5)
+  changes = {"pool": "mean", "final_norm": False, "pool_norm": True, "drop_path": 0.1}
+  config = training.run(
+    objective=spec(
+      Classification,
+      backbone=fashion_mnist.vit(smoke, **changes),
+      head=head,
+      num_classes=fashion_mnist.NUM_CLASSES,
+      label_smoothing=0.1,
+    ),
+    data=fashion_mnist.data(
+      split=fashion_mnist.train_split(smoke),
+      batch_size=16 if smoke else 128,
+      transform=spec(RandomResizedCrop, size=fashion_mnist.SIZE, scale=(0.5, 1.0)),
+      label_fraction=0.1 if smoke else 0.01,
+    ),
+    optimizer=spec(
+      Optimizer,
+      learning_rate=1e-3,
+      weight_decay=0.05,
+      layer_decay=None if arg == "scratch" else 0.75,
+      schedule=spec(WarmupCosine, warmup=training.steps(steps // 10)),
+    ),
+    duration=training.steps(steps),
+    log_every=1 if smoke else 20,
+    evals=ConfigDict(
+      {
+        "accuracy": spec(
+          ClassificationAccuracy,
+          data=fashion_mnist.still(split="test[:64]" if smoke else "test", smoke=smoke),
+        )
+      }
+    ),
+  )
+  # What `finetune` does with a checkpoint: arguments of its backbone to change, and which arrays
+  # may be new or left behind because of that.
+  config.init = config_dict.placeholder(str)
+  config.changes = changes
+  config.transfer = {"fresh": ("pool_norm/*",), "unused": ("norm/*",)}
+  return config
