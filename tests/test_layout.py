@@ -1,0 +1,209 @@
+"""Guards of the tree: order of imports, names and sizes of files, a test beside each module."""
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pretrainjax"
+
+# A module imports only from its own layer and those above it.
+LAYERS = (
+  ("errors", "types", "collectives", "config", "config_text"),
+  ("data",),
+  ("models/layers",),
+  ("models",),
+  ("augment", "mixing", "masking", "losses"),
+  ("objectives",),
+  ("checkpoint",),
+  ("train",),
+  ("evaluators",),
+  ("convert",),
+  ("report",),
+  ("command", "prepare", "pretrain", "finetune", "evaluate", "predict", "export", "benchmark"),
+)
+BINARIES = LAYERS[-1]
+# The progress bar is for a person.
+PRINTS = (*BINARIES, "train/progress")
+# Outside of the layers: what research code imports, lazily.
+TOP = "__init__.py"
+BANNED_NAMES = {"utils", "util", "common", "misc", "helpers", "helper"}
+BANNED_IMPORTS = {"tensorflow", "torch", "transformers", "pickle"}
+MAX_LINES = 400
+# Tests of several modules at once.
+MIRRORS_NOTHING = {"test_sharded.py"}
+
+# Modules whose tests stand elsewhere, and where.
+COVERED_BY = {
+  "types.py": "tests/test_every_config.py",
+  "collectives.py": "tests/losses/test_sharded.py",
+  "objectives/base.py": "tests/objectives/masked/test_mae.py",
+  "objectives/split.py": "tests/train/test_step.py",
+  "train/state.py": "tests/train/test_step.py",
+  "train/assemble.py": "tests/test_every_config.py",
+  "evaluators/base.py": "tests/evaluators/test_knn.py",
+  "report/figure.py": "tests/report/test_confusion.py",
+}
+
+
+def modules() -> list[str]:
+  """Paths below the package, "train/step.py"."""
+  return sorted(p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py"))
+
+
+@functools.cache
+def tree(module: str) -> ast.Module:
+  return ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
+
+
+def layer(module: str) -> int:
+  """The position of "train/step.py" in LAYERS."""
+  names = [n for names in LAYERS for n in names]
+  stem = module.removesuffix(".py")
+  found = max((n for n in names if f"{stem}/".startswith(f"{n}/")), key=len, default=None)
+  assert found is not None, f"pretrainjax/{module} is in no layer: add it to LAYERS"
+  return next(i for i, names in enumerate(LAYERS) if found in names)
+
+
+def imports(module: str) -> Iterator[tuple[int, str]]:
+  """(line, dotted name) of everything imported anywhere in a module."""
+  for node in ast.walk(tree(module)):
+    if isinstance(node, ast.Import):
+      yield from ((node.lineno, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f"{module}:{node.lineno}: relative imports hide the layer"
+      yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def own(name: str) -> str | None:
+  """The module of ours that a dotted name is, or is in; None for other packages."""
+  parts = name.split(".")
+  if parts[0] != "pretrainjax":
+    return None
+  for length in (len(parts), len(parts) - 1):
+    candidate = "/".join(parts[1:length]) + ".py"
+    if (PACKAGE / candidate).is_file():
+      return candidate
+  return None
+
+
+def none(problems: Iterable[str]) -> None:
+  """Fails with every problem on a line of its own."""
+  found = list(problems)
+  assert not found, "\n".join(["", *found])
+
+
+def test_modules_import_only_from_above():
+  none(
+    f"pretrainjax/{module}:{line} imports {name}, which is in a layer below it"
+    for module in modules()
+    for line, name in imports(module)
+    if module != TOP and (target := own(name)) and target != TOP and layer(target) > layer(module)
+  )
+
+
+def test_nothing_heavy_or_unsafe_is_imported():
+  none(
+    f"pretrainjax/{module}:{line} imports {name}"
+    for module in modules()
+    for line, name in imports(module)
+    if name.split(".")[0] in BANNED_IMPORTS
+  )
+
+
+def test_the_layers_have_no_cycles():
+  """Within one layer too: of two modules at most one imports the other, however indirectly."""
+  graph = {m: {own(n) for _, n in imports(m)} - {None, m} for m in modules()}
+  done: set[str] = set()
+
+  def visit(module: str, path: tuple[str, ...]) -> None:
+    assert module not in path, f"a cycle of imports: {' -> '.join([*path, module])}"
+    if module not in done:
+      for target in graph[module]:
+        visit(target, (*path, module))
+      done.add(module)
+
+  for module in graph:
+    visit(module, ())
+
+
+def test_package_files_are_empty():
+  none(
+    f"pretrainjax/{module} must be empty"
+    for module in modules()
+    if module.endswith("__init__.py") and module != TOP and (PACKAGE / module).read_text()
+  )
+
+
+def process_wide(module: str) -> Iterator[str]:
+  """What a module does to the process it runs in."""
+  for node in ast.walk(tree(module)):
+    if isinstance(node, ast.Call):
+      name = ast.unparse(node.func)
+      if name == "print" and module.removesuffix(".py") not in PRINTS:
+        yield f"pretrainjax/{module}:{node.lineno} prints: return it, or log it"
+      if name in ("jax.config.update", "os.putenv", "os.environ.update", "os.environ.setdefault"):
+        yield f"pretrainjax/{module}:{node.lineno} calls {name}: only binaries may"
+    if isinstance(node, (ast.Assign, ast.Delete)):
+      for target in node.targets:
+        if ast.unparse(target).startswith(("os.environ", "jax.config")):
+          yield f"pretrainjax/{module}:{node.lineno} sets {ast.unparse(target)}: only binaries may"
+
+
+def test_only_binaries_touch_the_process():
+  for module in modules():
+    if module.removesuffix(".py") not in BINARIES:
+      none(process_wide(module))
+
+
+def test_nothing_is_registered():
+  """No table of names: configs import the classes they use."""
+  none(
+    f"pretrainjax/{module}:{node.lineno}: @{ast.unparse(decorator)}"
+    for module in modules()
+    for node in ast.walk(tree(module))
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    for decorator in node.decorator_list
+    if "regist" in ast.unparse(decorator).lower()
+  )
+
+
+def python_files() -> list[Path]:
+  """Those of the repository, in the folders that are ours."""
+  folders = ("pretrainjax", "configs", "tests", "benchmarks", "launch")
+  return sorted(p for folder in folders for p in (ROOT / folder).rglob("*.py"))
+
+
+def test_files_are_small_ascii_and_named_for_what_is_in_them():
+  for path in python_files():
+    text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
+    assert text.count("\n") <= MAX_LINES, f"{name}: above {MAX_LINES} lines"
+    assert text.isascii(), f"{name}: not ASCII"
+    assert not {path.stem, path.parent.name} & BANNED_NAMES, f"{name}: say what is in it"
+
+
+def test_every_module_has_a_test():
+  problems = []
+  for module in modules():
+    if module.endswith("__init__.py"):
+      continue
+    mirror = Path("tests") / Path(module).parent / f"test_{Path(module).name}"
+    elsewhere = COVERED_BY.get(module)
+    if elsewhere is None and not (ROOT / mirror).is_file():
+      problems.append(f"pretrainjax/{module} has no {mirror}")
+    if elsewhere is not None and not (ROOT / elsewhere).is_file():
+      problems.append(f"{elsewhere}, said to cover {module}, is missing")
+    if elsewhere is not None and (ROOT / mirror).is_file():
+      problems.append(f"{module} has {mirror}: take it out of COVERED_BY")
+  none(problems)
+
+
+def test_every_test_has_a_module():
+  """A test file in a folder of the package mirrors a module, so that it can be found."""
+  folders = {p.name for p in PACKAGE.iterdir() if p.is_dir()}
+  for path in (ROOT / "tests").rglob("test_*.py"):
+    relative = path.relative_to(ROOT / "tests")
+    module = PACKAGE / relative.with_name(relative.name.removeprefix("test_"))
+    if relative.parts[0] in folders and path.name not in MIRRORS_NOTHING:
+      assert module.is_file(), f"tests/{relative} mirrors no module"
