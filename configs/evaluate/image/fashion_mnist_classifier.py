@@ -3,9 +3,9 @@
 get_config(arg): "short" takes 2,000 images, "smoke" 64.
 """
 
-from configs.blocks import fashion_mnist
 from ml_collections import ConfigDict
 
+from configs.blocks import fashion_mnist
 from pretrainjax.config import spec
 from pretrainjax.evaluators.classification import ClassificationAccuracy
 

@@ -4,9 +4,9 @@ Pixels in [0, 1], dropout .2, Adam at 1e-3, no augmentation. get_config(arg): "s
 of the steps, "smoke" two.
 """
 
-from configs.blocks import fashion_mnist, training
 from ml_collections import ConfigDict, config_dict
 
+from configs.blocks import fashion_mnist, training
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import Resize
 from pretrainjax.evaluators.classification import ClassificationAccuracy

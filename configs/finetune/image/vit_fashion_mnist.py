@@ -9,9 +9,9 @@ without a checkpoint (and so without layer decay); "short" takes a tenth of the 
 steps of a tiny model. --config.seed=N --config.data.label_seed=N choose another draw.
 """
 
-from configs.blocks import fashion_mnist, training
 from ml_collections import ConfigDict, config_dict
 
+from configs.blocks import fashion_mnist, training
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.evaluators.classification import ClassificationAccuracy

@@ -8,9 +8,9 @@ get_config(arg): "long" is what the README's table was made with; "short" takes 
 steps, "smoke" two steps of a tiny model.
 """
 
-from configs.blocks import fashion_mnist, training
 from ml_collections import ConfigDict
 
+from configs.blocks import fashion_mnist, training
 from pretrainjax.augment import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop

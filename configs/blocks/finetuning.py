@@ -1,0 +1,56 @@
+"""The recipe of MAE's fine-tuning (arXiv 2111.06377, table 9) on top of any dataset's blocks."""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs.blocks import training
+from pretrainjax.config import recipe, spec
+from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.models.heads import Head
+from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupCosine
+
+# The fresh norm after mean pooling replaces the one before it.
+CHANGES = {"pool": "mean", "final_norm": False, "pool_norm": True, "drop_path": 0.1}
+
+
+def mae_recipe(
+  *,
+  backbone: ConfigDict,
+  num_classes: int,
+  data: ConfigDict,
+  test: ConfigDict,
+  learning_rate: float,
+  layer_decay: float,
+  smoke: bool,
+) -> ConfigDict:
+  """Layer decay, drop path, mixup .8, CutMix 1, smoothing .1, 100 epochs with 5 of warmup."""
+  head = recipe(
+    Head, in_dim=backbone.embed_dim, num_classes=num_classes, init_std=0.0 if smoke else 2e-5
+  )
+  config = training.run(
+    objective=spec(
+      Classification,
+      backbone=backbone,
+      head=head,
+      num_classes=num_classes,
+      label_smoothing=0.1,
+      mixup_alpha=0.8,
+      cutmix_alpha=1.0,
+    ),
+    data=data,
+    optimizer=spec(
+      Optimizer,
+      learning_rate=learning_rate,
+      weight_decay=0.05,
+      layer_decay=layer_decay,
+      schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 5)),
+    ),
+    duration=training.steps(2) if smoke else training.epochs(100),
+    log_every=1 if smoke else 50,
+    evals=ConfigDict({"accuracy": spec(ClassificationAccuracy, data=test)}),
+  )
+  config.init = config_dict.placeholder(str)
+  config.changes = CHANGES
+  config.transfer = {"fresh": ("pool_norm/*",), "unused": ("norm/*",)}
+  return config

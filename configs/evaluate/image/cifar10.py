@@ -1,0 +1,12 @@
+"""kNN, linear probe (L-BFGS) and collapse of an encoder on CIFAR-10; "smoke" takes some images."""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import cifar10, evaluation
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  splits = ("train[:64]", "test[:16]") if arg == "smoke" else ("train", "test")
+  train, test = (cifar10.still(split=s, smoke=arg == "smoke") for s in splits)
+  return evaluation.frozen_features(train=train, test=test)

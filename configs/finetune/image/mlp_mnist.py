@@ -1,0 +1,19 @@
+"""The classic Keras MNIST example itself: the MLP 784-512-10, batch 128, all labels, 20 epochs.
+
+get_config("smoke"): two steps.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import training
+from configs.finetune.image import mlp_fashion_mnist
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  config = mlp_fashion_mnist.get_config(arg)
+  config.data.datasets = config.evals.accuracy.data.datasets = "mnist"
+  config.data.label_fraction = 1.0
+  if arg != "smoke":
+    config.train.duration = training.epochs(20)
+  return config

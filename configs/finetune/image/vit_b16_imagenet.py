@@ -1,0 +1,41 @@
+"""Fine-tunes MAE's ViT-B/16 on ImageNet-1k (arXiv 2111.06377, table 9): 5e-4 x batch / 256.
+
+Give --config.init=WORKDIR[@STEP] of mae_vit_b16_imagenet. Ours leaves out RandAugment and random
+erasing, which this package does not have. get_config("smoke"): two steps of a tiny model.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import finetuning, imagenet
+from configs.pretrain.image.mae_vit_b16_imagenet import TINY
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.image import RandomResizedCrop
+from pretrainjax.models.vit import ViT, vit_variant
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = arg == "smoke"
+  batch_size = 8 if smoke else 1024
+  backbone = recipe(
+    ViT,
+    image_size=imagenet.SIZE,
+    **(TINY if smoke else vit_variant("B/16")),
+    image_mean=imagenet.MEAN,
+    image_std=imagenet.STD,
+    dtype="float32" if smoke else "bfloat16",
+    **finetuning.CHANGES,
+  )
+  return finetuning.mae_recipe(
+    backbone=backbone,
+    num_classes=imagenet.NUM_CLASSES,
+    data=imagenet.data(
+      split=imagenet.train_split(smoke),
+      batch_size=batch_size,
+      transform=spec(RandomResizedCrop, size=imagenet.SIZE),
+    ),
+    test=imagenet.still(split="validation[:16]" if smoke else "validation", smoke=smoke),
+    learning_rate=5e-4 * batch_size / 256,
+    layer_decay=0.65,
+    smoke=smoke,
+  )

@@ -1,0 +1,39 @@
+"""Fine-tunes a ViT-Ti/4 on CIFAR-10 by MAE's recipe (arXiv 2111.06377, table 9), on one GPU.
+
+Give --config.init=WORKDIR[@STEP] of mae_vit_cifar10. get_config("smoke"): two steps, tiny model.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import cifar10, finetuning
+from configs.pretrain.image.mae_vit_cifar10 import TINY
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.image import RandomResizedCrop
+from pretrainjax.models.vit import ViT, vit_variant
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = arg == "smoke"
+  backbone = recipe(
+    ViT,
+    image_size=cifar10.SIZE,
+    **(TINY if smoke else vit_variant("Ti/4")),
+    image_mean=cifar10.MEAN,
+    image_std=cifar10.STD,
+    dtype="float32" if smoke else "bfloat16",
+    **finetuning.CHANGES,
+  )
+  return finetuning.mae_recipe(
+    backbone=backbone,
+    num_classes=cifar10.NUM_CLASSES,
+    data=cifar10.data(
+      split=cifar10.train_split(smoke),
+      batch_size=16 if smoke else 512,
+      transform=spec(RandomResizedCrop, size=cifar10.SIZE, scale=(0.2, 1.0)),
+    ),
+    test=cifar10.still(split="test[:16]" if smoke else "test", smoke=smoke),
+    learning_rate=1e-3,
+    layer_decay=0.75,
+    smoke=smoke,
+  )

@@ -1,0 +1,60 @@
+"""SimCLR (arXiv 2002.05709) with a ResNet-50 on ImageNet-1k, as in the paper.
+
+Batch 4096, LARS at .3 x batch / 256 with weight decay 1e-6, 10 epochs of warmup, 100 epochs,
+temperature .1, jitter of strength 1 with blur. get_config("smoke"): two steps of 8 images.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import imagenet, training
+from pretrainjax.augment import ColorAugment
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.image import RandomResizedCrop
+from pretrainjax.models.heads import Projector
+from pretrainjax.models.resnet import ResNet
+from pretrainjax.objectives.contrastive.simclr import SimCLR
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupCosine
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = arg == "smoke"
+  dtype = "float32" if smoke else "bfloat16"
+  # Depth 18 in the smoke form: 50 layers take long to compile and show nothing more.
+  backbone = recipe(ResNet, depth=18 if smoke else 50, dtype=dtype)
+  width = 512 if smoke else 2048
+  batch_size = 4 if smoke else 4096
+  return training.run(
+    objective=spec(
+      SimCLR,
+      backbone=backbone,
+      projector=recipe(Projector, in_dim=width, hidden_dim=64 if smoke else 2048, dtype=dtype),
+      augment=spec(
+        ColorAugment,
+        brightness=0.8,
+        contrast=0.8,
+        saturation=0.8,
+        hue=0.2,
+        gray_probability=0.2,
+        blur_probability=0.5,
+      ),
+      temperature=0.1,
+    ),
+    data=imagenet.data(
+      split=imagenet.train_split(smoke),
+      batch_size=batch_size,
+      transform=spec(RandomResizedCrop, size=64 if smoke else imagenet.SIZE),
+      views=2,
+    ),
+    optimizer=spec(
+      Optimizer,
+      name="lars",
+      learning_rate=0.3 * batch_size / 256,
+      weight_decay=1e-6,
+      schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 10)),
+    ),
+    duration=training.steps(2) if smoke else training.epochs(100),
+    log_every=1 if smoke else 50,
+    evals=imagenet.evals(every=10000, smoke=smoke),
+  )
