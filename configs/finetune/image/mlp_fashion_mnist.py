@@ -15,7 +15,7 @@ from pretrainjax.models.mlp import MLP
 from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.train.optimizer import Optimizer
 
-STEPS = {None: 400, "short": 40, "smoke": 2}
+STEPS = {None: 300, "short": 30, "smoke": 2}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -30,7 +30,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     ),
     data=fashion_mnist.data(
       split=fashion_mnist.train_split(smoke),
-      batch_size=16 if smoke else 128,
+      batch_size=16 if smoke else 64,
       transform=spec(Resize, size=fashion_mnist.SIZE),
       label_fraction=0.1 if smoke else 0.01,
     ),

@@ -15,5 +15,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.data.datasets = config.evals.accuracy.data.datasets = "mnist"
   config.data.label_fraction = 1.0
   if arg != "smoke":
+    config.data.batch_size = 128
     config.train.duration = training.epochs(20)
   return config

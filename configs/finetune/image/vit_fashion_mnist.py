@@ -20,7 +20,7 @@ from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupCosine
 
-STEPS = {None: 400, "scratch": 400, "short": 40, "smoke": 2}
+STEPS = {None: 300, "scratch": 300, "short": 30, "smoke": 2}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -39,7 +39,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     ),
     data=fashion_mnist.data(
       split=fashion_mnist.train_split(smoke),
-      batch_size=16 if smoke else 128,
+      batch_size=16 if smoke else 64,
       transform=spec(RandomResizedCrop, size=fashion_mnist.SIZE, scale=(0.5, 1.0)),
       label_fraction=0.1 if smoke else 0.01,
     ),

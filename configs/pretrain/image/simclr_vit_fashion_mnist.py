@@ -19,7 +19,7 @@ from pretrainjax.objectives.contrastive.simclr import SimCLR
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupCosine
 
-STEPS = {None: 500, "long": 2000, "short": 50, "smoke": 2}
+STEPS = {None: 500, "long": 1000, "short": 50, "smoke": 2}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
