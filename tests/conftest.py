@@ -31,3 +31,23 @@ def pytest_configure(config: pytest.Config) -> None:
     "ignore::pytest.PytestUnraisableExceptionWarning",
   ):
     config.addinivalue_line("filterwarnings", line)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+  """Adds the flag that rewrites golden files."""
+  parser.addoption("--renew-golden", action="store_true", help="rewrite tests/golden")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest):
+  """Returns `check(name, text)`: compares with tests/golden/NAME, or rewrites it."""
+
+  def check(name: str, text: str) -> None:
+    path = Path(__file__).parent / "golden" / name
+    if request.config.getoption("--renew-golden"):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(text)
+    assert path.is_file(), f"{path} is missing: --renew-golden writes it"
+    assert text == path.read_text(), "if this is wanted: --renew-golden, and read the difference"
+
+  return check

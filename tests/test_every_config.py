@@ -1,0 +1,163 @@
+"""Every config is built, traced at full size, and run for real in its smoke form.
+
+Where a change of a golden file is wanted: pytest tests/test_every_config.py --renew-golden
+"""
+
+import functools
+import json
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import synthetic
+from ml_collections import ConfigDict
+
+from pretrainjax.config import build
+from pretrainjax.config_text import flatten, from_json, load_config, to_json
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.assemble import Run, assemble
+from pretrainjax.train.loop import evaluate
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = Path(__file__).parent / "golden"
+FILES = sorted(p for p in (ROOT / "configs").rglob("*.py") if p.parent.name != "blocks")
+NAMES = [p.relative_to(ROOT / "configs").with_suffix("").as_posix() for p in FILES]
+TRAINED = [n for n in NAMES if not n.startswith("evaluate/")]
+STEPS = 2
+
+
+def load(name: str, arg: str | None = None) -> ConfigDict:
+  file = ROOT / "configs" / f"{name}.py"
+  return load_config(f"{file}:{arg}" if arg else str(file))
+
+
+def datasets(config: ConfigDict) -> set[str]:
+  return {v for k, v in flatten(config).items() if k.split(".")[-1] == "datasets"}
+
+
+def abstract_batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of a training batch, without any data."""
+  data = config.data
+  (_, _, channels), _ = synthetic.SHAPES[data.datasets]
+  views = () if data.views == 1 else (data.views,)
+  shape = (data.batch_size, *views, data.transform.size, data.transform.size, channels)
+  return {
+    "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
+    "label": jax.ShapeDtypeStruct((data.batch_size,), jnp.int32),
+  }
+
+
+@functools.cache
+def data_dir(base: Path, name: str) -> Path:
+  synthetic.prepare(name, base)
+  return base
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory):
+  """A function that points a config to datasets of noise."""
+  base = tmp_path_factory.mktemp("data")
+
+  def point(config: ConfigDict) -> ConfigDict:
+    for name in datasets(config):
+      data_dir(base, name)
+    for key in flatten(config):
+      *parents, last = key.split(".")
+      if last == "data_dir":
+        functools.reduce(lambda node, k: node[k], parents, config)[last] = str(base)
+    return config
+
+  return point
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_full_size_traces(name):
+  """Shapes and types of the real thing fit, though no array is ever made."""
+  config = load(name)
+  run = assemble(config, num_examples=50_000)
+  state = jax.eval_shape(run.init)
+  after, metrics = jax.eval_shape(run.step(), state, abstract_batch(config))
+  assert run.total_steps > STEPS
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), state
+  )
+  assert metrics["loss"].shape == () and metrics["loss"].dtype == jnp.float32
+  assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_smoke_form_trains_and_evaluates(name, small_data):
+  run = assemble(small_data(load(name, "smoke")))
+  assert run.total_steps == STEPS
+  state, losses = train(run)
+  assert all(map(math.isfinite, losses)) and int(state.bad_steps) == 0
+  results = evaluate(run, state, run.evaluators)
+  assert results and all(map(math.isfinite, results.values())), results
+
+
+def train(run: Run):
+  """All steps of a run; the state after them and each one's loss."""
+  state, losses = run.parallel.make(run.init), []
+  batches = run.data.batches(seed=run.config.seed)
+  try:
+    step = None
+    for _ in range(run.total_steps):
+      batch = run.parallel.put(next(batches))
+      step = step or run.parallel.compile(run.step(), state, batch)
+      state, metrics = step(state, batch)
+      losses.append(float(metrics["loss"]))
+  finally:
+    batches.close()
+  return state, losses
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in TRAINED])
+@pytest.mark.parametrize("arg", [None, "smoke"])
+def test_evaluation_is_built(name, arg, small_data):
+  evaluators = build(small_data(load(name, arg)).evals, path="config.evals")
+  assert evaluators
+  for key, evaluator in evaluators.items():
+    assert evaluator.every == 0, f"{key}: `every` is for evaluation during training"
+    assert json.dumps(evaluator.protocol())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_json_rebuilds_the_config(name):
+  config = load(name)
+  assert flatten(from_json(to_json(config))) == flatten(config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_as_it_was(name, golden):
+  """What a change moves is seen in review: all values, and what is trained."""
+  config = load(name)
+  described = {"config": json.loads(to_json(config))}
+  if name in TRAINED:
+    described["parameters"] = parameters(config)
+  golden(f"configs/{name}.json", json.dumps(described, indent=1) + "\n")
+
+
+def parameters(config: ConfigDict) -> dict[str, str]:
+  """Shape of each parameter by its path, and their sum."""
+  _, params, _ = abstract_split(build(config.objective, path="config.objective"))
+  leaves = jax.tree_util.tree_leaves_with_path(params)
+  shapes = {".".join(k.key for k in path): " ".join(map(str, leaf.shape)) for path, leaf in leaves}
+  return shapes | {"total": str(sum(int(np.prod(leaf.shape)) for _, leaf in leaves))}
+
+
+def test_golden_files_have_a_config():
+  stale = {p.relative_to(GOLDEN / "configs").with_suffix("").as_posix() for p in golden_files()}
+  assert stale <= set(NAMES), f"no config any more: {sorted(stale - set(NAMES))}"
+
+
+def golden_files() -> list[Path]:
+  return sorted((GOLDEN / "configs").rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_mentioned_in_the_documents(name):
+  pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+  assert any(f"configs/{name}.py" in page.read_text() for page in pages)
