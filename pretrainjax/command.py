@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from pretrainjax.config_text import flatten, load_config
+from pretrainjax.config_text import flatten, load_config, override
 from pretrainjax.errors import UserError, nearest
 
 VERBS = ("prepare", "pretrain", "finetune", "evaluate")
@@ -51,7 +51,7 @@ def launch(
   description: str,
   argv: Sequence[str] | None,
   add_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
-  default_config: str | None = None,
+  make_config: Callable[[argparse.Namespace], ConfigDict | None] = lambda flags: None,
   needs_workdir: bool = True,
 ) -> int:
   """Parses flags, runs `work`, and turns its end into an exit status.
@@ -62,7 +62,7 @@ def launch(
     description: for --help.
     argv: arguments after the program's name; None takes the process's.
     add_flags: adds the binary's own flags to the parser.
-    default_config: the config where --config is not given; None makes it required.
+    make_config: the config where --config is not given, from the other flags; None requires it.
     needs_workdir: whether --workdir is required.
 
   Returns:
@@ -77,16 +77,15 @@ def launch(
     add_flags(parser)
     wants_help = any(flag in arguments for flag in ("-h", "--help"))
     known, unknown = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
-    reference = known.config or default_config
+    config = _config(known, make_config, overrides)
     if wants_help:
-      _print_help(parser, reference, overrides)
+      _print_help(parser, config)
       return 0
     _refuse_unknown(unknown, parser)
-    if reference is None:
+    if config is None:
       raise UserError("--config: found nothing, expected FILE[:arg], such as one of configs/")
     if needs_workdir and known.workdir is None:
       raise UserError("--workdir: found nothing, expected a folder for checkpoints and logs")
-    config = load_config(reference, overrides)
     if known.data_dir is not None:
       _set_data_dir(config, known.data_dir)
     _set_up_jax()
@@ -176,13 +175,27 @@ def _refuse_unknown(unknown: list[str], parser: argparse.ArgumentParser) -> None
     raise UserError(f"unknown flag '{unknown[0]}'{nearest(name, flags)}")
 
 
-def _print_help(parser: argparse.ArgumentParser, reference: str | None, overrides: dict) -> None:
+def _config(
+  flags: argparse.Namespace,
+  make_config: Callable[[argparse.Namespace], ConfigDict | None],
+  overrides: dict[str, str],
+) -> ConfigDict | None:
+  if flags.config is not None:
+    return load_config(flags.config, overrides)
+  config = make_config(flags)
+  if config is not None:
+    for key, text in overrides.items():
+      override(config, key, text)
+  return config
+
+
+def _print_help(parser: argparse.ArgumentParser, config: ConfigDict | None) -> None:
   parser.print_help()
-  if reference is None:
+  if config is None:
     print("\nGive --config=FILE too, to see what it can change.")
     return
-  print(f"\nWhat {reference} can change (--config.KEY=VALUE), with its values:")
-  for key, value in flatten(load_config(reference, overrides)).items():
+  print("\nWhat the config can change (--config.KEY=VALUE), with its values:")
+  for key, value in flatten(config).items():
     if not key.split(".")[-1].startswith("_"):
       print(f"  {key} = {value!r}")
 
