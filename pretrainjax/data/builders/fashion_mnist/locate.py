@@ -1,0 +1,134 @@
+"""Where Fashion-MNIST can come from, in the order in which the places are tried."""
+
+import contextlib
+import hashlib
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pretrainjax.errors import UserError
+
+FILES = {  # MD5 of the public files, by the dataset's README; Debian compresses them anew
+  "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+  "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+  "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+  "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+PACKAGE = "dataset-fashion-mnist"
+PUBLIC_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+_APT_SECONDS, _HTTP_SECONDS = 300, 20
+
+
+class Unavailable(Exception):
+  """A place has not got it; the message says why."""
+
+
+@contextlib.contextmanager
+def find_folder(folder: str | None, *, opener: Callable[..., Any] | None = None) -> Iterator[Path]:
+  """Yields a folder with the four files, which may be gone afterwards.
+
+  Args:
+    folder: the user's own; where given, no other place is tried.
+    opener: stands in for `urllib.request.urlopen`.
+
+  Raises:
+    UserError: when no place has them: each place with its reason, and how to get them.
+  """
+  with tempfile.TemporaryDirectory(prefix="fashion_mnist_") as temporary:
+    places: dict[str, Callable[[], Path]] = {
+      str(DEBIAN_FOLDER): lambda: check_folder(DEBIAN_FOLDER),
+      f"apt-get download {PACKAGE}": lambda: from_apt(Path(temporary) / "apt"),
+      PUBLIC_URL: lambda: from_public_url(Path(temporary) / "public", opener=opener),
+    }
+    if folder is not None:
+      places = {f"--source={folder}": lambda: check_folder(Path(folder))}
+    reasons = []
+    for place, get in places.items():
+      try:
+        found = get()
+      except Unavailable as error:
+        reasons.append(f"{place}: {' '.join(str(error).split())}")
+        continue
+      yield found
+      return
+  raise UserError(
+    f"Fashion-MNIST was not found; tried {'; '.join(reasons)}. To get it: as root `apt-get install "
+    f"{PACKAGE}`, or put {', '.join(FILES)} into a folder and pass --source=FOLDER; or go on with "
+    "scikit-learn's 8x8 digits by --fallback=digits"
+  )
+
+
+def check_folder(folder: Path) -> Path:
+  """Returns `folder` if it holds the four files."""
+  if not folder.is_dir():
+    raise Unavailable("no such folder")
+  missing = [name for name in FILES if not (folder / name).is_file()]
+  if missing:
+    raise Unavailable(f"lacks {', '.join(missing)}")
+  return folder
+
+
+def from_apt(work: Path) -> Path:
+  """Downloads and unpacks the Debian package without root, inside of `work`."""
+  for tool in ("apt-get", "dpkg-deb"):
+    if shutil.which(tool) is None:
+      raise Unavailable(f"no {tool} on this machine")
+  for part in ("state/lists/partial", "cache/archives/partial", "deb"):
+    (work / part).mkdir(parents=True, exist_ok=True)
+  # Lists and caches of our own; the machine's sources (Dir::Etc) stay in force. The sandbox user
+  # could not write here.
+  private = [
+    *("-o", f"Dir::State={work}/state", "-o", "Dir::State::status=/var/lib/dpkg/status"),
+    *("-o", f"Dir::Cache={work}/cache"),
+  ]
+  try:
+    _apt(["download", PACKAGE], work / "deb")
+  except Unavailable:  # the machine's lists are empty or old
+    # One unreachable repository among several makes update fail and still leaves good lists.
+    with contextlib.suppress(Unavailable):
+      _apt([*private, "update"], work / "deb")
+    _apt([*private, "download", PACKAGE], work / "deb")
+  packages = list((work / "deb").glob("*.deb"))
+  if not packages:
+    raise Unavailable("apt-get download left no package")
+  _run(["dpkg-deb", "-x", str(packages[0]), str(work / "files")], work)
+  return check_folder(work / "files" / DEBIAN_FOLDER.relative_to("/"))
+
+
+def from_public_url(work: Path, *, opener: Callable[..., Any] | None = None) -> Path:
+  """Downloads the four files, checked, into `work`."""
+  opener = opener or urllib.request.urlopen
+  work.mkdir(parents=True, exist_ok=True)
+  for name, md5 in FILES.items():
+    try:
+      with opener(f"{PUBLIC_URL}/{name}", timeout=_HTTP_SECONDS) as response:
+        data = response.read()
+    except OSError as error:  # also URLError and timeouts
+      raise Unavailable(f"{name}: {error}") from error
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if found != md5:
+      raise Unavailable(f"{name}: MD5 is {found}, expected {md5}")
+    (work / name).write_bytes(data)
+  return work
+
+
+def _apt(arguments: list[str], folder: Path) -> None:
+  options = ("-q", "-o", "APT::Sandbox::User=", "-o", f"Acquire::http::Timeout={_HTTP_SECONDS}")
+  _run(["apt-get", *options, "-o", "Acquire::Retries=1", *arguments], folder)
+
+
+def _run(command: list[str], folder: Path) -> None:
+  try:
+    subprocess.run(
+      command, cwd=folder, check=True, capture_output=True, text=True, timeout=_APT_SECONDS
+    )
+  except subprocess.CalledProcessError as error:
+    last = (error.stderr or error.stdout or "").strip().splitlines()[-2:]
+    raise Unavailable(f"{command[0]} failed with {error.returncode}: {' '.join(last)}") from error
+  except (OSError, subprocess.TimeoutExpired) as error:
+    raise Unavailable(str(error)) from error
