@@ -1,48 +1,76 @@
-# Two commands for a new machine (python3.11 or newer, make, pip): `make quickstart`, `make test`.
+# Two commands for a fresh machine (python 3.11 or newer, make, pip): `make quickstart`, `make test`.
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= data
 RUNS ?= runs/quickstart
 # QUICKSTART=short takes a tenth of the steps; CI uses it.
 QUICKSTART ?=
-# What pip is told to get torch for the parity tests; elsewhere point it to PyTorch's CPU wheels,
-# or it takes several gigabytes of CUDA with it: make test TORCH="torch --index-url URL".
+# What pip is told to get torch for the parity tests. Elsewhere than on our CI, point it to
+# PyTorch's CPU wheels, or gigabytes of CUDA come along: make test TORCH="torch --index-url URL".
 TORCH ?= torch==2.13.0
+# PARITY=no leaves those tests out, and torch with them.
+PARITY ?= yes
 
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install -qq
 RUN := $(BIN)/python -m pretrainjax
 ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 
-.PHONY: quickstart install test lint
+.PHONY: quickstart install test lint dev build check-install
 
 quickstart: install
 	$(RUN).prepare fashion_mnist --data_dir=$(DATA) --fallback=digits
 	$(RUN).pretrain --config=configs/pretrain/image/mae_vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/pretrain --data_dir=$(DATA)
+	  --workdir=$(RUNS)/pretrain --config.data.data_dir=$(DATA)
 	$(RUN).finetune --config=configs/finetune/image/vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --data_dir=$(DATA)
+	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --config.data.data_dir=$(DATA)
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist.py$(ARG) \
 	  --workdir=$(RUNS)/pretrain
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist_classifier.py$(ARG) \
 	  --workdir=$(RUNS)/finetune --no_random_init
 	@echo "checkpoints and logs: $(RUNS)/pretrain and $(RUNS)/finetune"
 
+# The suite comes last, so that its summary is what one sees.
+test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-torch)
+	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity)
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+dev: $(VENV)/.installed-dev $(VENV)/.installed-test
+	$(BIN)/pre-commit install
+
+build: $(VENV)/.installed-dev
+	$(BIN)/python -m build --outdir dist
+
+# What the README promises of a base install; to be asked before any extra is installed.
+check-install: install
+	@size=$$(du -sm $(VENV) | cut -f1); echo "$(VENV): $$size MB"; test $$size -lt 1500
+	@! $(BIN)/pip list | grep -Ei '^(tensorflow|tensorflow-cpu|torch) '
+
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit( \
+	  f"found python {sys.version.split()[0]}, expected 3.11 or newer: make PYTHON=python3.12")'
+	@echo "installing into $(VENV): 1.3 GB, about a minute"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable .
-	touch $@
+	$(PIP) --editable ".[digits]"  # --fallback=digits above reads scikit-learn
+	@touch $@
 
-test: install
-	$(BIN)/pip install --quiet $(TORCH)
-	$(BIN)/pip install --quiet --editable ".[test]"
-	$(BIN)/python -m pytest -q -m parity
-	$(BIN)/python -m pytest -q
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) --editable ".[test]"
+	@touch $@
 
-lint: install
-	$(BIN)/pip install --quiet --editable ".[dev]"
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/codespell pretrainjax configs tests benchmarks docs README.md CHANGELOG.md
-	$(BIN)/pyright
+$(VENV)/.installed-torch: $(VENV)/.installed-test
+	$(PIP) $(TORCH)
+	$(PIP) --editable ".[parity]"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable ".[dev]"
+	@touch $@
