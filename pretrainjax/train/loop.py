@@ -13,7 +13,7 @@ import numpy as np
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.flops import flops_of
+from pretrainjax.train.flops import count_flops
 from pretrainjax.train.progress import Progress
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
@@ -63,12 +63,14 @@ def fit(
     if start >= run.total_steps:
       return state
     batch = run.parallel.put(next(batches))
-    train_step = run.parallel.compile(run.step(), state, batch)
+    program = run.parallel.program(run.step(), state)
+    flops = count_flops(program, state, batch) / jax.device_count()
+    train_step = program.lower(state, batch).compile()
     progress = Progress(
       start=start,
       total=run.total_steps,
       batch_size=run.data.batch_size,
-      flops=flops_of(train_step),
+      flops=flops,
     )
     in_flight: collections.deque = collections.deque()
     results: dict[str, float] = {}

@@ -90,13 +90,12 @@ class Parallel:
     """The state without the copies that pmap keeps: what is saved, evaluated and returned."""
     return jax.tree.map(lambda x: x[0], state) if self.mode == "pmap" else state
 
-  def compile(self, step: Callable, state: Any, batch: Batch) -> jax.stages.Compiled:
-    """Compiles `step(state, batch) -> (state, metrics)`, its state donated."""
+  def program(self, step: Callable, state: Any) -> Callable:
+    """`step(state, batch) -> (state, metrics)` on all devices, its state donated."""
     if self.mode == "pmap":
-      return jax.pmap(step, axis_name=AXIS, donate_argnums=0).lower(state, batch).compile()
+      return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
     kept = jax.tree.map(lambda x: x.sharding, state)
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=(kept, NamedSharding(self.mesh(), P())))
-    return jitted.lower(state, batch).compile()
+    return jax.jit(step, donate_argnums=0, out_shardings=(kept, NamedSharding(self.mesh(), P())))
 
   def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
     """Sends this process's rows to its devices; returns at once."""

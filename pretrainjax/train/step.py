@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
 from pretrainjax.train.state import TrainState
+from pretrainjax.train.transforms import ema_update
 from pretrainjax.types import Batch, Metrics
 
 
@@ -58,7 +59,7 @@ def make_train_step(
     module = nnx.merge(graphdef, params, extras)
     objective.after_update(module, step=state.step)
     _, params, extras = split(module)
-    ema = state.ema if ema_decay is None else _average(state.ema, params, ema_decay, state.step)
+    ema = state.ema if ema_decay is None else ema_update(state.ema, params, ema_decay, state.step)
 
     # A step that is not finite leaves everything as it was but the counts.
     new = (params, extras, opt_state, ema)
@@ -75,7 +76,7 @@ def make_train_step(
     )
     metrics |= {
       "grad_norm": grad_norm,
-      "learning_rate": jnp.asarray(learning_rate(state.step - 1), jnp.float32),
+      "learning_rate": learning_rate(state.step - 1 - state.bad_steps),
       "bad_steps": state.bad_steps,
       "bad_in_row": state.bad_in_row,
     }
@@ -106,8 +107,3 @@ def _gradient(loss_fn: Callable, state: TrainState, batch: Batch, key: Array, ac
   grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
   return grads, extras, metrics
 
-
-def _average(ema: Any, params: Any, decay: float, step: Int[Array, ""]) -> Any:
-  """Moves `ema` towards `params`; early steps move faster, or the start would weigh for ever."""
-  decay = jnp.minimum(decay, (1 + step) / (10 + step))
-  return jax.tree.map(lambda e, p: e * decay + p * (1 - decay), ema, params)

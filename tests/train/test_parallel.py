@@ -39,10 +39,10 @@ def batch(i):
 def train(parallel):
   state = parallel.make(lambda: init_state(objective, tx, seed=0, with_ema=False))
   bytes_here = sum(s.data.nbytes for l in jax.tree.leaves(state) for s in l.addressable_shards[:1])
-  compiled = parallel.compile(step, state, parallel.put(batch(0)))
+  program = parallel.program(step, state)
   losses = []
   for i in range(5):
-    state, metrics = compiled(state, parallel.put(batch(i)))
+    state, metrics = program(state, parallel.put(batch(i)))
     losses.append(float(np.asarray(parallel.whole(metrics["loss"]))))
   whole = parallel.whole(state)
   sums = {k: float(jnp.sum(jnp.abs(v))) for k, v in
