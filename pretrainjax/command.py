@@ -71,6 +71,8 @@ def launch(
   argv = list(sys.argv[1:] if argv is None else argv)
   debug = "--debug" in argv
   logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+  # Orbax tells every reader that it is one.
+  logging.getLogger("absl").setLevel(logging.ERROR)
   try:
     arguments, overrides = _take_overrides(argv)
     parser = _parser(verb, description, needs_workdir)
