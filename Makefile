@@ -21,13 +21,13 @@ ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 quickstart: install
 	$(RUN).prepare fashion_mnist --data_dir=$(DATA) --fallback=digits
 	$(RUN).pretrain --config=configs/pretrain/image/mae_vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/pretrain --config.data.data_dir=$(DATA)
+	  --workdir=$(RUNS)/pretrain --data_dir=$(DATA)
 	$(RUN).finetune --config=configs/finetune/image/vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --config.data.data_dir=$(DATA)
+	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --data_dir=$(DATA)
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/pretrain
+	  --workdir=$(RUNS)/pretrain --data_dir=$(DATA)
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist_classifier.py$(ARG) \
-	  --workdir=$(RUNS)/finetune --no_random_init
+	  --workdir=$(RUNS)/finetune --data_dir=$(DATA) --no_random_init
 	@echo "checkpoints and logs: $(RUNS)/pretrain and $(RUNS)/finetune"
 
 # The suite comes last, so that its summary is what one sees.
@@ -54,12 +54,13 @@ check-install: install
 
 install: $(VENV)/.installed
 
+# With the extra for quickstart's --fallback.
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit( \
 	  f"found python {sys.version.split()[0]}, expected 3.11 or newer: make PYTHON=python3.12")'
 	@echo "installing into $(VENV): 1.3 GB, about a minute"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable ".[digits]"  # --fallback=digits above reads scikit-learn
+	$(PIP) --editable ".[digits]"
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
