@@ -48,7 +48,11 @@ def _decode_pillow(data: bytes) -> np.ndarray:
   try:
     with PIL.Image.open(io.BytesIO(data)) as image:
       _check_size(image.height, image.width)
-      mode = "L" if image.mode in ("1", "L", "LA", "I;16") else "RGB"
+      if image.mode == "F":
+        raise ValueError("pixels are floating-point numbers of unknown range")
+      if image.mode.startswith("I"):  # 16 bits, of which Pillow's own conversion cuts off all > 255
+        return (np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8)[:, :, None]
+      mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
       pixels = np.asarray(image.convert(mode))
   except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
     raise ValueError(f"no readable image ({error})") from error

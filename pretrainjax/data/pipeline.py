@@ -62,6 +62,10 @@ class ImageData:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
     if not 0 < self.label_fraction <= 1:
       raise ValueError(f"label_fraction={self.label_fraction}: expected in (0, 1]")
+    if not 0 <= self.max_bad_fraction <= 1:
+      raise ValueError(f"max_bad_fraction={self.max_bad_fraction}: expected in [0, 1]")
+    if not self.datasets:
+      raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
     if not isinstance(self.datasets, str) and not all(w > 0 for w in self.datasets.values()):
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0")
 
@@ -221,7 +225,7 @@ class _Load:
       with self._lock:
         self._seen += 1
         self._bad += isinstance(record, str)
-        too_many = self._bad > max(1.0, self._data.max_bad_fraction * max(self._seen, 1000))
+        too_many = self._bad > self._data.max_bad_fraction * max(self._seen, 1000)
       if not isinstance(record, str):
         return record
       _log.warning("record skipped: %s", record)

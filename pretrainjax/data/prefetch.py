@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-_END = object()
-
 
 class Prefetched:
   """An iterator that stays a few items ahead of its reader.
@@ -20,6 +18,7 @@ class Prefetched:
     self.wait_seconds = 0.0
     self._source, self._queue = source, queue.Queue(maxsize=ahead)
     self._closed = threading.Event()
+    self._end: BaseException | None = None
     self._thread = threading.Thread(target=self._fill, daemon=True, name="prefetch")
     self._thread.start()
 
@@ -27,18 +26,20 @@ class Prefetched:
     return self
 
   def __next__(self) -> Any:
+    if self._end is not None:  # nothing comes any more: asking again must not wait for it
+      raise self._end
     start = time.perf_counter()
     item = self._queue.get()
     self.wait_seconds += time.perf_counter() - start
-    if item is _END:
-      raise StopIteration
     if isinstance(item, BaseException):
+      self._end = item
       raise item
     return item
 
   def close(self) -> None:
     """Stops the thread; safe to call twice."""
     self._closed.set()
+    self._end = self._end or StopIteration()
     while self._thread.is_alive():
       try:
         self._queue.get(timeout=0.05)  # it may be blocked on a full queue
@@ -55,4 +56,4 @@ class Prefetched:
     except BaseException as error:  # it is the reader's, which is the main thread
       self._queue.put(error)
       return
-    self._queue.put(_END)
+    self._queue.put(StopIteration())

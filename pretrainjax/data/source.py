@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import Int
 
 from pretrainjax.errors import UserError, nearest
 
@@ -33,7 +34,9 @@ class Source:
   def __len__(self) -> int:
     return len(self._records)
 
-  def records(self, indices: Sequence[int]) -> list[tuple[bytes, int | None]]:
+  def records(
+    self, indices: Sequence[int] | Int[np.ndarray, " S"]
+  ) -> list[tuple[bytes, int | None]]:
     """Images, still packed, and their classes (None without labels); many at once are faster."""
     labelled, rows = self.has_labels, [int(i) for i in indices]
     # For a single record the plain way is the faster one.

@@ -1,0 +1,272 @@
+"""Batches are a function of (seed, step), whatever the threads, hosts and starts."""
+
+import collections
+import itertools
+import logging
+
+import numpy as np
+import pytest
+from tiny_datasets import NUM_CLASSES, index_of
+
+from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
+from pretrainjax.data.pipeline import ImageData
+from pretrainjax.errors import UserError
+
+COUNT = 22  # records of "shapes"; with batches of 4 an epoch ends within a batch
+CROP = RandomResizedCrop(5, scale=(0.3, 1.0))
+
+
+@pytest.fixture
+def make(data_dir):
+  """Returns `make(**changes)`, an ImageData of "shapes"."""
+
+  def make(**changes) -> ImageData:
+    options = {"datasets": "shapes", "batch_size": 4, "transform": Resize(6)}
+    return ImageData(**(options | {"data_dir": str(data_dir)} | changes))
+
+  return make
+
+
+def take(data: ImageData, count: int, *, seed: int = 0, **options) -> list[dict[str, np.ndarray]]:
+  """The first batches of a stream, which is then closed."""
+  stream = data.batches(seed=seed, **options)
+  try:
+    return list(itertools.islice(stream, count))
+  finally:
+    stream.close()
+
+
+def same(a: list[dict], b: list[dict]) -> bool:
+  """Whether two lists of batches are equal, bit for bit."""
+  keys = [sorted(batch) for batch in a]
+  return keys == [sorted(batch) for batch in b] and all(
+    x[k].dtype == y[k].dtype and np.array_equal(x[k], y[k])
+    for x, y in zip(a, b, strict=True)
+    for k in x
+  )
+
+
+def indices(batches: list[dict]) -> list[int]:
+  """Which records were seen, in order; for pictures that were not cropped."""
+  return [index_of(image) for batch in batches for image in batch["image"]]
+
+
+def test_shapes_types_and_labels(make):
+  for batch in take(make(), 12):
+    assert sorted(batch) == ["image", "label"]
+    assert batch["image"].shape == (4, 6, 6, 1) and batch["image"].dtype == np.uint8
+    assert batch["label"].shape == (4,) and batch["label"].dtype == np.int32
+    assert batch["label"].tolist() == [i % NUM_CLASSES for i in indices([batch])]
+
+
+def test_facts_of_the_dataset(make):
+  data = make(split="train+test")
+  assert data.num_examples == 27 and data.num_classes == NUM_CLASSES
+  assert data.class_names == tuple("abcd") and data.image_shape == (6, 6, 1)
+
+
+def test_each_epoch_holds_each_record_once_in_another_order(make):
+  seen = indices(take(make(), 11))
+  first, second = seen[:COUNT], seen[COUNT:]
+  assert sorted(first) == sorted(second) == list(range(COUNT))
+  assert first != second and first != sorted(first)
+
+
+def test_the_seed_alone_decides(make):
+  data = make(transform=CROP)
+  assert same(take(data, 8, seed=3), take(make(transform=CROP), 8, seed=3))
+  assert not same(take(data, 8, seed=3), take(data, 8, seed=4))
+
+
+@pytest.mark.parametrize("start", [1, 3, 5, 6, 11, 17])
+def test_resuming_is_as_never_stopping(make, start):
+  """5 is the batch across the first epoch's end; 11 starts the third epoch."""
+  whole = take(make(transform=CROP), 20, seed=7)
+  assert same(take(make(transform=CROP), 20 - start, seed=7, start=start), whole[start:])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("start", [0, 5])
+def test_processes_share_the_global_batch(make, count, start):
+  data = make(transform=CROP, views=2)
+  whole = take(data, 8, start=start)
+  for process in range(count):
+    part = take(data, 8, start=start, process_index=process, process_count=count)
+    assert same(part, [{k: v[process::count] for k, v in batch.items()} for batch in whole])
+
+
+@pytest.mark.parametrize(
+  "changes", [{"num_threads": 1}, {"num_threads": 5}, {"cache": "memory"}], ids=str
+)
+def test_the_machinery_changes_no_bit(make, changes):
+  options = {"transform": CROP, "views": 2}
+  assert same(take(make(**options), 10), take(make(**options, **changes), 10))
+
+
+@pytest.mark.slow
+def test_worker_processes_change_no_bit(make):
+  options = {"transform": CROP, "views": 2}
+  for start in (0, 3):
+    plain = take(make(**options), 6, start=start)
+    assert same(plain, take(make(**options, num_workers=2), 6, start=start))
+
+
+def test_a_record_is_cropped_anew_each_epoch(make):
+  crops = collections.defaultdict(set)
+  for batch in take(make(transform=PadCrop(6, padding=2)), 44):
+    for image in batch["image"]:
+      crops[0].add(image.tobytes())
+  assert len(crops[0]) > 3 * COUNT  # 8 epochs
+
+
+def test_views_are_of_one_image_and_differ(make):
+  flip = PadCrop(6, padding=0, flip=0.5)
+  batches = take(make(transform=flip, views=3), 30)
+  assert batches[0]["image"].shape == (4, 3, 6, 6, 1)
+  pairs = [views for batch in batches for views in batch["image"]]
+  # Each view is the picture or its mirror, and both occur among the views of some.
+  assert all(np.array_equal(v[0], v[1]) or np.array_equal(v[0], v[1][:, ::-1]) for v in pairs)
+  assert any(not np.array_equal(v[0], v[1]) for v in pairs)
+  assert any(not np.array_equal(v[1], v[2]) for v in pairs)
+
+
+def test_more_views_leave_the_first_as_it_is(make):
+  one, two = (take(make(transform=CROP, views=n), 5) for n in (1, 2))
+  assert all(np.array_equal(a["image"], b["image"][:, 0]) for a, b in zip(one, two, strict=True))
+
+
+def test_label_fraction_is_stratified_and_stable(make):
+  data = make(label_fraction=0.5)
+  # 22 records: 6, 6, 5 and 5 of a class; Python rounds 2.5 to the even 2.
+  assert data.num_examples == 3 + 3 + 2 + 2
+  chosen = indices(take(data, 5))[:10]
+  counts = collections.Counter(i % NUM_CLASSES for i in chosen)
+  assert counts == {0: 3, 1: 3, 2: 2, 3: 2} and len(set(chosen)) == 10
+  again = indices(take(make(label_fraction=0.5), 5, seed=9))[:10]
+  assert sorted(again) == sorted(chosen), "the order's seed must not choose the labels"
+  others = {
+    tuple(sorted(indices(take(make(label_fraction=0.5, label_seed=s), 5))[:10])) for s in range(6)
+  }
+  assert len(others) > 1
+
+
+def test_label_fraction_needs_labels(make):
+  with pytest.raises(UserError, match="label_fraction: dataset 'bare' has no labels"):
+    take(make(datasets="bare", label_fraction=0.5), 1)
+
+
+def test_without_labels_batches_have_none(make):
+  assert sorted(take(make(datasets="bare"), 1)[0]) == ["image"]
+
+
+@pytest.mark.parametrize(("weights", "share"), [((1.0, 1.0), 0.5), ((3.0, 1.0), 0.75)])
+def test_mixtures_follow_their_weights(make, weights, share):
+  data = make(datasets=dict(zip(("shapes", "more"), weights, strict=True)))
+  assert data.num_examples == COUNT + 9
+  seen = indices(take(data, 100))
+  assert np.mean([i < 1000 for i in seen]) == pytest.approx(share, abs=0.02)
+  # Within each dataset every record comes before any comes again.
+  for part, count in ((0, COUNT), (1, 9)):
+    own = [i for i in seen if (i >= 1000) == part]
+    assert len(set(own[:count])) == count
+
+
+def test_mixtures_resume_and_share_alike(make):
+  options = {"datasets": {"shapes": 2.0, "more": 1.0}, "transform": CROP}
+  whole = take(make(**options), 16)
+  assert same(take(make(**options), 9, start=7), whole[7:])
+  part = take(make(**options), 16, process_index=1, process_count=2)
+  assert same(part, [{k: v[1::2] for k, v in batch.items()} for batch in whole])
+
+
+def test_one_pass_shows_each_example_once_in_order(make):
+  batches = list(make(batch_size=8).one_pass())
+  assert [int(b["valid"].sum()) for b in batches] == [8, 8, 6]
+  assert {b["image"].shape for b in batches} == {(8, 6, 6, 1)}
+  valid = np.concatenate([b["valid"] for b in batches])
+  seen = np.array(indices(batches))[valid]
+  assert sorted(seen) == list(range(COUNT))
+  again = list(make(batch_size=5, num_threads=4, cache="memory").one_pass())
+  kept = np.concatenate([b["valid"] for b in again])
+  np.testing.assert_array_equal(np.array(indices(again))[kept], seen)
+
+
+def test_one_pass_keeps_to_the_labels_chosen(make):
+  data = make(label_fraction=0.5, batch_size=4)
+  passed = [i for b in data.one_pass() for i in np.array(indices([b]))[b["valid"]]]
+  assert sorted(passed) == sorted(indices(take(data, 5))[:10])
+
+
+def test_a_corrupt_record_is_replaced_and_told(make, caplog):
+  data = make(datasets="torn", batch_size=5, max_bad_fraction=0.5)
+  with caplog.at_level(logging.WARNING):
+    seen = indices(take(data, 4))
+  good = set(range(20)) - {3, 4, 11}
+  assert len(seen) == 20 and set(seen) == good  # three of them stand in for the corrupt
+  told = [r.getMessage() for r in caplog.records]
+  assert all(m.startswith("record skipped: torn/train/") and "\n" not in m for m in told)
+  assert len({m.split(":")[1] for m in told}) == 3
+
+
+@pytest.mark.parametrize("cache", ["none", "memory"])
+def test_replacements_do_not_depend_on_the_machinery(make, cache):
+  options = {"datasets": "torn", "max_bad_fraction": 0.5, "transform": CROP}
+  whole = take(make(**options), 12)
+  assert same(take(make(**options, cache=cache, num_threads=4), 8, start=4), whole[4:])
+
+
+def test_a_neighbour_stands_in_for_a_corrupt_record(make):
+  rows = [
+    r
+    for b in make(datasets="torn", max_bad_fraction=0.5, batch_size=20).one_pass()
+    for r in indices([b])
+  ]
+  twice = [i for i, count in collections.Counter(rows).items() if count > 1]
+  assert len(rows) == 20 and 1 <= len(twice) <= 3
+
+
+def test_too_many_corrupt_records_end_the_run(make):
+  data = make(datasets="torn", max_bad_fraction=0.0)
+  stream = data.batches(seed=0)
+  with pytest.raises(UserError) as caught:
+    list(itertools.islice(stream, 20))
+  stream.close()
+  message = str(caught.value)
+  assert message.startswith("--config.data.max_bad_fraction: 1 of ") and "torn/train/" in message
+  assert "records cannot be unpacked, expected at most 0.00%" in message and "\n" not in message
+
+
+def test_mistakes_are_told_at_the_call_not_in_a_thread(make):
+  with pytest.raises(UserError, match="no split"):
+    make(split="tarin").batches(seed=0)
+  with pytest.raises(UserError, match="no dataset 'shops'.*did you mean 'shapes'"):
+    make(datasets="shops").batches(seed=0)
+  with pytest.raises(UserError, match="found 4, expected a multiple of 3 processes"):
+    make().batches(seed=0, process_count=3)
+
+
+def test_the_environment_names_the_folder(make, data_dir, monkeypatch):
+  monkeypatch.setenv("PRETRAINJAX_DATA", str(data_dir))
+  assert make(data_dir=None).num_examples == COUNT
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"batch_size": 0}, "batch_size=0: expected at least 1"),
+    ({"views": 0}, "views=0: expected at least 1"),
+    ({"num_workers": -1}, "num_workers=-1: expected at least 0"),
+    ({"label_fraction": 0.0}, r"label_fraction=0.0: expected in \(0, 1\]"),
+    ({"datasets": {"shapes": 0.0}}, "weights are above 0"),
+    ({"datasets": {}}, "datasets"),
+    ({"max_bad_fraction": -0.1}, "max_bad_fraction=-0.1"),
+  ],
+)
+def test_bad_arguments_are_named(make, changes, message):
+  with pytest.raises(ValueError, match=message):
+    make(**changes)
+
+
+def test_an_empty_split_is_refused(make):
+  with pytest.raises(UserError, match="train\\[:0\\]"):
+    make(split="train[:0]").batches(seed=0)

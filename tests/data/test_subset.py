@@ -1,0 +1,61 @@
+"""Small labelled parts: the same share of each class, the same for the same seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pretrainjax.data.subset import stratified
+
+LABELS = np.repeat(np.arange(5), [200, 100, 40, 10, 1])
+
+
+def shuffled(seed: int) -> np.ndarray:
+  return np.random.default_rng(seed).permutation(LABELS)
+
+
+@pytest.mark.parametrize(
+  ("fraction", "counts"),
+  [(0.1, [20, 10, 4, 1, 1]), (0.01, [2, 1, 1, 1, 1]), (0.5, [100, 50, 20, 5, 1])],
+)
+def test_each_class_keeps_its_share_and_at_least_one(fraction, counts):
+  labels = shuffled(0)
+  chosen = stratified(labels, fraction=fraction, seed=0)
+  assert np.bincount(labels[chosen]).tolist() == counts
+
+
+def test_all_of_it_is_all_of_it():
+  np.testing.assert_array_equal(stratified(shuffled(1), fraction=1.0, seed=3), np.arange(351))
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**31), fraction=st.floats(0.01, 1.0))
+def test_indices_are_sorted_distinct_and_deterministic(seed, fraction):
+  labels = shuffled(seed)
+  chosen = stratified(labels, fraction=fraction, seed=seed)
+  assert (np.diff(chosen) > 0).all() and 0 <= chosen[0] and chosen[-1] < len(labels)
+  np.testing.assert_array_equal(chosen, stratified(labels, fraction=fraction, seed=seed))
+
+
+def test_other_seeds_choose_others_evenly():
+  labels = np.zeros(100, int)
+  counts = np.zeros(100)
+  for seed in range(400):
+    counts[stratified(labels, fraction=0.1, seed=seed)] += 1
+  assert counts.min() > 15 and counts.max() < 70  # 40 expected, standard deviation 6
+
+
+def test_one_class_does_not_change_what_others_keep():
+  labels = shuffled(2)
+  without = np.flatnonzero(labels != 1)
+  kept = stratified(labels, fraction=0.1, seed=7)
+  alone = without[stratified(labels[without], fraction=0.1, seed=7)]
+  # Members are counted within the class, so the same ones are chosen.
+  np.testing.assert_array_equal(kept[labels[kept] != 1], alone)
+
+
+def test_a_smaller_share_is_a_part_of_a_larger_one():
+  """So that 1% and 10% differ by added labels, and by nothing else."""
+  labels = shuffled(3)
+  small, large = (stratified(labels, fraction=f, seed=5) for f in (0.05, 0.3))
+  assert set(small) <= set(large)
