@@ -6,13 +6,14 @@ import json
 import math
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
-from pretrainjax.config import RECIPE, TARGET, default_field, hints_of, resolve
+from pretrainjax.config import RECIPE, TARGET, default_field, hints_of, one_line, resolve
 from pretrainjax.errors import UserError, nearest
 
 
@@ -57,7 +58,7 @@ def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> C
   """Runs a config file, `FILE` or `FILE:arg`, and applies overrides in order.
 
   Raises:
-    UserError: for a missing file, one without `get_config`, or a bad override.
+    UserError: for a missing file, one without `get_config` or that fails, or a bad override.
   """
   file, _, arg = reference.partition(":")
   if not Path(file).is_file():
@@ -66,16 +67,39 @@ def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> C
       nearest(Path(file).name, [p.name for p in folder.glob("*.py")]) if folder.is_dir() else ""
     )
     raise UserError(f"--config: no file '{file}'{near}")
+  try:
+    config = _run_file(file, arg or None)
+  except UserError:
+    raise
+  except Exception as error:  # a config file is the user's own code
+    where = f"{file}:{arg}" if arg else file
+    reason = f"{type(error).__name__}: {one_line(error)}"
+    raise UserError(f"--config: '{where}' fails at line {_line(error, file)}: {reason}") from error
+  if not isinstance(config, ConfigDict):
+    found = type(config).__name__
+    raise UserError(f"--config: get_config() of '{file}' returns {found}, expected a ConfigDict")
+  for key, text in (overrides or {}).items():
+    override(config, key, text)
+  return config
+
+
+def _run_file(file: str, arg: str | None) -> Any:
+  """What a config file's `get_config` returns."""
   loader = importlib.util.spec_from_file_location("_pretrainjax_config", file)
   module = importlib.util.module_from_spec(loader)
   with _importable(Path(file).resolve()):
     loader.loader.exec_module(module)
-  if not hasattr(module, "get_config"):
-    raise UserError(f"--config: '{file}' defines no get_config(arg=None)")
-  config = module.get_config(arg or None)
-  for key, text in (overrides or {}).items():
-    override(config, key, text)
-  return config
+    if not hasattr(module, "get_config"):
+      raise UserError(f"--config: '{file}' defines no get_config(arg=None)")
+    return module.get_config(arg)
+
+
+def _line(error: Exception, file: str) -> int:
+  """Where in a config file an exception came from."""
+  if isinstance(error, SyntaxError) and error.filename == file:
+    return error.lineno or 1
+  frames = traceback.extract_tb(error.__traceback__)
+  return next((f.lineno for f in reversed(frames) if f.filename == file), 1)
 
 
 @contextlib.contextmanager

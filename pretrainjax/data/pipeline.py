@@ -245,10 +245,20 @@ class _Load:
 
 def _unpacked(source: Source, indices: np.ndarray) -> list[tuple[np.ndarray, int | None] | str]:
   """Images and their classes, or what is wrong with them."""
+  try:
+    records = source.records(indices)
+  except RuntimeError as error:  # the file is damaged: find out where
+    if len(indices) == 1:
+      return [_complaint(source, indices[0], error)]
+    return [_unpacked(source, indices[i : i + 1])[0] for i in range(len(indices))]
   unpacked = []
-  for index, (packed, label) in zip(indices, source.records(indices), strict=True):
+  for index, (packed, label) in zip(indices, records, strict=True):
     try:
       unpacked.append((decode(packed), label))
     except (ValueError, cv2.error) as error:
-      unpacked.append(f"{source.name}/{source.split}/{index}: {' '.join(str(error).split())}")
+      unpacked.append(_complaint(source, index, error))
   return unpacked
+
+
+def _complaint(source: Source, index: int | np.integer, error: Exception) -> str:
+  return f"{source.name}/{source.split}/{index}: {' '.join(str(error).split())}"

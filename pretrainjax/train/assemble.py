@@ -126,6 +126,7 @@ def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
   )
   evaluators = build(config["evals"], path="config.evals") if "evals" in config else {}
   data, train = parts["data"], parts["train"]
+  parallel.mesh()  # refuses what does not make all devices
   parallel.check_batch(data.batch_size)
   if data.batch_size % (train.accumulate * jax.device_count()):
     raise UserError(
