@@ -1,0 +1,135 @@
+"""What the documents say is run: every block of Python, every link, every flag of a config."""
+
+import importlib
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from pretrainjax.command import VERBS
+from pretrainjax.config_text import load_config, override
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+  [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("launch/*.md")]
+)
+RECIPES = ("An objective", "An encoder", "A dataset", "An evaluator")
+# A block that begins with a path is that file.
+FILE = re.compile(r"# (\S+\.py)\n")
+
+
+def name(page: Path) -> str:
+  return page.relative_to(ROOT).as_posix()
+
+
+def blocks(text: str, language: str) -> list[str]:
+  """The fenced blocks of a language, in order."""
+  return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def section(title: str) -> str:
+  """One recipe of extending.md."""
+  text = (ROOT / "docs/extending.md").read_text()
+  assert f"\n## {title}\n" in text
+  return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory) -> Path:
+  """A data_dir with a small "fashion_mnist"."""
+  folder = tmp_path_factory.mktemp("data")
+  synthetic.prepare("fashion_mnist", folder, sizes={"train": 512, "test": 64})
+  return folder
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_recipes_run(title, noise, tmp_path, monkeypatch):
+  monkeypatch.setenv("PRETRAINJAX_DATA", str(noise))
+  monkeypatch.chdir(tmp_path)
+  typed: dict[str, object] = {"__name__": "__main__"}
+  files = []
+  for block in blocks(section(title), "python"):
+    path = FILE.match(block)
+    if path is None:
+      exec(compile(block, f"extending.md, {title}", "exec"), typed)
+    else:
+      place(path.group(1), block, monkeypatch)
+      files.append(path.group(1))
+  assert any(f.startswith("pretrainjax/") for f in files), "a recipe shows a module"
+  assert any(not f.startswith("pretrainjax/") for f in files), "a recipe shows a config"
+
+
+def place(path: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+  """A module of the package is made in memory, a config is written below the current folder."""
+  assert not (ROOT / path).exists(), f"{path} exists: the example hides it"
+  if not path.startswith("pretrainjax/"):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(code)
+    return
+  *parents, _ = parts = path.removesuffix(".py").split("/")
+  for depth in range(1, len(parents) + 1):
+    package = ".".join(parents[:depth])
+    if not (ROOT / Path(*parents[:depth])).is_dir():
+      monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+  module = types.ModuleType(".".join(parts))
+  monkeypatch.setitem(sys.modules, module.__name__, module)
+  exec(compile(code, path, "exec"), module.__dict__)
+
+
+@pytest.mark.parametrize("title", RECIPES)
+def test_examples_are_in_our_style(title):
+  for block in blocks(section(title), "python"):
+    assert block.isascii()
+    assert max(map(len, block.splitlines())) <= 100
+    if FILE.match(block):
+      assert FILE.sub("", block, count=1).startswith('"""'), "a file begins with its docstring"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page):
+  text = page.read_text()
+  for target in re.findall(r"\]\(([^)\s]+)\)", text):
+    if "://" in target:
+      continue
+    file, _, anchor = target.partition("#")
+    found = page if not file else (page.parent / file)
+    assert found.exists(), f"{name(page)} links to {target}"
+    if anchor and found.suffix == ".md":
+      titles = re.findall(r"^#+ (.+)$", found.read_text(), flags=re.MULTILINE)
+      assert anchor in {re.sub(r"[^a-z0-9 -]", "", t.lower()).replace(" ", "-") for t in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_paths_exist(page):
+  """Code and configs that a page names are there (what the recipes make up apart)."""
+  text = page.read_text()
+  made_up = {path for block in blocks(text, "python") for path in FILE.findall(block)}
+  made_up |= {path.removeprefix("pretrainjax/") for path in made_up}
+  for path in set(
+    re.findall(r"(?<![\w/.])(?:configs|pretrainjax|tests|benchmarks)/[\w/]+\.py", text)
+  ):
+    assert path in made_up or (ROOT / path).is_file(), f"{name(page)} names {path}"
+
+
+def commands(text: str) -> list[str]:
+  """Command lines of a page that run one of our binaries."""
+  lines = "\n".join(blocks(text, "bash")).replace("\\\n", " ").splitlines()
+  return [line.split("  #")[0] for line in lines if re.search(r"pretrainjax[. ]", line)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_name_what_is_there(page):
+  text = page.read_text()
+  for command in commands(text):
+    for verb in re.findall(r"-m pretrainjax\.(\w+)", command):
+      assert verb in VERBS, command
+      importlib.import_module(f"pretrainjax.{verb}")
+    reference = re.search(r"--config=(\S+)", command)
+    if reference is None or not (ROOT / reference.group(1).partition(":")[0]).is_file():
+      continue
+    config = load_config(str(ROOT / reference.group(1)))
+    for key, value in re.findall(r"--config\.([\w.]+)=(\S+)", command):
+      override(config, key, value)
