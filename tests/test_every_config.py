@@ -106,7 +106,7 @@ def train(run: Run):
     step = None
     for _ in range(run.total_steps):
       batch = run.parallel.put(next(batches))
-      step = step or run.parallel.compile(run.step(), state, batch)
+      step = step or run.parallel.program(run.step(), state)
       state, metrics = step(state, batch)
       losses.append(float(metrics["loss"]))
   finally:
