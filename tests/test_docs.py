@@ -6,11 +6,15 @@ import sys
 import types
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 import synthetic
 
+from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.command import VERBS
 from pretrainjax.config_text import load_config, override
+from pretrainjax.train.assemble import assemble
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -60,6 +64,20 @@ def test_recipes_run(title, noise, tmp_path, monkeypatch):
       files.append(path.group(1))
   assert any(f.startswith("pretrainjax/") for f in files), "a recipe shows a module"
   assert any(not f.startswith("pretrainjax/") for f in files), "a recipe shows a config"
+
+
+def test_research_code_runs(tmp_path, monkeypatch):
+  """The README's Python, on a checkpoint that holds an untrained network."""
+  config = load_config(str(ROOT / "configs/pretrain/image/mae_vit_fashion_mnist.py:smoke"))
+  run = assemble(config, num_examples=512)
+  with Checkpoints(tmp_path / "runs/mae") as checkpoints:
+    checkpoints.save(0, jax.jit(run.init)(), config=config)
+  monkeypatch.chdir(tmp_path)
+  typed: dict[str, object] = {}
+  for block in blocks((ROOT / "README.md").read_text(), "python"):
+    exec(compile(block, "README.md", "exec"), typed)
+  assert typed["encoded"].pooled.shape == typed["features"].shape == (8, 16)
+  assert np.isfinite(typed["loss"]) and "patch_embed" in typed["names"]
 
 
 def place(path: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
