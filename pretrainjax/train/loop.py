@@ -1,10 +1,11 @@
 """The training loop: read it in the order it runs."""
 
 import collections
+import contextlib
 import logging
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -58,8 +59,8 @@ def fit(
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )
-  should_stop = _on_sigterm()
-  try:
+  trace = _Trace(profile_to, first=min(start + 5, run.total_steps))
+  with contextlib.closing(batches), contextlib.closing(trace), _noting_sigterm() as should_stop:
     if start >= run.total_steps:
       return state
     batch = run.parallel.put(next(batches))
@@ -74,7 +75,6 @@ def fit(
     )
     in_flight: collections.deque = collections.deque()
     results: dict[str, float] = {}
-    trace = _Trace(profile_to, first=start + 5)
 
     # --- steps --------------------------------------------------------------------------
     for step in range(start + 1, run.total_steps + 1):
@@ -107,8 +107,6 @@ def fit(
     checkpoints.wait()
     progress.close()
     return state
-  finally:
-    batches.close()
 
 
 def evaluate(run: Run, state: TrainState, evaluators: Mapping[str, Any]) -> dict[str, float]:
@@ -153,23 +151,35 @@ def _scalar(run: Run, value: Any) -> np.ndarray:
   return np.asarray(run.parallel.whole(value))
 
 
-def _on_sigterm():
-  """Notes SIGTERM instead of dying of it; returns a function that says whether it came."""
+@contextlib.contextmanager
+def _noting_sigterm() -> Iterator[Callable[[], bool]]:
+  """Notes SIGTERM instead of dying of it; gives a function that says whether it came."""
   came = []
-  signal.signal(signal.SIGTERM, lambda *_: came.append(time.monotonic()))
-  return lambda: bool(came)
+  before = signal.signal(signal.SIGTERM, lambda *_: came.append(time.monotonic()))
+  try:
+    yield lambda: bool(came)
+  finally:
+    if not came:  # those who ask often mean the same: it must not kill what is being closed
+      signal.signal(signal.SIGTERM, before)
 
 
 class _Trace:
-  """Writes a profiler trace of ten steps, once the first ones have warmed up."""
+  """Writes a profiler trace of ten steps, or of those that are left, once the first are warm."""
 
   def __init__(self, folder: str | None, *, first: int):
     self._folder, self._first = folder, first
+    self._running = False
 
   def before(self, step: int) -> None:
-    if self._folder is None:
-      return
-    if step == self._first:
+    """Starts or ends the trace where `step` is the one to do so."""
+    if self._folder is not None and step == self._first:
       jax.profiler.start_trace(self._folder)
+      self._running = True
     if step == self._first + 10:
+      self.close()
+
+  def close(self) -> None:
+    """Writes the trace; a run may end before its ten steps."""
+    if self._running:
+      self._running = False
       jax.profiler.stop_trace()

@@ -1,0 +1,197 @@
+"""The loop on a toy: what is done when, and how it ends."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import optax
+import pytest
+import toy
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.errors import UserError
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.assemble import Run, Train
+from pretrainjax.train.duration import Duration
+from pretrainjax.train.loop import Stopped, fit
+from pretrainjax.train.parallel import Parallel
+from pretrainjax.train.tracking import Tracker, Tracking
+
+
+class Toy(toy.Toy):
+  """Its linear layer passes for an encoder here, where nothing is encoded."""
+
+  def encoder(self, module):
+    return module.encoder
+
+
+class Batches:
+  """Rows that depend on the step; those of steps in `bad` hold a NaN."""
+
+  batch_size = 16
+  wait_seconds = 0.0
+
+  def __init__(self, bad=(), on_step=lambda step: None):
+    self._bad, self._on_step, self.closed = set(bad), on_step, False
+
+  def batches(self, *, seed, start, process_index, process_count) -> "Batches":
+    assert (process_index, process_count) == (0, 1)
+    self._rows = self._from(start)
+    return self
+
+  def _from(self, step: int) -> Iterator:
+    while True:
+      rows = toy.batch(step)
+      step += 1
+      if step in self._bad:
+        rows["x"][0, 0] = np.nan
+      self._on_step(step)
+      yield rows
+
+  def __iter__(self):
+    return self
+
+  def __next__(self):
+    return next(self._rows)
+
+  def close(self):
+    self.closed = True
+
+
+class Seen:
+  """An evaluator that notes what it was given."""
+
+  def __init__(self, *, every: int, needs_module: bool = False):
+    self.name, self.every, self.needs_module = "seen", every, needs_module
+    self.given = []
+
+  def run(self, subject):
+    self.given.append(type(subject).__name__)
+    return {"times": len(self.given)}
+
+
+def make(data: Batches, *, steps: int, evaluators=None, **train) -> Run:
+  tx = optax.adam(1e-2)
+  graphdef, _, _ = abstract_split(Toy())
+  options = {"log_every": 1, "checkpoint_every": 2, "tracking": Tracking(tensorboard=False)} | train
+  return Run(
+    config=ConfigDict({"seed": 0}),
+    objective=Toy(),
+    data=data,
+    parallel=Parallel(),
+    train=Train(duration=Duration(steps=steps), **options),
+    evaluators=evaluators or {},
+    graphdef=graphdef,
+    tx=tx,
+    learning_rate=optax.constant_schedule(1e-2),
+    total_steps=steps,
+  )
+
+
+def run(to_run: Run, workdir, *, profile_to=None):
+  """A run from its start; the last state."""
+  with Checkpoints(workdir) as checkpoints:
+    tracker = Tracker(workdir, to_run.train.tracking)
+    try:
+      state = to_run.parallel.make(to_run.init)
+      return fit(to_run, state, checkpoints=checkpoints, tracker=tracker, profile_to=profile_to)
+    finally:
+      tracker.close()
+
+
+def saved(workdir) -> list[int]:
+  with Checkpoints(workdir, read_only=True) as checkpoints:
+    return checkpoints.steps()
+
+
+def rows(workdir) -> list[dict]:
+  return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_each_thing_is_done_when_it_is_due(tmp_path):
+  often, finally_ = Seen(every=3), Seen(every=0, needs_module=True)
+  data = Batches()
+  to_run = make(data, steps=7, evaluators={"often": often, "end": finally_}, log_every=2)
+  state = run(to_run, tmp_path)
+  assert int(state.step) == 7 and data.closed
+  assert saved(tmp_path) == [7, 6]
+  assert [r["step"] for r in rows(tmp_path) if "loss" in r] == [2, 4, 6, 7]
+  assert [r["step"] for r in rows(tmp_path) if "often/times" in r] == [3, 6, 7]
+  assert [r["step"] for r in rows(tmp_path) if "end/times" in r] == [7]
+  assert (often.given, finally_.given) == (["Linear"] * 3, ["Net"])
+
+
+def test_bad_steps_are_skipped_and_counted(tmp_path, caplog):
+  state = run(make(Batches(bad=[2, 3, 5]), steps=6, max_bad_steps=3), tmp_path)
+  assert (int(state.bad_steps), int(state.bad_in_row)) == (3, 0)
+  assert [r["step"] for r in rows(tmp_path) if r["loss"] == "nan"] == [2, 3, 5]
+  assert caplog.text.count("skipped") == 3
+
+
+def test_too_many_in_a_row_stop_the_run(tmp_path):
+  data = Batches(bad=range(5, 100))
+  with pytest.raises(UserError, match=r"3 steps in a row up to step 7 .* checkpoints before"):
+    run(make(data, steps=50, max_bad_steps=3), tmp_path)
+  assert data.closed
+  # What was saved holds the parameters of the last good step, whole.
+  assert saved(tmp_path)[-1] >= 4
+  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+    for step in checkpoints.steps():
+      arrays = checkpoints.arrays(step)
+      assert all(np.isfinite(x).all() for x in jax.tree.leaves(arrays["params"]))
+      assert int(arrays["bad_steps"]) == max(0, step - 4)
+
+
+def test_sigterm_saves_the_step_at_hand(tmp_path):
+  def ask(step):
+    if step == 5:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  before = signal.getsignal(signal.SIGTERM)
+  try:
+    with pytest.raises(Stopped) as stop:
+      run(make(Batches(on_step=ask), steps=50, checkpoint_every=100), tmp_path)
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert saved(tmp_path) == [stop.value.step]
+  assert stop.value.step in (4, 5)
+  assert rows(tmp_path)[-1]["step"] == stop.value.step
+
+
+def test_a_run_gives_the_signal_back(tmp_path):
+  before = signal.getsignal(signal.SIGTERM)
+  run(make(Batches(), steps=2), tmp_path)
+  assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_failing_source_loses_nothing(tmp_path):
+  def fail(step):
+    if step == 6:
+      raise OSError("the disk is gone")
+
+  with pytest.raises(OSError, match="disk is gone"):
+    run(make(Batches(on_step=fail), steps=50), tmp_path)
+  assert saved(tmp_path) == [4, 2]
+  assert [r["step"] for r in rows(tmp_path)][:3] == [1, 2, 3]
+
+
+def test_a_finished_run_has_nothing_to_do(tmp_path):
+  to_run = make(Batches(), steps=2)
+  state = run(to_run, tmp_path)
+  seen = rows(tmp_path)
+  with Checkpoints(tmp_path) as checkpoints:
+    tracker = Tracker(tmp_path, to_run.train.tracking, step=2)
+    again = fit(to_run, state, checkpoints=checkpoints, tracker=tracker, profile_to=None)
+    tracker.close()
+  assert again is state and rows(tmp_path) == seen
+
+
+@pytest.mark.parametrize("steps", [3, 18])
+def test_profile_writes_a_trace(steps, tmp_path):
+  """A run too short for the ten steps writes what it has."""
+  run(make(Batches(), steps=steps), tmp_path, profile_to=str(tmp_path / "profile"))
+  assert list((tmp_path / "profile").rglob("*.xplane.pb"))

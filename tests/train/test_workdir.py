@@ -1,0 +1,67 @@
+"""A folder is one config's: what it refuses, and what may differ."""
+
+import pytest
+from ml_collections import ConfigDict
+
+from pretrainjax.config_text import from_json
+from pretrainjax.errors import UserError
+from pretrainjax.train.workdir import claim
+
+
+def config(**changes) -> ConfigDict:
+  plain = {"seed": 0, "data": {"data_dir": "a", "batch_size": 4}, "scale": (0.1, 1.0)}
+  return ConfigDict(plain | changes, sort_keys=False)
+
+
+def with_checkpoint(workdir):
+  claim(workdir, config(), allow_change=False)
+  (workdir / "checkpoints" / "7").mkdir(parents=True)
+  return workdir
+
+
+def test_a_new_folder_is_made_and_holds_the_config(tmp_path):
+  claim(tmp_path / "a" / "b", config(), allow_change=False)
+  assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["config.json"]
+  assert from_json((tmp_path / "a" / "b" / "config.json").read_text()) == config()
+
+
+def test_the_same_config_goes_on_wherever_its_data_lies(tmp_path):
+  with_checkpoint(tmp_path)
+  claim(tmp_path, config(), allow_change=False)
+  claim(tmp_path, config(data={"data_dir": "elsewhere", "batch_size": 4}), allow_change=False)
+
+
+def test_another_config_is_refused_and_changes_nothing(tmp_path):
+  text = (with_checkpoint(tmp_path) / "config.json").read_text()
+  changed = config(seed=3, scale=(0.2, 1.0), new=1)
+  with pytest.raises(UserError) as refusal:
+    claim(tmp_path, changed, allow_change=False)
+  for part in ("seed: 0 -> 3", "scale: (0.1, 1.0) -> (0.2, 1.0)", "new: (absent) -> 1"):
+    assert part in str(refusal.value)
+  assert "\n" not in str(refusal.value)
+  assert (tmp_path / "config.json").read_text() == text
+
+
+def test_it_may_be_told_to_go_on(tmp_path, caplog):
+  claim(with_checkpoint(tmp_path), config(seed=3), allow_change=True)
+  assert "seed: 0 -> 3" in caplog.text
+  claim(tmp_path, config(seed=3), allow_change=False)
+
+
+def test_without_checkpoints_nothing_is_lost_by_a_change(tmp_path):
+  claim(tmp_path, config(), allow_change=False)
+  (tmp_path / "checkpoints").mkdir()
+  claim(tmp_path, config(seed=3), allow_change=False)
+  assert from_json((tmp_path / "config.json").read_text()).seed == 3
+
+
+def test_a_broken_config_is_named(tmp_path):
+  (with_checkpoint(tmp_path) / "config.json").write_text('{"seed": ')
+  with pytest.raises(UserError, match=r"config.json: is no config \(Expecting value"):
+    claim(tmp_path, config(), allow_change=False)
+
+
+def test_many_differences_are_counted(tmp_path):
+  with_checkpoint(tmp_path)
+  with pytest.raises(UserError, match="and 4 more; choose another"):
+    claim(tmp_path, config(**{f"key{i}": i for i in range(12)}), allow_change=False)
