@@ -51,8 +51,8 @@ def test_splits_are_in_the_language_of_tfds(data_dir):
 
 
 def test_a_bad_split_is_named_with_the_nearest(data_dir):
-  with pytest.raises(UserError, match="'trian' is no split of shapes; did you mean 'train'?"):
-    len(Source("shapes", "trian", data_dir))
+  with pytest.raises(UserError, match="'trains' is no split of shapes; did you mean 'train'?"):
+    len(Source("shapes", "trains", data_dir))
   with pytest.raises(UserError, match="'train\\[:x%\\]' is no split of shapes") as caught:
     len(Source("shapes", "train[:x%]", data_dir))
   assert "\n" not in str(caught.value)
