@@ -1,0 +1,167 @@
+"""A run's encoder, from nothing but the path."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from ml_collections import ConfigDict
+
+import pretrainjax as pj
+from pretrainjax.checkpoint.encoder import load, split_reference
+from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.config import build, recipe, spec
+from pretrainjax.errors import UserError
+from pretrainjax.models.heads import Head
+from pretrainjax.models.resnet import ResNet
+from pretrainjax.models.vit import ViT
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.types import Encoder
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
+VIT = {"image_size": 8, "patch_size": 4, "embed_dim": 16, "num_layers": 2, "num_heads": 2}
+
+
+def objective(backbone=None):
+  backbone = backbone or recipe(ViT, mlp_dim=32, **VIT)
+  head = recipe(Head, in_dim=backbone.get("embed_dim", 512), num_classes=4)
+  whole = spec(Classification, backbone=backbone, head=head, num_classes=4)
+  return ConfigDict({"objective": whole})
+
+
+def arrays(config):
+  """(params, extras) of noise: a network's own initial values take seconds."""
+  rng = np.random.default_rng(0)
+  _, *shapes = abstract_split(build(config.objective))
+  return jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.1, x.shape), x.dtype), shapes)
+
+
+def save(workdir, steps=(1, 2), *, ema=True, config=None):
+  """Checkpoints as training makes them; the parameters of step s are all moved by s."""
+  config = config or objective()
+  params, extras = arrays(config)
+  with Checkpoints(workdir) as checkpoints:
+    for step in steps:
+      moved = jax.tree.map(lambda x, by=step: x + 0.01 * by, params)
+      average = jax.tree.map(lambda x: x + 0.5, moved) if ema else None
+      state = {"params": moved, "extras": extras, "ema": average, "step": jnp.asarray(step)}
+      checkpoints.save(step, state, config=config)
+
+
+def first(encoder) -> float:
+  """One number that says which parameters these are."""
+  return float(encoder.norm.bias[...][0])
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("runs") / "mae"
+  save(folder)
+  return folder
+
+
+def test_is_an_encoder_that_jits_and_differentiates(workdir):
+  encoder = pj.load_encoder(str(workdir))
+  assert isinstance(encoder, Encoder) and encoder.embed_dim == 16
+  eager = encoder(IMAGES)
+  assert eager.pooled.shape == (3, 16) and eager.tokens.shape == (3, 4, 16)
+  jitted = jax.jit(lambda images: encoder(images).pooled)(IMAGES)  # frozen: closed over
+  np.testing.assert_allclose(jitted, eager.pooled, atol=1e-4)
+
+  graphdef, params = nnx.split(encoder)  # bare, for code that is not NNX
+
+  @jax.jit
+  def loss(params, images):
+    return jnp.mean(nnx.merge(graphdef, params)(images).pooled ** 2)
+
+  grads = jax.grad(loss)(params, IMAGES)
+  assert jax.tree.structure(grads) == jax.tree.structure(params)
+  assert all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+  assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
+
+
+def test_step_and_weights_are_chosen(workdir):
+  online = {s: first(pj.load_encoder(workdir, step=s, weights="online")) for s in (1, 2)}
+  assert online[2] - online[1] == pytest.approx(0.01, abs=1e-6)
+  assert first(pj.load_encoder(workdir)) == pytest.approx(online[2] + 0.5, abs=1e-6)
+  assert first(pj.load_encoder(workdir, weights="ema")) == first(pj.load_encoder(workdir))
+  assert load(f"{workdir}@1").step == 1
+  assert load(workdir).step == 2
+
+
+def test_without_an_average_the_trained_weights_are_it(tmp_path):
+  save(tmp_path, ema=False)
+  online = first(pj.load_encoder(tmp_path, weights="online"))
+  assert first(pj.load_encoder(tmp_path)) == online
+  with pytest.raises(UserError, match="weights='ema', but the run kept no moving average"):
+    pj.load_encoder(tmp_path, weights="ema")
+
+
+def test_all_of_the_objective_comes_back(workdir):
+  loaded = load(workdir)
+  assert loaded.module.head is not None
+  assert loaded.config.objective.num_classes == 4
+  assert type(loaded.objective) is Classification
+
+
+def test_batch_statistics_come_along(tmp_path):
+  config = objective(recipe(ResNet, depth=18, stem="cifar"))
+  save(tmp_path, steps=[3], ema=False, config=config)
+  encoder = pj.load_encoder(tmp_path)
+  statistics = nnx.to_pure_dict(nnx.state(encoder, nnx.BatchStat))
+  assert jax.tree.leaves(statistics)
+  # Whatever is not a parameter is what was saved, not a shape.
+  assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(statistics))
+
+
+def _flip(workdir, step):
+  folder = workdir / "checkpoints" / str(step) / "state" / "ocdbt.process_0" / "d"
+  file = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+  data = bytearray(file.read_bytes())
+  data[len(data) // 2] ^= 4
+  file.write_bytes(data)
+
+
+def test_damage_is_passed_over_loudly_unless_the_step_was_named(tmp_path, caplog):
+  save(tmp_path)
+  _flip(tmp_path, 2)
+  assert load(tmp_path).step == 1
+  assert "CHECKPOINT DAMAGED" in caplog.text
+  with pytest.raises(UserError, match="no intact checkpoint among \\[2\\]"):
+    load(tmp_path, step=2)
+  _flip(tmp_path, 1)
+  with pytest.raises(UserError, match="no intact checkpoint among \\[2, 1\\]"):
+    load(tmp_path)
+
+
+def test_what_is_not_there_is_said(workdir):
+  with pytest.raises(UserError, match="checkpoints/ is missing; did you mean 'mae'?"):
+    pj.load_encoder(workdir.parent / "mea")
+  with pytest.raises(UserError, match=r"has not checkpoint 7; saved: \[2, 1\]"):
+    pj.load_encoder(workdir, step=7)
+
+
+def test_a_reference_names_one_step():
+  assert split_reference("a/b")[1] is None
+  assert split_reference("a/b", 3)[1] == 3
+  assert split_reference("a/b@12")[1] == 12
+  for reference, step in (("a@x", None), ("a@3", 4)):
+    with pytest.raises(UserError, match="WORKDIR"):
+      split_reference(reference, step)
+
+
+def test_loading_writes_nothing(workdir):
+  before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+  pj.load_encoder(workdir)
+  assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} == before
+
+
+def test_arrays_that_do_not_fit_the_config_are_refused(tmp_path):
+  config = objective()
+  params, extras = arrays(config)
+  config.objective.backbone.mlp_dim = 48
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, {"params": params, "extras": extras}, config=config)
+  with pytest.raises(UserError, match="do not fit its config"):
+    pj.load_encoder(tmp_path)
