@@ -37,11 +37,12 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
   "types.py": "tests/test_every_config.py",
-  "collectives.py": "tests/losses/test_sharded.py",
+  "errors.py": "tests/test_command.py",
+  "pretrain.py": "tests/end_to_end/test_kill_and_resume.py",
+  "finetune.py": "tests/end_to_end/test_main_job.py",
+  "evaluate.py": "tests/end_to_end/test_main_job.py",
   "objectives/base.py": "tests/objectives/masked/test_mae.py",
-  "objectives/split.py": "tests/train/test_step.py",
   "train/state.py": "tests/train/test_step.py",
-  "train/assemble.py": "tests/test_every_config.py",
   "evaluators/base.py": "tests/evaluators/test_knn.py",
   "report/figure.py": "tests/report/test_confusion.py",
 }
