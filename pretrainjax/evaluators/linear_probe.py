@@ -58,7 +58,7 @@ class LinearProbe(Evaluation):
   train: Examples
   test: Examples
   solver: Literal["lbfgs", "lars"] = "lbfgs"
-  l2: tuple[float | int, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+  l2: tuple[float | int, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
   held_out: float = 0.1
   max_iterations: int = 300
   epochs: int = 90

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ class Fit(NamedTuple):
   Attributes:
     linear: the classifier.
     iterations: taken.
-    grad_norm: largest entry of the last gradient, in absolute value.
+    grad_norm: largest entry of the last preconditioned gradient, in absolute value.
   """
 
   linear: Linear
@@ -83,35 +83,77 @@ def fit_lbfgs(
     weights: of the examples; 0 leaves one out without another compilation.
     l2: strength of the penalty, at least 0.
     max_iterations: of L-BFGS with memory 10 and a zoom line search.
-    tolerance: stop when no entry of the gradient is larger; float32 reaches about 1e-6.
+    tolerance: stop when no entry of the preconditioned gradient is larger.
   """
+
+  basis = _preconditioner(features, l2, num_classes=start.bias.shape[0])
+  features = jnp.matmul(features, basis, precision="highest")
 
   def objective(linear: Linear) -> Float[Array, ""]:
     losses = cross_entropy(apply_linear(linear, features), labels)
-    penalty = 0.5 * l2 * jnp.sum(jnp.square(linear.kernel))
+    kernel = jnp.matmul(basis, linear.kernel, precision="highest")
+    penalty = 0.5 * l2 * jnp.sum(jnp.square(kernel))
     return jnp.sum(weights * losses) / jnp.sum(weights) + penalty
 
   solver = optax.lbfgs(memory_size=10)
   value_and_grad = optax.value_and_grad_from_state(objective)
 
-  def step(carry: tuple) -> tuple:
-    linear, state, i, _, before = carry
-    value, grad = value_and_grad(linear, state=state)
-    updates, state = solver.update(grad, state, linear, value=value, grad=grad, value_fn=objective)
-    # A value that no longer falls by what float32 can tell ends the search.
-    stalled = (before - value) <= 1e-7 * jnp.abs(value)
-    done = (_max_abs(grad) <= tolerance) | stalled
-    linear = jax.tree.map(lambda x, u: jnp.where(done, x, x + u), linear, updates)
-    return linear, state, i + 1, (_max_abs(grad), done), value
+  def step(carry: _Search) -> _Search:
+    value, grad = value_and_grad(carry.linear, state=carry.state)
+    updates, state = solver.update(
+      grad, carry.state, carry.linear, value=value, grad=grad, value_fn=objective
+    )
+    # Near the minimum a value falls by less than float32 can tell, at times only for one step.
+    stalled = carry.value - value <= 1e-7 * jnp.abs(value)
+    return _Search(
+      linear=optax.apply_updates(carry.linear, updates),
+      state=state,
+      value=value,
+      grad_norm=_max_abs(grad),
+      iterations=carry.iterations + 1,
+      stalls=jnp.where(stalled, carry.stalls + 1, 0),
+    )
 
-  def proceed(carry: tuple) -> Bool[Array, ""]:
-    _, _, i, (_, done), _ = carry
-    return (i < max_iterations) & ~done
+  def proceed(carry: _Search) -> Bool[Array, ""]:
+    busy = (carry.grad_norm > tolerance) & (carry.stalls < 3)
+    return busy & (carry.iterations < max_iterations)
 
-  status = (jnp.float32(jnp.inf), jnp.bool_(False))
-  carry = (start, solver.init(start), jnp.int32(0), status, jnp.float32(jnp.inf))
-  linear, _, iterations, (grad_norm, _), _ = jax.lax.while_loop(proceed, step, carry)
-  return Fit(linear, iterations, grad_norm)
+  start = start._replace(kernel=jnp.linalg.solve(basis, start.kernel))
+  infinite, none = jnp.float32(jnp.inf), jnp.int32(0)
+  search = jax.lax.while_loop(
+    proceed, step, _Search(start, solver.init(start), infinite, infinite, none, none)
+  )
+  kernel = jnp.matmul(basis, search.linear.kernel, precision="highest")
+  return Fit(search.linear._replace(kernel=kernel), search.iterations, search.grad_norm)
+
+
+class _Search(NamedTuple):
+  """Where L-BFGS stands; value and gradient are those of the iteration before."""
+
+  linear: Linear
+  state: Any
+  value: Float[Array, ""]
+  grad_norm: Float[Array, ""]
+  iterations: Int[Array, ""]
+  stalls: Int[Array, ""]
+
+
+def _preconditioner(
+  features: Float[Array, "N D"], l2: Float[Array, ""], *, num_classes: int
+) -> Float[Array, "D D"]:
+  """A basis in which the curvature is about the same in all directions.
+
+  Features of encoders are so correlated that plain L-BFGS takes thousands of iterations. The
+  minimum is the same in any basis. The Hessian of a classifier that knows nothing is
+  covariance / K + l2, whose inverse factor this is.
+  """
+  size = features.shape[1]
+  covariance = jnp.matmul(features.T, features, precision="highest") / len(features)
+  # What float32 cannot tell from zero must not become a direction of its own.
+  floor = 1e-6 * jnp.trace(covariance) + 1e-6
+  hessian = (covariance + floor * jnp.eye(size)) / num_classes + l2 * jnp.eye(size)
+  factor = jnp.linalg.cholesky(hessian)
+  return jax.scipy.linalg.solve_triangular(factor, jnp.eye(size), lower=True).T
 
 
 @functools.partial(

@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pretrainjax.config import RECIPE, TARGET
+from pretrainjax.config_text import flatten
 from pretrainjax.evaluators.compare import RANDOM_INIT, TRAINED
 from pretrainjax.evaluators.results import CLASS_PREFIX, Row, is_share
 
@@ -19,15 +20,15 @@ _CHOSEN = ("l2", "train_iterations")
 def config_table(config: ConfigDict) -> str:
   """A config as a short table: a line for each thing that it names, with its arguments.
 
-  Arguments that are None are left out.
+  Arguments that are None are left out, and what stands there already is only referred to.
   """
-  lines = []
+  lines, seen = [], {}
   loose = {key: config[key] for key in config if not isinstance(config[key], ConfigDict)}
   if loose:
     lines.append(("run", _arguments(loose)))
   for key in config:
     if isinstance(config[key], ConfigDict):
-      lines += _config_lines(key, config[key])
+      lines += _config_lines(key, config[key], seen)
   width = max((len(name) for name, _ in lines), default=0)
   return "\n".join(
     textwrap.fill(
@@ -143,11 +144,15 @@ def _data(fields: Mapping[str, Any]) -> str:
   return " ".join(words) or str(fields.get("class", ""))
 
 
-def _config_lines(path: str, node: ConfigDict) -> list[tuple[str, str]]:
+def _config_lines(path: str, node: ConfigDict, seen: dict[str, str]) -> list[tuple[str, str]]:
+  """Lines of a node and what lies in it; `seen` is the paths of nodes by their content."""
+  first = seen.setdefault(repr(flatten(node)), path)
+  if first != path:
+    return [(path, f"as {first}")]
   plain, nested = {}, []
   for key in node:
     if isinstance(node[key], ConfigDict):
-      nested += _config_lines(f"{path}.{key}", node[key])
+      nested += _config_lines(f"{path}.{key}", node[key], seen)
     elif key not in (TARGET, RECIPE):
       plain[key] = node[key]
   name = node[TARGET].rpartition(":")[2] if TARGET in node else ""

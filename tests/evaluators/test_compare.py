@@ -17,7 +17,7 @@ def random_encoder():
 
 
 def test_rows_of_both_encoders_with_their_protocols_and_one_pass_each():
-  train, test = blobs(80, seed=1), blobs(60, seed=2, split="test")
+  train, test = blobs(500, seed=1), blobs(60, seed=2, split="test")
   evaluators = {
     "knn": KNN(train=train, test=test, k=(5,), temperature=(0.1,)),
     "probe": LinearProbe(train=train, test=test, l2=(1e-2,)),

@@ -50,15 +50,14 @@ def test_too_few_steps_for_lars_are_said(caplog):
 
 
 def test_constant_features_are_at_chance():
-  encoder = TinyEncoder(12, embed_dim=4, rngs=nnx.Rngs(0))
+  encoder = identity()
   encoder.linear.kernel.set_value(0 * encoder.linear.kernel[...])
   metrics = LinearProbe(train=TRAIN, test=TEST).run(encoder)
   assert metrics["top1"] == pytest.approx(1 / 7, abs=0.08)
 
 
 def test_a_class_without_examples_is_said_and_survived(caplog):
-  keep = TRAIN.labels != 3
-  train = ArrayData(TRAIN.images[keep], TRAIN.labels[keep], 7)
+  train = ArrayData(TRAIN.images, np.where(TRAIN.labels == 3, 2, TRAIN.labels), 7)
   with caplog.at_level(logging.WARNING):
     outcome = LinearProbe(train=train, test=TEST).outcome(identity())
   assert "train has no example of 1 of 7 classes" in caplog.text

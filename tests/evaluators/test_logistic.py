@@ -34,9 +34,9 @@ def test_lbfgs_equals_scikit_learn_at_the_same_penalty(l2):
   ours = fit(x, labels, l2=l2)
   peer = LogisticRegression(C=1 / (l2 * len(x)), tol=1e-8, max_iter=2000)
   peer.fit(np.asarray(x, np.float64), labels)
-  np.testing.assert_allclose(ours.linear.kernel.T, peer.coef_, atol=2e-3)
+  np.testing.assert_allclose(ours.linear.kernel.T, peer.coef_, atol=1e-3)
   np.testing.assert_allclose(
-    ours.linear.bias - ours.linear.bias.mean(), peer.intercept_ - peer.intercept_.mean(), atol=2e-3
+    ours.linear.bias - ours.linear.bias.mean(), peer.intercept_ - peer.intercept_.mean(), atol=1e-3
   )
   predictions = jnp.argmax(apply_linear(ours.linear, x), axis=1)
   assert np.mean(np.asarray(predictions) == peer.predict(np.asarray(x))) > 0.995
@@ -47,8 +47,9 @@ def test_weight_zero_leaves_an_example_out():
   x, labels = problem()
   weights = jnp.ones(400).at[250:].set(0.0)
   masked = fit(x, labels, l2=1e-2, weights=weights).linear
-  cut = fit(x[:250], labels[:250], l2=1e-2).linear
-  np.testing.assert_allclose(masked.kernel, cut.kernel, atol=2e-3)
+  peer = LogisticRegression(C=1 / (1e-2 * 250), tol=1e-8, max_iter=2000)
+  peer.fit(np.asarray(x[:250], np.float64), labels[:250])
+  np.testing.assert_allclose(masked.kernel.T, peer.coef_, atol=1e-3)
 
 
 def test_another_penalty_or_subset_does_not_compile_again():
@@ -60,8 +61,8 @@ def test_another_penalty_or_subset_does_not_compile_again():
 
 
 def test_separable_data_without_penalty_stays_finite():
-  x = jnp.asarray(np.repeat([[1.0], [-1.0]], 20, axis=0), jnp.float32)
-  result = fit(x, (x[:, 0] < 0).astype(jnp.int32), l2=0.0, num_classes=2)
+  x = jnp.zeros((400, 10)).at[:, 0].set(1.0).at[200:, 0].set(-1.0)
+  result = fit(x, (x[:, 0] < 0).astype(jnp.int32), l2=0.0)
   assert bool(jnp.isfinite(result.linear.kernel).all())
 
 
@@ -94,3 +95,20 @@ def test_cross_entropy_is_log_k_for_equal_logits():
     warnings.simplefilter("error")
     value = cross_entropy(jnp.zeros((3, 7)), jnp.arange(3))
   np.testing.assert_allclose(value, np.log(7), rtol=1e-6)
+
+
+def test_correlated_features_do_not_slow_it_down():
+  x, labels = problem()
+  spectrum = np.geomspace(1, 1e-3, 10)
+  mixed = np.asarray(x) @ (spectrum[:, None] * np.random.default_rng(1).normal(size=(10, 10)))
+  (mixed,) = standardise(mixed.astype(np.float32))
+  ours = fit(jnp.asarray(mixed), labels, l2=1e-5)
+  assert ours.iterations < 100
+  peer = LogisticRegression(C=1 / (1e-5 * 400), tol=1e-6, max_iter=1000, solver="newton-cg")
+  peer.fit(mixed.astype(np.float64), labels)
+  values = []
+  for kernel, bias in (ours.linear, (peer.coef_.T, peer.intercept_)):
+    logits = mixed @ np.asarray(kernel) + np.asarray(bias)
+    loss = cross_entropy(jnp.asarray(logits, jnp.float32), labels).mean()
+    values.append(float(loss) + 0.5e-5 * float(np.square(kernel).sum()))
+  assert values[0] < values[1] + 1e-4

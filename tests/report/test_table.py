@@ -90,3 +90,12 @@ def test_config_table_names_everything_once_and_fits():
   assert lines[1].split()[0] == "evals.knn" and "KNN(name=knn" in lines[1]
   assert "temperature=(0.07,0.1)" in text and "max_train" not in text and "_target" not in text
   assert "Row(evaluator=" in text
+
+
+def test_config_table_does_not_repeat_itself():
+  config = type(spec(KNN, train=None, test=None))({}, sort_keys=False)
+  config.first, config.second = (spec(KNN, train=None, test=None) for _ in range(2))
+  config.third = spec(KNN, train=None, test=None, k=(1,))
+  lines = config_table(config).splitlines()
+  assert "second  as first" in lines[1] or "second  as first" in lines[2]
+  assert sum("KNN(" in line for line in lines) == 2
