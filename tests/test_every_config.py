@@ -8,6 +8,7 @@ import json
 import math
 from pathlib import Path
 
+import binaries
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +16,11 @@ import pytest
 import synthetic
 from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build
 from pretrainjax.config_text import flatten, from_json, load_config, to_json
 from pretrainjax.objectives.split import abstract_split
-from pretrainjax.train.assemble import Run, assemble
-from pretrainjax.train.loop import evaluate
+from pretrainjax.train.assemble import assemble
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -58,19 +59,15 @@ def data_dir(base: Path, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
-  """A function that points a config to datasets of noise."""
+  """A function that makes a config's datasets, of noise, and says where they lie."""
   base = tmp_path_factory.mktemp("data")
 
-  def point(config: ConfigDict) -> ConfigDict:
-    for name in datasets(config):
-      data_dir(base, name)
-    for key in flatten(config):
-      *parents, last = key.split(".")
-      if last == "data_dir":
-        functools.reduce(lambda node, k: node[k], parents, config)[last] = str(base)
-    return config
+  def place(name: str) -> Path:
+    for dataset in datasets(load(name)):
+      data_dir(base, dataset)
+    return base
 
-  return point
+  return place
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -89,35 +86,32 @@ def test_full_size_traces(name):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_smoke_form_trains_and_evaluates(name, small_data):
-  run = assemble(small_data(load(name, "smoke")))
-  assert run.total_steps == STEPS
-  state, losses = train(run)
-  assert all(map(math.isfinite, losses)) and int(state.bad_steps) == 0
-  results = evaluate(run, state, run.evaluators)
-  assert results and all(map(math.isfinite, results.values())), results
-
-
-def train(run: Run):
-  """All steps of a run; the state after them and each one's loss."""
-  state, losses = run.parallel.make(run.init), []
-  batches = run.data.batches(seed=run.config.seed)
-  try:
-    step = None
-    for _ in range(run.total_steps):
-      batch = run.parallel.put(next(batches))
-      step = step or run.parallel.program(run.step(), state)
-      state, metrics = step(state, batch)
-      losses.append(float(metrics["loss"]))
-  finally:
-    batches.close()
-  return state, losses
+def test_smoke_form_trains_and_evaluates(name, small_data, tmp_path, capsys):
+  """The binary itself, to its end: rows of metrics, numbers of the evaluators, a checkpoint."""
+  ended = binaries.call(
+    capsys,
+    name.partition("/")[0],
+    f"--config={ROOT / 'configs' / name}.py:smoke",
+    f"--workdir={tmp_path}",
+    f"--data_dir={small_data(name)}",
+    "--config.train.tracking.tensorboard=false",
+  )
+  assert ended.status == 0, ended.errors
+  rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+  assert [row["step"] for row in rows if "loss" in row] == list(range(1, STEPS + 1))
+  assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+  assert rows[-1].get("bad_steps", 0) == 0
+  evaluators = load(name, "smoke").evals
+  measured = {key.partition("/")[0] for row in rows for key in row if "loss" not in row}
+  assert measured >= set(evaluators), f"{measured} of {set(evaluators)}"
+  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+    assert checkpoints.steps()[0] == STEPS
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in TRAINED])
 @pytest.mark.parametrize("arg", [None, "smoke"])
-def test_evaluation_is_built(name, arg, small_data):
-  evaluators = build(small_data(load(name, arg)).evals, path="config.evals")
+def test_evaluation_is_built(name, arg):
+  evaluators = build(load(name, arg).evals, path="config.evals")
   assert evaluators
   for key, evaluator in evaluators.items():
     assert evaluator.every == 0, f"{key}: `every` is for evaluation during training"

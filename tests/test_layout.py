@@ -158,6 +158,25 @@ def test_only_binaries_touch_the_process():
       none(process_wide(module))
 
 
+# What a module may know of the process it runs in, beside command.py; with the reason.
+KNOWS = {
+  "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
+  "prepare.py": {"os.environ"},  # $PRETRAINJAX_DATA
+}
+
+
+def test_only_the_shell_reads_the_process():
+  """Environment, arguments and JAX's switches are arguments by the time they come further in."""
+  problems = []
+  for module in modules():
+    found = {ast.unparse(n) for n in ast.walk(tree(module)) if isinstance(n, ast.Attribute)}
+    known = found & {"os.environ", "os.getenv", "sys.argv", "jax.config"}
+    known |= {name.split(".")[0] for _, name in imports(module)} & {"absl"}
+    if module != "command.py" and known - KNOWS.get(module, set()):
+      problems.append(f"pretrainjax/{module}: {', '.join(known - KNOWS.get(module, set()))}")
+  none(problems)
+
+
 def test_nothing_is_registered():
   """No table of names: configs import the classes they use."""
   none(

@@ -6,15 +6,17 @@ last one taken.
 """
 
 import dataclasses
+import logging
 import math
 from typing import Literal
 
 import jax.numpy as jnp
 import optax
-from absl import logging
 from jaxtyping import Array, Float
 
 from pretrainjax.train.duration import Duration
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class Schedule:
 
     warmup = in_steps(self.warmup)
     if warmup > total_steps:
-      logging.warning("warmup is %d steps, but the run only %d", warmup, total_steps)
+      _log.warning("warmup is %d steps, but the run only %d", warmup, total_steps)
     after = self._after(warmup, total_steps, in_steps)
 
     def factor(step):
