@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build
 from pretrainjax.config_text import flatten, from_json, load_config, to_json
+from pretrainjax.errors import UserError
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.assemble import assemble
 
@@ -116,6 +117,14 @@ def test_evaluation_is_built(name, arg):
   for key, evaluator in evaluators.items():
     assert evaluator.every == 0, f"{key}: `every` is for evaluation during training"
     assert json.dumps(evaluator.protocol())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_misspelt_form_is_refused(name):
+  """Or the full-size run would start."""
+  if "smoke" in FILES[NAMES.index(name)].read_text():
+    with pytest.raises(UserError, match="found the form ':smok'; did you mean 'smoke'"):
+      load(name, "smok")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,10 +3,12 @@
 from ml_collections import ConfigDict
 
 from configs.blocks import cifar10, evaluation
+from configs.blocks.forms import form
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   splits = ("train[:64]", "test[:16]") if arg == "smoke" else ("train", "test")
   train, test = (cifar10.still(split=s, smoke=arg == "smoke") for s in splits)
   return evaluation.frozen_features(train=train, test=test)

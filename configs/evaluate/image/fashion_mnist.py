@@ -6,6 +6,7 @@ get_config(arg): "short" takes 10,000 and 2,000 images, "smoke" some hundreds.
 from ml_collections import ConfigDict
 
 from configs.blocks import evaluation, fashion_mnist
+from configs.blocks.forms import form
 
 SPLITS = {
   None: ("train", "test"),
@@ -16,5 +17,6 @@ SPLITS = {
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, *SPLITS)
   train, test = (fashion_mnist.still(split=s, smoke=arg == "smoke") for s in SPLITS[arg])
   return evaluation.frozen_features(train=train, test=test)

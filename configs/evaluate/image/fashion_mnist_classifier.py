@@ -6,6 +6,7 @@ get_config(arg): "short" takes 2,000 images, "smoke" 64.
 from ml_collections import ConfigDict
 
 from configs.blocks import fashion_mnist
+from configs.blocks.forms import form
 from pretrainjax.config import spec
 from pretrainjax.evaluators.classification import ClassificationAccuracy
 
@@ -14,6 +15,7 @@ SPLITS = {None: "test", "short": "test[:2000]", "smoke": "test[:64]"}
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, *SPLITS)
   data = fashion_mnist.still(split=SPLITS[arg], smoke=arg == "smoke")
   config = ConfigDict({"seed": 0}, sort_keys=False)
   config.evals = {"accuracy": spec(ClassificationAccuracy, data=data)}

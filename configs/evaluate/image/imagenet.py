@@ -6,10 +6,12 @@ get_config("smoke") takes some images and L-BFGS.
 from ml_collections import ConfigDict
 
 from configs.blocks import evaluation, imagenet
+from configs.blocks.forms import form
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   smoke = arg == "smoke"
   splits = ("train[:64]", "validation[:16]") if smoke else ("train", "validation")
   train, test = (imagenet.still(split=s, smoke=smoke) for s in splits)

@@ -7,6 +7,7 @@ of the steps, "smoke" two.
 from ml_collections import ConfigDict, config_dict
 
 from configs.blocks import fashion_mnist, training
+from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import Resize
 from pretrainjax.evaluators.classification import ClassificationAccuracy
@@ -20,6 +21,7 @@ STEPS = {None: 300, "short": 30, "smoke": 2}
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
   config = training.run(
     objective=spec(

@@ -6,11 +6,13 @@ get_config("smoke"): two steps.
 from ml_collections import ConfigDict
 
 from configs.blocks import training
+from configs.blocks.forms import form
 from configs.finetune.image import mlp_fashion_mnist
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   config = mlp_fashion_mnist.get_config(arg)
   config.data.datasets = config.evals.accuracy.data.datasets = "mnist"
   config.data.label_fraction = 1.0

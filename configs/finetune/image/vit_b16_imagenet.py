@@ -7,6 +7,7 @@ erasing, which this package does not have. get_config("smoke"): two steps of a t
 from ml_collections import ConfigDict
 
 from configs.blocks import finetuning, imagenet
+from configs.blocks.forms import form
 from configs.pretrain.image.mae_vit_b16_imagenet import TINY
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
@@ -15,6 +16,7 @@ from pretrainjax.models.vit import ViT, vit_variant
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   smoke = arg == "smoke"
   batch_size = 8 if smoke else 1024
   backbone = recipe(

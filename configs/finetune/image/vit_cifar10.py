@@ -6,6 +6,7 @@ Give --config.init=WORKDIR[@STEP] of mae_vit_cifar10. get_config("smoke"): two s
 from ml_collections import ConfigDict
 
 from configs.blocks import cifar10, finetuning
+from configs.blocks.forms import form
 from configs.pretrain.image.mae_vit_cifar10 import TINY
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
@@ -14,6 +15,7 @@ from pretrainjax.models.vit import ViT, vit_variant
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   smoke = arg == "smoke"
   backbone = recipe(
     ViT,

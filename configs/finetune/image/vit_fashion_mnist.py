@@ -12,6 +12,7 @@ steps of a tiny model. --config.seed=N --config.data.label_seed=N choose another
 from ml_collections import ConfigDict, config_dict
 
 from configs.blocks import fashion_mnist, training
+from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.evaluators.classification import ClassificationAccuracy
@@ -25,6 +26,7 @@ STEPS = {None: 300, "scratch": 300, "short": 30, "smoke": 2}
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
   width = fashion_mnist.embed_dim(smoke)
   head = recipe(Head, in_dim=width, num_classes=fashion_mnist.NUM_CLASSES, init_std=2e-5)

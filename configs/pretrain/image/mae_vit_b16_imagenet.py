@@ -7,6 +7,7 @@ epochs; decoder 512 wide, 8 deep. get_config("smoke"): two steps of a tiny model
 from ml_collections import ConfigDict
 
 from configs.blocks import imagenet, training
+from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.models.decoder import MAEDecoder
@@ -20,6 +21,7 @@ TINY = {"embed_dim": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32, "patch_
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   smoke = arg == "smoke"
   size = TINY if smoke else vit_variant("B/16")
   dtype = "float32" if smoke else "bfloat16"

@@ -11,6 +11,7 @@ steps, "smoke" two steps of a tiny model.
 from ml_collections import ConfigDict
 
 from configs.blocks import fashion_mnist, training
+from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.models.decoder import MAEDecoder
@@ -23,6 +24,7 @@ STEPS = {None: 1500, "long": 6000, "short": 150, "smoke": 2}
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
   width = 16 if smoke else 48
   decoder = recipe(

@@ -7,6 +7,7 @@ decay 1e-6, as the paper's code; 200 epochs. get_config("smoke"): two steps with
 from ml_collections import ConfigDict
 
 from configs.blocks import cifar10, training
+from configs.blocks.forms import form
 from pretrainjax.augment import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
@@ -19,6 +20,7 @@ from pretrainjax.train.schedule import WarmupCosine
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   smoke = arg == "smoke"
   dtype = "float32" if smoke else "bfloat16"
   backbone = recipe(

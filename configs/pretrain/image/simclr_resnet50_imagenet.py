@@ -7,6 +7,7 @@ temperature .1, jitter of strength 1 with blur. get_config("smoke"): two steps o
 from ml_collections import ConfigDict
 
 from configs.blocks import imagenet, training
+from configs.blocks.forms import form
 from pretrainjax.augment import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
@@ -19,6 +20,7 @@ from pretrainjax.train.schedule import WarmupCosine
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, "smoke")
   smoke = arg == "smoke"
   dtype = "float32" if smoke else "bfloat16"
   # Depth 18 in the smoke form: 50 layers take long to compile and show nothing more.

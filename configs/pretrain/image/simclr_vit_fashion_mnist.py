@@ -11,6 +11,7 @@ steps, "smoke" two steps of a tiny model.
 from ml_collections import ConfigDict
 
 from configs.blocks import fashion_mnist, training
+from configs.blocks.forms import form
 from pretrainjax.augment import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
@@ -24,6 +25,7 @@ STEPS = {None: 500, "long": 1000, "short": 50, "smoke": 2}
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
+  arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
   width = fashion_mnist.embed_dim(smoke)
   projector = recipe(Projector, in_dim=width, hidden_dim=32 if smoke else 512, out_dim=128)
