@@ -2,7 +2,7 @@
 
 Writes a tfds dataset of array_record files, and prepared.json beside it: what was written, what was
 dropped and why, and which images stand in more than one split. A folder of images:
-`python -m pretrainjax.prepare image_folder --config.source.root=DIR --config.source.name=pets`.
+`python -m pretrainjax.prepare image_folder --source=FOLDER --name=pets --data_dir=DIR`.
 """
 
 import argparse
@@ -77,6 +77,8 @@ def default_config(name: str) -> ConfigDict:
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("dataset", nargs="?", help=f"one of {', '.join(_SOURCES)}")
+  parser.add_argument("--source", metavar="FOLDER", help="where the raw files lie")
+  parser.add_argument("--name", help="of the dataset made from image_folder")
   parser.add_argument(
     "--fallback",
     choices=["digits"],
@@ -85,7 +87,16 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _make_config(flags: argparse.Namespace) -> ConfigDict | None:
-  return None if flags.dataset is None else default_config(flags.dataset)
+  if flags.dataset is None:
+    return None
+  config = default_config(flags.dataset)
+  for value, keys in ((flags.source, ("source", "root")), (flags.name, ("name",))):
+    key = next((k for k in keys if k in config.source), None)
+    if value is not None and key is None:
+      raise UserError(f"prepare: '{flags.dataset}' takes no --{keys[0]}")
+    if value is not None:
+      config.source[key] = value
+  return config
 
 
 def _work(request: Request) -> None:

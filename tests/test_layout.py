@@ -36,6 +36,11 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
+  "data/builders/base.py": "tests/test_prepare.py",
+  "data/builders/digits/digits_dataset_builder.py": "tests/test_prepare.py",
+  "data/builders/digits/source.py": "tests/test_prepare.py",
+  "data/builders/fashion_mnist/fashion_mnist_dataset_builder.py": "tests/test_prepare.py",
+  "data/builders/fashion_mnist/source.py": "tests/test_prepare.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "pretrain.py": "tests/end_to_end/test_kill_and_resume.py",

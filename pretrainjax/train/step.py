@@ -106,4 +106,3 @@ def _gradient(loss_fn: Callable, state: TrainState, batch: Batch, key: Array, ac
   extras, (grads, metrics) = jax.lax.scan(part, state.extras, (parts, jnp.arange(accumulate)))
   grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
   return grads, extras, metrics
-

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 
 class Entry(NamedTuple):
@@ -80,7 +80,10 @@ def pixel_digest(image: UInt8[np.ndarray, "H W C"]) -> bytes:
 
 
 def array_entries(
-  images: UInt8[np.ndarray, "B H W C"], labels: Iterable[int], *, prefix: str
+  images: UInt8[np.ndarray, "B H W C"],
+  labels: Int[np.ndarray, " B"] | UInt8[np.ndarray, " B"],
+  *,
+  prefix: str,
 ) -> list[Entry]:
   """Entries of images in memory, with keys "PREFIX/00042"."""
   return [

@@ -56,7 +56,7 @@ class Source:
     """
     root = Path(self.root)
     if not root.is_dir():
-      raise UserError(f"--root: '{root}' is no folder")
+      raise UserError(f"--source: '{root}' is no folder")
     dropped: list[Dropped] = []
     unreadable = 0
     found: dict[str, list[tuple[Entry, str]]] = {}
@@ -79,7 +79,9 @@ class Source:
       entry = Entry(key, path, None, pixel_digest(image))
       found.setdefault(split, []).append((entry, class_name))
     if not found:
-      raise UserError(f"--root: '{root}' holds no image that can be read ({len(dropped)} dropped)")
+      raise UserError(
+        f"--source: '{root}' holds no image that can be read ({len(dropped)} dropped)"
+      )
     names = sorted({name for entries in found.values() for _, name in entries if name})
     return Collected(
       splits=self._split(found, names),
@@ -99,8 +101,9 @@ class Source:
   ) -> dict[str, list[Entry]]:
     labels = {name: i for i, name in enumerate(names)}
     splits = {
-      split: [entry._replace(label=labels.get(name)) for entry, name in entries]
-      for split, entries in found.items()
+      split: [entry._replace(label=labels.get(name)) for entry, name in found[split]]
+      for split in _SPLITS
+      if split in found
     }
     if list(splits) != ["train"] or not self.test_fraction:
       return splits

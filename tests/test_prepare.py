@@ -1,0 +1,112 @@
+"""The prepare binary: what it writes, reports, refuses and leaves alone."""
+
+import gzip
+import json
+import struct
+
+import cv2
+import numpy as np
+import pytest
+
+from pretrainjax.data.builders.fashion_mnist import locate
+from pretrainjax.data.builders.fashion_mnist import source as fashion_mnist
+from pretrainjax.data.source import Source
+from pretrainjax.prepare import main
+
+
+def _folder(root, *, broken=0):
+  for label in ("a", "b"):
+    (root / label).mkdir(parents=True)
+    for i in range(10):
+      value = np.full((4, 4, 1), 20 * i + (label == "b"), np.uint8)
+      cv2.imwrite(str(root / label / f"{i}.png"), value)
+  for i in range(broken):
+    (root / "a" / f"broken{i}.jpg").write_bytes(b"\xff\xd8\xff" + b"x" * 40)
+  return root
+
+
+def _prepare(tmp_path, *flags):
+  return main(["image_folder", "--name=pets", f"--data_dir={tmp_path / 'data'}", *flags])
+
+
+def test_a_folder_becomes_a_dataset_with_a_report(tmp_path, capsys):
+  root = _folder(tmp_path / "raw", broken=1)
+  assert _prepare(tmp_path, f"--source={root}", "--config.max_dropped=0.1") == 0
+  report = json.loads((tmp_path / "data/pets/1.0.0/prepared.json").read_text())
+  assert report["written"] == {"train": 18, "test": 2}
+  assert report["dropped"] == {"not decodable": 1}
+  assert report["duplicates_between_splits"] == []
+  assert "1 not decodable: a/broken0.jpg" in capsys.readouterr().out
+  source = Source("pets", "train", tmp_path / "data")
+  assert (len(source), source.class_names) == (18, ("a", "b"))
+  assert _prepare(tmp_path, f"--source={root}") == 0
+  assert "is there already" in capsys.readouterr().out
+
+
+def test_too_many_broken_files_end_it_and_nothing_is_written(tmp_path, capsys):
+  root = _folder(tmp_path / "raw", broken=3)
+  assert _prepare(tmp_path, f"--source={root}") == 2
+  error = capsys.readouterr().err.strip().splitlines()[-1]
+  assert "3 of 23 images cannot be decoded" in error and "a/broken0.jpg" in error
+  assert not (tmp_path / "data" / "pets").exists()
+
+
+def test_duplicates_between_splits_are_reported_and_dropped_on_demand(tmp_path):
+  for split in ("train", "test"):
+    _folder(tmp_path / "raw" / split)
+  root = tmp_path / "raw"
+  cv2.imwrite(str(root / "train/a/new.png"), np.full((4, 4, 1), 255, np.uint8))
+  assert _prepare(tmp_path, f"--source={root}", "--config.drop_duplicates=true") == 0
+  report = json.loads((tmp_path / "data/pets/1.0.0/prepared.json").read_text())
+  assert report["written"] == {"train": 1, "test": 20}
+  assert len(report["duplicates_between_splits"]) == 20
+
+
+def test_digits(tmp_path):
+  pytest.importorskip("sklearn")
+  assert main(["digits", f"--data_dir={tmp_path}"]) == 0
+  source = Source("digits", "train", tmp_path)
+  assert (len(source), source.image_shape) == (1438, (8, 8, 1))
+
+
+def test_fashion_mnist_from_a_folder(tmp_path, monkeypatch):
+  monkeypatch.setattr(fashion_mnist, "_COUNTS", {"train": ("train", 12), "test": ("t10k", 4)})
+  rng = np.random.default_rng(0)
+  for stem, count in (("train", 12), ("t10k", 4)):
+    images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    labels = np.arange(count, dtype=np.uint8) % 10
+    for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
+      header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+      path = tmp_path / "raw" / f"{stem}-{kind}-ubyte.gz"
+      path.parent.mkdir(exist_ok=True)
+      path.write_bytes(gzip.compress(header + array.tobytes()))
+  flags = [f"--data_dir={tmp_path / 'data'}", f"--source={tmp_path / 'raw'}"]
+  assert main(["fashion_mnist", *flags]) == 0
+  source = Source("fashion_mnist", "train", tmp_path / "data")
+  assert (len(source), source.image_shape, len(source.class_names)) == (12, (28, 28, 1), 10)
+
+
+def test_fallback_is_said_aloud(tmp_path, capsys):
+  pytest.importorskip("sklearn")
+  flags = [f"--data_dir={tmp_path / 'data'}", f"--source={tmp_path / 'none'}"]
+  assert main(["fashion_mnist", *flags]) == 2
+  assert "Fashion-MNIST was not found; tried --source=" in capsys.readouterr().err
+  assert main(["fashion_mnist", *flags, "--fallback=digits"]) == 0
+  assert "FALLING BACK to digits" in capsys.readouterr().out
+  assert (tmp_path / "data/digits/1.0.0/dataset_info.json").is_file()
+
+
+def test_mistakes(tmp_path, capsys):
+  assert main(["fashion_mnst"]) == 2
+  assert "did you mean 'fashion_mnist'" in capsys.readouterr().err
+  assert main(["digits", "--name=x"]) == 2
+  assert "'digits' takes no --name" in capsys.readouterr().err
+  assert main([]) == 2
+
+
+@pytest.mark.slow
+def test_apt_without_root(tmp_path):
+  if locate.shutil.which("apt-get") is None:
+    pytest.skip("no apt-get here")
+  folder = locate.from_apt(tmp_path)
+  assert sorted(p.name for p in folder.iterdir()) == sorted(locate.FILES)
