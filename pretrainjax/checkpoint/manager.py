@@ -1,8 +1,12 @@
 """A run's checkpoints: Orbax underneath, with integrity, fall-back and the config beside."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import logging
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +19,8 @@ from pretrainjax.config_text import from_json, to_json
 from pretrainjax.errors import UserError
 
 FOLDER = "checkpoints"
+# What the system calls a disk that takes no more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _log = logging.getLogger(__name__)
 
 
@@ -100,20 +106,22 @@ class Checkpoints:
       Whether a save was started; False for a step that is there already.
 
     Raises:
-      Exception: whatever made the save before this one fail.
+      UserError: where the disk is full, for this save or the one before.
+      Exception: whatever else made the save before this one fail.
     """
     state = _named(state)
     meta = {"step": step, "fingerprint": fingerprint(state), "jax": jax.__version__}
     has_metric = self._keep.metric is not None and self._keep.metric in (metrics or {})
-    return self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
-        config=ocp.args.JsonSave(json.loads(to_json(config))),
-        meta=ocp.args.JsonSave(meta),
-      ),
-      metrics=metrics if has_metric else None,
-    )
+    with _saying_that_the_disk_is_full(self._folder):
+      return self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          config=ocp.args.JsonSave(json.loads(to_json(config))),
+          meta=ocp.args.JsonSave(meta),
+        ),
+        metrics=metrics if has_metric else None,
+      )
 
   def restore(self, target: Any, *, step: int | None = None) -> Any | None:
     """Restores the newest intact state, or that of `step`.
@@ -167,11 +175,13 @@ class Checkpoints:
 
   def wait(self) -> None:
     """Blocks until the save under way is durable; raises what made it fail."""
-    self._manager.wait_until_finished()
+    with _saying_that_the_disk_is_full(self._folder):
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Finishes the save under way and frees threads."""
-    self._manager.close()
+    with _saying_that_the_disk_is_full(self._folder):
+      self._manager.close()
 
   def __enter__(self) -> "Checkpoints":
     return self
@@ -197,6 +207,22 @@ class Checkpoints:
     if wrong:
       raise ValueError(f"checksum differs in {len(wrong)} arrays, first {wrong[0]}")
     return restored["state"]
+
+
+@contextlib.contextmanager
+def _saying_that_the_disk_is_full(folder: Path) -> Iterator[None]:
+  """Orbax and TensorStore say it in many lines, and in the words of the system."""
+  try:
+    yield
+  except Exception as error:
+    text = str(error)
+    reason = next((os.strerror(n) for n in _FULL if os.strerror(n) in text), None)
+    if reason is None:
+      raise
+    raise UserError(
+      f"{folder}: cannot save, {reason.lower()}; what was saved before is intact; make room and "
+      "start the same command again to go on"
+    ) from error
 
 
 def _named(state: Any) -> Any:
