@@ -31,7 +31,7 @@ def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] = SIZES) -> None
   splits = {}
   for split, count in sizes.items():
     images = rng.integers(0, 256, (count, *shape), np.uint8)
-    splits[split] = array_entries(images, [i % num_classes for i in range(count)], prefix=split)
+    splits[split] = array_entries(images, np.arange(count) % num_classes, prefix=split)
   classes = tuple(str(label) for label in range(num_classes))
   collected = Collected(splits, class_names=classes, image_shape=shape, origin="noise")
 
