@@ -15,7 +15,8 @@ class Head(nnx.Module):
   Args:
     in_dim: width of the features, D.
     num_classes: K.
-    init_std: of the truncated normal the kernel starts from; 0 starts from zeros.
+    init_std: of the normal distribution that the kernel starts from; 0 starts from zeros. (MAE's
+      code cuts it off at +-2, which is never reached.)
     batch_norm: a BatchNorm without scale and shift before the classifier, as MAE's linear
       probing has it (arXiv 2111.06377, appendix A.1).
     dropout: rate before the classifier, in [0, 1).
@@ -40,7 +41,7 @@ class Head(nnx.Module):
     self.norm = norm if batch_norm else None
     init = nnx.initializers.zeros
     if init_std > 0:
-      init = nnx.initializers.truncated_normal(init_std)
+      init = nnx.initializers.normal(init_std)
     self.classifier = nnx.Linear(in_dim, num_classes, kernel_init=init, rngs=rngs)
 
   def __call__(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 Kernel = Literal["einsum", "xla", "cudnn"]
 
 
-def pick_kernel(*, backend: str, dtype: jnp.dtype, head_dim: int, masked: bool) -> Kernel:
+def pick_kernel(*, backend: str, dtype: jnp.dtype | str, head_dim: int, masked: bool) -> Kernel:
   """Which implementation of attention is the fastest that works.
 
   Args:

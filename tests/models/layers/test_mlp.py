@@ -1,0 +1,25 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from pretrainjax.models.layers.mlp import Mlp
+
+
+def test_against_numpy_with_the_exact_gelu():
+  layer = Mlp(embed_dim=6, mlp_dim=10, rngs=nnx.Rngs(0))
+  x = np.asarray(jax.random.normal(jax.random.key(1), (2, 3, 6)) * 2)
+  hidden = x @ np.asarray(layer.up.kernel[...])
+  hidden = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
+  expected = hidden @ np.asarray(layer.down.kernel[...])
+  np.testing.assert_allclose(layer(jnp.asarray(x)), expected, atol=2e-6)
+
+
+def test_dropout_is_off_unless_asked_for():
+  layer = Mlp(embed_dim=6, mlp_dim=10, dropout=0.5, rngs=nnx.Rngs(0))
+  x = jnp.ones((2, 3, 6))
+  np.testing.assert_array_equal(layer(x), layer(x))
+  dropped = layer(x, deterministic=False, rngs=nnx.Rngs(1))
+  assert 0.2 < (dropped == 0).mean() < 0.8
