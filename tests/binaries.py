@@ -1,13 +1,13 @@
 """The binaries as a user starts them: in this process, or in one of their own."""
 
 import importlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import simulated
 
 ROOT = Path(__file__).parents[1]
 MAE = str(ROOT / "configs/pretrain/image/mae_vit_fashion_mnist.py") + ":smoke"
@@ -40,17 +40,9 @@ def call(capsys, verb: str, *arguments: str | Path) -> Ended:
 
 def start(verb: str, *arguments: str | Path, devices: int = 1) -> subprocess.Popen:
   """Starts a binary as a process with so many simulated devices; its output is piped."""
-  environment = os.environ | {
-    # Compiling for speed would take longer than the run.
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
-    "--xla_backend_optimization_level=0",
-    "NPROC": "16",  # or many devices on few cores wait for each other for ever
-    "JAX_PLATFORMS": "cpu",
-    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-  }
   return subprocess.Popen(
     [sys.executable, "-m", f"pretrainjax.{verb}", *map(str, arguments)],
-    env=environment,
+    env=simulated.environment(devices),
     cwd=ROOT,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,

@@ -1,14 +1,11 @@
 """One device, eight under jit, eight under pmap, and sharded parameters compute the same."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import simulated
 
 from pretrainjax.errors import UserError
 from pretrainjax.train.parallel import Parallel
@@ -58,16 +55,8 @@ print(json.dumps(results))
 
 
 def _run(devices: int, layouts: dict) -> dict:
-  env = os.environ | {
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    "NPROC": "16",
-    "JAX_PLATFORMS": "cpu",
-    "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
-  }
-  command = [sys.executable, "-c", _PROGRAM, json.dumps(layouts)]
-  done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
-  assert done.returncode == 0, done.stderr[-3000:]
-  return json.loads(done.stdout.splitlines()[-1])
+  printed = simulated.run_on_devices("-c", _PROGRAM, json.dumps(layouts), num_devices=devices)
+  return json.loads(printed.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
