@@ -57,7 +57,11 @@ def prepare(
     path.write_bytes(cv2.imencode(".png", picture(first + i))[1].tobytes()[:30])
     splits["train"][i] = splits["train"][i]._replace(image=path)
   classes = tuple("abcd") if labels else ()
-  collected = Collected(splits, class_names=classes, image_shape=(6, 6, 1), origin="a test")
+  write(name, data_dir, Collected(splits, classes, image_shape=(6, 6, 1), origin="a test"))
+
+
+def write(name: str, data_dir: Path, collected: Collected) -> None:
+  """Writes DATA_DIR/NAME as it was collected."""
   camel = "".join(part.capitalize() for part in name.split("_"))
   builder = type(camel, (CollectedBuilder,), {}, skip_registration=True)
   builder(collected=collected, data_dir=data_dir).download_and_prepare()

@@ -68,6 +68,8 @@ class ImageData:
       raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
     if not isinstance(self.datasets, str) and not all(w > 0 for w in self.datasets.values()):
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0")
+    if self.cache == "memory" and self.num_workers:
+      raise ValueError("num_workers: with cache='memory' expected 0, each would hold all images")
 
   @property
   def num_examples(self) -> int:
@@ -76,13 +78,14 @@ class ImageData:
 
   @property
   def num_classes(self) -> int:
-    """Of the (first) dataset, 0 without labels."""
+    """Of the labels, 0 without any."""
     return len(self.class_names)
 
   @property
   def class_names(self) -> tuple[str, ...]:
-    """Of the (first) dataset, one a class."""
-    return self._sources[0].class_names
+    """One a class; none where mixed datasets differ in theirs, whose labels are then left out."""
+    names = {source.class_names for source in self._sources}
+    return names.pop() if len(names) == 1 else ()
 
   @property
   def image_shape(self) -> tuple[int | None, ...]:
@@ -123,23 +126,30 @@ class ImageData:
     return Prefetched(iter(iterable))
 
   def one_pass(self) -> Iterator[dict[str, np.ndarray]]:
-    """Each example once, in order; the last batch is filled up with rows whose "valid" is False."""
+    """Each example once, in order.
+
+    "valid" is False for the rows that fill the last batch up, and for records that cannot be
+    unpacked, in whose place another one stands.
+    """
     self._settle()
     load = _Load(self, 0)
     keys = [(s, i) for s, rows in enumerate(self._rows) for i in range(len(rows))]
     with ThreadPoolExecutor(self.num_threads) as pool:
       for start in range(0, len(keys), self.batch_size):
         part = keys[start : start + self.batch_size]
-        rows = list(pool.map(load, range(start, start + len(part)), part))
-        missing = self.batch_size - len(rows)
-        batch = {k: np.stack([row[k] for row in rows] + [rows[-1][k]] * missing) for k in rows[0]}
-        yield batch | {"valid": np.arange(self.batch_size) < len(part)}
+        rows = list(pool.map(load.in_order, range(start, start + len(part)), part))
+        rows += [rows[-1] | {"valid": np.False_}] * (self.batch_size - len(rows))
+        yield {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
   @functools.cached_property
   def _sources(self) -> tuple[Source, ...]:
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
     data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
     return tuple(Source(name, self.split, data_dir) for name in names)
+
+  @functools.cached_property
+  def _channels(self) -> int:
+    return max(source.channels for source in self._sources)
 
   @functools.cached_property
   def _rows(self) -> tuple[np.ndarray, ...]:
@@ -161,7 +171,7 @@ class ImageData:
       [
         r
         for start in range(0, len(rows), 1024)
-        for r in _unpacked(source, rows[start : start + 1024])
+        for r in _unpacked(source, rows[start : start + 1024], self._channels)
       ]
       for source, rows in zip(self._sources, self._rows, strict=True)
     )
@@ -206,33 +216,43 @@ class _Load:
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     self.__dict__.update(state, _lock=threading.Lock())
+    cv2.setNumThreads(0)
 
   def __call__(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
-    data, (image, label) = self._data, self._readable(*key)
+    example = self.in_order(position, key)
+    del example["valid"]
+    return example
+
+  def in_order(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The example with "valid", False where another record stands in for it."""
+    data, (image, label, valid) = self._data, self._readable(*key)
     # The position is this example's alone: the same crop on any thread, process or host.
     rng = np.random.Generator(np.random.Philox(key=(self._seed << 64) | position))
     views = [data.transform(image, rng) for _ in range(data.views)]
-    example = {"image": views[0] if data.views == 1 else np.stack(views)}
-    if label is not None:
+    example = {"image": views[0] if data.views == 1 else np.stack(views), "valid": np.bool_(valid)}
+    if label is not None and data.class_names:
       example["label"] = np.int32(label)
     return example
 
-  def _readable(self, source: int, row: int) -> tuple[np.ndarray, int | None]:
-    """The record, or the next one that can be unpacked; both depend on nothing but the row."""
+  def _readable(self, source: int, row: int) -> tuple[np.ndarray, int | None, bool]:
+    """The record, or the next one that can be unpacked; both depend on nothing but the row.
+
+    The third value says whether it is the record itself.
+    """
     count = len(self._data._rows[source])
     for offset in range(count):
       record = self._record(source, (row + offset) % count)
       with self._lock:
         self._seen += 1
         self._bad += isinstance(record, str)
-        too_many = self._bad > self._data.max_bad_fraction * max(self._seen, 1000)
+        seen, bad = self._seen, self._bad
       if not isinstance(record, str):
-        return record
+        return *record, offset == 0
       _log.warning("record skipped: %s", record)
-      if too_many:
+      if bad > self._data.max_bad_fraction * max(seen, 1000):
         break
     raise UserError(
-      f"--config.data.max_bad_fraction: {self._bad} of {self._seen} records cannot be unpacked, "
+      f"--config.data.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
       f"expected at most {self._data.max_bad_fraction:.2%}; the last one: {record}"
     )
 
@@ -240,21 +260,24 @@ class _Load:
     data = self._data
     if data._cached is not None:
       return data._cached[source][row]
-    return _unpacked(data._sources[source], data._rows[source][row : row + 1])[0]
+    rows = data._rows[source][row : row + 1]
+    return _unpacked(data._sources[source], rows, data._channels)[0]
 
 
-def _unpacked(source: Source, indices: np.ndarray) -> list[tuple[np.ndarray, int | None] | str]:
+def _unpacked(
+  source: Source, indices: np.ndarray, channels: int
+) -> list[tuple[np.ndarray, int | None] | str]:
   """Images and their classes, or what is wrong with them."""
   try:
     records = source.records(indices)
   except RuntimeError as error:  # the file is damaged: find out where
     if len(indices) == 1:
       return [_complaint(source, indices[0], error)]
-    return [_unpacked(source, indices[i : i + 1])[0] for i in range(len(indices))]
+    return [_unpacked(source, indices[i : i + 1], channels)[0] for i in range(len(indices))]
   unpacked = []
   for index, (packed, label) in zip(indices, records, strict=True):
     try:
-      unpacked.append((decode(packed), label))
+      unpacked.append((decode(packed, channels=channels), label))
     except (ValueError, cv2.error) as error:
       unpacked.append(_complaint(source, index, error))
   return unpacked

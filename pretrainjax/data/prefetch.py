@@ -37,7 +37,7 @@ class Prefetched:
     return item
 
   def close(self) -> None:
-    """Stops the thread; safe to call twice."""
+    """Stops the thread and closes the source; safe to call twice."""
     self._closed.set()
     self._end = self._end or StopIteration()
     while self._thread.is_alive():
@@ -46,6 +46,8 @@ class Prefetched:
       except queue.Empty:
         pass
       self._thread.join(timeout=0.05)
+    if hasattr(self._source, "close"):  # grain's has threads or processes of its own
+      self._source.close()
 
   def _fill(self) -> None:
     try:

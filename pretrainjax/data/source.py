@@ -55,8 +55,9 @@ class Source:
 
   @property
   def has_labels(self) -> bool:
-    """Whether the dataset has a feature "label"."""
-    return "label" in self._builder.info.features
+    """Whether the dataset has a feature "label" of named classes."""
+    features = self._builder.info.features
+    return "label" in features and hasattr(features["label"], "names")
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -68,15 +69,34 @@ class Source:
     """(H, W, C); None where images differ."""
     return tuple(self._builder.info.features["image"].shape)
 
+  @property
+  def channels(self) -> int:
+    """Of every image, 1 or 3: files may differ, the dataset does not."""
+    return 1 if self.image_shape[-1] == 1 else 3
+
   @functools.cached_property
   def _builder(self) -> Any:
-    return tfds.builder_from_directory(_folder(self.name, self.data_dir))
+    builder = tfds.builder_from_directory(_folder(self.name, self.data_dir))
+    features = builder.info.features
+    if "image" not in features or not isinstance(features["image"], tfds.features.Image):
+      found = ", ".join(features)
+      raise UserError(
+        f"--config.data.datasets: '{self.name}' has features {found}, expected an 'image'"
+      )
+    return builder
 
   @functools.cached_property
   def _records(self) -> Any:
     decoders = {"image": tfds.decode.SkipDecoding()}
     try:
       return self._builder.as_data_source(split=self.split, decoders=decoders)
+    except NotImplementedError as error:
+      folder = self._builder.data_path
+      raise UserError(
+        f"--config.data.datasets: '{folder}' is written as {self._builder.info.file_format.value}, "
+        f"expected array_record; `pip install 'pretrainjax[prepare]' && tfds convert_format "
+        f"--dataset_dir={folder} --out_file_format=array_record --out_dir=OTHER_DATA_DIR`"
+      ) from error
     except ValueError as error:
       splits = list(self._builder.info.splits)
       name = self.split.partition("[")[0]

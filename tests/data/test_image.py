@@ -291,3 +291,31 @@ def test_the_generator_alone_decides(transform):
 def test_bad_arguments_are_named(make, message):
   with pytest.raises(ValueError, match=message):
     make()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_channels_are_as_asked(form, channels):
+  for has in (1, 3):
+    data = encoded(smooth(channels=has), form, **({"quality": 95} if form == "JPEG" else {}))
+    found = decode(data, channels=channels)
+    assert found.shape == (40, 56, channels)
+    wanted = by_pillow(data, "L" if channels == 1 else "RGB")
+    assert np.abs(found.astype(int) - wanted).max() <= 2
+
+
+def test_stray_bytes_in_a_jpeg_are_forgiven():
+  """Some of ImageNet's files have them; simplejpeg refuses what Pillow reads."""
+  data = encoded(smooth(), "JPEG", quality=95)
+  stray = data[:-2] + b"\0\0\0" + data[-2:]
+  found = decode(stray)
+  assert np.abs(found.astype(int) - decode(data)).max() <= 2
+
+
+def test_evaluation_shrinks_by_area():
+  """Every other pixel is white: linear at 2/3 would leave stripes, area gives a near grey."""
+  stripes = np.zeros((30, 30, 1), np.uint8)
+  stripes[:, ::2] = 255
+  small = Resize(20)(stripes, np.random.default_rng(0))
+  linear = image.resize(stripes, 20, 20)
+  assert small.astype(float).std() < linear.astype(float).std()

@@ -6,8 +6,10 @@ import logging
 
 import numpy as np
 import pytest
+import tiny_datasets
 from tiny_datasets import NUM_CLASSES, index_of
 
+from pretrainjax.data.builders.collected import Collected, Entry
 from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
 from pretrainjax.data.pipeline import ImageData
 from pretrainjax.errors import UserError
@@ -226,7 +228,7 @@ def test_a_neighbour_stands_in_for_a_corrupt_record(make):
 
 
 def test_too_many_corrupt_records_end_the_run(make):
-  data = make(datasets="torn", max_bad_fraction=0.0)
+  data = make(datasets="torn", max_bad_fraction=0.0, num_threads=1)
   stream = data.batches(seed=0)
   with pytest.raises(UserError) as caught:
     list(itertools.islice(stream, 20))
@@ -270,3 +272,43 @@ def test_bad_arguments_are_named(make, changes, message):
 def test_an_empty_split_is_refused(make):
   with pytest.raises(UserError, match="train\\[:0\\]"):
     make(split="train[:0]").batches(seed=0)
+
+
+def test_grey_files_among_colours_are_made_colours(make, tmp_path):
+  """As in ImageNet: the dataset has three channels, whatever a file has."""
+  data_dir = tmp_path / "data"
+  pictures = [np.full((8, 8, 1 + 2 * (i % 2)), 10 * i, np.uint8) for i in range(6)]
+  entries = [Entry(str(i), picture, None, b"") for i, picture in enumerate(pictures)]
+  collected = Collected({"train": entries}, (), (None, None, 3), origin="a test")
+  tiny_datasets.write("mixed", data_dir, collected)
+  data = make(datasets="mixed", data_dir=str(data_dir), transform=Resize(8), batch_size=6)
+  (batch,) = data.one_pass()
+  assert batch["image"].shape == (6, 8, 8, 3)
+  assert sorted(batch["image"][:, 0, 0, 2].tolist()) == [0, 10, 20, 30, 40, 50]
+  mixture = make(
+    datasets={"mixed": 1.0, "shapes": 1.0}, data_dir=str(data_dir), transform=Resize(8)
+  )
+  tiny_datasets.prepare("shapes", data_dir, count=3)
+  assert take(mixture, 1)[0]["image"].shape == (4, 8, 8, 3)
+
+
+def test_mixtures_of_other_classes_have_no_labels(make):
+  same_classes = make(datasets={"shapes": 1.0, "more": 1.0})
+  assert same_classes.num_classes == NUM_CLASSES and "label" in take(same_classes, 1)[0]
+  other_classes = make(datasets={"shapes": 1.0, "bare": 1.0})
+  assert other_classes.class_names == ()
+  assert all("label" not in batch for batch in take(other_classes, 8))
+
+
+def test_one_pass_marks_what_stands_in(make):
+  """A score must not count a neighbour twice."""
+  batches = list(make(datasets="torn", max_bad_fraction=0.5, batch_size=8).one_pass())
+  valid = np.concatenate([b["valid"] for b in batches])
+  assert valid.dtype == bool and valid.shape == (24,) and valid.sum() == 17
+  seen = np.array(indices(batches))[valid]
+  assert sorted(seen) == sorted(set(range(20)) - {3, 4, 11})
+
+
+def test_images_in_memory_are_not_sent_to_workers(make):
+  with pytest.raises(ValueError, match="num_workers: with cache='memory' expected 0"):
+    make(cache="memory", num_workers=2)

@@ -106,3 +106,25 @@ def test_the_end_stays_the_end(end):
   asking.start()
   asking.join(timeout=2)
   assert len(answers) == 2
+
+
+def test_closing_closes_the_source_too():
+  """Worker processes of grain would outlive the reader."""
+
+  class Source:
+    closed = False
+
+    def __iter__(self):
+      return self
+
+    def __next__(self):
+      return 0
+
+    def close(self):
+      self.closed = True
+
+  source = Source()
+  items = Prefetched(source)
+  assert next(items) == 0
+  items.close()
+  assert source.closed

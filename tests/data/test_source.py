@@ -1,5 +1,6 @@
 """Prepared datasets are read without TensorFlow, and a missing one says how to get it."""
 
+import json
 import sys
 
 import cv2
@@ -98,3 +99,23 @@ def test_the_newest_version_is_read(tmp_path):
 def test_nothing_of_it_needs_tensorflow(data_dir):
   Source("shapes", "train", data_dir).records([0])
   assert "tensorflow" not in sys.modules and cv2 is not None
+
+
+def test_another_file_format_is_named_with_the_way_out(tmp_path):
+  prepare("shapes", tmp_path, count=3)
+  path = tmp_path / "shapes" / "1.0.0" / "dataset_info.json"
+  path.write_text(path.read_text().replace("array_record", "tfrecord"))
+  with pytest.raises(UserError, match="written as tfrecord, expected array_record") as caught:
+    len(Source("shapes", "train", tmp_path))
+  assert "tfds convert_format" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_set_without_images_is_refused(tmp_path):
+  prepare("shapes", tmp_path, count=3)
+  path = tmp_path / "shapes" / "1.0.0" / "features.json"
+  features = json.loads(path.read_text())
+  columns = features["featuresDict"]["features"]
+  columns["picture"] = columns.pop("image")
+  path.write_text(json.dumps(features))
+  with pytest.raises(UserError, match="'shapes' has features .*picture.*, expected an 'image'"):
+    len(Source("shapes", "train", tmp_path))
