@@ -6,13 +6,14 @@ dropped and why, and which images stand in more than one split. A folder of imag
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import tensorflow_datasets as tfds
 from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.command import Request, launch
@@ -32,9 +33,9 @@ from pretrainjax.data.builders.fashion_mnist.fashion_mnist_dataset_builder impor
 )
 from pretrainjax.data.builders.fashion_mnist.source import Source as FashionMnist
 from pretrainjax.data.builders.image_folder.source import Source as ImageFolder
+from pretrainjax.data.builders.write import REPORT, folder_of, is_complete, write
 from pretrainjax.errors import UserError, nearest
 
-REPORT = "prepared.json"
 _SHOWN = 5
 _SOURCES = {
   "fashion_mnist": lambda: spec(FashionMnist),
@@ -69,7 +70,7 @@ def default_config(name: str) -> ConfigDict:
   config = ConfigDict(sort_keys=False)
   config.source = _SOURCES[name]()
   config.data_dir = config_dict.placeholder(str)
-  config.num_shards = 1
+  config.num_shards = config_dict.placeholder(int)  # tfds chooses by size
   config.max_dropped = 0.01
   config.drop_duplicates = False
   return config
@@ -126,8 +127,9 @@ def prepare(config: ConfigDict) -> Path:
   """
   source = build(config.source, path="config.source")
   data_dir = Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
-  folder = data_dir / source.name / str(CollectedBuilder.VERSION)
-  if (folder / "dataset_info.json").is_file():
+  folder = folder_of(source.name, data_dir)
+  if is_complete(folder):
+    _refuse_other_source(folder, source)
     print(f"prepare: {folder} is there already; remove it to prepare it anew")
     return folder
   collected = source.collect()
@@ -135,15 +137,37 @@ def prepare(config: ConfigDict) -> Path:
   duplicates = duplicates_between_splits(collected.splits)
   if config.drop_duplicates:
     collected = without_train_duplicates(collected, duplicates)
-  tfds.disable_progress_bar()  # ours says which split it writes
-  builder = _builder(source.name)(collected=collected, data_dir=str(data_dir))
-  builder.download_and_prepare(
-    download_config=tfds.download.DownloadConfig(num_shards=config.num_shards)
+  report = {"source": _facts(source)} | _report(collected, duplicates)
+  write(
+    _builder(source.name),
+    collected,
+    data_dir=data_dir,
+    num_shards=config.num_shards,
+    report=report,
   )
-  report = _report(collected, duplicates)
-  (folder / REPORT).write_text(json.dumps(report, indent=2))
   _show(report, folder)
   return folder
+
+
+def _facts(source: Any) -> dict[str, Any]:
+  """What decides which examples are written; the same files may lie in another place."""
+  facts = dataclasses.asdict(source)
+  facts.pop("source", None)
+  return facts | ({"root": str(Path(facts["root"]).resolve())} if "root" in facts else {})
+
+
+def _refuse_other_source(folder: Path, source: Any) -> None:
+  """Raises UserError where what is there was made from something else under the same name."""
+  path = folder / REPORT
+  if not path.is_file():
+    return
+  there, wanted = json.loads(path.read_text()).get("source", {}), _facts(source)
+  for key, value in there.items():
+    if wanted.get(key, value) != value:
+      raise UserError(
+        f"--data_dir: {folder} was prepared with {key}={value!r}, found {wanted[key]!r}; "
+        "choose another name, or remove it to prepare it anew"
+      )
 
 
 def _builder(dataset: str) -> type[CollectedBuilder]:

@@ -110,3 +110,12 @@ def test_apt_without_root(tmp_path):
     pytest.skip("no apt-get here")
   folder = locate.from_apt(tmp_path)
   assert sorted(p.name for p in folder.iterdir()) == sorted(locate.FILES)
+
+
+def test_another_folder_under_the_same_name_is_refused(tmp_path, capsys):
+  assert _prepare(tmp_path, f"--source={_folder(tmp_path / 'raw')}") == 0
+  assert _prepare(tmp_path, f"--source={_folder(tmp_path / 'other')}") == 2
+  error = capsys.readouterr().err.strip().splitlines()[-1]
+  assert f"was prepared with root='{tmp_path / 'raw'}', found '{tmp_path / 'other'}'" in error
+  assert _prepare(tmp_path, f"--source={tmp_path / 'raw'}", "--config.source.seed=1") == 2
+  assert "was prepared with seed=0, found 1" in capsys.readouterr().err

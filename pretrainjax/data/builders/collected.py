@@ -31,7 +31,8 @@ class Entry(NamedTuple):
     """The image as a file's bytes: as they are on disk, or losslessly as PNG."""
     if isinstance(self.image, Path):
       return self.image.read_bytes()
-    _, png = cv2.imencode(".png", self.image)
+    pixels = self.image if self.image.shape[2] == 1 else self.image[:, :, ::-1]  # OpenCV is BGR
+    _, png = cv2.imencode(".png", pixels)
     return png.tobytes()
 
 
@@ -110,6 +111,8 @@ def duplicates_between_splits(splits: dict[str, list[Entry]]) -> list[Duplicate]
 def without_train_duplicates(collected: Collected, duplicates: list[Duplicate]) -> Collected:
   """Leaves the training examples out that another split holds too; test sets stay as they are."""
   doomed = {d.key for d in duplicates if d.split == "train"}
+  if not doomed:
+    return collected
   kept = [entry for entry in collected.splits["train"] if entry.key not in doomed]
   reason = "same pixels as an example of another split"
   dropped = tuple(Dropped(f"train: {key}", reason) for key in sorted(doomed))

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import shutil
 import subprocess
 import tempfile
@@ -108,8 +109,8 @@ def from_public_url(work: Path, *, opener: Callable[..., Any] | None = None) -> 
     try:
       with opener(f"{PUBLIC_URL}/{name}", timeout=_HTTP_SECONDS) as response:
         data = response.read()
-    except OSError as error:  # also URLError and timeouts
-      raise Unavailable(f"{name}: {error}") from error
+    except (OSError, http.client.HTTPException) as error:  # also URLError and timeouts
+      raise Unavailable(f"{name}: {error or type(error).__name__}") from error
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != md5:
       raise Unavailable(f"{name}: MD5 is {found}, expected {md5}")

@@ -1,9 +1,12 @@
 """A folder of images: ROOT/class/*.jpg, ROOT/train/class/*.jpg and ROOT/test/..., or unlabelled."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,11 +19,12 @@ from pretrainjax.data.builders.collected import (
   pixel_digest,
   stratified_holdout,
 )
+from pretrainjax.data.builders.image_folder.files import SPLITS, has_splits, image_files, place
 from pretrainjax.data.image import decode
 from pretrainjax.errors import UserError
 
-SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split())
-_SPLITS = ("train", "validation", "val", "test")
+_NOT_DECODABLE, _TOO_LARGE, _TOO_SMALL = "not decodable", "too large", "too small"
+_AT_ONCE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Source:
     test_fraction: of each class, held out by `seed` where the folder has no splits of its own.
     seed: of that choice.
     min_pixels: the shorter side of what is kept.
+    labels: "folders" takes classes from the folders, "none" leaves them out.
   """
 
   root: str
@@ -41,6 +46,7 @@ class Source:
   test_fraction: float = 0.1
   seed: int = 0
   min_pixels: int = 1
+  labels: Literal["folders", "none"] = "folders"
 
   def __post_init__(self):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -52,49 +58,51 @@ class Source:
     """Reads and checks every file.
 
     Raises:
-      UserError: for a folder that is not there, or holds no image.
+      UserError: for a folder that is not there, holds no image, or mixes images with and without
+        a class.
     """
     root = Path(self.root)
-    if not root.is_dir():
-      raise UserError(f"--source: '{root}' is no folder")
+    if not self.root or not root.is_dir():
+      raise UserError(f"--source: '{self.root}' is no folder")
+    splits = has_splits(root)
     dropped: list[Dropped] = []
-    unreadable = 0
     found: dict[str, list[tuple[Entry, str]]] = {}
     channels = set()
-    files = sorted(_files(root, dropped))
-    for path in tqdm(files, desc="read", unit=" images", mininterval=0.5):
-      split, class_name = _place(path.relative_to(root), self._has_splits(root))
-      key = path.relative_to(root).as_posix()
-      try:
-        image = decode(path.read_bytes())
-      except (OSError, ValueError, cv2.error) as error:
-        unreadable += 1
-        reason = "too large" if "pixels: more than" in str(error) else "not decodable"
-        dropped.append(Dropped(key, reason))
+    for path, seen in _looked_at(image_files(root, dropped), self.min_pixels):
+      key = _text(path.relative_to(root).as_posix())
+      if isinstance(seen, str):
+        dropped.append(Dropped(key, seen))
         continue
-      if min(image.shape[:2]) < self.min_pixels:
-        dropped.append(Dropped(key, "too small"))
-        continue
-      channels.add(image.shape[2])
-      entry = Entry(key, path, None, pixel_digest(image))
-      found.setdefault(split, []).append((entry, class_name))
+      digest, depth = seen
+      channels.add(depth)
+      split, class_name = place(path.relative_to(root), splits=splits)
+      entry = Entry(key, path, None, digest)
+      found.setdefault(split, []).append((entry, _text(class_name)))
     if not found:
       raise UserError(
-        f"--source: '{root}' holds no image that can be read ({len(dropped)} dropped)"
+        f"--source: '{root}' holds no image that can be read ({len(dropped)} dropped"
+        f"{f', such as {dropped[0].key}: {dropped[0].reason}' if dropped else ''})"
       )
-    names = sorted({name for entries in found.values() for _, name in entries if name})
+    names = [] if self.labels == "none" else self._class_names(found)
     return Collected(
       splits=self._split(found, names),
       class_names=tuple(names),
       image_shape=(None, None, 1 if channels == {1} else 3),
       origin=str(root),
       dropped=tuple(dropped),
-      unreadable=unreadable,
+      unreadable=sum(d.reason in (_NOT_DECODABLE, _TOO_LARGE) for d in dropped),
     )
 
-  def _has_splits(self, root: Path) -> bool:
-    folders = [p.name for p in root.iterdir() if p.is_dir()]
-    return bool(folders) and all(name in _SPLITS for name in folders)
+  def _class_names(self, found: dict[str, list[tuple[Entry, str]]]) -> list[str]:
+    examples = {name: entry.key for entries in found.values() for entry, name in entries}
+    bare = examples.pop("", None)
+    if bare is not None and examples:
+      labelled = next(iter(examples.values()))
+      raise UserError(
+        f"--source: '{self.root}' holds images with a class ({labelled}) and without ({bare}); "
+        "move them, or leave classes out by --config.source.labels=none"
+      )
+    return sorted(examples)
 
   def _split(
     self, found: dict[str, list[tuple[Entry, str]]], names: list[str]
@@ -102,7 +110,7 @@ class Source:
     labels = {name: i for i, name in enumerate(names)}
     splits = {
       split: [entry._replace(label=labels.get(name)) for entry, name in found[split]]
-      for split in _SPLITS
+      for split in SPLITS
       if split in found
     }
     if list(splits) != ["train"] or not self.test_fraction:
@@ -114,21 +122,31 @@ class Source:
     return {name: [entries[i] for i in np.flatnonzero(rows)] for name, rows in parts.items()}
 
 
-def _files(root: Path, dropped: list[Dropped]) -> Iterator[Path]:
-  """Image files below `root`; links that lead out of it are dropped."""
-  real = root.resolve()
-  for path in root.rglob("*"):
-    if path.suffix.lower() not in SUFFIXES:
-      if path.is_file():
-        dropped.append(Dropped(path.relative_to(root).as_posix(), "no image by its name"))
-    elif not path.resolve().is_relative_to(real):
-      dropped.append(Dropped(path.relative_to(root).as_posix(), "link out of the folder"))
-    elif path.is_file():
-      yield path
+def _looked_at(
+  files: list[Path], min_pixels: int
+) -> Iterator[tuple[Path, tuple[bytes, int] | str]]:
+  """Each file with its pixels' digest and channels, or with what is wrong with it."""
+
+  def look(path: Path) -> tuple[bytes, int] | str:
+    try:
+      image = decode(path.read_bytes())
+    except (OSError, ValueError, cv2.error) as error:
+      return _TOO_LARGE if "pixels: more than" in str(error) else _NOT_DECODABLE
+    if min(image.shape[:2]) < min_pixels:
+      return _TOO_SMALL
+    return pixel_digest(image), image.shape[2]
+
+  with (
+    ThreadPoolExecutor(os.cpu_count()) as pool,
+    tqdm(total=len(files), desc="read", unit=" images", mininterval=0.5) as progress,
+  ):
+    for start in range(0, len(files), _AT_ONCE):  # a task a file of millions would fill the memory
+      part = files[start : start + _AT_ONCE]
+      for pair in zip(part, pool.map(look, part), strict=True):
+        progress.update()
+        yield pair
 
 
-def _place(path: Path, has_splits: bool) -> tuple[str, str]:
-  """Split and class of a file by its path; "" for no class."""
-  *folders, _ = path.parts
-  split = folders.pop(0) if has_splits and folders else "train"
-  return {"val": "validation"}.get(split, split), folders[0] if folders else ""
+def _text(name: str) -> str:
+  """A file's name as tfds can store it: bytes that are no UTF-8 are spelt out."""
+  return name.encode("utf-8", "backslashreplace").decode()

@@ -65,3 +65,46 @@ def test_mistakes(tmp_path):
     Source(root=str(tmp_path), name="pets").collect()
   with pytest.raises(ValueError, match="small letters"):
     Source(root=str(tmp_path), name="../pets")
+
+
+def test_images_with_and_without_a_class_are_told_apart(tmp_path):
+  _image(tmp_path / "cat" / "1.png", 1)
+  _image(tmp_path / "2.png", 2)
+  with pytest.raises(UserError, match=r"with a class \(cat/1.png\) and without \(2.png\)"):
+    Source(root=str(tmp_path), name="pets").collect()
+  collected = Source(root=str(tmp_path), name="pets", labels="none", test_fraction=0.0).collect()
+  assert collected.class_names == () and len(collected.splits["train"]) == 2
+  assert {e.label for e in collected.splits["train"]} == {None}
+
+
+def test_small_and_large_ones_are_dropped(tmp_path, monkeypatch):
+  _image(tmp_path / "a" / "1.png", 1)
+  cv2.imwrite(str(tmp_path / "a" / "large.png"), np.zeros((40, 40, 3), np.uint8))
+  monkeypatch.setattr("pretrainjax.data.image.MAX_PIXELS", 100)
+  cv2.imwrite(str(tmp_path / "a" / "thin.png"), np.zeros((2, 9, 3), np.uint8))
+  collected = Source(root=str(tmp_path), name="pets", test_fraction=0.0, min_pixels=3).collect()
+  reasons = {d.key: d.reason for d in collected.dropped}
+  assert reasons == {"a/large.png": "too large", "a/thin.png": "too small"}
+  assert collected.unreadable == 1 and len(collected.splits["train"]) == 1
+
+
+def test_a_folder_of_grey_images_is_grey(tmp_path):
+  for i in range(3):
+    path = tmp_path / "a" / f"{i}.png"
+    path.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(path), np.full((4, 5, 1), i, np.uint8))
+  source = Source(root=str(tmp_path), name="pets", test_fraction=0.0)
+  assert source.collect().image_shape == (None, None, 1)
+  _image(tmp_path / "a" / "coloured.png", 7)
+  assert source.collect().image_shape == (None, None, 3)
+
+
+def test_names_that_are_no_utf8_are_spelt_out(tmp_path):
+  folder = tmp_path / "a"
+  _image(folder / "x.png", 1)
+  try:
+    (folder / "x.png").rename(folder / b"\xff.png".decode("utf-8", "surrogateescape"))
+  except OSError:
+    pytest.skip("this file system wants UTF-8")
+  (entry,) = Source(root=str(tmp_path), name="p", test_fraction=0.0).collect().splits["train"]
+  assert entry.key.encode() and entry.encoded()
