@@ -74,7 +74,7 @@ def _store(comparison: Comparison, folder: Path, step: int) -> None:
   for name, outcome in comparison.outcomes.items():
     if outcome.confusion is not None:
       path = folder / f"confusion_{name}_{step}.png"
-      confusion_png(outcome.confusion, outcome.class_names, path)
+      confusion_png(outcome.confusion, outcome.class_names, path, title=name)
       print(f"confusion matrix: {path}")
   print(f"results: {folder / 'results.jsonl'}")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import jax
 
-from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request, launch
+from pretrainjax.report.curves import curves_png
 from pretrainjax.report.table import config_table
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.loop import Stopped, fit
@@ -82,6 +83,10 @@ def train(
       ) from stop
     finally:
       tracker.close()
+    steps = checkpoints.steps()
+  curves_png(workdir / "metrics.jsonl", workdir / "curves.png", title=workdir.name)
+  print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
+  print(f"metrics      {workdir / 'metrics.jsonl'}, drawn in {workdir / 'curves.png'}")
   return run.parallel.whole(state)
 
 

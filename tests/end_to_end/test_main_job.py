@@ -48,6 +48,7 @@ def features(workdir):
 def test_from_images_to_numbers(capsys, data, tmp_path):
   pretrained, finetuned = tmp_path / "pretrained", tmp_path / "finetuned"
   run(capsys, "pretrain", "pretrain/image/mae_vit_fashion_mnist.py", data, pretrained)
+  assert (pretrained / "curves.png").is_file()
   out = run(
     capsys,
     "finetune",
