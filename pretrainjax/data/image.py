@@ -104,6 +104,12 @@ def resize(image: np.ndarray, height: int, width: int, *, area_from: float = 2.0
   return resized if resized.ndim == 3 else resized[:, :, None]  # OpenCV drops a single channel
 
 
+def mirrored(image: np.ndarray) -> np.ndarray:
+  """Left and right changed; copying a view of negative stride would cost 40 times as much."""
+  flipped = cv2.flip(image, 1)
+  return flipped if flipped.ndim == 3 else flipped[:, :, None]  # OpenCV drops a single channel
+
+
 @dataclasses.dataclass(frozen=True)
 class Resize:
   """The whole image at one size, for evaluation: resize the short side, cut the centre.
@@ -161,7 +167,7 @@ class RandomResizedCrop:
     """Returns "size size C"."""
     top, left, height, width = self._box(*image.shape[:2], rng)
     part = resize(image[top : top + height, left : left + width], self.size, self.size)
-    return part[:, ::-1] if rng.random() < self.flip else part
+    return mirrored(part) if rng.random() < self.flip else part
 
   def _box(self, rows: int, columns: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
     low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
@@ -204,7 +210,7 @@ class PadCrop:
     padded = np.pad(resize(image, self.size, self.size), (border, border, (0, 0)))
     top, left = (int(rng.random() * (2 * self.padding + 1)) for _ in range(2))
     part = padded[top : top + self.size, left : left + self.size]
-    return part[:, ::-1] if rng.random() < self.flip else part
+    return mirrored(part) if rng.random() < self.flip else part
 
 
 Transform = Resize | RandomResizedCrop | PadCrop

@@ -81,7 +81,7 @@ class ImageData:
     """Of the labels, 0 without any."""
     return len(self.class_names)
 
-  @property
+  @functools.cached_property
   def class_names(self) -> tuple[str, ...]:
     """One a class; none where mixed datasets differ in theirs, whose labels are then left out."""
     names = {source.class_names for source in self._sources}
