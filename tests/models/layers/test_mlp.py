@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from pretrainjax.models.layers.mlp import Mlp
+from pretrainjax.models.layers.mlp import Mlp, gelu
 
 
 def test_against_numpy_with_the_exact_gelu():
@@ -23,3 +23,9 @@ def test_dropout_is_off_unless_asked_for():
   np.testing.assert_array_equal(layer(x), layer(x))
   dropped = layer(x, deterministic=False, rngs=nnx.Rngs(1))
   assert 0.2 < (dropped == 0).mean() < 0.8
+
+
+def test_gelu_is_x_times_the_normal_distribution():
+  x = np.linspace(-6, 6, 101, dtype=np.float32)
+  expected = [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.tolist()]
+  np.testing.assert_allclose(gelu(jnp.asarray(x)), expected, atol=1e-6)

@@ -1,0 +1,90 @@
+"""Two sides of a comparison, each in a process of its own, timed in turn.
+
+Threads of one framework may spin while the other computes, so the sides share no process: each
+waits for its turn on its standard input, which costs no processor time.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+class Side:
+  """A process that obeys `serve`.
+
+  Args:
+    command: to start it.
+    environment: variables beside the present ones.
+  """
+
+  def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
+    self._process = subprocess.Popen(
+      command,
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      text=True,
+      env={**os.environ, **(environment or {})},
+    )
+
+  def ask(self, **request: Any) -> Any:
+    """Sends a request and waits for the answer."""
+    assert self._process.stdin and self._process.stdout
+    self._process.stdin.write(json.dumps(request) + "\n")
+    self._process.stdin.flush()
+    for line in self._process.stdout:
+      if line.startswith("answer "):
+        return json.loads(line.removeprefix("answer "))
+    sys.exit(f"one side ended with exit code {self._process.wait()}")
+
+  def close(self) -> None:
+    """Ends the process."""
+    assert self._process.stdin
+    self._process.stdin.close()
+    self._process.wait()
+
+
+def serve(handlers: Mapping[str, Callable[..., Any]]) -> None:
+  """Answers requests {"do": name, ...} by `handlers[name](...)` until the input ends."""
+  for line in sys.stdin:
+    request = json.loads(line)
+    answer = handlers[request.pop("do")](**request)
+    print("answer " + json.dumps(answer), flush=True)
+
+
+def seconds_per_step(run: Callable[[int], None], steps: int) -> float:
+  """Wall-clock seconds of one of `steps` steps, which `run` finishes before it returns."""
+  start = time.perf_counter()
+  run(steps)
+  return (time.perf_counter() - start) / steps
+
+
+def alternate(
+  sides: Mapping[str, Side], *, rounds: int, round_seconds: float
+) -> dict[str, list[float]]:
+  """Seconds a step of each side, one number a round; in every second round the order is turned.
+
+  Args:
+    sides: processes that serve "time" with `steps`.
+    rounds: how often each has its turn.
+    round_seconds: about how long a turn is.
+  """
+  steps = {
+    name: max(1, round(round_seconds / side.ask(do="time", steps=3)))
+    for name, side in sides.items()
+  }
+  times: dict[str, list[float]] = {name: [] for name in sides}
+  for index in range(rounds):
+    for name in list(sides)[:: -1 if index % 2 else 1]:
+      times[name].append(sides[name].ask(do="time", steps=steps[name]))
+  return times
+
+
+def ratio(times: Mapping[str, Sequence[float]], ours: str, peer: str) -> tuple[float, float, float]:
+  """(median, lowest, highest) over rounds of ours / peer, each round's turns being neighbours."""
+  ratios = [a / b for a, b in zip(times[ours], times[peer], strict=True)]
+  return statistics.median(ratios), min(ratios), max(ratios)
