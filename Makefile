@@ -5,6 +5,8 @@ DATA ?= data
 RUNS ?= runs/quickstart
 # QUICKSTART=short takes a tenth of the steps; CI uses it.
 QUICKSTART ?=
+# Further flags of `prepare`, such as --source=FOLDER.
+PREPARE ?=
 # What pip is told to get torch for the parity tests. Elsewhere than on our CI, point it to
 # PyTorch's CPU wheels, or gigabytes of CUDA come along: make test TORCH="torch --index-url URL".
 TORCH ?= torch==2.13.0
@@ -18,16 +20,20 @@ ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 
 .PHONY: quickstart install test lint dev build check-install
 
+# Where no source has Fashion-MNIST, prepare says so and takes scikit-learn's digits: all that
+# follows then runs on those.
 quickstart: install
-	$(RUN).prepare fashion_mnist --data_dir=$(DATA) --fallback=digits
+	$(RUN).prepare fashion_mnist --data_dir=$(DATA) --fallback=digits $(PREPARE)
+	set=$$(test -d $(DATA)/fashion_mnist/1.0.0 && echo fashion_mnist || echo digits); \
+	data="--data_dir=$(DATA) --datasets=$$set"; set -ex; \
 	$(RUN).pretrain --config=configs/pretrain/image/mae_vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/pretrain --data_dir=$(DATA)
+	  --workdir=$(RUNS)/pretrain $$data; \
 	$(RUN).finetune --config=configs/finetune/image/vit_fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain --data_dir=$(DATA)
+	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain $$data; \
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist.py$(ARG) \
-	  --workdir=$(RUNS)/pretrain --data_dir=$(DATA)
+	  --workdir=$(RUNS)/pretrain $$data; \
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist_classifier.py$(ARG) \
-	  --workdir=$(RUNS)/finetune --data_dir=$(DATA) --no_random_init
+	  --workdir=$(RUNS)/finetune $$data --no_random_init
 	@echo "checkpoints and logs: $(RUNS)/pretrain and $(RUNS)/finetune"
 
 # The suite comes last, so that its summary is what one sees.

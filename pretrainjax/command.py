@@ -88,8 +88,9 @@ def launch(
       raise UserError("--config: found nothing, expected FILE[:arg], such as one of configs/")
     if needs_workdir and known.workdir is None:
       raise UserError("--workdir: found nothing, expected a folder for checkpoints and logs")
-    if known.data_dir is not None:
-      _set_data_dir(config, known.data_dir)
+    for key in ("data_dir", "datasets"):
+      if getattr(known, key) is not None:
+        _set_everywhere(config, key, getattr(known, key))
     _set_up_jax()
     work(Request(config=config, workdir=Path(known.workdir or "."), options=known))
   except UserError as error:
@@ -135,17 +136,21 @@ def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.Argume
   parser.add_argument(
     "--data_dir", metavar="DIR", help="where datasets lie; sets every data_dir of the config"
   )
+  parser.add_argument(
+    "--datasets", metavar="NAME", help="another dataset; sets every `datasets` of the config"
+  )
   parser.add_argument("--debug", action="store_true", help="show tracebacks of mistakes too")
   parser.add_argument("-h", "--help", action="store_true", help="this text")
   return parser
 
 
-def _set_data_dir(config: ConfigDict, data_dir: str) -> None:
-  for key in config:
-    if key == "data_dir":
-      config[key] = data_dir
-    elif isinstance(config[key], ConfigDict):
-      _set_data_dir(config[key], data_dir)
+def _set_everywhere(config: ConfigDict, key: str, value: str) -> None:
+  for name in config:
+    if name == key:
+      with config.ignore_type():  # a mixture may stand there
+        config[name] = value
+    elif isinstance(config[name], ConfigDict):
+      _set_everywhere(config[name], key, value)
 
 
 def _raise_user_error(message: str) -> None:

@@ -16,11 +16,28 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 # One step's host or device arrays by name. Images: "image" (B H W C, or B V H W C with
-# several views; uint8 from the pipeline), "label" (B), "valid" (B, absent = all True).
+# several views; uint8 from the pipeline). Text: "tokens" and "segments" (int32 B T, or B V T
+# with several texts an example), perhaps "types" (likewise). All: "label" (B), "valid" (B,
+# absent = all True).
 Batch = Mapping[str, Any]
 
 # Scalars of one step by name.
 Metrics = Mapping[str, Any]
+
+
+class Text(NamedTuple):
+  """What encoders of text read.
+
+  Attributes:
+    tokens: numbers of a tokenizer's vocabulary.
+    segments: the document that each token belongs to, 1, 2, ... from left to right; 0 is
+      padding. A row that is not packed has one document.
+    types: 0 and 1 for the first and second text of a pair; None where there are no pairs.
+  """
+
+  tokens: Int[Array, "B T"]
+  segments: Int[Array, "B T"]
+  types: Int[Array, "B T"] | None = None
 
 
 class Encoded(NamedTuple):
@@ -72,3 +89,10 @@ class Evaluator(Protocol):
   def run(self, encoder: Encoder) -> dict[str, float]:
     """Returns the numbers by name."""
     ...
+
+
+def encoder_inputs(batch: Batch) -> Any:
+  """What of a batch an encoder takes: images as they are, text as `Text`."""
+  if "image" in batch:
+    return batch["image"]
+  return Text(batch["tokens"], batch["segments"], batch.get("types"))

@@ -179,11 +179,12 @@ def test_help_lists_what_the_config_can_change(capsys):
 def test_the_last_override_wins_and_all_data_moves(tmp_path):
   seen = []
   argv = [f"--config={binaries.MAE}", f"--workdir={tmp_path}", "--data_dir=here", "--config.seed=1"]
-  argv += ["--config.seed", "2", "--config.data.transform.scale=0.2,0.9"]
+  argv += ["--config.seed", "2", "--config.data.transform.scale=0.2,0.9", "--datasets=pets"]
   assert command.launch(seen.append, verb="v", description="", argv=argv) == 0
   config: ConfigDict = seen[0].config
   assert (config.seed, config.data.transform.scale) == (2, (0.2, 0.9))
   assert config.data.data_dir == config.evals.knn.train.data_dir == "here"
+  assert config.data.datasets == config.evals.knn.train.datasets == "pets"
 
 
 @pytest.mark.parametrize(

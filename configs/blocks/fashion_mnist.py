@@ -68,7 +68,7 @@ def evals(*, every: int, smoke: bool = False) -> ConfigDict:
 
   The test images are for `evaluate` alone, so that choosing by these numbers costs nothing.
   """
-  train, held = ("train[:256]", "train[256:320]") if smoke else ("train[:10000]", "train[58000:]")
+  train, held = ("train[:256]", "train[256:320]") if smoke else ("train[:17%]", "train[97%:]")
   bank, queries = still(split=train, smoke=smoke), still(split=held, smoke=smoke)
   return ConfigDict(
     {

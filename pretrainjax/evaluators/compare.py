@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from flax import nnx
 
+from pretrainjax.config import one_line
+from pretrainjax.errors import UserError
 from pretrainjax.evaluators.accuracy import per_class_accuracy
 from pretrainjax.evaluators.base import Evaluation, Outcome
 from pretrainjax.evaluators.features import FeatureCache
@@ -63,7 +65,8 @@ def compare(
     Rows to store and print, and the trained encoder's outcomes.
 
   Raises:
-    ValueError: for an evaluator that needs a module where `trained` has none.
+    UserError: for an evaluator that needs a module where `trained` has none, and for data or
+      features that an evaluator refuses.
   """
   rows, outcomes = [], {}
   for name, outcome in _outcomes(evaluators, trained).items():
@@ -82,8 +85,13 @@ def _outcomes(evaluators: Mapping[str, Evaluation], subject: Subject) -> dict[st
   outcomes = {}
   for name, evaluator in evaluators.items():
     if evaluator.needs_module and subject.module is None:
-      raise ValueError(f"{name}: needs the whole module of a fine-tuned classifier, found none")
-    outcomes[name] = evaluator.outcome(subject.module if evaluator.needs_module else cache)
+      raise UserError(
+        f"config.evals.{name}: needs the whole module of a fine-tuned classifier, found none"
+      )
+    try:
+      outcomes[name] = evaluator.outcome(subject.module if evaluator.needs_module else cache)
+    except ValueError as error:
+      raise UserError(f"config.evals.{name}: {one_line(error)}") from error
   return outcomes
 
 

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.models.layers.block import Remat, make_stack, run_stack
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.position import sincos_table
+from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 
 
 class MAEDecoder(nnx.Module):
@@ -28,7 +28,7 @@ class MAEDecoder(nnx.Module):
     num_heads: of attention.
     mlp_dim: width inside the perceptrons; None is 4 times embed_dim.
     dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
-    remat: what the backward pass recomputes, see `layers.block.Remat`.
+    remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: blocks that an iteration of the loop over layers holds.
     rngs: keys for the initial parameters.
 

@@ -8,13 +8,13 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Num
 
 from pretrainjax.errors import nearest
-from pretrainjax.models.layers.block import Remat, make_stack, run_stack
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.patch import PatchEmbed, grid_size, patchify
 from pretrainjax.models.layers.pool import AttentionPool, mean_pool
 from pretrainjax.models.layers.position import sincos_table
+from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.pixels import check_statistics, normalize_pixels
 from pretrainjax.types import Encoded
 
@@ -76,7 +76,7 @@ class ViT(nnx.Module):
     image_mean: of pixels / 255, one value or one a channel.
     image_std: likewise.
     dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
-    remat: what the backward pass recomputes, see `layers.block.Remat`.
+    remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: blocks that an iteration of the loop over layers holds.
     rngs: keys for the initial parameters.
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.config import one_line
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.flops import count_flops
@@ -116,7 +117,11 @@ def evaluate(run: Run, state: TrainState, evaluators: Mapping[str, Any]) -> dict
   results = {}
   for name, evaluator in evaluators.items():
     subject = module if getattr(evaluator, "needs_module", False) else encoder
-    results |= {f"{name}/{key}": float(v) for key, v in evaluator.run(subject).items()}
+    try:
+      numbers = evaluator.run(subject)
+    except ValueError as error:
+      raise UserError(f"config.evals.{name}: {one_line(error)}") from error
+    results |= {f"{name}/{key}": float(v) for key, v in numbers.items()}
   return results
 
 

@@ -3,6 +3,8 @@ import pytest
 from evaluators.fakes import Classifier, TinyEncoder, blobs, identity
 from flax import nnx
 
+from pretrainjax.errors import UserError
+from pretrainjax.evaluators.base import Evaluation
 from pretrainjax.evaluators.classification import ClassificationAccuracy
 from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.evaluators.compare import RANDOM_INIT, TRAINED, Subject, compare
@@ -48,5 +50,15 @@ def test_modules_go_to_the_evaluators_that_need_them():
   module = Classifier(12, 7, rngs=nnx.Rngs(0))
   result = compare(evaluators, Subject(module.encoder, module), checkpoint="/w", step=1)
   assert result.outcomes["accuracy"].metrics["top1"] >= 0
-  with pytest.raises(ValueError, match="accuracy: needs the whole module"):
+  with pytest.raises(UserError, match="evals.accuracy: needs the whole module"):
     compare(evaluators, Subject(module.encoder), checkpoint="/w", step=1)
+
+
+def test_what_an_evaluator_refuses_is_told_in_one_line():
+  class Refuses(Evaluation):
+    def outcome(self, subject):
+      raise ValueError("features of 3 of 8 examples\nare not finite")
+
+  encoder = Classifier(12, 7, rngs=nnx.Rngs(0)).encoder
+  with pytest.raises(UserError, match="config.evals.odd: features of 3 of 8 examples are not"):
+    compare({"odd": Refuses(name="odd")}, Subject(encoder), checkpoint="/w", step=1)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from pretrainjax.train import flops
-from pretrainjax.train.flops import count_flops, flops_of, model_flops_utilization, peak_flops
+from pretrainjax.train.flops import count_flops, model_flops_utilization, peak_flops
 
 
 @pytest.mark.parametrize(
@@ -119,40 +119,3 @@ def test_fused_attention_is_counted():
   swapped = [(2, 3, 16, 8), (2, 3, 10, 8)]  # BNTH
   assert flops._count_attention("dot_product_attention_fwd", swapped, 1) == forward
   assert flops._count_attention("dot_product_attention_bwd", swapped, 1) == 2.5 * forward
-
-
-class _Compiled:
-  def __init__(self, analysis, text=""):
-    self._analysis, self._text = analysis, text
-
-  def cost_analysis(self):
-    if isinstance(self._analysis, Exception):
-      raise self._analysis
-    return self._analysis
-
-  def as_text(self):
-    return self._text
-
-
-@pytest.mark.parametrize(
-  "compiled, expected",
-  [
-    (_Compiled({"flops": 7.0}), 7.0),
-    (_Compiled([{"flops": 7.0}]), 7.0),
-    (_Compiled([]), None),
-    (_Compiled(None), None),
-    (_Compiled({"flops": -1.0}), None),
-    (_Compiled({"bytes accessed": 1.0}), None),
-    (_Compiled(NotImplementedError()), None),
-    (_Compiled({"flops": 7.0}, "x = f32[] while(y)"), None),
-  ],
-)
-def test_compilers_count(compiled, expected):
-  assert flops_of(compiled) == expected
-
-
-def test_compilers_count_of_a_real_program():
-  x = jnp.ones((32, 32))
-  assert flops_of(jax.jit(jnp.matmul).lower(x, x).compile()) == pytest.approx(2 * 32**3, rel=0.01)
-  looped = jax.jit(_scanned).lower(jnp.ones((9, 32, 32)), x).compile()
-  assert flops_of(looped) is None

@@ -125,6 +125,17 @@ def test_each_thing_is_done_when_it_is_due(tmp_path):
   assert (often.given, finally_.given) == (["Linear"] * 3, ["Net"])
 
 
+def test_what_an_evaluator_refuses_ends_the_run_in_one_line(tmp_path):
+  class Refuses(Seen):
+    def run(self, subject):
+      raise ValueError("features are\nnot finite")
+
+  to_run = make(Batches(), steps=4, evaluators={"odd": Refuses(every=3)})
+  with pytest.raises(UserError, match="config.evals.odd: features are not finite"):
+    run(to_run, tmp_path)
+  assert saved(tmp_path) == [2], "what was saved before stays"
+
+
 def test_bad_steps_are_skipped_and_counted(tmp_path, caplog):
   state = run(make(Batches(bad=[2, 3, 5]), steps=6, max_bad_steps=3), tmp_path)
   assert (int(state.bad_steps), int(state.bad_in_row)) == (3, 0)

@@ -1,6 +1,6 @@
 """A fine-tuned classifier on Fashion-MNIST's test images: top-1/5, per class, confusion matrix.
 
-get_config(arg): "short" takes 2,000 images, "smoke" 64.
+get_config(arg): "short" takes 20% of the images, "smoke" 64.
 """
 
 from ml_collections import ConfigDict
@@ -10,7 +10,7 @@ from configs.blocks.forms import form
 from pretrainjax.config import spec
 from pretrainjax.evaluators.classification import ClassificationAccuracy
 
-SPLITS = {None: "test", "short": "test[:2000]", "smoke": "test[:64]"}
+SPLITS = {None: "test", "short": "test[:20%]", "smoke": "test[:64]"}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:

@@ -1,70 +1,130 @@
 """Multi-head attention; `dot_product_attention` is the one place that picks a kernel."""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
+
+from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.rotary import rotate
+from pretrainjax.models.layers.scope import Rotary, Scope, mask_of
 
 Kernel = Literal["einsum", "xla", "cudnn"]
+Initializer = jax.nn.initializers.Initializer
 
 
-def pick_kernel(*, backend: str, dtype: jnp.dtype | str, head_dim: int, masked: bool) -> Kernel:
+class Cache(NamedTuple):
+  """Keys and values of what was read so far; a token's place is its index.
+
+  Attributes:
+    keys: "B S heads head_dim", of the heads of keys.
+    values: likewise.
+  """
+
+  keys: Float[Array, "*L B S heads head_dim"]
+  values: Float[Array, "*L B S heads head_dim"]
+
+
+def pick_kernel(*, backend: str, dtype: jnp.dtype | str, head_dim: int, scope: Scope) -> Kernel:
   """Which implementation of attention is the fastest that works.
 
   Args:
     backend: of `jax.default_backend()`.
     dtype: of queries, keys and values.
     head_dim: width of one head.
-    masked: whether some keys are hidden.
+    scope: what queries see.
   """
   if backend == "cpu":
     # Measured 2.6 times faster there than jax.nn.dot_product_attention (docs/log.md).
     return "einsum"
-  # cuDNN's flash attention takes 16-bit floats and heads of up to 128 in steps of 8. It turns a
-  # mask into a bias, which for training must have even lengths, so masked goes to XLA.
+  # cuDNN's flash attention takes 16-bit floats and heads of up to 128 in steps of 8. It knows
+  # causality; it turns a mask into a bias, which for training must have even lengths, so that
+  # and windows (which it only has together with causality) go to XLA.
   flash = jnp.dtype(dtype).itemsize == 2 and head_dim % 8 == 0 and head_dim <= 128
+  others = (scope.valid, scope.segments, scope.window, scope.bias)
+  masked = any(condition is not None for condition in others)
   return "cudnn" if backend == "gpu" and flash and not masked else "xla"
 
 
 def dot_product_attention(
   query: Float[Array, "B N heads head_dim"],
-  key: Float[Array, "B S heads head_dim"],
-  value: Float[Array, "B S heads head_dim"],
+  key: Float[Array, "B S kv_heads head_dim"],
+  value: Float[Array, "B S kv_heads head_dim"],
   *,
-  valid: Bool[Array, "B S"] | None = None,
+  scope: Scope = Scope(),
+  scale: float | None = None,
   kernel: Kernel | None = None,
 ) -> Float[Array, "B N heads head_dim"]:
-  """softmax(query key^T / sqrt(head_dim)) value, the softmax in float32.
+  """softmax(query key^T * scale + bias) value, the softmax in float32.
 
   Args:
     query: one a token that asks.
-    key: one a token that is asked.
+    key: one a token that is asked; where there are fewer heads, neighbouring heads of queries
+      share one.
     value: what a key stands for.
-    valid: True for keys that are present; each row needs one. None means all are.
+    scope: what queries see.
+    scale: None is 1 / sqrt(head_dim).
     kernel: None picks by backend, see `pick_kernel`.
   """
+  head_dim = query.shape[-1]
+  scale = 1 / math.sqrt(head_dim) if scale is None else scale
   kernel = kernel or pick_kernel(
-    backend=jax.default_backend(),
-    dtype=query.dtype,
-    head_dim=query.shape[-1],
-    masked=valid is not None,
+    backend=jax.default_backend(), dtype=query.dtype, head_dim=head_dim, scope=scope
   )
-  mask = None if valid is None else valid[:, None, None, :]
   if kernel == "einsum":
-    return _einsum_attention(query, key, value, mask)
-  return jax.nn.dot_product_attention(query, key, value, mask=mask, implementation=kernel)
+    mask = mask_of(scope, query.shape[1], key.shape[1])
+    return _weighted(_weights(query, key, mask=mask, bias=scope.bias, scale=scale), value)
+  is_causal = scope.causal and kernel == "cudnn"
+  mask = None if is_causal else mask_of(scope, query.shape[1], key.shape[1])
+  return jax.nn.dot_product_attention(
+    query,
+    key,
+    value,
+    bias=scope.bias,
+    mask=mask,
+    scale=scale,
+    is_causal=is_causal,
+    implementation=kernel,
+  )
 
 
-def _einsum_attention(query, key, value, mask):
-  query = query * (1 / math.sqrt(query.shape[-1]))
-  logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+def _weights(
+  query: Float[Array, "B N heads head_dim"],
+  key: Float[Array, "B S kv_heads head_dim"],
+  *,
+  mask: Bool[Array, "_ 1 _ _"] | None,
+  bias: Float[Array, "_ heads _ _"] | None,
+  scale: float,
+) -> Float[Array, "B heads N S"]:
+  """The softmax of the logits, in float32."""
+  query = query if scale == 1 else query * scale
+  heads, kv_heads = query.shape[2], key.shape[2]
+  if heads == kv_heads:
+    logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
+  else:
+    grouped = query.reshape(*query.shape[:2], kv_heads, heads // kv_heads, -1)
+    logits = jnp.einsum("bqhgd,bkhd->bhgqk", grouped, key, preferred_element_type=jnp.float32)
+    logits = logits.reshape(len(logits), heads, *logits.shape[3:])
+  if bias is not None:
+    logits = logits + jnp.broadcast_to(bias, logits.shape)
   if mask is not None:
     logits = jnp.where(mask, logits, jnp.finfo(jnp.float32).min)
-  weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-  return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+  return jax.nn.softmax(logits, axis=-1)
+
+
+def _weighted(
+  weights: Float[Array, "B heads N S"], value: Float[Array, "B S kv_heads head_dim"]
+) -> Float[Array, "B N heads head_dim"]:
+  weights = weights.astype(value.dtype)
+  heads, kv_heads = weights.shape[1], value.shape[2]
+  if heads == kv_heads:
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+  grouped = weights.reshape(len(weights), kv_heads, heads // kv_heads, *weights.shape[2:])
+  mixed = jnp.einsum("bhgqk,bkhd->bqhgd", grouped, value)
+  return mixed.reshape(*mixed.shape[:2], heads, -1)
 
 
 class Attention(nnx.Module):
@@ -72,42 +132,125 @@ class Attention(nnx.Module):
 
   Args:
     embed_dim: width in and out, D.
-    num_heads: must divide embed_dim.
+    num_heads: of queries.
+    num_kv_heads: of keys and values, a divisor of num_heads (grouped queries, arXiv
+      2305.13245); None is num_heads.
+    head_dim: width of one head; None is embed_dim / num_heads.
+    use_bias: of the four linear layers.
+    scale: of the logits; None is 1 / sqrt(head_dim), T5 has 1.
+    dropout: rate on attention's weights, in [0, 1); above 0 no fused kernel is used in training.
+    kernel_init: initial values of weights; biases start at 0.
+    out_init: of the last layer's; None takes kernel_init.
+    query_init: of the queries' layer; None takes kernel_init.
     dtype: of the computation; parameters are float32.
-    rngs: keys for the initial values (Xavier uniform, bias 0).
+    rngs: keys for the initial values.
 
   Reference: arXiv 1706.03762.
   """
 
-  def __init__(self, *, embed_dim: int, num_heads: int, dtype: str = "float32", rngs: nnx.Rngs):
-    if embed_dim % num_heads:
+  def __init__(
+    self,
+    *,
+    embed_dim: int,
+    num_heads: int,
+    num_kv_heads: int | None = None,
+    head_dim: int | None = None,
+    use_bias: bool = True,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    kernel_init: Initializer = nnx.initializers.xavier_uniform(),
+    out_init: Initializer | None = None,
+    query_init: Initializer | None = None,
+    dtype: str = "float32",
+    rngs: nnx.Rngs,
+  ):
+    if head_dim is None and embed_dim % num_heads:
       raise ValueError(f"num_heads={num_heads}: expected a divisor of embed_dim={embed_dim}")
-    self.num_heads = num_heads
+    kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+    if num_heads % kv_heads:
+      raise ValueError(f"num_kv_heads={kv_heads}: expected a divisor of num_heads={num_heads}")
+    self.head_dim = head_dim = head_dim or embed_dim // num_heads
+    self.num_kv_heads, self.dropout, self.dtype = kv_heads, dropout, dtype
+    self._scale = 1 / math.sqrt(head_dim) if scale is None else scale
 
-    def linear() -> nnx.Linear:
-      init = nnx.initializers.xavier_uniform()
-      return nnx.Linear(embed_dim, embed_dim, dtype=dtype, kernel_init=init, rngs=rngs)
+    def linear(rows: int, columns: int, init: Initializer) -> nnx.Linear:
+      options = {"use_bias": use_bias, "dtype": dtype, "kernel_init": init, "rngs": rngs}
+      return nnx.Linear(rows, columns, **options)
 
-    self.query, self.key, self.value, self.out = linear(), linear(), linear(), linear()
+    inner, kv_inner = num_heads * head_dim, kv_heads * head_dim
+    self.query = linear(embed_dim, inner, query_init or kernel_init)
+    self.key = linear(embed_dim, kv_inner, kernel_init)
+    self.value = linear(embed_dim, kv_inner, kernel_init)
+    self.out = linear(inner, embed_dim, out_init or kernel_init)
 
   def __call__(
     self,
     x: Float[Array, "B N D"],
     *,
     context: Float[Array, "B S D"] | None = None,
-    valid: Bool[Array, "B S"] | None = None,
+    scope: Scope = Scope(),
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B N D"]:
     """Attends.
 
     Args:
       x: tokens that ask.
       context: tokens that are asked; None takes `x`.
-      valid: True for tokens of `context` that are present.
+      scope: which of them are seen.
+      deterministic: True switches dropout off.
+      rngs: keys for this call.
     """
     context = x if context is None else context
-    query, key, value = self.query(x), self.key(context), self.value(context)
-    y = dot_product_attention(*map(self._heads, (query, key, value)), valid=valid)
-    return self.out(y.reshape(x.shape))  # B N heads head_dim -> B N D
+    query, key, value = map(self._heads, (self.query(x), self.key(context), self.value(context)))
+    if scope.rotary is not None:
+      query, key = rotate(query, scope.rotary), rotate(key, scope.rotary)
+    if self.dropout > 0 and not deterministic:
+      mask = mask_of(scope, query.shape[1], key.shape[1])
+      weights = _weights(query, key, mask=mask, bias=scope.bias, scale=self._scale)
+      weights = drop_values(weights, rate=self.dropout, deterministic=False, rngs=rngs)
+      y = _weighted(weights, value)
+    else:
+      y = dot_product_attention(query, key, value, scope=scope, scale=self._scale)
+    return self.out(y.reshape(*x.shape[:2], -1))  # B N heads head_dim -> B N D
 
-  def _heads(self, x: Float[Array, "B N D"]) -> Float[Array, "B N heads head_dim"]:
-    return x.reshape(*x.shape[:2], self.num_heads, -1)
+  def step(
+    self,
+    x: Float[Array, "B N D"],
+    cache: Cache,
+    *,
+    positions: Int[Array, "B N"],
+    rotary: Rotary | None = None,
+  ) -> tuple[Float[Array, "B N D"], Cache]:
+    """Reads some more tokens of sequences whose beginning is in the cache.
+
+    Args:
+      x: the next tokens.
+      cache: of all before; what lies at `positions` is written over.
+      positions: places of `x` in their sequences; each token sees those up to its own.
+      rotary: angles of these places.
+
+    Returns:
+      The result, and the cache with these tokens in it.
+    """
+    query, key, value = map(self._heads, (self.query(x), self.key(x), self.value(x)))
+    if rotary is not None:
+      query, key = rotate(query, rotary), rotate(key, rotary)
+    cache = Cache(_written(cache.keys, key, positions), _written(cache.values, value, positions))
+    places = jnp.arange(cache.keys.shape[1])
+    seen = (places[None, None, :] <= positions[:, :, None])[:, None]  # B 1 N S
+    weights = _weights(query, cache.keys, mask=seen, bias=None, scale=self._scale)
+    y = _weighted(weights, cache.values)
+    return self.out(y.reshape(*x.shape[:2], -1)), cache
+
+  def _heads(self, x: Float[Array, "B N _"]) -> Float[Array, "B N heads head_dim"]:
+    return x.reshape(*x.shape[:2], -1, self.head_dim)
+
+
+def _written(
+  table: Float[Array, "B S heads head_dim"],
+  rows: Float[Array, "B N heads head_dim"],
+  positions: Int[Array, "B N"],
+) -> Float[Array, "B S heads head_dim"]:
+  examples = jnp.arange(len(table))[:, None]
+  return table.at[examples, positions].set(rows.astype(table.dtype), mode="drop")

@@ -1,25 +1,26 @@
-"""The pre-norm transformer block, and stacks of it that run as one scan.
-
-A stack is one `Block` whose every array has a leading layer axis. It compiles once however
-deep it is, and its parameters stay few: models keep it under the name "blocks", which is how
-optimizer, sharding and converters know of that axis.
-"""
+"""The transformer block that all our transformers are made of."""
 
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
-from pretrainjax.models.layers.attention import Attention
-from pretrainjax.models.layers.drop import drop_path, dropout
-from pretrainjax.models.layers.mlp import Mlp
-from pretrainjax.models.layers.norm import LayerNorm
+from pretrainjax.models.layers.attention import Attention, Cache
+from pretrainjax.models.layers.drop import drop_path
+from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.mlp import Activation, Initializer, Mlp
+from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
+from pretrainjax.models.layers.scope import Rotary, Scope
 
-# What the backward pass finds saved of a layer: "none" all (no recomputation), "dots" the
-# results of weight matrices, "full" only the layer's input.
-Remat = Literal["none", "dots", "full"]
+NormKind = Literal["layer", "layer_scale", "rms"]
+
+
+def make_norm(kind: NormKind, *, embed_dim: int, eps: float) -> LayerNorm | RMSNorm:
+  """A norm by name: layer norm, layer norm without shift, root mean square norm."""
+  if kind == "rms":
+    return RMSNorm(embed_dim=embed_dim, eps=eps)
+  return LayerNorm(embed_dim=embed_dim, eps=eps, use_bias=kind == "layer")
 
 
 class LayerScale(nnx.Module):
@@ -34,15 +35,30 @@ class LayerScale(nnx.Module):
 
 
 class Block(nnx.Module):
-  """x + attention(norm(x)), then x + mlp(norm(x)).
+  """Attention, perhaps attention to a context, and a perceptron, each a residual branch.
 
   Args:
     embed_dim: width, D.
     num_heads: of attention.
     mlp_dim: width inside the perceptron.
-    eps: of the layer norms.
-    layer_scale: initial value of learned scales of both branches; None has none.
-    dropout: rate after attention and in the perceptron.
+    eps: of the norms.
+    norm: kind of the norms.
+    order: "pre" is x + branch(norm(x)), "post" (BERT) is norm(x + branch(x)).
+    first_norm: False leaves the norm before attention out (ModernBERT's first layer).
+    cross: whether there is attention to a context (decoders).
+    num_kv_heads: see `Attention`.
+    head_dim: see `Attention`.
+    scale: see `Attention`.
+    activation: of the perceptron.
+    gated: whether it is gated.
+    use_bias: of all linear layers.
+    layer_scale: initial value of learned scales of the branches; None has none.
+    dropout: rate at the end of each branch.
+    inner_dropout: rate after the perceptron's activation; None takes `dropout`.
+    attention_dropout: rate on attention's weights.
+    kernel_init: initial values of weights.
+    out_init: of weights that end a branch; None takes kernel_init.
+    query_init: of the queries' weights; None takes kernel_init.
     dtype: of the computation.
     rngs: keys for the initial values.
   """
@@ -54,16 +70,47 @@ class Block(nnx.Module):
     num_heads: int,
     mlp_dim: int,
     eps: float = 1e-6,
+    norm: NormKind = "layer",
+    order: Literal["pre", "post"] = "pre",
+    first_norm: bool = True,
+    cross: bool = False,
+    num_kv_heads: int | None = None,
+    head_dim: int | None = None,
+    scale: float | None = None,
+    activation: Activation = "gelu",
+    gated: bool = False,
+    use_bias: bool = True,
     layer_scale: float | None = None,
     dropout: float = 0.0,
+    inner_dropout: float | None = None,
+    attention_dropout: float = 0.0,
+    kernel_init: Initializer = nnx.initializers.xavier_uniform(),
+    out_init: Initializer | None = None,
+    query_init: Initializer | None = None,
     dtype: str = "float32",
     rngs: nnx.Rngs,
   ):
-    self.dropout = dropout
-    self.norm1 = LayerNorm(embed_dim=embed_dim, eps=eps)
-    self.attention = Attention(embed_dim=embed_dim, num_heads=num_heads, dtype=dtype, rngs=rngs)
-    self.norm2 = LayerNorm(embed_dim=embed_dim, eps=eps)
-    self.mlp = Mlp(embed_dim=embed_dim, mlp_dim=mlp_dim, dropout=dropout, dtype=dtype, rngs=rngs)
+    inner_dropout = dropout if inner_dropout is None else inner_dropout
+    self.order, self.dropout = order, dropout
+    self.is_random = max(dropout, inner_dropout, attention_dropout) > 0
+    shared = {"embed_dim": embed_dim, "use_bias": use_bias, "dtype": dtype, "rngs": rngs}
+    shared |= {"kernel_init": kernel_init, "out_init": out_init}
+    heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
+    heads |= {"scale": scale, "query_init": query_init, "dropout": attention_dropout}
+
+    self.norm1 = make_norm(norm, embed_dim=embed_dim, eps=eps) if first_norm else None
+    self.attention = Attention(**heads, **shared)
+    self.norm_cross = make_norm(norm, embed_dim=embed_dim, eps=eps) if cross else None
+    self.cross_attention = Attention(**heads, **shared) if cross else None
+    self.norm2 = make_norm(norm, embed_dim=embed_dim, eps=eps)
+    self.mlp = Mlp(
+      mlp_dim=mlp_dim,
+      activation=activation,
+      gated=gated,
+      dropout=dropout,
+      inner_dropout=inner_dropout,
+      **shared,
+    )
     scales = layer_scale is not None
     self.scale1 = LayerScale(embed_dim=embed_dim, initial=layer_scale) if scales else None
     self.scale2 = LayerScale(embed_dim=embed_dim, initial=layer_scale) if scales else None
@@ -72,7 +119,9 @@ class Block(nnx.Module):
     self,
     x: Float[Array, "B N D"],
     *,
-    valid: Bool[Array, "B N"] | None = None,
+    scope: Scope = Scope(),
+    context: Float[Array, "B S D"] | None = None,
+    context_scope: Scope = Scope(),
     drop_path_rate: Float[Array, ""] | None = None,
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
@@ -81,88 +130,47 @@ class Block(nnx.Module):
 
     Args:
       x: tokens.
-      valid: True for tokens that may be attended to; None means all.
+      scope: what they see of each other.
+      context: what a block with `cross` attends to.
+      context_scope: what they see of it.
       drop_path_rate: of this layer; None drops none.
       deterministic: True switches dropout and drop path off.
       rngs: keys for this call, needed by what is switched on.
     """
     random = {"deterministic": deterministic, "rngs": rngs}
-    y = self.attention(self.norm1(x), valid=valid)
-    y = dropout(y, rate=self.dropout, **random)
-    y = y if self.scale1 is None else self.scale1(y)
-    x = x + drop_path(y, rate=drop_path_rate, **random)
-    y = self.mlp(self.norm2(x), **random)
+
+    def end(y, scale):
+      y = drop_values(y, rate=self.dropout, **random)
+      y = y if scale is None else scale(y)
+      return drop_path(y, rate=drop_path_rate, **random)
+
+    y = self.attention(self._before(self.norm1, x), scope=scope, **random)
+    x = self._after(self.norm1, x + end(y, self.scale1))
+    if self.cross_attention is not None:
+      y = self._before(self.norm_cross, x)
+      y = self.cross_attention(y, context=context, scope=context_scope, **random)
+      x = self._after(self.norm_cross, x + end(y, None))
+    y = self.mlp(self._before(self.norm2, x), **random)  # it ends with dropout of its own
     y = y if self.scale2 is None else self.scale2(y)
-    return x + drop_path(y, rate=drop_path_rate, **random)
+    return self._after(self.norm2, x + drop_path(y, rate=drop_path_rate, **random))
 
+  def step(
+    self,
+    x: Float[Array, "B N D"],
+    cache: Cache,
+    *,
+    positions: Int[Array, "B N"],
+    rotary: Rotary | None = None,
+  ) -> tuple[Float[Array, "B N D"], Cache]:
+    """Reads some more tokens, see `Attention.step`; for blocks without `cross`."""
+    y = self._before(self.norm1, x)
+    y, cache = self.attention.step(y, cache, positions=positions, rotary=rotary)
+    x = self._after(self.norm1, x + (y if self.scale1 is None else self.scale1(y)))
+    y = self.mlp(self._before(self.norm2, x))
+    return self._after(self.norm2, x + (y if self.scale2 is None else self.scale2(y))), cache
 
-def make_stack(num_layers: int, *, rngs: nnx.Rngs, **block_arguments) -> Block:
-  """Makes `num_layers` blocks as one whose arrays have a leading layer axis.
+  def _before(self, norm: LayerNorm | RMSNorm | None, x):
+    return x if norm is None or self.order == "post" else norm(x)
 
-  Args:
-    num_layers: at least 1.
-    rngs: keys for the initial values.
-    **block_arguments: of `Block`.
-  """
-  if num_layers < 1:
-    raise ValueError(f"num_layers={num_layers}: expected at least 1")
-  keys = jax.random.split(rngs.params(), num_layers)
-  return nnx.vmap(lambda key: Block(rngs=nnx.Rngs(key), **block_arguments))(keys)
-
-
-def run_stack(
-  blocks: Block,
-  x: Float[Array, "B N D"],
-  *,
-  valid: Bool[Array, "B N"] | None = None,
-  drop_path: float = 0.0,
-  remat: Remat = "none",
-  unroll: int = 1,
-  deterministic: bool = True,
-  rngs: nnx.Rngs | None = None,
-) -> Float[Array, "B N D"]:
-  """Runs a stack of `make_stack` as one scan over its layers.
-
-  Args:
-    blocks: the stack.
-    x: tokens.
-    valid: True for tokens that may be attended to; None means all.
-    drop_path: rate of the last layer; the first has 0, those between lie on a line.
-    remat: what is recomputed in the backward pass instead of kept.
-    unroll: layers a loop iteration holds; more is compiled slower and may run faster.
-    deterministic: True switches dropout and drop path off.
-    rngs: keys for this call, needed by what is switched on.
-
-  Raises:
-    ValueError: for randomness without `rngs`.
-  """
-  graphdef, stacked = nnx.split(blocks)
-  num_layers = jax.tree.leaves(stacked)[0].shape[0]
-  random = not deterministic and (drop_path > 0 or blocks.dropout > 0)
-  if random and rngs is None:
-    raise ValueError("deterministic=False with dropout or drop path needs rngs=")
-  keys = jax.random.split(rngs.dropout(), num_layers) if random else None
-  rates = jnp.linspace(0.0, drop_path, num_layers) if random and drop_path > 0 else None
-
-  def layer(x, state_rate_key):
-    state, rate, key = state_rate_key
-    x = nnx.merge(graphdef, state)(
-      x,
-      valid=valid,
-      drop_path_rate=rate,
-      deterministic=deterministic,
-      rngs=None if key is None else nnx.Rngs(key),
-    )
-    return x, None
-
-  layer = _rematerialised(layer, remat, in_loop=unroll == 1)
-  return jax.lax.scan(layer, x, (stacked, rates, keys), unroll=min(unroll, num_layers))[0]
-
-
-def _rematerialised(layer, remat: Remat, *, in_loop: bool):
-  if remat == "none":
-    return layer
-  policies = jax.checkpoint_policies
-  policy = policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
-  # A loop keeps XLA from merging the recomputation with the original; unrolled it must be told.
-  return jax.checkpoint(layer, policy=policy, prevent_cse=not in_loop)
+  def _after(self, norm: LayerNorm | RMSNorm | None, x):
+    return x if norm is None or self.order == "pre" else norm(x)

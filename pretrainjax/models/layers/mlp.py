@@ -1,24 +1,35 @@
-"""The two-layer perceptron of a transformer block."""
+"""The two-layer perceptron of a transformer block, gated or not."""
 
-import functools
 import math
+from collections.abc import Callable
+from typing import Literal
 
+import jax
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from pretrainjax.models.layers.drop import dropout
+from pretrainjax.models.layers.drop import dropout as drop_values
+
+Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "tanh"]
+Initializer = jax.nn.initializers.Initializer
 
 
 class Mlp(nnx.Module):
-  """Linear, exact GELU, linear.
+  """Linear, activation, linear; gated, a second linear layer multiplies the activation.
 
   Args:
     embed_dim: width in and out, D.
     mlp_dim: width between.
-    dropout: rate after each linear layer, in [0, 1).
+    activation: "gelu" is the exact one, "gelu_tanh" its approximation (GPT-2, T5 1.1).
+    gated: down(activation(gate(x)) * up(x)): GeGLU, SwiGLU (arXiv 2002.05202).
+    use_bias: of the linear layers.
+    dropout: rate after the last layer, in [0, 1).
+    inner_dropout: rate after the activation, in [0, 1).
+    kernel_init: initial values of weights; biases start at 0.
+    out_init: of the last layer's; None takes kernel_init.
     dtype: of the computation; parameters are float32.
-    rngs: keys for the initial values (Xavier uniform, bias 0).
+    rngs: keys for the initial values.
   """
 
   def __init__(
@@ -26,14 +37,25 @@ class Mlp(nnx.Module):
     *,
     embed_dim: int,
     mlp_dim: int,
+    activation: Activation = "gelu",
+    gated: bool = False,
+    use_bias: bool = True,
     dropout: float = 0.0,
+    inner_dropout: float = 0.0,
+    kernel_init: Initializer = nnx.initializers.xavier_uniform(),
+    out_init: Initializer | None = None,
     dtype: str = "float32",
     rngs: nnx.Rngs,
   ):
-    kernel_init = nnx.initializers.xavier_uniform()
-    self.dropout = dropout
-    self.up = nnx.Linear(embed_dim, mlp_dim, dtype=dtype, kernel_init=kernel_init, rngs=rngs)
-    self.down = nnx.Linear(mlp_dim, embed_dim, dtype=dtype, kernel_init=kernel_init, rngs=rngs)
+    self.activation, self.dropout, self.inner_dropout = activation, dropout, inner_dropout
+
+    def linear(rows: int, columns: int, init: Initializer) -> nnx.Linear:
+      options = {"use_bias": use_bias, "dtype": dtype, "kernel_init": init, "rngs": rngs}
+      return nnx.Linear(rows, columns, **options)
+
+    self.gate = linear(embed_dim, mlp_dim, kernel_init) if gated else None
+    self.up = linear(embed_dim, mlp_dim, kernel_init)
+    self.down = linear(mlp_dim, embed_dim, out_init or kernel_init)
 
   def __call__(
     self,
@@ -43,8 +65,17 @@ class Mlp(nnx.Module):
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B N D"]:
     """Transforms each token; dropout needs `rngs`."""
-    drop = functools.partial(dropout, rate=self.dropout, deterministic=deterministic, rngs=rngs)
-    return drop(self.down(drop(gelu(self.up(x)))))
+    activate = activation(self.activation)
+    y = activate(self.up(x)) if self.gate is None else activate(self.gate(x)) * self.up(x)
+    y = drop_values(y, rate=self.inner_dropout, deterministic=deterministic, rngs=rngs)
+    y = self.down(y)
+    return drop_values(y, rate=self.dropout, deterministic=deterministic, rngs=rngs)
+
+
+def activation(name: Activation) -> Callable[[Array], Array]:
+  """The function of that name."""
+  functions = {"gelu": gelu, "gelu_tanh": jax.nn.gelu, "silu": jax.nn.silu}
+  return (functions | {"relu": jax.nn.relu, "tanh": lax.tanh})[name]
 
 
 def gelu(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:

@@ -1,4 +1,4 @@
-"""Layer and batch normalisation, with statistics in float32."""
+"""Layer, RMS and batch normalisation, with statistics in float32."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -14,16 +14,19 @@ class LayerNorm(nnx.Module):
   Args:
     embed_dim: width, D.
     eps: added to the variance, always written out: 1e-6 in vision, 1e-12 in BERT.
+    use_bias: False leaves the shift out.
     rngs: unused, as all values start fixed; taken for symmetry.
 
   Reference: arXiv 1607.06450.
   """
 
-  def __init__(self, *, embed_dim: int, eps: float, rngs: nnx.Rngs | None = None):
+  def __init__(
+    self, *, embed_dim: int, eps: float, use_bias: bool = True, rngs: nnx.Rngs | None = None
+  ):
     del rngs
     self.eps = eps
     self.scale = nnx.Param(jnp.ones((embed_dim,), jnp.float32))
-    self.bias = nnx.Param(jnp.zeros((embed_dim,), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros((embed_dim,), jnp.float32)) if use_bias else None
 
   def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
     """Normalises the last axis; the result has the dtype of `x`."""
@@ -31,9 +34,35 @@ class LayerNorm(nnx.Module):
     mean = jnp.mean(wide, axis=-1, keepdims=True)
     centred = wide - mean
     variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-    y = centred * lax.rsqrt(variance + self.eps)
     last = (1,) * (x.ndim - 1) + (-1,)
-    return (y * self.scale[...].reshape(last) + self.bias[...].reshape(last)).astype(x.dtype)
+    y = centred * lax.rsqrt(variance + self.eps) * self.scale[...].reshape(last)
+    y = y if self.bias is None else y + self.bias[...].reshape(last)
+    return y.astype(x.dtype)
+
+
+class RMSNorm(nnx.Module):
+  """Divides each token by its root mean square over the width, then scales.
+
+  Args:
+    embed_dim: width, D.
+    eps: added to the mean square: 1e-6 in T5, 1e-5 or 1e-6 in Llama.
+    rngs: unused; taken for symmetry.
+
+  Reference: arXiv 1910.07467.
+  """
+
+  def __init__(self, *, embed_dim: int, eps: float, rngs: nnx.Rngs | None = None):
+    del rngs
+    self.eps = eps
+    self.scale = nnx.Param(jnp.ones((embed_dim,), jnp.float32))
+
+  def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    """Normalises the last axis; the result has the dtype of `x`."""
+    wide = x.astype(jnp.float32)
+    mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    last = (1,) * (x.ndim - 1) + (-1,)
+    y = wide * lax.rsqrt(mean_square + self.eps) * self.scale[...].reshape(last)
+    return y.astype(x.dtype)
 
 
 class BatchNorm(nnx.Module):

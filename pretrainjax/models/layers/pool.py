@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 from pretrainjax.models.layers.attention import Attention
 from pretrainjax.models.layers.mlp import Mlp
 from pretrainjax.models.layers.norm import LayerNorm
+from pretrainjax.models.layers.scope import Scope
 
 
 def mean_pool(
@@ -64,5 +65,5 @@ class AttentionPool(nnx.Module):
     """Pools the present tokens."""
     batch, _, width = tokens.shape
     probe = jnp.broadcast_to(self.probe[...].astype(tokens.dtype), (batch, 1, width))
-    x = self.attention(probe, context=tokens, valid=valid)  # B 1 D
+    x = self.attention(probe, context=tokens, scope=Scope(valid=valid))  # B 1 D
     return jax.lax.squeeze(x + self.mlp(self.norm(x)), (1,))

@@ -5,6 +5,7 @@ import pytest
 from flax import nnx
 
 from pretrainjax.models.layers.attention import Attention, dot_product_attention, pick_kernel
+from pretrainjax.models.layers.scope import Scope
 
 
 def reference(query, key, value, valid=None):
@@ -30,36 +31,74 @@ def random_inputs(num_queries=5, num_keys=7):
 def test_kernels_agree_with_numpy(kernel, masked):
   inputs = random_inputs()
   valid = np.arange(7) < np.array([[4], [7]]) if masked else None
-  out = dot_product_attention(
-    *map(jnp.asarray, inputs), valid=None if valid is None else jnp.asarray(valid), kernel=kernel
-  )
+  scope = Scope(valid=None if valid is None else jnp.asarray(valid))
+  out = dot_product_attention(*map(jnp.asarray, inputs), scope=scope, kernel=kernel)
   np.testing.assert_allclose(out, reference(*inputs, valid), atol=1e-5)
 
 
 def test_padding_does_not_matter():
   query, key, value = map(jnp.asarray, random_inputs())
   valid = jnp.arange(7)[None] < jnp.array([[4], [4]])
-  padded = dot_product_attention(query, key, value, valid=valid)
+  padded = dot_product_attention(query, key, value, scope=Scope(valid=valid))
   np.testing.assert_allclose(
     padded, dot_product_attention(query, key[:, :4], value[:, :4]), atol=1e-6
   )
 
 
+SEGMENTS = jnp.ones((2, 5), jnp.int32)
+
+
 @pytest.mark.parametrize(
-  ("backend", "dtype", "head_dim", "masked", "expected"),
+  ("backend", "dtype", "head_dim", "scope", "expected"),
   [
-    ("cpu", "float32", 64, False, "einsum"),
-    ("cpu", "bfloat16", 64, True, "einsum"),
-    ("gpu", "bfloat16", 64, False, "cudnn"),
-    ("gpu", "float32", 64, False, "xla"),
-    ("gpu", "bfloat16", 60, False, "xla"),
-    ("gpu", "bfloat16", 256, False, "xla"),
-    ("gpu", "bfloat16", 64, True, "xla"),
-    ("tpu", "bfloat16", 64, False, "xla"),
+    ("cpu", "float32", 64, Scope(), "einsum"),
+    ("cpu", "bfloat16", 64, Scope(segments=SEGMENTS), "einsum"),
+    ("gpu", "bfloat16", 64, Scope(), "cudnn"),
+    ("gpu", "bfloat16", 64, Scope(causal=True), "cudnn"),
+    ("gpu", "float32", 64, Scope(), "xla"),
+    ("gpu", "bfloat16", 60, Scope(), "xla"),
+    ("gpu", "bfloat16", 256, Scope(), "xla"),
+    ("gpu", "bfloat16", 64, Scope(segments=SEGMENTS), "xla"),
+    ("gpu", "bfloat16", 64, Scope(window=3), "xla"),
+    ("tpu", "bfloat16", 64, Scope(), "xla"),
   ],
 )
-def test_pick_kernel(backend, dtype, head_dim, masked, expected):
-  assert pick_kernel(backend=backend, dtype=dtype, head_dim=head_dim, masked=masked) == expected
+def test_pick_kernel(backend, dtype, head_dim, scope, expected):
+  assert pick_kernel(backend=backend, dtype=dtype, head_dim=head_dim, scope=scope) == expected
+
+
+@pytest.mark.parametrize("heads", [6, 3, 1])
+def test_kernels_agree_on_scopes_biases_and_grouped_heads(heads):
+  rng = np.random.default_rng(0)
+  query = jnp.asarray(rng.normal(size=(2, 5, 6, 4)), jnp.float32)
+  key, value = (jnp.asarray(rng.normal(size=(2, 5, heads, 4)), jnp.float32) for _ in range(2))
+  bias = jnp.asarray(rng.normal(size=(1, 6, 5, 5)), jnp.float32)
+  segments = jnp.array([[1, 1, 2, 2, 2], [1, 1, 1, 0, 0]])
+  scope = Scope(segments=segments, causal=True, window=3, bias=bias)
+  ours, theirs = (
+    dot_product_attention(query, key, value, scope=scope, scale=0.7, kernel=kernel)
+    for kernel in ("einsum", "xla")
+  )
+  np.testing.assert_allclose(ours, theirs, atol=1e-5)
+  repeated = [jnp.repeat(x, 6 // heads, axis=2) for x in (key, value)]
+  wide = dot_product_attention(query, *repeated, scope=scope, scale=0.7)
+  np.testing.assert_allclose(ours, wide, atol=1e-5)
+
+
+def test_packed_documents_do_not_see_each_other():
+  layer = Attention(embed_dim=12, num_heads=3, num_kv_heads=1, rngs=nnx.Rngs(0))
+  x = jax.random.normal(jax.random.key(1), (1, 5, 12))
+  packed = layer(x, scope=Scope(segments=jnp.array([[1, 1, 1, 2, 2]])))
+  apart = jnp.concatenate([layer(x[:, :3]), layer(x[:, 3:])], axis=1)
+  np.testing.assert_allclose(packed, apart, atol=1e-6)
+
+
+def test_dropout_of_weights_keeps_their_mean():
+  layer = Attention(embed_dim=4, num_heads=1, dropout=0.5, rngs=nnx.Rngs(0))
+  x = jnp.broadcast_to(jax.random.normal(jax.random.key(1), (1, 3, 4)), (4000, 3, 4))
+  dropped = layer(x, deterministic=False, rngs=nnx.Rngs(2))
+  assert (dropped[0] != dropped[1]).any()
+  np.testing.assert_allclose(dropped.mean(axis=0), layer(x[:1])[0], atol=0.05)
 
 
 def test_self_attention_is_attention_to_itself():
@@ -87,3 +126,8 @@ def test_bfloat16_stays_near_float32():
 def test_heads_must_divide_the_width():
   with pytest.raises(ValueError, match="num_heads=5: expected a divisor of embed_dim=12"):
     Attention(embed_dim=12, num_heads=5, rngs=nnx.Rngs(0))
+
+
+def test_kv_heads_must_divide_the_heads():
+  with pytest.raises(ValueError, match="num_kv_heads=2: expected a divisor of num_heads=3"):
+    Attention(embed_dim=12, num_heads=3, num_kv_heads=2, rngs=nnx.Rngs(0))

@@ -3,9 +3,10 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
-from pretrainjax.models.layers.mlp import Mlp, gelu
+from pretrainjax.models.layers.mlp import Mlp, activation, gelu
 
 
 def test_against_numpy_with_the_exact_gelu():
@@ -23,6 +24,21 @@ def test_dropout_is_off_unless_asked_for():
   np.testing.assert_array_equal(layer(x), layer(x))
   dropped = layer(x, deterministic=False, rngs=nnx.Rngs(1))
   assert 0.2 < (dropped == 0).mean() < 0.8
+
+
+@pytest.mark.parametrize("name", ["gelu", "gelu_tanh", "silu", "relu", "tanh"])
+def test_gated_is_a_product(name):
+  layer = Mlp(embed_dim=6, mlp_dim=10, activation=name, gated=True, rngs=nnx.Rngs(0))
+  x = jax.random.normal(jax.random.key(1), (2, 3, 6))
+  expected = layer.down(activation(name)(layer.gate(x)) * layer.up(x))
+  np.testing.assert_allclose(layer(x), expected, atol=1e-6)
+
+
+def test_inner_dropout_is_before_the_last_layer():
+  layer = Mlp(embed_dim=6, mlp_dim=10, inner_dropout=0.5, rngs=nnx.Rngs(0))
+  x = jax.random.normal(jax.random.key(1), (2, 3, 6))
+  dropped = layer(x, deterministic=False, rngs=nnx.Rngs(1))
+  assert (dropped != 0).all() and (dropped != layer(x)).any()
 
 
 def test_gelu_is_x_times_the_normal_distribution():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from pretrainjax.models.layers.norm import BatchNorm, LayerNorm
+from pretrainjax.models.layers.norm import BatchNorm, LayerNorm, RMSNorm
 
 
 def normal(shape, scale=3.0, shift=1.0):
@@ -112,3 +112,19 @@ def test_pmap_has_the_statistics_of_the_whole_batch():
 def test_momentum_is_checked():
   with pytest.raises(ValueError, match="momentum=1.5"):
     BatchNorm(num_features=2, momentum=1.5)
+
+
+def test_rms_norm_against_numpy():
+  layer = RMSNorm(embed_dim=6, eps=1e-5)
+  x = np.random.default_rng(0).normal(size=(2, 3, 6)).astype(np.float32)
+  scale = np.arange(1.0, 7.0, dtype=np.float32)
+  layer.scale.set_value(jnp.asarray(scale))
+  expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * scale
+  np.testing.assert_allclose(layer(jnp.asarray(x)), expected, atol=1e-5)
+
+
+def test_layer_norm_without_shift():
+  layer = LayerNorm(embed_dim=6, eps=1e-5, use_bias=False)
+  x = jax.random.normal(jax.random.key(0), (2, 6))
+  assert layer.bias is None
+  np.testing.assert_allclose(layer(x), LayerNorm(embed_dim=6, eps=1e-5)(x), atol=1e-6)

@@ -1,0 +1,140 @@
+"""Stacks of blocks that run as one scan.
+
+A stack is one `Block` whose every array has a leading layer axis. It compiles once however
+deep it is, and its parameters stay few: models keep it under the name "blocks", which is how
+optimizer, sharding and converters know of that axis.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.models.layers.attention import Cache
+from pretrainjax.models.layers.block import Block
+from pretrainjax.models.layers.scope import Rotary, Scope
+
+# What the backward pass finds saved of a layer: "none" all (no recomputation), "dots" the
+# results of weight matrices, "full" only the layer's input.
+Remat = Literal["none", "dots", "full"]
+
+
+def make_stack(num_layers: int, *, rngs: nnx.Rngs, **block_arguments) -> Block:
+  """Makes `num_layers` blocks as one whose arrays have a leading layer axis.
+
+  Args:
+    num_layers: at least 1.
+    rngs: keys for the initial values.
+    **block_arguments: of `Block`.
+  """
+  if num_layers < 1:
+    raise ValueError(f"num_layers={num_layers}: expected at least 1")
+  keys = jax.random.split(rngs.params(), num_layers)
+  return nnx.vmap(lambda key: Block(rngs=nnx.Rngs(key), **block_arguments))(keys)
+
+
+def run_stack(
+  blocks: Block,
+  x: Float[Array, "B N D"],
+  *,
+  scopes: Sequence[Scope] = (Scope(),),
+  context: Float[Array, "B S D"] | None = None,
+  context_scope: Scope = Scope(),
+  drop_path: float = 0.0,
+  remat: Remat = "none",
+  unroll: int = 1,
+  deterministic: bool = True,
+  rngs: nnx.Rngs | None = None,
+) -> Float[Array, "B N D"]:
+  """Runs a stack of `make_stack` as one scan over its layers.
+
+  Args:
+    blocks: the stack.
+    x: tokens.
+    scopes: what tokens see; layers take turns with them, layer i has scopes[i % len(scopes)].
+    context: what blocks with `cross` attend to.
+    context_scope: what tokens see of it.
+    drop_path: rate of the last layer; the first has 0, those between lie on a line.
+    remat: what is recomputed in the backward pass instead of kept.
+    unroll: turns that a loop iteration holds; more is compiled slower and may run faster.
+    deterministic: True switches dropout and drop path off.
+    rngs: keys for this call, needed by what is switched on.
+
+  Raises:
+    ValueError: for randomness without `rngs`.
+  """
+  graphdef, stacked = nnx.split(blocks)
+  num_layers = jax.tree.leaves(stacked)[0].shape[0]
+  random = not deterministic and (drop_path > 0 or blocks.is_random)
+  if random and rngs is None:
+    raise ValueError("deterministic=False with dropout or drop path needs rngs=")
+  keys = jax.random.split(rngs.dropout(), num_layers) if random else None
+  rates = jnp.linspace(0.0, drop_path, num_layers) if random and drop_path > 0 else None
+
+  def layer(x, state_rate_key, scope: Scope):
+    state, rate, key = state_rate_key
+    return nnx.merge(graphdef, state)(
+      x,
+      scope=scope,
+      context=context,
+      context_scope=context_scope,
+      drop_path_rate=rate,
+      deterministic=deterministic,
+      rngs=None if key is None else nnx.Rngs(key),
+    )
+
+  layers = [
+    _rematerialised(lambda x, part, scope=scope: layer(x, part, scope), remat, unroll == 1)
+    for scope in scopes
+  ]
+  return _scan_in_turns(layers, x, (stacked, rates, keys), num_layers, unroll)
+
+
+def step_stack(
+  blocks: Block,
+  x: Float[Array, "B N D"],
+  cache: Cache,
+  *,
+  positions: Int[Array, "B N"],
+  rotary: Rotary | None = None,
+) -> tuple[Float[Array, "B N D"], Cache]:
+  """Reads some more tokens, see `Attention.step`; every array of the cache is one a layer."""
+  graphdef, stacked = nnx.split(blocks)
+
+  def layer(x, state_and_cache):
+    state, layer_cache = state_and_cache
+    return nnx.merge(graphdef, state).step(x, layer_cache, positions=positions, rotary=rotary)
+
+  return jax.lax.scan(layer, x, (stacked, cache))
+
+
+def _scan_in_turns(layers: Sequence[Callable], x, parts: Any, num_layers: int, unroll: int):
+  """Scans over whole turns of `layers`; what is left of the last turn comes after."""
+  period = len(layers)
+  turns, whole = num_layers // period, num_layers // period * period
+
+  def turn(x, part):
+    for i, layer in enumerate(layers):
+      x = layer(x, part if period == 1 else jax.tree.map(lambda a, i=i: a[i], part))
+    return x, None
+
+  if turns:
+    scanned = parts
+    if period > 1:
+      scanned = jax.tree.map(lambda a: a[:whole].reshape(turns, period, *a.shape[1:]), parts)
+    x, _ = jax.lax.scan(turn, x, scanned, unroll=min(unroll, turns))
+  for i in range(whole, num_layers):
+    x = layers[i - whole](x, jax.tree.map(lambda a, i=i: a[i], parts))
+  return x
+
+
+def _rematerialised(layer, remat: Remat, in_loop: bool):
+  if remat == "none":
+    return layer
+  policies = jax.checkpoint_policies
+  policy = policies.dots_with_no_batch_dims_saveable if remat == "dots" else None
+  # A loop keeps XLA from merging the recomputation with the original; unrolled it must be told.
+  return jax.checkpoint(layer, policy=policy, prevent_cse=not in_loop)
