@@ -10,6 +10,8 @@ PREPARE ?=
 # What pip is told to get torch for the parity tests. Elsewhere than on our CI, point it to
 # PyTorch's CPU wheels, or gigabytes of CUDA come along: make test TORCH="torch --index-url URL".
 TORCH ?= torch==2.13.0
+# Processes that share the suite.
+WORKERS ?= 2
 # PARITY=no leaves those tests out, and torch with them.
 PARITY ?= yes
 
@@ -39,7 +41,7 @@ quickstart: install
 # The suite comes last, so that its summary is what one sees.
 test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-torch)
 	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
