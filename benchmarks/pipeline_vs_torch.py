@@ -95,7 +95,7 @@ def measure(case: dict, flags: argparse.Namespace) -> dict[str, float]:
 def our_batches(case: dict, out: Path) -> tuple[Iterator, Callable[[], list[int]]]:
   """Batches of `pretrainjax`, and the processes that make them."""
   from pretrainjax.data.image import RandomResizedCrop
-  from pretrainjax.data.pipeline import ImageData
+  from pretrainjax.data.image_data import ImageData
 
   data = ImageData(
     datasets="photos",

@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "load_encoder"]
+__all__ = ["__version__", "load", "load_encoder", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -12,4 +12,8 @@ def __getattr__(name: str) -> Any:
     from pretrainjax.checkpoint import encoder
 
     return getattr(encoder, name)
+  if name == "load_model":
+    from pretrainjax.generation.model import load_model
+
+    return load_model
   raise AttributeError(f"module 'pretrainjax' has no attribute '{name}'")

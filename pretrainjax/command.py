@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from pretrainjax.config_text import flatten, load_config, override
 from pretrainjax.errors import UserError, nearest
 
-VERBS = ("prepare", "pretrain", "finetune", "evaluate")
+VERBS = ("prepare", "pretrain", "finetune", "evaluate", "predict")
 USER_ERROR, PREEMPTED = 2, 42
 
 

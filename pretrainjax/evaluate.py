@@ -15,11 +15,13 @@ from flax import nnx
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.command import Request, launch
 from pretrainjax.config import build
+from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.evaluators.compare import Comparison, Subject, compare
 from pretrainjax.evaluators.results import append_results
 from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
+from pretrainjax.train.vocabulary import check_tokenizers, data_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,6 +44,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 def _work(request: Request) -> None:
   evaluators = build(request.config.evals, path="config.evals")
   loaded = load(request.workdir)
+  if (path := loaded.tokenizer_path) is not None:
+    check_tokenizers(data_of(evaluators), Tokenizer.load(path), path=path)
   random = None
   if not request.options.no_random_init:
     random = _subject(loaded, _random_module(loaded, seed=request.config.seed))

@@ -14,13 +14,14 @@ from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.checkpoint.surgery import transfer
 from pretrainjax.command import Request, launch
 from pretrainjax.config import RECIPE, TARGET
+from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.objectives.split import split
-from pretrainjax.pretrain import add_flags, train
+from pretrainjax.pretrain import add_flags, start_in, train
 from pretrainjax.report.table import config_table
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.state import TrainState
-from pretrainjax.train.workdir import claim
+from pretrainjax.train.vocabulary import check_tokenizers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +42,10 @@ def _work(request: Request) -> None:
     adopt(config, loaded.config)
   print(config_table(config))
   run = assemble(config)
-  claim(request.workdir, config, allow_change=request.options.allow_config_change)
+  if loaded is not None and loaded.tokenizer_path is not None:
+    expected = Tokenizer.load(loaded.tokenizer_path)
+    check_tokenizers({"data": run.data}, expected, path=loaded.tokenizer_path)
+  start_in(request.workdir, run, allow_change=request.options.allow_config_change)
   first = None if loaded is None else first_state(run, loaded)
   train(run, request.workdir, profile=request.options.profile, verb="finetune", first=first)
 

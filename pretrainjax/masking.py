@@ -5,6 +5,8 @@ row's mask does not depend on how many devices share the batch.
 """
 
 import functools
+import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -149,6 +151,60 @@ def span_mask(
   return jax.vmap(one)(collectives.example_keys(key, batch_size))
 
 
+class Chosen(NamedTuple):
+  """Places of a row that a loss is about, as many slots in every row.
+
+  Attributes:
+    positions: distinct within a row, in no order.
+    valid: False for slots that a row does not fill; their positions were not chosen.
+  """
+
+  positions: Int[Array, "B M"]
+  valid: Bool[Array, "B M"]
+
+
+def choose_tokens(
+  key: Key[Array, ""],
+  candidates: Bool[Array, "B T"],
+  *,
+  mask_rate: float,
+  starts: Bool[Array, "B T"] | None = None,
+) -> Chosen:
+  """Chooses tokens of text uniformly without replacement, the same share of every row.
+
+  Args:
+    key: the step's key for masks, equal on all devices.
+    candidates: True for tokens that may be chosen: no padding, no special tokens.
+    mask_rate: share of the candidates, in (0, 1); the count is rounded, and at least one.
+    starts: True where a word begins, to choose whole words, as long as they fit into the count;
+      what is no candidate ends a word too. None chooses single tokens.
+
+  Returns:
+    M is mask_rate * T, rounded up.
+
+  Reference: BERT, arXiv 1810.04805, section 3.1, and for whole words the authors' code; ours
+  differs in the count, theirs rounds mask_rate * T, and in that it looks three times for words
+  that still fit.
+
+  >>> chosen = choose_tokens(jax.random.key(0), jnp.arange(8)[None] < 4, mask_rate=0.5)
+  >>> chosen.valid.tolist(), sorted(chosen.positions[0, :2].tolist())
+  ([[True, True, False, False]], [2, 3])
+  """
+  batch_size, length = candidates.shape
+  num_slots = max(1, math.ceil(length * mask_rate - 1e-6))
+  available = jnp.sum(candidates, axis=1)
+  count = jnp.clip(jnp.round(mask_rate * available).astype(int), 1, num_slots)
+  count = jnp.minimum(count, available)
+  keys = collectives.example_keys(key, batch_size)
+  noise = jax.vmap(lambda k: jax.random.uniform(k, (length,)))(keys)
+  if starts is not None:
+    chosen = jax.vmap(_whole_words)(noise, candidates, starts, count)
+    valid = jnp.arange(num_slots)[None] < jnp.sum(chosen, axis=1, keepdims=True)
+    return Chosen(hidden_indices(~chosen, num_slots), valid)
+  order = jnp.argsort(jnp.where(candidates, noise, jnp.inf), axis=1)
+  return Chosen(order[:, :num_slots], jnp.arange(num_slots)[None] < count[:, None])
+
+
 def causal_mask(length: int) -> Bool[Array, "T T"]:
   """Lets position t (row) see itself and what came before.
 
@@ -184,6 +240,20 @@ def hidden_indices(visible: Bool[Array, "B N"], num_hidden: int) -> Int[Array, "
 def _lowest(noise, count: int):
   """True for the `count` smallest of each row; exact, also where noise has ties."""
   return jnp.argsort(jnp.argsort(noise, axis=1), axis=1) < count
+
+
+def _whole_words(noise, candidates, starts, count):
+  """True for the tokens of words taken in the order of noise, of one row, all "T"."""
+  follows = jnp.pad(candidates[:-1], (1, 0)) & ~starts
+  word = jnp.maximum(jnp.cumsum(candidates & ~follows) - 1, 0)  # which one a token is of
+  size = jnp.zeros(noise.shape, int).at[word].add(candidates)
+  order = jnp.argsort(noise)
+  ordered, left, taken = size[order], count, jnp.zeros(noise.shape, bool)
+  for _ in range(3):
+    fits = ~taken & (ordered <= left)
+    new = fits & (jnp.cumsum(jnp.where(fits, ordered, 0)) <= left)
+    taken, left = taken | new, left - jnp.sum(jnp.where(new, ordered, 0))
+  return candidates & jnp.zeros(noise.shape, bool).at[order].set(taken)[word]
 
 
 def _rectangle(key, left, *, height: int, width: int, min_block: int, max_aspect: float):

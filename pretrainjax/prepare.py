@@ -1,8 +1,9 @@
 """Prepares a dataset: `python -m pretrainjax.prepare fashion_mnist --data_dir=DIR`.
 
 Writes a tfds dataset of array_record files, and prepared.json beside it: what was written, what was
-dropped and why, and which images stand in more than one split. A folder of images:
-`python -m pretrainjax.prepare image_folder --source=FOLDER --name=pets --data_dir=DIR`.
+dropped and why. A folder of images, or of .txt, .jsonl and .parquet:
+`python -m pretrainjax.prepare image_folder --source=FOLDER --name=pets --data_dir=DIR`,
+`python -m pretrainjax.prepare text --source=FOLDER --name=books --data_dir=DIR`.
 """
 
 import argparse
@@ -33,6 +34,18 @@ from pretrainjax.data.builders.fashion_mnist.fashion_mnist_dataset_builder impor
 )
 from pretrainjax.data.builders.fashion_mnist.source import Source as FashionMnist
 from pretrainjax.data.builders.image_folder.source import Source as ImageFolder
+from pretrainjax.data.builders.sotu.source import Source as Sotu
+from pretrainjax.data.builders.spam_assassin.source import Source as SpamAssassin
+from pretrainjax.data.builders.text.cleaning import Cleaning
+from pretrainjax.data.builders.text.collect import Rules
+from pretrainjax.data.builders.text.duplicates import Duplicates
+from pretrainjax.data.builders.text.fields import Fields
+from pretrainjax.data.builders.text.form import Form
+from pretrainjax.data.builders.text.holdout import Holdout
+from pretrainjax.data.builders.text.source import Source as Text
+from pretrainjax.data.builders.text.stages import Job, write_dataset
+from pretrainjax.data.builders.text.training import Tokenization
+from pretrainjax.data.builders.wordnet.source import Source as WordNet
 from pretrainjax.data.builders.write import REPORT, folder_of, is_complete, write
 from pretrainjax.errors import UserError, nearest
 
@@ -41,6 +54,18 @@ _SOURCES = {
   "fashion_mnist": lambda: spec(FashionMnist),
   "digits": lambda: spec(Digits),
   "image_folder": lambda: spec(ImageFolder, root="", name="images"),
+}
+
+# Sources of text, with what suits each of them.
+_EXAMPLES = {"form": {"kind": "examples"}, "cleaning": {"repetition": False}}
+_TEXTS = {
+  "text": (lambda: spec(Text, root="", name="text", fields=spec(Fields)), {}),
+  "sotu": (
+    lambda: spec(Sotu),
+    {"holdout": {"test_fraction": 0.1, "validation_fraction": 0.05}, "form": {"length": 256}},
+  ),
+  "spam_assassin": (lambda: spec(SpamAssassin), _EXAMPLES),
+  "wordnet": (lambda: spec(WordNet), _EXAMPLES),
 }
 
 _BUILDERS = {"fashion_mnist": FashionMnistBuilder, "digits": DigitsBuilder}
@@ -65,21 +90,29 @@ def default_config(name: str) -> ConfigDict:
   Raises:
     UserError: for a name that is none.
   """
-  if name not in _SOURCES:
-    raise UserError(f"prepare: no builder '{name}'{nearest(name, _SOURCES)}")
+  if name not in _SOURCES and name not in _TEXTS:
+    raise UserError(f"prepare: no builder '{name}'{nearest(name, [*_SOURCES, *_TEXTS])}")
   config = ConfigDict(sort_keys=False)
-  config.source = _SOURCES[name]()
+  config.source = _TEXTS[name][0]() if name in _TEXTS else _SOURCES[name]()
   config.data_dir = config_dict.placeholder(str)
-  config.num_shards = config_dict.placeholder(int)  # tfds chooses by size
+  config.num_shards = config_dict.placeholder(int)  # chosen by size
   config.max_dropped = 0.01
-  config.drop_duplicates = False
+  if name not in _TEXTS:
+    config.drop_duplicates = False
+    return config
+  changes = _TEXTS[name][1]
+  config.cleaning = spec(Cleaning, **changes.get("cleaning", {}))
+  config.duplicates = spec(Duplicates)
+  config.holdout = spec(Holdout, **changes.get("holdout", {}))
+  config.tokenizer = spec(Tokenization)
+  config.form = spec(Form, **changes.get("form", {}))
   return config
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
-  parser.add_argument("dataset", nargs="?", help=f"one of {', '.join(_SOURCES)}")
+  parser.add_argument("dataset", nargs="?", help=f"one of {', '.join([*_SOURCES, *_TEXTS])}")
   parser.add_argument("--source", metavar="FOLDER", help="where the raw files lie")
-  parser.add_argument("--name", help="of the dataset made from image_folder")
+  parser.add_argument("--name", help="of the dataset made from image_folder or text")
   parser.add_argument(
     "--fallback",
     choices=["digits"],
@@ -104,7 +137,7 @@ def _work(request: Request) -> None:
   try:
     prepare(request.config)
   except UserError as error:
-    if request.options.fallback is None:
+    if request.options.fallback is None or request.options.dataset in _TEXTS:
       raise
     print(f"prepare: {error}")
     print(f"prepare: FALLING BACK to {request.options.fallback}, a much smaller and easier set")
@@ -125,11 +158,13 @@ def prepare(config: ConfigDict) -> Path:
   Raises:
     UserError: where there is nothing to read, or too much of it cannot be decoded.
   """
+  if "tokenizer" in config:
+    return _prepare_text(config)
   source = build(config.source, path="config.source")
-  data_dir = Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+  data_dir = _data_dir(config)
   folder = folder_of(source.name, data_dir)
   if is_complete(folder):
-    _refuse_other_source(folder, source)
+    _refuse_other(folder, source=_facts(source))
     print(f"prepare: {folder} is there already; remove it to prepare it anew")
     return folder
   collected = source.collect()
@@ -149,6 +184,28 @@ def prepare(config: ConfigDict) -> Path:
   return folder
 
 
+def _prepare_text(config: ConfigDict) -> Path:
+  """The same for text: stage by stage, so that a run that was stopped can go on."""
+  parts = ("source", "cleaning", "duplicates", "holdout", "tokenizer", "form")
+  built = {part: build(config[part], path=f"config.{part}") for part in parts}
+  rules = Rules(built["cleaning"], built["duplicates"], built["holdout"])
+  source, facts = built["source"], _facts(built["source"])
+  job = Job(source, rules, built["tokenizer"], built["form"], config.num_shards, config.max_dropped)
+  data_dir = _data_dir(config)
+  folder = folder_of(source.name, data_dir)
+  if is_complete(folder):
+    _refuse_other(folder, source=facts, settings=job.settings())
+    print(f"prepare: {folder} is there already; remove it to prepare it anew")
+    return folder
+  write_dataset(job, data_dir=data_dir, source_facts=facts)
+  _show_text(json.loads((folder / REPORT).read_text()), folder)
+  return folder
+
+
+def _data_dir(config: ConfigDict) -> Path:
+  return Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+
+
 def _facts(source: Any) -> dict[str, Any]:
   """What decides which examples are written; the same files may lie in another place."""
   facts = dataclasses.asdict(source)
@@ -156,18 +213,26 @@ def _facts(source: Any) -> dict[str, Any]:
   return facts | ({"root": str(Path(facts["root"]).resolve())} if "root" in facts else {})
 
 
-def _refuse_other_source(folder: Path, source: Any) -> None:
+def _refuse_other(folder: Path, **wanted: dict[str, Any]) -> None:
   """Raises UserError where what is there was made from something else under the same name."""
   path = folder / REPORT
-  if not path.is_file():
-    return
-  there, wanted = json.loads(path.read_text()).get("source", {}), _facts(source)
-  for key, value in there.items():
-    if wanted.get(key, value) != value:
-      raise UserError(
-        f"--data_dir: {folder} was prepared with {key}={value!r}, found {wanted[key]!r}; "
-        "choose another name, or remove it to prepare it anew"
-      )
+  there = json.loads(path.read_text()) if path.is_file() else {}
+  for part, facts in wanted.items():
+    found, facts = _flat(there.get(part, {})), _flat(facts)
+    # What only one of them knows was added by a later version, or is a tokenizer's other form.
+    for key, value in found.items():
+      if facts.get(key, value) != value:
+        raise UserError(
+          f"--data_dir: {folder} was prepared with {key}={value!r}, found {facts[key]!r}; "
+          "choose another name, or remove it to prepare it anew"
+        )
+
+
+def _flat(facts: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  flat = {}
+  for key, value in facts.items():
+    flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+  return flat
 
 
 def _builder(dataset: str) -> type[CollectedBuilder]:
@@ -213,6 +278,24 @@ def _show(report: dict, folder: Path) -> None:
   twice = report["duplicates_between_splits"]
   shown = "; ".join(f"{d[0]} {d[1]} = {d[2]} {d[3]}" for d in twice[:_SHOWN])
   print(f"in two splits  {len(twice):,} by decoded pixels{': ' + shown if twice else ''}")
+  print(f"dataset        {folder}, report in {REPORT}")
+
+
+def _show_text(report: dict, folder: Path) -> None:
+  print(f"from           {report['origin']}")
+  for split, counts in report["splits"].items():
+    rate = counts["bytes"] / max(counts["tokens"], 1)
+    print(
+      f"{split:<14} {counts['examples']:,} {report['form']}, {counts['documents']:,} documents, "
+      f"{counts['tokens']:,} tokens, {counts['bytes']:,} bytes, {rate:.3f} bytes a token"
+    )
+  for reason, count in sorted(report["dropped"].items(), key=lambda pair: -pair[1]):
+    keys = ", ".join(report["dropped_keys"].get(reason, ())[:_SHOWN])
+    print(f"dropped        {count:,} {reason}{': ' + keys if keys else ''}")
+  for kind in ("class_names", "tag_names"):
+    if report[kind]:
+      print(f"{kind.replace('_', ' '):<14} {len(report[kind])}: {', '.join(report[kind][:_SHOWN])}")
+  print(f"vocabulary     {report['vocab_size']:,} tokens, {report['tokenizer']}")
   print(f"dataset        {folder}, report in {REPORT}")
 
 

@@ -18,6 +18,7 @@ from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
+from pretrainjax.train.vocabulary import keep_tokenizer
 from pretrainjax.train.workdir import claim
 
 
@@ -45,8 +46,20 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def _work(request: Request) -> None:
   print(config_table(request.config))
   run = assemble(request.config)
-  claim(request.workdir, request.config, allow_change=request.options.allow_config_change)
+  start_in(request.workdir, run, allow_change=request.options.allow_config_change)
   train(run, request.workdir, profile=request.options.profile, verb="pretrain")
+
+
+def start_in(workdir: Path, run: Run, *, allow_change: bool) -> None:
+  """Makes `workdir` this run's, with all that whoever loads its checkpoints needs.
+
+  Args:
+    workdir: made if it is missing.
+    run: the config, built.
+    allow_change: see `claim`.
+  """
+  claim(workdir, run.config, allow_change=allow_change)
+  keep_tokenizer(workdir, run.data, allow_change=allow_change)
 
 
 def train(

@@ -1,11 +1,32 @@
 """Prepared datasets of the shapes that configs name, filled with noise: tests need no download."""
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import tiny_texts
 
 from pretrainjax.data.builders.base import CollectedBuilder
 from pretrainjax.data.builders.collected import Collected, array_entries
+
+
+class Texts(NamedTuple):
+  """What records of a set of texts hold.
+
+  Attributes:
+    length: of packed blocks; None has a text a record.
+    second: whether there are two texts.
+    class_names: of "label", () without.
+    score: whether there is one, in [0, 5].
+    tag_names: of "tags", () without.
+  """
+
+  length: int | None = None
+  second: bool = False
+  class_names: tuple[str, ...] = ()
+  score: bool = False
+  tag_names: tuple[str, ...] = ()
+
 
 # Name: (H, W, C) of the images and how many classes.
 SHAPES = {
@@ -14,18 +35,35 @@ SHAPES = {
   "cifar10": ((32, 32, 3), 10),
   "imagenet2012": ((48, 64, 3), 1000),
 }
+TEXTS = {
+  "sotu": Texts(length=256),
+  "spam_assassin": Texts(class_names=("ham", "spam")),
+  "wordnet": Texts(second=True, class_names=("noun", "verb", "adjective", "adverb")),
+  # These no config names; they are for tests of objectives and evaluators.
+  "tagged": Texts(tag_names=("O", "B-PER", "I-PER", "B-LOC", "I-LOC")),
+  "prompts": Texts(second=True),
+  "scored": Texts(second=True, score=True),
+}
 # The smoke form of a config names no more examples than these.
 SIZES = {"train": 512, "test": 64, "validation": 64}
+TEXT_SIZES = SIZES | {"held_out": 64}
 
 
-def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] = SIZES) -> None:
+def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] | None = None) -> None:
   """Writes DATA_DIR/NAME as tfds would find it, the same at every call.
 
   Args:
-    name: one of SHAPES.
+    name: one of SHAPES or TEXTS.
     data_dir: where datasets lie.
-    sizes: examples by split.
+    sizes: examples by split; None takes SIZES or TEXT_SIZES.
   """
+  if name in TEXTS:
+    _prepare_text(name, data_dir, sizes or TEXT_SIZES)
+  else:
+    _prepare_images(name, data_dir, sizes or SIZES)
+
+
+def _prepare_images(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
   shape, num_classes = SHAPES[name]
   rng = np.random.default_rng(0)
   splits = {}
@@ -40,3 +78,38 @@ def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] = SIZES) -> None
   builder = type(camel, (CollectedBuilder,), {}, skip_registration=True)
   assert builder.name == name
   builder(collected=collected, data_dir=data_dir).download_and_prepare()
+
+
+def _prepare_text(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
+  texts, rng = TEXTS[name], np.random.default_rng(0)
+  make = _block if texts.length else _example
+  splits = {split: [make(texts, i, rng) for i in range(n)] for split, n in sizes.items()}
+  names = {"class_names": texts.class_names, "tag_names": texts.tag_names}
+  tiny_texts.write(name, data_dir, splits, length=texts.length, **names)
+
+
+def _block(texts: Texts, index: int, rng: np.random.Generator) -> dict[str, Any]:
+  """One document, two or three, and padding in every 16th row."""
+  room = texts.length - (20 if index % 16 == 15 else 0)
+  cuts = np.sort(rng.choice(np.arange(8, room - 8, 8), index % 3, replace=False))
+  lengths = np.diff(np.concatenate([[0], cuts, [room]])) - 2
+  return tiny_texts.block([_ids(rng, int(n)) for n in lengths], texts.length)
+
+
+def _example(texts: Texts, index: int, rng: np.random.Generator) -> dict[str, Any]:
+  count = int(rng.integers(3, 40))
+  record: dict[str, Any] = {"tokens": _ids(rng, count)}
+  if texts.second:
+    record["second"] = _ids(rng, int(rng.integers(1, 20)))
+  if texts.class_names:
+    record["label"] = index % len(texts.class_names)
+  if texts.score:
+    record["score"] = float(rng.uniform(0, 5))
+  if texts.tag_names:
+    tags = rng.integers(0, len(texts.tag_names), count)
+    record["tags"] = np.where(rng.random(count) < 0.3, tiny_texts.NO_TAG, tags)
+  return record
+
+
+def _ids(rng: np.random.Generator, count: int) -> list[int]:
+  return rng.integers(tiny_texts.FIRST_ID, tiny_texts.tokenizer().vocab_size, count).tolist()

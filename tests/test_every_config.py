@@ -3,6 +3,7 @@
 Where a change of a golden file is wanted: pytest tests/test_every_config.py --renew-golden
 """
 
+import dataclasses
 import functools
 import json
 import math
@@ -40,15 +41,15 @@ def datasets(config: ConfigDict) -> set[str]:
   return {v for k, v in flatten(config).items() if k.split(".")[-1] == "datasets"}
 
 
-def abstract_batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
-  """Shapes of a training batch, without any data."""
-  data = config.data
-  (_, _, channels), _ = synthetic.SHAPES[data.datasets]
-  views = () if data.views == 1 else (data.views,)
-  shape = (data.batch_size, *views, data.transform.size, data.transform.size, channels)
+def abstract_batch(config: ConfigDict, data_dir: Path) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of a training batch at full size, from one example of noise."""
+  changes = {"batch_size": 1, "data_dir": str(data_dir), "cache": "none"}
+  data = dataclasses.replace(build(config.data, path="config.data"), **changes)
+  example = next(data.one_pass())
   return {
-    "image": jax.ShapeDtypeStruct(shape, jnp.uint8),
-    "label": jax.ShapeDtypeStruct((data.batch_size,), jnp.int32),
+    name: jax.ShapeDtypeStruct((config.data.batch_size, *array.shape[1:]), array.dtype)
+    for name, array in example.items()
+    if name != "valid"
   }
 
 
@@ -72,12 +73,12 @@ def small_data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_full_size_traces(name):
+def test_full_size_traces(name, small_data):
   """Shapes and types of the real thing fit, though no array is ever made."""
   config = load(name)
   run = assemble(config, num_examples=50_000)
   state = jax.eval_shape(run.init)
-  after, metrics = jax.eval_shape(run.step(), state, abstract_batch(config))
+  after, metrics = jax.eval_shape(run.step(), state, abstract_batch(config, small_data(name)))
   assert run.total_steps > STEPS
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
@@ -111,7 +112,8 @@ def test_smoke_form_trains_and_evaluates(name, small_data, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in TRAINED])
 @pytest.mark.parametrize("arg", [None, "smoke"])
-def test_evaluation_is_built(name, arg):
+def test_evaluation_is_built(name, arg, small_data, monkeypatch):
+  monkeypatch.setenv("PRETRAINJAX_DATA", str(small_data(name)))
   evaluators = build(load(name, arg).evals, path="config.evals")
   assert evaluators
   for key, evaluator in evaluators.items():

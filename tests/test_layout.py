@@ -17,15 +17,22 @@ LAYERS = (
   ("augment", "mixing", "masking", "losses"),
   ("objectives",),
   ("checkpoint",),
+  ("generation",),
   ("train",),
   ("evaluators",),
   ("convert",),
   ("report",),
-  ("command", "prepare", "pretrain", "finetune", "evaluate", "predict", "export", "benchmark"),
+  (
+    *("command", "prepare", "pretrain", "finetune", "evaluate", "predict", "export", "benchmark"),
+    "prediction",
+  ),
 )
 BINARIES = LAYERS[-1]
-# The progress bar is for a person.
-PRINTS = (*BINARIES, "train/progress")
+# The progress bar is for a person; so are the verbs of `predict`.
+PRINTS = (
+  *(*BINARIES, "train/progress"),
+  *("prediction/embed", "prediction/fill_mask", "prediction/generate_text"),
+)
 # Outside of the layers: what research code imports, lazily.
 TOP = "__init__.py"
 BANNED_NAMES = {"utils", "util", "common", "misc", "helpers", "helper"}
@@ -41,6 +48,12 @@ COVERED_BY = {
   "data/builders/digits/source.py": "tests/test_prepare.py",
   "data/builders/fashion_mnist/fashion_mnist_dataset_builder.py": "tests/test_prepare.py",
   "data/builders/fashion_mnist/source.py": "tests/test_prepare.py",
+  "data/builders/text/collect.py": "tests/data/builders/text/test_stages.py",
+  "data/builders/text/document.py": "tests/data/builders/text/test_stages.py",
+  "data/builders/text/encode.py": "tests/data/builders/text/test_stages.py",
+  "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
+  "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
+  "data/builders/text/tally.py": "tests/data/builders/text/test_stages.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "pretrain.py": "tests/end_to_end/test_kill_and_resume.py",
@@ -167,6 +180,7 @@ def test_only_binaries_touch_the_process():
 KNOWS = {
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
   "prepare.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "predict.py": {"sys.argv"},  # its first argument is a verb of its own
 }
 
 

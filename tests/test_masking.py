@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -93,3 +94,86 @@ def test_indices_partition_the_tokens_and_ascend():
   for row in range(16):
     np.testing.assert_array_equal(keep[row], np.flatnonzero(visible[row]))
     np.testing.assert_array_equal(hidden[row], np.flatnonzero(~visible[row]))
+
+
+def _choose(candidates, rate, starts=None, seed=0):
+  fn = jax.jit(masking.choose_tokens, static_argnames="mask_rate")
+  starts = None if starts is None else jnp.asarray(starts)
+  return fn(jax.random.key(seed), jnp.asarray(candidates), mask_rate=rate, starts=starts)
+
+
+def _as_mask(chosen, shape):
+  """True where a token is chosen; every slot is looked at, so that none counts twice."""
+  counts = np.zeros(shape, int)
+  positions, valid = np.asarray(chosen.positions), np.asarray(chosen.valid)
+  for row, column in np.argwhere(valid):
+    counts[row, positions[row, column]] += 1
+  assert counts.max() <= 1
+  return counts.astype(bool)
+
+
+def test_choose_tokens_takes_the_rounded_share_of_each_row_and_at_least_one():
+  available = np.array([0, 1, 2, 5, 10, 17, 20])
+  candidates = np.arange(20)[None] < available[:, None]
+  chosen = _choose(candidates, 0.15)
+  assert chosen.positions.shape == (7, 3)
+  np.testing.assert_array_equal(chosen.valid.sum(axis=1), [0, 1, 1, 1, 2, 3, 3])
+  assert not (_as_mask(chosen, candidates.shape) & ~candidates).any()
+  for row in np.asarray(chosen.positions):
+    assert len(set(row)) == len(row)  # slots without a token have a place of their own too
+
+
+@pytest.mark.parametrize(("length", "rate", "slots"), [(100, 0.15, 15), (7, 0.15, 2), (3, 0.01, 1)])
+def test_choose_tokens_has_as_many_slots_as_a_full_row_needs(length, rate, slots):
+  chosen = _choose(np.ones((2, length), bool), rate)
+  assert chosen.positions.shape == (2, slots)
+
+
+def test_choose_tokens_is_uniform_over_candidates():
+  candidates = np.tile(np.array([1, 1, 0, 1, 1, 1, 0, 1, 1, 1], bool), (4000, 1))
+  mask = _as_mask(_choose(candidates, 0.25), candidates.shape)
+  np.testing.assert_array_equal(mask.sum(axis=1), 2)
+  shares = mask.mean(axis=0)[candidates[0]]
+  np.testing.assert_allclose(shares, 0.25, atol=4 * np.sqrt(0.25 * 0.75 / 4000))
+
+
+def _words(rng, batch, length):
+  """Candidates and starts of words of 1 to 4 tokens, with gaps."""
+  candidates, starts = np.ones((batch, length), bool), np.zeros((batch, length), bool)
+  for row in range(batch):
+    place = 0
+    while place < length:
+      starts[row, place] = True
+      place += int(rng.integers(1, 5))
+    candidates[row, rng.integers(0, length, 3)] = False
+  return candidates, starts
+
+
+def test_whole_words_are_chosen_whole_and_nearly_the_share():
+  candidates, starts = _words(np.random.default_rng(0), 300, 40)
+  chosen = _choose(candidates, 0.2, starts)
+  mask = _as_mask(chosen, candidates.shape)
+  assert not (mask & ~candidates).any()
+  # A candidate that follows another in the same word is chosen with it.
+  follows = candidates[:, 1:] & candidates[:, :-1] & ~starts[:, 1:]
+  assert (mask[:, 1:] == mask[:, :-1])[follows].all()
+  wanted = np.round(0.2 * candidates.sum(axis=1))
+  assert (mask.sum(axis=1) <= wanted).all()
+  assert mask.sum() > 0.97 * wanted.sum()  # what is left over is less than a word
+
+
+def test_single_token_words_are_chosen_like_tokens_and_too_long_ones_not_at_all():
+  ones = np.ones((50, 20), bool)
+  np.testing.assert_array_equal(_choose(ones, 0.15, ones).valid.sum(axis=1), 3)
+  one_word = np.arange(20)[None].repeat(2, 0) == 0
+  assert not _choose(np.ones((2, 20), bool), 0.15, one_word).valid.any()
+
+
+def test_chosen_rows_differ_and_do_not_depend_on_the_batch_size():
+  candidates, starts = _words(np.random.default_rng(1), 8, 40)
+  for words in (None, starts):
+    large = _choose(candidates, 0.2, words)
+    small = _choose(candidates[:3], 0.2, None if words is None else words[:3])
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:3]), small, large)
+  same = _choose(np.ones((8, 40), bool), 0.2).positions
+  assert len({tuple(sorted(row)) for row in np.asarray(same).tolist()}) == 8

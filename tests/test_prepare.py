@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import struct
 
 import cv2
@@ -106,7 +107,7 @@ def test_mistakes(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_apt_without_root(tmp_path):
-  if locate.shutil.which("apt-get") is None:
+  if shutil.which("apt-get") is None:
     pytest.skip("no apt-get here")
   folder = locate.from_apt(tmp_path)
   assert sorted(p.name for p in folder.iterdir()) == sorted(locate.FILES)
@@ -119,3 +120,76 @@ def test_another_folder_under_the_same_name_is_refused(tmp_path, capsys):
   assert f"was prepared with root='{tmp_path / 'raw'}', found '{tmp_path / 'other'}'" in error
   assert _prepare(tmp_path, f"--source={tmp_path / 'raw'}", "--config.source.seed=1") == 2
   assert "was prepared with seed=0, found 1" in capsys.readouterr().err
+
+
+def _texts(root, count=30):
+  root.mkdir(parents=True)
+  rng = np.random.default_rng(0)
+  for i in range(count):
+    text = " ".join(f"word{w}" for w in rng.integers(0, 200, 40))
+    (root / f"{i:02d}.txt").write_text(text)
+  (root / "copy.txt").write_text((root / "00.txt").read_text())
+  return root
+
+
+def _prepare_text(tmp_path, *flags, name="books"):
+  small = ("--config.tokenizer.vocab_size=400", "--config.form.length=32")
+  data_dir = f"--data_dir={tmp_path / 'data'}"
+  return main(["text", f"--name={name}", data_dir, *small, *flags])
+
+
+def test_a_folder_of_texts_becomes_a_dataset_with_a_report(tmp_path, capsys):
+  root = _texts(tmp_path / "raw")
+  (root / "broken.txt").write_bytes(b"\xff\xfe\xff")
+  assert _prepare_text(tmp_path, f"--source={root}") == 2
+  assert "1 of 32 records cannot be read, expected at most 1.0%" in capsys.readouterr().err
+  flags = [f"--source={root}", "--config.max_dropped=0.1", "--config.holdout.test_fraction=0.2"]
+  assert _prepare_text(tmp_path, *flags) == 0
+  out = capsys.readouterr().out
+  for part in ("dropped        1 duplicate: copy.txt", "1 not UTF-8: broken.txt", "bytes a token"):
+    assert part in out
+  report = json.loads((tmp_path / "data/books/1.0.0/prepared.json").read_text())
+  assert (report["form"], report["length"], report["vocab_size"]) == ("blocks", 32, 400)
+  assert sum(counts["documents"] for counts in report["splits"].values()) == 30
+  assert _prepare_text(tmp_path, *flags) == 0
+  assert "is there already" in capsys.readouterr().out
+
+
+def test_texts_prepared_otherwise_under_the_same_name_are_refused(tmp_path, capsys):
+  flags = [f"--source={_texts(tmp_path / 'raw')}", "--config.holdout.test_fraction=0.2"]
+  assert _prepare_text(tmp_path, *flags) == 0
+  for flag, message in (
+    ("--config.form.length=64", "was prepared with form.length=32, found 64"),
+    ("--config.holdout.seed=1", "was prepared with holdout.seed=0, found 1"),
+    ("--config.tokenizer.kind=wordpiece", "was prepared with tokenizer.kind='bpe'"),
+    ("--config.source.fields.text=body", "was prepared with fields.text='text', found 'body'"),
+    (f"--source={_texts(tmp_path / 'other')}", "was prepared with root="),
+  ):
+    assert _prepare_text(tmp_path, *flags, flag) == 2
+    assert message in capsys.readouterr().err, flag
+  tokenizer = tmp_path / "data/books/1.0.0/tokenizer.json"
+  path = f"--config.tokenizer.path={tokenizer}"
+  assert _prepare_text(tmp_path, *flags, path, name="others") == 0
+  assert _prepare_text(tmp_path, *flags, name="others") == 2
+  assert "was prepared with tokenizer.trained=False, found True" in capsys.readouterr().err
+  moved = tmp_path / "moved.json"
+  moved.write_text(tokenizer.read_text())
+  assert _prepare_text(tmp_path, *flags, f"--config.tokenizer.path={moved}", name="others") == 0
+  assert _prepare_text(tmp_path, *flags, path) == 2  # trained here, though it is the same one
+
+
+def test_mistakes_with_texts(tmp_path, capsys):
+  root = _texts(tmp_path / "raw", count=2)
+  for flags, message in (
+    (["--source=nowhere"], "--source: 'nowhere' is no folder and no file"),
+    (["--config.form.kind=block"], "config.form.kind: found 'block'"),
+    (["--config.form.length=2"], "config.form: length=2: expected in [3, 65535]"),
+    (
+      [f"--source={root}", "--config.tokenizer.path=gone.json"],
+      "--config.tokenizer.path: 'gone.json' cannot be read",
+    ),
+    (["--fallback=digits", "--source=nowhere"], "is no folder and no file"),
+  ):
+    assert _prepare_text(tmp_path, *flags) == 2
+    assert message in capsys.readouterr().err
+  assert not (tmp_path / "data" / "digits").exists()

@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.config import spec
 from pretrainjax.data.image import Resize
-from pretrainjax.data.pipeline import ImageData
+from pretrainjax.data.image_data import ImageData
 from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.evaluators.knn import KNN
 

@@ -29,17 +29,25 @@ class Loaded:
     objective: built from it.
     module: the objective's module with the saved arrays.
     step: of the checkpoint.
+    workdir: the run's folder; None for what was not loaded from one.
   """
 
   config: ConfigDict
   objective: Objective
   module: nnx.Module
   step: int
+  workdir: Path | None = None
 
   @property
   def encoder(self) -> Encoder:
     """The part that outlives pretraining."""
     return self.objective.encoder(self.module)
+
+  @property
+  def tokenizer_path(self) -> Path | None:
+    """The tokenizer.json of a run on text; None for other runs."""
+    path = None if self.workdir is None else self.workdir / "tokenizer.json"
+    return path if path is not None and path.is_file() else None
 
 
 def load_encoder(
@@ -54,7 +62,7 @@ def load_encoder(
       the former where the run kept one.
 
   Returns:
-    A Flax NNX module; `encoder(images).pooled` is "B D". `nnx.split(encoder)` gives bare
+    A Flax NNX module; `encoder(inputs).pooled` is "B D". `nnx.split(encoder)` gives bare
     (graphdef, state) for code that is not NNX.
 
   Raises:
@@ -86,7 +94,7 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
     )
   _check_same(saved, params, workdir)
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
-  return Loaded(config=config, objective=objective, module=module, step=step)
+  return Loaded(config=config, objective=objective, module=module, step=step, workdir=workdir)
 
 
 def split_reference(workdir: str | Path, step: int | None = None) -> tuple[Path, int | None]:

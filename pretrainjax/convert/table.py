@@ -5,7 +5,7 @@ two directions cannot disagree; whatever it does not mention is an error, never 
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,17 +24,41 @@ class Layout(NamedTuple):
 
 
 class Rule(NamedTuple):
-  """One parameter on both sides.
+  """One parameter on both sides, or several of ours that are one of theirs.
 
   Attributes:
-    ours: path such as "encoder/blocks/mlp/up/kernel".
+    ours: path such as "encoder/blocks/mlp/up/kernel"; several where theirs is fused: equally large
+      parts in this order.
     theirs: name of the tensor; with "{layer}" in it, ours is a stack of such tensors.
-    layout: between the two.
+    layout: between the two, of each part.
+    axis: of their fused tensor, along which the parts lie.
+    first: number of the stack's first layer on their side.
   """
 
-  ours: str
+  ours: str | tuple[str, ...]
   theirs: str
   layout: Layout
+  axis: int = 0
+  first: int = 0
+
+  @property
+  def paths(self) -> tuple[str, ...]:
+    """All parameters of ours."""
+    return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+  def fuse(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Their tensor (of one layer), from ours."""
+    theirs = [self.layout.to_theirs(part) for part in parts]
+    return theirs[0] if len(theirs) == 1 else np.concatenate(theirs, axis=self.axis)
+
+  def split(self, tensor: np.ndarray) -> list[np.ndarray]:
+    """Ours (of one layer), from their tensor."""
+    count = len(self.paths)
+    if count > 1 and tensor.shape[self.axis] % count:
+      shape = list(tensor.shape)
+      raise UserError(f"conversion: {self.theirs} has shape {shape}: expected {count} equal parts")
+    parts = np.split(tensor, count, axis=self.axis) if count > 1 else [tensor]
+    return [np.ascontiguousarray(self.layout.to_ours(part)) for part in parts]
 
 
 SAME = Layout(lambda x: x, lambda x: x)
@@ -42,6 +66,25 @@ SAME = Layout(lambda x: x, lambda x: x)
 LINEAR = Layout(np.transpose, np.transpose)
 # A learned token: ours "D", theirs "1 1 D".
 TOKEN = Layout(lambda x: x.reshape(1, 1, -1), lambda x: x.reshape(-1))
+
+
+def linear_rules(
+  ours: str, theirs: str, *, bias: bool = True, layout: Layout = LINEAR, first: int = 0
+) -> tuple[Rule, ...]:
+  """The table of a linear layer; SAME is the layout of GPT-2's Conv1D."""
+  kernel = Rule(f"{ours}/kernel", f"{theirs}.weight", layout, first=first)
+  return (kernel, Rule(f"{ours}/bias", f"{theirs}.bias", SAME, first=first))[: 1 + bias]
+
+
+def norm_rules(ours: str, theirs: str, *, bias: bool = True, first: int = 0) -> tuple[Rule, ...]:
+  """The table of a layer norm, or without `bias` of a root mean square norm."""
+  scale = Rule(f"{ours}/scale", f"{theirs}.weight", SAME, first=first)
+  return (scale, Rule(f"{ours}/bias", f"{theirs}.bias", SAME, first=first))[: 1 + bias]
+
+
+def rows_after(count: int) -> Layout:
+  """A table that has `count` rows more on their side, in front, which ours does without (0)."""
+  return Layout(lambda x: np.pad(x, ((count, 0), (0, 0))), lambda x: x[count:])
 
 
 def patch_layout(num_channels: int) -> Layout:
@@ -65,18 +108,18 @@ def to_theirs(rules: tuple[Rule, ...], params: Mapping[str, Any]) -> Tensors:
     UserError: for a parameter that the table lacks, or the other way round.
   """
   leaves = flatten(params)
-  known = {rule.ours for rule in rules}
+  known = {path for rule in rules for path in rule.paths}
   _refuse(
     "parameters", [p for p in leaves if p not in known], [p for p in known if p not in leaves]
   )
   tensors = {}
   for rule in rules:
-    value = np.asarray(leaves[rule.ours])
+    values = [np.asarray(leaves[path]) for path in rule.paths]
     if _LAYER in rule.theirs:
-      for layer, part in enumerate(value):
-        tensors[rule.theirs.format(layer=layer)] = rule.layout.to_theirs(part)
+      for layer, parts in enumerate(zip(*values, strict=True), start=rule.first):
+        tensors[rule.theirs.format(layer=layer)] = rule.fuse(parts)
     else:
-      tensors[rule.theirs] = rule.layout.to_theirs(value)
+      tensors[rule.theirs] = rule.fuse(values)
   return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
 
 
@@ -86,25 +129,44 @@ def to_ours(rules: tuple[Rule, ...], tensors: Mapping[str, np.ndarray]) -> dict[
   Raises:
     UserError: for a tensor that the table lacks, or the other way round.
   """
-  names = {rule: _names(rule, rules, tensors) for rule in rules}
+  names = {rule: _names(rule, tensors) for rule in rules}
   known = {name for group in names.values() for name in group}
   missing = [name for name in known if name not in tensors]
   _refuse("tensors", [name for name in tensors if name not in known], missing)
   leaves = {}
   for rule, group in names.items():
-    parts = [np.ascontiguousarray(rule.layout.to_ours(np.asarray(tensors[n]))) for n in group]
-    leaves[rule.ours] = np.stack(parts) if _LAYER in rule.theirs else parts[0]
+    layers = [rule.split(np.asarray(tensors[name])) for name in group]
+    for path, parts in zip(rule.paths, zip(*layers, strict=True), strict=True):
+      leaves[path] = np.stack(parts) if _LAYER in rule.theirs else parts[0]
   return _nested(leaves)
 
 
-def _names(rule: Rule, rules: tuple[Rule, ...], tensors: Mapping[str, np.ndarray]) -> list[str]:
+def drop_copies(tensors: Mapping[str, np.ndarray], copies: Mapping[str, str]) -> Tensors:
+  """Leaves out tensors that models keep twice, in memory and sometimes on disk (tied ones).
+
+  Args:
+    tensors: theirs, by name.
+    copies: name of the copy -> name of what it is tied to; either may be missing.
+
+  Raises:
+    UserError: for a copy that differs, as then the model is not tied.
+  """
+  for copy, original in copies.items():
+    if copy in tensors and original in tensors:
+      if not np.array_equal(tensors[copy], tensors[original]):
+        raise UserError(f"conversion: {copy} is not tied to {original}, as our model has it")
+  renamed = {copies[n]: t for n, t in tensors.items() if n in copies and copies[n] not in tensors}
+  return renamed | {n: np.asarray(t) for n, t in tensors.items() if n not in copies}
+
+
+def _names(rule: Rule, tensors: Mapping[str, np.ndarray]) -> list[str]:
   """All tensors of a rule, going by the deepest layer that any rule of that stack meets."""
   prefix, found, _ = rule.theirs.partition(_LAYER)
   if not found:
     return [rule.theirs]
   layers = {m[1] for name in tensors if (m := re.match(re.escape(prefix) + r"(\d+)\.", name))}
-  depth = 1 + max(map(int, layers), default=0)
-  return [rule.theirs.format(layer=layer) for layer in range(depth)]
+  depth = 1 + max(map(int, layers), default=rule.first)
+  return [rule.theirs.format(layer=layer) for layer in range(rule.first, depth)]
 
 
 def _refuse(what: str, unknown: list[str], missing: list[str]) -> None:

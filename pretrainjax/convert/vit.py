@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from pretrainjax.convert.table import (
-  LINEAR,
   SAME,
   TOKEN,
   Rule,
   Tensors,
+  linear_rules,
+  norm_rules,
   patch_layout,
   to_ours,
   to_theirs,
@@ -120,22 +121,6 @@ def block_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
   for our_name, their_name in linears.items():
     rules += linear_rules(f"{ours}/{our_name}", f"{theirs}.{their_name}")
   return rules
-
-
-def linear_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
-  """The table of a linear layer."""
-  return (
-    Rule(f"{ours}/kernel", f"{theirs}.weight", LINEAR),
-    Rule(f"{ours}/bias", f"{theirs}.bias", SAME),
-  )
-
-
-def norm_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
-  """The table of a layer norm."""
-  return (
-    Rule(f"{ours}/scale", f"{theirs}.weight", SAME),
-    Rule(f"{ours}/bias", f"{theirs}.bias", SAME),
-  )
 
 
 def version_4(tensors: Mapping[str, np.ndarray]) -> Tensors:

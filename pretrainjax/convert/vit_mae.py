@@ -5,13 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from pretrainjax.convert.table import TOKEN, Rule, Tensors, to_ours, to_theirs
+from pretrainjax.convert.table import (
+  TOKEN,
+  Rule,
+  Tensors,
+  linear_rules,
+  norm_rules,
+  to_ours,
+  to_theirs,
+)
 from pretrainjax.convert.vit import (
   POSITIONS,
   block_rules,
   encoder_rules,
-  linear_rules,
-  norm_rules,
   square_grid,
   version_4,
   with_cls_row,

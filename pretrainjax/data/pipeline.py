@@ -1,4 +1,4 @@
-"""From prepared datasets to batches; the order is a function of (seed, step)."""
+"""From prepared datasets to batches of any modality; the order is a function of (seed, step)."""
 
 import dataclasses
 import functools
@@ -10,14 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import grain
 import numpy as np
 from absl import flags
 
-from pretrainjax.data.image import Transform, decode
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.source import Source
+from pretrainjax.data.source import Fields, Source
 from pretrainjax.data.subset import stratified
 from pretrainjax.errors import UserError
 
@@ -25,19 +23,19 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageData:
-  """Images of one dataset, or of several mixed.
+class Pipeline:
+  """Examples of one dataset, or of several mixed. A subclass knows what an example is.
+
+  It defines `unpacked` and `example`, perhaps `check`, `pieces`, `is_empty` and `settle`.
 
   Attributes:
     datasets: name of a prepared tfds dataset, or weights by name.
     split: in the language of tfds, "train[:10%]".
     data_dir: where datasets lie; None is $PRETRAINJAX_DATA, or "data".
     batch_size: over all devices and hosts.
-    transform: of each image, see `pretrainjax.data.image`.
-    views: how often each image is transformed; above 1 gives "B V H W C".
     label_fraction: share of each class that is used, in (0, 1].
     label_seed: chooses it.
-    cache: "memory" unpacks all images once and keeps them, for small datasets.
+    cache: "memory" unpacks all records once and keeps them, for small datasets.
     num_threads: that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.
     max_bad_fraction: the run fails when more of the records read cannot be unpacked.
@@ -47,8 +45,6 @@ class ImageData:
   split: str = "train"
   data_dir: str | None = None
   batch_size: int
-  transform: Transform
-  views: int = 1
   label_fraction: float = 1.0
   label_seed: int = 0
   cache: Literal["none", "memory"] = "none"
@@ -57,7 +53,7 @@ class ImageData:
   max_bad_fraction: float = 0.01
 
   def __post_init__(self):
-    for name, low in (("batch_size", 1), ("views", 1), ("num_threads", 1), ("num_workers", 0)):
+    for name, low in (("batch_size", 1), ("num_threads", 1), ("num_workers", 0)):
       if getattr(self, name) < low:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
     if not 0 < self.label_fraction <= 1:
@@ -69,7 +65,46 @@ class ImageData:
     if not isinstance(self.datasets, str) and not all(w > 0 for w in self.datasets.values()):
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0")
     if self.cache == "memory" and self.num_workers:
-      raise ValueError("num_workers: with cache='memory' expected 0, each would hold all images")
+      raise ValueError("num_workers: with cache='memory' expected 0, each would hold all records")
+
+  # --- what a subclass says -----------------------------------------------------------------
+
+  def unpacked(self, source: Source, fields: Fields) -> Any:
+    """A record in the form that `example` takes, and that the cache keeps.
+
+    Raises:
+      ValueError: for one that cannot be unpacked.
+    """
+    raise NotImplementedError
+
+  def example(self, record: Any, *, piece: int, seed: int, position: int) -> dict[str, np.ndarray]:
+    """The arrays of one example, without label.
+
+    Args:
+      record: from `unpacked`.
+      piece: which of the record's `pieces` is asked for, from 0.
+      seed: of the order.
+      position: in the order, this example's alone; with `seed` all that chance may depend on.
+    """
+    raise NotImplementedError
+
+  def check(self, sources: tuple[Source, ...]) -> None:
+    """Raises UserError for datasets that lack a feature, or do not go together."""
+
+  def settle(self) -> None:
+    """Prepares this process, or a worker's, for its threads; called before anything is read."""
+
+  def pieces(self, source: Source) -> int:
+    """Examples that each record is cut into."""
+    del source
+    return 1
+
+  def is_empty(self, record: Any, *, piece: int) -> bool:
+    """Whether an example holds nothing; the next one then stands in for it."""
+    del record, piece
+    return False
+
+  # --- what all have ------------------------------------------------------------------------
 
   @property
   def num_examples(self) -> int:
@@ -84,13 +119,17 @@ class ImageData:
   @functools.cached_property
   def class_names(self) -> tuple[str, ...]:
     """One a class; none where mixed datasets differ in theirs, whose labels are then left out."""
-    names = {source.class_names for source in self._sources}
+    names = {source.class_names for source in self.sources}
     return names.pop() if len(names) == 1 else ()
 
-  @property
-  def image_shape(self) -> tuple[int | None, ...]:
-    """(H, W, C) as prepared; None where images differ."""
-    return self._sources[0].image_shape
+  @functools.cached_property
+  def sources(self) -> tuple[Source, ...]:
+    """The datasets, opened and checked."""
+    names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
+    data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+    sources = tuple(Source(name, self.split, data_dir) for name in names)
+    self.check(sources)
+    return sources
 
   def batches(
     self, *, seed: int, start: int = 0, process_index: int = 0, process_count: int = 1
@@ -108,7 +147,7 @@ class ImageData:
     Returns:
       An iterator of dicts of arrays, to be closed.
     """
-    self._settle()
+    self._open()
     if self.batch_size % process_count:
       raise UserError(
         f"--config.data.batch_size: found {self.batch_size}, expected a multiple of "
@@ -128,10 +167,10 @@ class ImageData:
   def one_pass(self) -> Iterator[dict[str, np.ndarray]]:
     """Each example once, in order.
 
-    "valid" is False for the rows that fill the last batch up, and for records that cannot be
-    unpacked, in whose place another one stands.
+    "valid" is False for the rows that fill the last batch up, and for examples that are empty or
+    whose record cannot be unpacked, in whose place another one stands.
     """
-    self._settle()
+    self._open()
     load = _Load(self, 0)
     keys = [(s, i) for s, rows in enumerate(self._rows) for i in range(len(rows))]
     with ThreadPoolExecutor(self.num_threads) as pool:
@@ -142,39 +181,51 @@ class ImageData:
         yield {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
   @functools.cached_property
-  def _sources(self) -> tuple[Source, ...]:
-    names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
-    data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
-    return tuple(Source(name, self.split, data_dir) for name in names)
-
-  @functools.cached_property
-  def _channels(self) -> int:
-    return max(source.channels for source in self._sources)
-
-  @functools.cached_property
   def _rows(self) -> tuple[np.ndarray, ...]:
-    """Which records of each source are used."""
+    """Which examples of each source are used: record * pieces + piece."""
     if self.label_fraction == 1:
-      return tuple(np.arange(len(source)) for source in self._sources)
-    for source in self._sources:
+      return tuple(np.arange(len(s) * n) for s, n in zip(self.sources, self._pieces, strict=True))
+    for source in self.sources:
       if not source.has_labels:
         raise UserError(f"--config.data.label_fraction: dataset '{source.name}' has no labels")
     chosen = {"fraction": self.label_fraction, "seed": self.label_seed}
-    return tuple(stratified(source.labels, **chosen) for source in self._sources)
+    return tuple(
+      stratified(np.repeat(source.labels, pieces), **chosen)
+      for source, pieces in zip(self.sources, self._pieces, strict=True)
+    )
 
   @functools.cached_property
-  def _cached(self) -> tuple[list, ...] | None:
-    """Unpacked records in memory, by source."""
+  def _pieces(self) -> tuple[int, ...]:
+    return tuple(self.pieces(source) for source in self.sources)
+
+  @functools.cached_property
+  def _cached(self) -> tuple[dict[int, Any], ...] | None:
+    """Unpacked records in memory by number, of each source."""
     if self.cache == "none":
       return None
-    return tuple(
-      [
-        r
-        for start in range(0, len(rows), 1024)
-        for r in _unpacked(source, rows[start : start + 1024], self._channels)
-      ]
-      for source, rows in zip(self._sources, self._rows, strict=True)
-    )
+    cached = []
+    for source, rows, pieces in zip(self.sources, self._rows, self._pieces, strict=True):
+      numbers = np.unique(rows // pieces)
+      parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
+      records = [record for part in parts for record in self._records(source, part)]
+      cached.append(dict(zip(numbers.tolist(), records, strict=True)))
+    return tuple(cached)
+
+  def _records(self, source: Source, numbers: np.ndarray) -> list[Any]:
+    """(unpacked record, class) of each number, or in words what is wrong with it."""
+    try:
+      found = source.records(numbers)
+    except RuntimeError as error:  # the file is damaged: find out where
+      if len(numbers) == 1:
+        return [_complaint(source, numbers[0], error)]
+      return [self._records(source, numbers[i : i + 1])[0] for i in range(len(numbers))]
+    records = []
+    for number, fields in zip(numbers, found, strict=True):
+      try:
+        records.append((self.unpacked(source, fields), source.label(fields)))
+      except ValueError as error:
+        records.append(_complaint(source, number, error))
+    return records
 
   def _order(self, seed: int) -> grain.MapDataset:
     """(source, row) for every position, without end."""
@@ -186,8 +237,8 @@ class ImageData:
       return orders[0]
     return grain.MapDataset.mix(orders, weights=list(self.datasets.values()))
 
-  def _settle(self) -> None:
-    cv2.setNumThreads(0)  # our threads are enough; OpenCV's own would fight with them
+  def _open(self) -> None:
+    self.settle()
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
     _ = self._rows, self._cached  # mistakes are the caller's, not a thread's
@@ -206,7 +257,7 @@ class _Tag:
 class _Load:
   """Turns a position in the order and what stands there into an example."""
 
-  def __init__(self, data: ImageData, seed: int):
+  def __init__(self, data: Pipeline, seed: int):
     self._data, self._seed = data, seed
     self._seen = self._bad = 0
     self._lock = threading.Lock()
@@ -216,7 +267,7 @@ class _Load:
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     self.__dict__.update(state, _lock=threading.Lock())
-    cv2.setNumThreads(0)
+    self._data.settle()
 
   def __call__(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
     example = self.in_order(position, key)
@@ -225,63 +276,47 @@ class _Load:
 
   def in_order(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
     """The example with "valid", False where another record stands in for it."""
-    data, (image, label, valid) = self._data, self._readable(*key)
+    data, (record, label, piece, valid) = self._data, self._readable(*key)
     # The position is this example's alone: the same crop on any thread, process or host.
-    rng = np.random.Generator(np.random.Philox(key=(self._seed << 64) | position))
-    views = [data.transform(image, rng) for _ in range(data.views)]
-    example = {"image": views[0] if data.views == 1 else np.stack(views), "valid": np.bool_(valid)}
+    example = data.example(record, piece=piece, seed=self._seed, position=position)
+    example["valid"] = np.bool_(valid)
     if label is not None and data.class_names:
       example["label"] = np.int32(label)
     return example
 
-  def _readable(self, source: int, row: int) -> tuple[np.ndarray, int | None, bool]:
-    """The record, or the next one that can be unpacked; both depend on nothing but the row.
+  def _readable(self, source: int, row: int) -> tuple[Any, int | None, int, bool]:
+    """(record, class, piece) of an example, or of the next one that serves instead.
 
-    The third value says whether it is the record itself.
+    Both depend on nothing but the row. The fourth value says whether it is the example itself.
     """
-    count = len(self._data._rows[source])
-    for offset in range(count):
-      record = self._record(source, (row + offset) % count)
+    data, rows = self._data, self._data._rows[source]
+    message = f"{data.sources[source].name}: found no example with anything in it"
+    for offset in range(len(rows)):
+      number, piece = divmod(int(rows[(row + offset) % len(rows)]), data._pieces[source])
+      record = self._record(source, number)
       with self._lock:
         self._seen += 1
         self._bad += isinstance(record, str)
         seen, bad = self._seen, self._bad
       if not isinstance(record, str):
-        return *record, offset == 0
+        if data.is_empty(record[0], piece=piece):
+          continue
+        return *record, piece, offset == 0
       _log.warning("record skipped: %s", record)
-      if bad > self._data.max_bad_fraction * max(seen, 1000):
+      message = (
+        f"--config.data.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
+        f"expected at most {data.max_bad_fraction:.2%}; the last one: {record}"
+      )
+      if bad > data.max_bad_fraction * max(seen, 1000):
         break
-    raise UserError(
-      f"--config.data.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
-      f"expected at most {self._data.max_bad_fraction:.2%}; the last one: {record}"
-    )
+    raise UserError(message)
 
-  def _record(self, source: int, row: int) -> tuple[np.ndarray, int | None] | str:
+  def _record(self, source: int, number: int) -> tuple[Any, int | None] | str:
     data = self._data
     if data._cached is not None:
-      return data._cached[source][row]
-    rows = data._rows[source][row : row + 1]
-    return _unpacked(data._sources[source], rows, data._channels)[0]
+      return data._cached[source][number]
+    return data._records(data.sources[source], np.array([number]))[0]
 
 
-def _unpacked(
-  source: Source, indices: np.ndarray, channels: int
-) -> list[tuple[np.ndarray, int | None] | str]:
-  """Images and their classes, or what is wrong with them."""
-  try:
-    records = source.records(indices)
-  except RuntimeError as error:  # the file is damaged: find out where
-    if len(indices) == 1:
-      return [_complaint(source, indices[0], error)]
-    return [_unpacked(source, indices[i : i + 1], channels)[0] for i in range(len(indices))]
-  unpacked = []
-  for index, (packed, label) in zip(indices, records, strict=True):
-    try:
-      unpacked.append((decode(packed, channels=channels), label))
-    except (ValueError, cv2.error) as error:
-      unpacked.append(_complaint(source, index, error))
-  return unpacked
-
-
-def _complaint(source: Source, index: int | np.integer, error: Exception) -> str:
-  return f"{source.name}/{source.split}/{index}: {' '.join(str(error).split())}"
+def _complaint(source: Source, number: int | np.integer, error: Exception) -> str:
+  return f"{source.name}/{source.split}/{number}: {' '.join(str(error).split())}"

@@ -1,7 +1,8 @@
-"""Prepared tfds datasets, read without TensorFlow: raw bytes and labels by index."""
+"""Prepared tfds datasets, read without TensorFlow: records and labels by index."""
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from pretrainjax.errors import UserError, nearest
 
-OURS = ("fashion_mnist", "digits")
+OURS = ("fashion_mnist", "digits", "sotu", "spam_assassin", "wordnet")
 # Sets of the public catalogue that configs here name; others work too once they are prepared.
 CATALOGUE = ("mnist", "cifar10", "cifar100", "imagenet2012", "eurosat", "food101")
+
+# A record's features by name, not yet unpacked: `fields["image"].bytes_list.value[0]`.
+Fields = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,61 +39,91 @@ class Source:
   def __len__(self) -> int:
     return len(self._records)
 
-  def records(
-    self, indices: Sequence[int] | Int[np.ndarray, " S"]
-  ) -> list[tuple[bytes, int | None]]:
-    """Images, still packed, and their classes (None without labels); many at once are faster."""
-    found = [_features(record) for record in self._read(indices)]
-    return [(f["image"].bytes_list.value[0], self._label(f)) for f in found]
+  def records(self, indices: Sequence[int] | Int[np.ndarray, " S"]) -> list[Fields]:
+    """The records' features, still packed; many at once are faster."""
+    return [_fields(record) for record in self._read(indices)]
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """All classes, int32; reads every record, but unpacks no image."""
+    """All classes, int32; reads every record, but unpacks none."""
     labels, step = np.empty(len(self), np.int32), 1024
     for start in range(0, len(self), step):
       records = self._read(range(start, min(start + step, len(self))))
-      labels[start : start + step] = [self._label(_features(record)) for record in records]
+      labels[start : start + step] = [self.label(_fields(record)) for record in records]
     return labels
+
+  def label(self, fields: Fields) -> int | None:
+    """A record's class, None without labels."""
+    return fields["label"].int64_list.value[0] if self.has_labels else None
 
   @functools.cached_property
   def has_labels(self) -> bool:
     """Whether the dataset has a feature "label" of named classes."""
-    features = self._builder.info.features
-    return "label" in features and hasattr(features["label"], "names")
+    return hasattr(self._features.get("label"), "names")
 
-  @property
+  @functools.cached_property
   def class_names(self) -> tuple[str, ...]:
     """One a class, () without labels."""
-    return tuple(self._builder.info.features["label"].names) if self.has_labels else ()
+    return tuple(self._features["label"].names) if self.has_labels else ()
 
-  @property
-  def image_shape(self) -> tuple[int | None, ...]:
-    """(H, W, C); None where images differ."""
-    return tuple(self._builder.info.features["image"].shape)
+  @functools.cached_property
+  def folder(self) -> Path:
+    """Of the newest prepared version."""
+    return _folder(self.name, self.data_dir)
 
-  @property
-  def channels(self) -> int:
-    """Of every image, 1 or 3: files may differ, the dataset does not."""
-    return 1 if self.image_shape[-1] == 1 else 3
+  @functools.cached_property
+  def prepared(self) -> Mapping[str, Any]:
+    """What `prepare` noted beside the data.
+
+    Raises:
+      UserError: for a dataset that something else wrote.
+    """
+    path = self.folder / "prepared.json"
+    try:
+      return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+      reason = getattr(error, "strerror", None) or "no JSON"
+      raise UserError(
+        f"--config.data.datasets: '{self.name}' has no readable prepared.json in {self.folder} "
+        f"({reason}), expected a dataset that `python -m pretrainjax.prepare` wrote"
+      ) from error
+
+  def has(self, feature: str) -> bool:
+    """Whether records have a feature of that name."""
+    return feature in self._features
+
+  def shape(self, feature: str) -> tuple[int | None, ...]:
+    """Of a feature; None where records differ."""
+    return tuple(self._features[feature].shape)
+
+  def dtype(self, feature: str) -> np.dtype:
+    """Of a feature's numbers."""
+    return np.dtype(self._features[feature].np_dtype)
+
+  def expect(self, feature: str, kind: type) -> None:
+    """Refuses a dataset without a feature of that name and kind.
+
+    Raises:
+      UserError: naming the features that it has.
+    """
+    if not isinstance(self._features.get(feature), kind):
+      raise UserError(
+        f"--config.data.datasets: '{self.name}' has features {', '.join(self._features)}, "
+        f"expected {_article(feature)} '{feature}'"
+      )
 
   def _read(self, indices: Sequence[int] | np.ndarray) -> list[bytes]:
     rows = [int(i) for i in indices]
     # For a single record the plain way is the faster one.
     return [self._records[rows[0]]] if len(rows) == 1 else self._records.__getitems__(rows)
 
-  def _label(self, features: Mapping[str, Any]) -> int | None:
-    return features["label"].int64_list.value[0] if self.has_labels else None
+  @functools.cached_property
+  def _features(self) -> Mapping[str, Any]:
+    return dict(self._builder.info.features)  # tfds makes a note of every look at its own
 
   @functools.cached_property
   def _builder(self) -> Any:
-    builder = tfds.builder_from_directory(_folder(self.name, self.data_dir))
-    features = builder.info.features
-    if "image" not in features or not isinstance(features["image"], tfds.features.Image):
-      found = ", ".join(features)
-      raise UserError(
-        f"--config.data.datasets: '{self.name}' has features {found}, expected an 'image'"
-      )
-    return builder
+    return tfds.builder_from_directory(self.folder)
 
   @functools.cached_property
   def _records(self) -> Any:
@@ -112,7 +146,11 @@ class Source:
       ) from error
 
 
-def _features(record: bytes) -> Mapping[str, Any]:
+def _article(word: str) -> str:
+  return "an" if word[0] in "aeiou" else "a"
+
+
+def _fields(record: bytes) -> Fields:
   return tf_example_pb2.Example.FromString(record).features.feature
 
 

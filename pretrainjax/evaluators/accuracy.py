@@ -46,6 +46,25 @@ def per_class_accuracy(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, "
   return share
 
 
+def f1_scores(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
+  """Each class's F1; NaN for a class that is neither there nor predicted."""
+  found = 2 * np.diag(confusion).astype(np.float64)
+  count = confusion.sum(axis=0) + confusion.sum(axis=1)
+  return np.divide(found, count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def matthews_correlation(confusion: Int[np.ndarray, "K K"]) -> float:
+  """The correlation of labels and predictions, in [-1, 1]; 0 where one of the two is constant.
+
+  Reference: Gorodkin 2004, "Comparing two K-category assignments" (not on arXiv).
+  """
+  counts = confusion.astype(np.float64)
+  true, guessed, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+  together = total * np.trace(counts) - true @ guessed
+  size = np.sqrt((total**2 - guessed @ guessed) * (total**2 - true @ true))
+  return float(together / size) if size > 0 else 0.0
+
+
 def calibration_error(
   probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], *, num_bins: int = 15
 ) -> float:
@@ -76,15 +95,21 @@ def classification_outcome(
     class_names: one a class, or () for none.
 
   Returns:
-    Metrics "top1", "top5" (above 5 classes), "mean_per_class" (over classes with examples),
-    "nll" in nats and "calibration_error"; and the confusion matrix.
+    Metrics "top1" (which micro-averaged F1 equals), "top5" (above 5 classes), "mean_per_class"
+    (over classes with examples), "f1" of class 1 (of two classes), "macro_f1" (over classes that
+    are there or predicted), "mcc" (Matthews correlation), "nll" in nats and "calibration_error";
+    and the confusion matrix.
   """
   num_classes = logits.shape[1]
   rank = np.asarray(ranks(jnp.asarray(logits), jnp.asarray(labels)))
   log_probs = np.asarray(jax.nn.log_softmax(jnp.asarray(logits, jnp.float32)))
   confusion = confusion_matrix(labels, logits.argmax(axis=1), num_classes=num_classes)
+  f1 = f1_scores(confusion)
   metrics = top_metrics(rank, num_classes=num_classes) | {
     "mean_per_class": float(np.nanmean(per_class_accuracy(confusion))),
+    **({"f1": float(np.nan_to_num(f1[1]))} if num_classes == 2 else {}),
+    "macro_f1": float(np.nanmean(f1)),
+    "mcc": matthews_correlation(confusion),
     "nll": float(-np.mean(log_probs[np.arange(len(labels)), labels])),
     "calibration_error": calibration_error(np.exp(log_probs), labels),
   }

@@ -15,7 +15,7 @@ _MACHINE = ("data_dir", "batch_size", "cache", "num_threads", "num_workers", "ma
 
 @runtime_checkable
 class Examples(Protocol):
-  """What evaluators need of a dataset; `pretrainjax.data.pipeline.ImageData` is one.
+  """What evaluators need of a dataset; `pretrainjax.data.pipeline.Pipeline` has it.
 
   Attributes:
     num_examples: of the split.
@@ -29,7 +29,7 @@ class Examples(Protocol):
     class_names: tuple[str, ...]
 
   def one_pass(self) -> Iterator[Batch]:
-    """Each example once, in a fixed order: "image" (B H W C), "label" (B) and "valid" (B)."""
+    """Each example once, in a fixed order: what `encoder_inputs` takes, "label" and "valid" (B)."""
     ...
 
 
@@ -87,7 +87,7 @@ class Evaluation:
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     return {name: plain(value) for name, value in fields.items() if name not in skip} | {
       "views": 1,
-      "features": "encoder(images).pooled",
+      "features": "encoder(inputs).pooled",
     }
 
 

@@ -18,7 +18,7 @@ from pretrainjax.evaluators.features import forward, labels_of
 class ClassificationAccuracy(Evaluation):
   """Accuracy, likelihood and calibration of an encoder with a trained head.
 
-  It takes the objective's module: `module.head(module.encoder(images).pooled)` are the logits.
+  It takes the objective's module: `module.head(module.encoder(inputs).pooled)` are the logits.
 
   Attributes:
     data: labelled examples.
@@ -55,6 +55,6 @@ class ClassificationAccuracy(Evaluation):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _logits(graphdef: nnx.GraphDef, state: Any, images: Array) -> Float[Array, "B K"]:
+def _logits(graphdef: nnx.GraphDef, state: Any, inputs: Any) -> Float[Array, "B K"]:
   encoder, head = nnx.merge(graphdef, state)
-  return head(encoder(images).pooled).astype(jnp.float32)
+  return head(encoder(inputs).pooled).astype(jnp.float32)

@@ -60,9 +60,9 @@ class Collapse(Evaluation):
     """What low values usually mean and what to try; None for healthy ones."""
     if std < self.min_std:
       return (
-        f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every image "
-        "(complete collapse, or one large shared offset). Usually the learning rate is too high, "
-        "warmup too short, the teacher's momentum or centring wrong, or the images are all alike; "
+        f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every "
+        "example (complete collapse, or one large shared offset). Usually the learning rate is too high, "
+        "warmup too short, the teacher's momentum or centring wrong, or they are all alike; "
         "look at the loss, then lower the learning rate or raise the temperature"
       )
     if share < self.min_rank_share:

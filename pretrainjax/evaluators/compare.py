@@ -86,7 +86,7 @@ def _outcomes(evaluators: Mapping[str, Evaluation], subject: Subject) -> dict[st
   for name, evaluator in evaluators.items():
     if evaluator.needs_module and subject.module is None:
       raise UserError(
-        f"config.evals.{name}: needs the whole module of a fine-tuned classifier, found none"
+        f"config.evals.{name}: needs the objective's whole module, with its head, found none"
       )
     try:
       outcomes[name] = evaluator.outcome(subject.module if evaluator.needs_module else cache)

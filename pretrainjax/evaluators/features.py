@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
 from pretrainjax.evaluators.base import Examples
-from pretrainjax.types import Batch, Encoded, Encoder
+from pretrainjax.types import Batch, Encoded, Encoder, encoder_inputs
 
 
 class Features(NamedTuple):
@@ -59,47 +59,52 @@ def extract_features(
   *,
   max_examples: int | None = None,
   seed: int = 0,
+  view: int | None = None,
 ) -> Features:
-  """Encodes a dataset: `encoder(images).pooled`, deterministic, float32.
+  """Encodes a dataset of any modality: `encoder(inputs).pooled`, deterministic, float32.
 
   Args:
     encoder: a Flax NNX module; the same architecture is compiled once a process.
     data: read once, with `one_pass()`.
     max_examples: encode a random subset of so many examples; None encodes all.
     seed: of the subset, which does not depend on the encoder.
+    view: which of several views to encode; None expects a single one.
 
   Returns:
     Features and labels, in the order of the data.
 
   Raises:
-    ValueError: for features that are not finite, several views, or no examples.
+    ValueError: for features that are not finite, other views than asked for, or no examples.
   """
+  options = {"max_examples": max_examples, "seed": seed, "view": view}
   if isinstance(encoder, FeatureCache):
-    return encoder.features(data, max_examples=max_examples, seed=seed)
+    return encoder.features(data, **options)
   apply = functools.partial(_pooled, *nnx.split(encoder))
-  return forward(apply, data, max_examples=max_examples, seed=seed, what="features")
+  return forward(apply, data, what="features", **options)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pooled(graphdef: nnx.GraphDef, state: Any, images: Array) -> Float[Array, "B D"]:
-  return nnx.merge(graphdef, state)(images).pooled.astype(jnp.float32)
+def _pooled(graphdef: nnx.GraphDef, state: Any, inputs: Any) -> Float[Array, "B D"]:
+  return nnx.merge(graphdef, state)(inputs).pooled.astype(jnp.float32)
 
 
 def forward(
-  apply: Callable[[np.ndarray], Array],
+  apply: Callable[[Any], Array],
   data: Examples,
   *,
   max_examples: int | None = None,
   seed: int = 0,
+  view: int | None = None,
   what: str,
 ) -> Features:
-  """Applies a compiled function to each image of a dataset.
+  """Applies a compiled function to each example of a dataset.
 
   Args:
-    apply: images "B H W C" to "B D"; B is always the batch size of the data.
+    apply: what an encoder takes, host arrays, to "B D"; B is always the batch size of the data.
     data: read once.
     max_examples: see `extract_features`.
     seed: see `extract_features`.
+    view: see `extract_features`.
     what: the outputs' name, for messages.
   """
   chosen = _choose(data.num_examples, max_examples, seed)
@@ -114,8 +119,8 @@ def forward(
     disable=None,
     delay=2,
   ) as progress:
-    for images, batch_labels, count in _packed(data.one_pass(), chosen):
-      waiting.append((apply(images), count))
+    for inputs, batch_labels, count in _packed(data.one_pass(), chosen, view):
+      waiting.append((apply(inputs), count))
       labels.append(batch_labels)
       if len(waiting) > 1:
         outputs.append(_to_host(*waiting.popleft()))
@@ -154,36 +159,36 @@ def _choose(num_examples: int, max_examples: int | None, seed: int) -> Int[np.nd
 
 
 def _packed(
-  batches: Iterable[Batch], chosen: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
-  """The wanted rows as full batches of one size, the last filled up: (images, labels, count)."""
-  kept: list[tuple[np.ndarray, np.ndarray | None]] = []
+  batches: Iterable[Batch], chosen: np.ndarray | None, view: int | None
+) -> Iterator[tuple[Any, np.ndarray | None, int]]:
+  """The wanted rows as full batches of one size, the last filled up: (inputs, labels, count)."""
+  kept: list[tuple[Any, np.ndarray | None]] = []
   size, held = 0, 0
-  for batch in _wanted_rows(batches, chosen):
-    size = size or batch[2]
-    kept.append(batch[:2])
-    held += len(batch[0])
+  for *rows, batch_size in _wanted_rows(batches, chosen, view):
+    size = size or batch_size
+    kept.append(tuple(rows))
+    held += _count(rows)
     while held >= size:
-      images, labels = _join(kept)
-      yield images[:size], None if labels is None else labels[:size], size
-      kept = [(images[size:], None if labels is None else labels[size:])]
+      joined = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+      yield *_part(joined, slice(size)), size
+      kept = [_part(joined, slice(size, None))]
       held -= size
   if held:
-    images, labels = _join(kept)
-    fill = np.repeat(images[-1:], size - held, axis=0)
-    yield np.concatenate([images, fill]), labels, held
+    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+    fill = np.minimum(np.arange(size), held - 1)
+    inputs, _ = _part(joined, fill)
+    yield inputs, joined[1], held
 
 
 def _wanted_rows(
-  batches: Iterable[Batch], chosen: np.ndarray | None
-) -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
+  batches: Iterable[Batch], chosen: np.ndarray | None, view: int | None
+) -> Iterator[tuple[Any, np.ndarray | None, int]]:
   """Rows that are valid and chosen, with the size of the batch that they come from."""
   position = 0
   for batch in batches:
-    images = np.asarray(batch["image"])
-    if images.ndim == 5:
-      raise ValueError(f"data: found {images.shape[1]} views, expected 1 for evaluation")
-    rows = np.arange(len(images))
+    inputs = jax.tree.map(np.asarray, encoder_inputs(_one_view(batch, view)))
+    size = _count(inputs)
+    rows = np.arange(size)
     if "valid" in batch:
       rows = rows[np.asarray(batch["valid"])]
     index = np.arange(position, position + len(rows))
@@ -191,12 +196,30 @@ def _wanted_rows(
     if chosen is not None:
       rows = rows[np.isin(index, chosen, assume_unique=True)]
     labels = np.asarray(batch["label"])[rows] if "label" in batch else None
-    yield images[rows], labels, len(images)
+    yield _part(inputs, rows), labels, size
 
 
-def _join(parts: list) -> tuple[np.ndarray, np.ndarray | None]:
-  images = np.concatenate([p[0] for p in parts])
-  return images, None if parts[0][1] is None else np.concatenate([p[1] for p in parts])
+def _one_view(batch: Batch, view: int | None) -> Batch:
+  """The batch with the view asked for, without the axis of views."""
+  name, rank = ("image", 4) if "image" in batch else ("tokens", 2)
+  shape = np.shape(batch[name])
+  if len(shape) == rank and view is None:
+    return batch
+  views = 1 if len(shape) == rank else shape[1]
+  if view is None:
+    raise ValueError(f"data: found {views} views, expected 1 for evaluation")
+  if view >= views or len(shape) == rank:
+    raise ValueError(f"data: found {views} views, expected at least 2 and above view {view}")
+  names = {"image", "tokens", "segments", "types"} & set(batch)
+  return {**batch, **{n: np.asarray(batch[n])[:, view] for n in names}}
+
+
+def _count(inputs: Any) -> int:
+  return len(jax.tree.leaves(inputs)[0])
+
+
+def _part(arrays: Any, rows: slice | np.ndarray) -> Any:
+  return jax.tree.map(lambda array: array[rows], arrays)
 
 
 def _to_host(output: Array, count: int) -> np.ndarray:

@@ -48,7 +48,11 @@ def compare_views(views: Float[Array, "B 2 D"], *, temperature: float) -> Compar
 
 
 def compare_pairs(
-  queries: Float[Array, "B D"], keys: Float[Array, "B D"], *, temperature: float
+  queries: Float[Array, "B D"],
+  keys: Float[Array, "B D"],
+  *,
+  temperature: float,
+  negatives: Float[Array, "B D"] | None = None,
 ) -> Comparison:
   """Scores each query against all keys; the key of the same row is its positive.
 
@@ -56,8 +60,11 @@ def compare_pairs(
     queries: one side, normalised here.
     keys: the other side, normalised here.
     temperature: divides the cosines, above 0.
+    negatives: further candidates, of all rows for each query, which are never positives.
   """
   candidates = collectives.gather(l2_normalize(keys))
+  if negatives is not None:
+    candidates = jnp.concatenate([candidates, collectives.gather(l2_normalize(negatives))])
   labels = collectives.row_offset(len(queries)) + jnp.arange(len(queries))
   logits = jnp.einsum("ad,gd->ag", l2_normalize(queries), candidates) / temperature
   return Comparison(logits=logits, labels=labels)

@@ -1,25 +1,31 @@
-"""What training puts on top of an encoder's pooled features."""
+"""What training puts on top of an encoder's features."""
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.mlp import Activation
+from pretrainjax.models.layers.mlp import activation as activate
 from pretrainjax.models.layers.norm import BatchNorm
 
 
 class Head(nnx.Module):
-  """A linear classifier.
+  """A classifier: one linear layer, or a perceptron with one hidden layer.
 
   Args:
     in_dim: width of the features, D.
-    num_classes: K.
-    init_std: of the normal distribution that the kernel starts from; 0 starts from zeros. (MAE's
-      code cuts it off at +-2, which is never reached.)
-    batch_norm: a BatchNorm without scale and shift before the classifier, as MAE's linear
-      probing has it (arXiv 2111.06377, appendix A.1).
-    dropout: rate before the classifier, in [0, 1).
+    num_classes: K; 1 for a score.
+    hidden_dim: width of the hidden layer; None for none.
+    activation: of the hidden layer: "tanh" is that of BERT's pooler and of RoBERTa's head, "gelu"
+      that of ELECTRA's.
+    init_std: of the normal distribution that kernels start from; 0 starts the last from zeros and
+      the hidden one from LeCun's. (MAE's code cuts it off at +-2, which is never reached.)
+    batch_norm: a BatchNorm without scale and shift before all layers, as MAE's linear probing has
+      it (arXiv 2111.06377, appendix A.1).
+    dropout: rate before each layer, in [0, 1). (BERT has none before its pooler.)
     rngs: keys for the initial parameters.
   """
 
@@ -28,6 +34,8 @@ class Head(nnx.Module):
     *,
     in_dim: int,
     num_classes: int,
+    hidden_dim: int | None = None,
+    activation: Activation = "tanh",
     init_std: float = 0.0,
     batch_norm: bool = False,
     dropout: float = 0.0,
@@ -35,27 +43,41 @@ class Head(nnx.Module):
   ):
     if num_classes < 1:
       raise ValueError(f"num_classes={num_classes}: expected at least 1")
+    if hidden_dim is not None and hidden_dim < 1:
+      raise ValueError(f"hidden_dim={hidden_dim}: expected at least 1, or None")
     check_rates(dropout=dropout)
-    self.dropout = dropout
+    self.in_dim, self.num_classes = in_dim, num_classes
+    self.activation, self.dropout = activation, dropout
     norm = BatchNorm(num_features=in_dim, eps=1e-6, scale=False, bias=False)
     self.norm = norm if batch_norm else None
-    init = nnx.initializers.zeros
-    if init_std > 0:
-      init = nnx.initializers.normal(init_std)
-    self.classifier = nnx.Linear(in_dim, num_classes, kernel_init=init, rngs=rngs)
+    normal = nnx.initializers.normal(init_std)
+    hidden, width = None, in_dim
+    if hidden_dim is not None:
+      init = normal if init_std > 0 else nnx.initializers.lecun_normal()
+      hidden, width = nnx.Linear(in_dim, hidden_dim, kernel_init=init, rngs=rngs), hidden_dim
+    self.hidden = hidden
+    init = normal if init_std > 0 else nnx.initializers.zeros
+    self.classifier = nnx.Linear(width, num_classes, kernel_init=init, rngs=rngs)
 
   def __call__(
     self,
-    features: Float[Array, "B D"],
+    features: Float[Array, "B *N D"],
     *,
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
-  ) -> Float[Array, "B K"]:
-    """Logits in float32; deterministic=False updates BatchNorm and switches dropout on."""
+  ) -> Float[Array, "B *N K"]:
+    """Logits in float32, of pooled features or of tokens alike.
+
+    deterministic=False updates BatchNorm, which knows pooled features only, and switches dropout
+    on.
+    """
     x = features.astype("float32")
     if self.norm is not None:
       x = self.norm(x, deterministic=deterministic)
     x = drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
+    if self.hidden is not None:
+      x = activate(self.activation)(self.hidden(x))
+      x = drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
     return self.classifier(x)
 
 
@@ -114,3 +136,26 @@ class Projector(nnx.Module):
       if i < self.num_layers - 1:
         x = jax.nn.relu(x)
     return x
+
+
+class Pooler(nnx.Module):
+  """A linear layer and tanh: BERT's pooler, and what SimCSE puts on top in training.
+
+  Args:
+    embed_dim: width in and out, D.
+    init_std: of the normal distribution that the kernel starts from.
+    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    rngs: keys for the initial parameters.
+
+  Reference: arXiv 1810.04805; 2104.08821, section 6.3.
+  """
+
+  def __init__(
+    self, *, embed_dim: int, init_std: float = 0.02, dtype: str = "float32", rngs: nnx.Rngs
+  ):
+    init = nnx.initializers.normal(init_std)
+    self.dense = nnx.Linear(embed_dim, embed_dim, dtype=dtype, kernel_init=init, rngs=rngs)
+
+  def __call__(self, features: Float[Array, "B D"]) -> Float[Array, "B D"]:
+    """Transforms each feature."""
+    return jnp.tanh(self.dense(features))

@@ -58,6 +58,17 @@ class Objective:
     """
     raise NotImplementedError
 
+  def check(self, data: Any) -> None:
+    """Refuses training data that does not serve, before anything is trained; it is there by then.
+
+    Args:
+      data: a `Pipeline`.
+
+    Raises:
+      UserError: naming the config's key, what was found and what is expected.
+    """
+    del data
+
   def after_update(self, module: nnx.Module, *, step: int | Int[Array, ""]) -> None:
     """Changes `module` in place once the optimizer has: a teacher's average, a queue.
 

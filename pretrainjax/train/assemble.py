@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.state import TrainState, init_state
 from pretrainjax.train.step import make_train_step
 from pretrainjax.train.tracking import Tracking
+from pretrainjax.train.vocabulary import TOKENIZER, check_tokenizers, data_of, tokenizer_of
 from pretrainjax.types import Evaluator
 
 
@@ -133,8 +135,12 @@ def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
       f"--config.train.accumulate: found {train.accumulate}, expected a divisor of the batch of "
       f"{data.batch_size // jax.device_count()} examples a device"
     )
-  count = data.num_examples if num_examples is None else num_examples
-  sizes = {"batch_size": data.batch_size, "num_examples": count}
+  if num_examples is None:  # then the data is there
+    num_examples = data.num_examples
+    parts["objective"].check(data)
+    if (tokenizer := tokenizer_of(data)) is not None:  # or evaluators would measure nothing
+      check_tokenizers(data_of(evaluators), tokenizer, path=tokenizer.path or Path(TOKENIZER))
+  sizes = {"batch_size": data.batch_size, "num_examples": num_examples}
   total_steps = train.duration.in_steps(**sizes)
   graphdef, params, _ = abstract_split(parts["objective"])
   tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)

@@ -16,7 +16,7 @@ from pretrainjax.config import one_line
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.flops import count_flops
-from pretrainjax.train.progress import Progress
+from pretrainjax.train.progress import Progress, count_tokens
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
 
@@ -64,7 +64,7 @@ def fit(
   with contextlib.closing(batches), contextlib.closing(trace), _noting_sigterm() as should_stop:
     if start >= run.total_steps:
       return state
-    batch = run.parallel.put(next(batches))
+    batch, tokens = _next(run, batches)
     program = run.parallel.program(run.step(), state)
     flops = count_flops(program, state, batch) / jax.device_count()
     train_step = program.lower(state, batch).compile()
@@ -81,9 +81,9 @@ def fit(
     for step in range(start + 1, run.total_steps + 1):
       trace.before(step)
       state, metrics = train_step(state, batch)
-      in_flight.append((step, metrics))
+      in_flight.append((step, metrics, tokens))
       if step < run.total_steps:
-        batch = run.parallel.put(next(batches))  # while the device works
+        batch, tokens = _next(run, batches)  # while the device works
       while len(in_flight) > _IN_FLIGHT or (in_flight and step == run.total_steps):
         _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
 
@@ -125,12 +125,25 @@ def evaluate(run: Run, state: TrainState, evaluators: Mapping[str, Any]) -> dict
   return results
 
 
+def _next(run: Run, batches: Iterator) -> tuple[Any, int]:
+  """The next batch on the devices, and its tokens of text over all hosts, without padding."""
+  batch = next(batches)
+  return run.parallel.put(batch), count_tokens(batch) * jax.process_count()
+
+
 def _finish(
-  run: Run, step: int, metrics: Any, *, progress: Progress, batches: Iterator, tracker: Tracker
+  run: Run,
+  step: int,
+  metrics: Any,
+  tokens: int,
+  *,
+  progress: Progress,
+  batches: Iterator,
+  tracker: Tracker,
 ) -> None:
   """Waits for a step's numbers, logs them when due, and stops a run that has gone bad."""
   jax.block_until_ready(metrics["loss"])
-  progress.step(step, data_wait_seconds=batches.wait_seconds)
+  progress.step(step, data_wait_seconds=batches.wait_seconds, tokens=tokens)
   bad = int(_scalar(run, metrics["bad_in_row"]))
   due = step % run.train.log_every == 0 or step == run.total_steps
   if not (bad or due):

@@ -35,8 +35,7 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   except OSError as error:
     raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
   path = workdir / CONFIG
-  has_checkpoints = (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
-  if path.is_file() and has_checkpoints:
+  if path.is_file() and has_checkpoints(workdir):
     changed = _changed(path, config)
     if changed and not allow_change:
       raise UserError(
@@ -49,6 +48,11 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   temporary = path.with_suffix(".tmp")
   temporary.write_text(to_json(config))
   temporary.replace(path)
+
+
+def has_checkpoints(workdir: Path) -> bool:
+  """Whether something was saved there."""
+  return (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
 
 
 def _changed(path: Path, config: ConfigDict) -> list[str]:

@@ -105,6 +105,13 @@ def test_all_of_the_objective_comes_back(workdir):
   assert type(loaded.objective) is Classification
 
 
+def test_a_run_on_text_has_its_tokenizer(workdir, tmp_path):
+  assert load(workdir).tokenizer_path is None
+  save(tmp_path, steps=[1])
+  (tmp_path / "tokenizer.json").write_text("{}")
+  assert load(f"{tmp_path}@1").tokenizer_path == tmp_path / "tokenizer.json"
+
+
 def test_batch_statistics_come_along(tmp_path):
   config = objective(recipe(ResNet, depth=18, stem="cifar"))
   save(tmp_path, steps=[3], ema=False, config=config)

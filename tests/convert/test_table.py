@@ -1,7 +1,20 @@
 import numpy as np
 import pytest
 
-from pretrainjax.convert.table import LINEAR, SAME, TOKEN, Rule, patch_layout, to_ours, to_theirs
+from pretrainjax.convert.table import (
+  LINEAR,
+  SAME,
+  TOKEN,
+  Rule,
+  drop_copies,
+  flatten,
+  linear_rules,
+  norm_rules,
+  patch_layout,
+  rows_after,
+  to_ours,
+  to_theirs,
+)
 from pretrainjax.errors import UserError
 
 RULES = (
@@ -59,3 +72,52 @@ def test_a_misspelt_tensor_is_named_with_its_neighbour():
   tensors["embed.weihgt"] = tensors.pop("embed.weight")
   with pytest.raises(UserError, match="unknown tensors embed.weihgt; did you mean 'embed.weight'"):
     to_ours(RULES, tensors)
+
+
+FUSED = (
+  Rule(("blocks/q/kernel", "blocks/k/kernel"), "h.{layer}.qk.weight", LINEAR, first=1),
+  Rule(("blocks/q/bias", "blocks/k/bias"), "h.{layer}.qk.bias", SAME, first=1),
+  Rule(("gate", "up"), "h.0.conv", SAME, axis=1),
+  Rule("positions", "wpe", rows_after(2)),
+  *norm_rules("norm", "h.0.norm", bias=False),
+  *linear_rules("out", "out"),
+)
+
+
+def fused_params():
+  rng = np.random.default_rng(1)
+  blocks = {n: {"kernel": rng.normal(size=(2, 3, 4)), "bias": np.ones(4)} for n in "qk"}
+  for i, name in enumerate("qk"):
+    blocks[name]["bias"] = np.full((2, 4), float(i))
+  parts = {"gate": np.zeros((2, 3)), "up": np.ones((2, 3)), "positions": np.ones((5, 3))}
+  out = {"kernel": np.ones((3, 2)), "bias": np.ones(2)}
+  return {"blocks": blocks, "norm": {"scale": np.ones(3)}, "out": out, **parts}
+
+
+def test_fused_tensors_and_stacks_that_begin_later():
+  tensors = to_theirs(FUSED, fused_params())
+  assert {n for n in tensors if "qk" in n} == {
+    f"h.{i}.qk.{w}" for i in (1, 2) for w in ("bias", "weight")
+  }
+  assert tensors["h.1.qk.weight"].shape == (8, 3)
+  np.testing.assert_array_equal(tensors["h.2.qk.bias"], [0, 0, 0, 0, 1, 1, 1, 1])
+  np.testing.assert_array_equal(tensors["h.0.conv"][0], [0, 0, 0, 1, 1, 1])
+  np.testing.assert_array_equal(tensors["wpe"][:, 0], [0, 0, 1, 1, 1, 1, 1])
+  again = flatten(to_ours(FUSED, tensors))
+  for path, value in flatten(fused_params()).items():
+    np.testing.assert_array_equal(again[path], value)
+
+
+def test_a_fused_tensor_that_does_not_split_is_named():
+  tensors = to_theirs(FUSED, fused_params()) | {"h.0.conv": np.ones((2, 5))}
+  with pytest.raises(UserError, match=r"h\.0\.conv has shape \[2, 5\]: expected 2 equal parts"):
+    to_ours(FUSED, tensors)
+
+
+def test_copies_are_left_out_if_they_are_copies():
+  copies = {"decoder.weight": "table", "decoder.bias": "bias"}
+  tensors = {"table": np.ones(2), "decoder.weight": np.ones(2), "decoder.bias": np.zeros(2)}
+  assert set(drop_copies(tensors, copies)) == {"table", "bias"}
+  tensors["table"] = np.zeros(2)
+  with pytest.raises(UserError, match="decoder.weight is not tied to table"):
+    drop_copies(tensors, copies)

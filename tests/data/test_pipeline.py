@@ -6,12 +6,11 @@ import logging
 
 import numpy as np
 import pytest
-import tiny_datasets
+from streams import same, take
 from tiny_datasets import NUM_CLASSES, index_of
 
-from pretrainjax.data.builders.collected import Collected, Entry
-from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
-from pretrainjax.data.pipeline import ImageData
+from pretrainjax.data.image import RandomResizedCrop, Resize
+from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
 
 COUNT = 22  # records of "shapes"; with batches of 4 an epoch ends within a batch
@@ -27,25 +26,6 @@ def make(data_dir):
     return ImageData(**(options | {"data_dir": str(data_dir)} | changes))
 
   return make
-
-
-def take(data: ImageData, count: int, *, seed: int = 0, **options) -> list[dict[str, np.ndarray]]:
-  """The first batches of a stream, which is then closed."""
-  stream = data.batches(seed=seed, **options)
-  try:
-    return list(itertools.islice(stream, count))
-  finally:
-    stream.close()
-
-
-def same(a: list[dict], b: list[dict]) -> bool:
-  """Whether two lists of batches are equal, bit for bit."""
-  keys = [sorted(batch) for batch in a]
-  return keys == [sorted(batch) for batch in b] and all(
-    x[k].dtype == y[k].dtype and np.array_equal(x[k], y[k])
-    for x, y in zip(a, b, strict=True)
-    for k in x
-  )
 
 
 def indices(batches: list[dict]) -> list[int]:
@@ -64,7 +44,7 @@ def test_shapes_types_and_labels(make):
 def test_facts_of_the_dataset(make):
   data = make(split="train+test")
   assert data.num_examples == 27 and data.num_classes == NUM_CLASSES
-  assert data.class_names == tuple("abcd") and data.image_shape == (6, 6, 1)
+  assert data.class_names == tuple("abcd")
 
 
 def test_each_epoch_holds_each_record_once_in_another_order(make):
@@ -111,30 +91,6 @@ def test_worker_processes_change_no_bit(make):
   for start in (0, 3):
     plain = take(make(**options), 6, start=start)
     assert same(plain, take(make(**options, num_workers=2), 6, start=start))
-
-
-def test_a_record_is_cropped_anew_each_epoch(make):
-  crops = collections.defaultdict(set)
-  for batch in take(make(transform=PadCrop(6, padding=2)), 44):
-    for image in batch["image"]:
-      crops[0].add(image.tobytes())
-  assert len(crops[0]) > 3 * COUNT  # 8 epochs
-
-
-def test_views_are_of_one_image_and_differ(make):
-  flip = PadCrop(6, padding=0, flip=0.5)
-  batches = take(make(transform=flip, views=3), 30)
-  assert batches[0]["image"].shape == (4, 3, 6, 6, 1)
-  pairs = [views for batch in batches for views in batch["image"]]
-  # Each view is the picture or its mirror, and both occur among the views of some.
-  assert all(np.array_equal(v[0], v[1]) or np.array_equal(v[0], v[1][:, ::-1]) for v in pairs)
-  assert any(not np.array_equal(v[0], v[1]) for v in pairs)
-  assert any(not np.array_equal(v[1], v[2]) for v in pairs)
-
-
-def test_more_views_leave_the_first_as_it_is(make):
-  one, two = (take(make(transform=CROP, views=n), 5) for n in (1, 2))
-  assert all(np.array_equal(a["image"], b["image"][:, 0]) for a, b in zip(one, two, strict=True))
 
 
 def test_label_fraction_is_stratified_and_stable(make):
@@ -256,7 +212,6 @@ def test_the_environment_names_the_folder(make, data_dir, monkeypatch):
   ("changes", "message"),
   [
     ({"batch_size": 0}, "batch_size=0: expected at least 1"),
-    ({"views": 0}, "views=0: expected at least 1"),
     ({"num_workers": -1}, "num_workers=-1: expected at least 0"),
     ({"label_fraction": 0.0}, r"label_fraction=0.0: expected in \(0, 1\]"),
     ({"datasets": {"shapes": 0.0}}, "weights are above 0"),
@@ -272,24 +227,6 @@ def test_bad_arguments_are_named(make, changes, message):
 def test_an_empty_split_is_refused(make):
   with pytest.raises(UserError, match="train\\[:0\\]"):
     make(split="train[:0]").batches(seed=0)
-
-
-def test_grey_files_among_colours_are_made_colours(make, tmp_path):
-  """As in ImageNet: the dataset has three channels, whatever a file has."""
-  data_dir = tmp_path / "data"
-  pictures = [np.full((8, 8, 1 + 2 * (i % 2)), 10 * i, np.uint8) for i in range(6)]
-  entries = [Entry(str(i), picture, None, b"") for i, picture in enumerate(pictures)]
-  collected = Collected({"train": entries}, (), (None, None, 3), origin="a test")
-  tiny_datasets.write("mixed", data_dir, collected)
-  data = make(datasets="mixed", data_dir=str(data_dir), transform=Resize(8), batch_size=6)
-  (batch,) = data.one_pass()
-  assert batch["image"].shape == (6, 8, 8, 3)
-  assert sorted(batch["image"][:, 0, 0, 2].tolist()) == [0, 10, 20, 30, 40, 50]
-  mixture = make(
-    datasets={"mixed": 1.0, "shapes": 1.0}, data_dir=str(data_dir), transform=Resize(8)
-  )
-  tiny_datasets.prepare("shapes", data_dir, count=3)
-  assert take(mixture, 1)[0]["image"].shape == (4, 8, 8, 3)
 
 
 def test_mixtures_of_other_classes_have_no_labels(make):
@@ -309,6 +246,6 @@ def test_one_pass_marks_what_stands_in(make):
   assert sorted(seen) == sorted(set(range(20)) - {3, 4, 11})
 
 
-def test_images_in_memory_are_not_sent_to_workers(make):
+def test_records_in_memory_are_not_sent_to_workers(make):
   with pytest.raises(ValueError, match="num_workers: with cache='memory' expected 0"):
     make(cache="memory", num_workers=2)

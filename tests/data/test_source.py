@@ -1,45 +1,50 @@
 """Prepared datasets are read without TensorFlow, and a missing one says how to get it."""
 
-import json
 import sys
 
 import cv2
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from tiny_datasets import NUM_CLASSES, index_of, prepare
 
 from pretrainjax.data.image import decode
-from pretrainjax.data.source import CATALOGUE, Source
+from pretrainjax.data.source import CATALOGUE, OURS, Source
 from pretrainjax.errors import UserError
+
+
+def packed(records: list) -> list[bytes]:
+  return [fields["image"].bytes_list.value[0] for fields in records]
 
 
 def test_records_are_the_packed_images_and_their_classes(data_dir):
   source = Source("shapes", "train", data_dir)
   assert len(source) == 22 and source.has_labels
-  assert source.class_names == tuple("abcd") and source.image_shape == (6, 6, 1)
+  assert source.class_names == tuple("abcd") and source.shape("image") == (6, 6, 1)
   found = {}
-  for packed, label in source.records(range(22)):
+  for fields in source.records(range(22)):
+    packed = fields["image"].bytes_list.value[0]
     assert isinstance(packed, bytes)
-    found[index_of(decode(packed))] = label
+    found[index_of(decode(packed))] = source.label(fields)
   assert found == {i: i % NUM_CLASSES for i in range(22)}
 
 
 def test_one_record_is_the_same_as_among_others(data_dir):
   source = Source("shapes", "train", data_dir)
   together = source.records(np.array([5, 2, 9]))
-  assert together == [source.records([i])[0] for i in (5, 2, 9)]
+  assert packed(together) == [packed(source.records([i]))[0] for i in (5, 2, 9)]
 
 
 def test_labels_are_those_of_the_records(data_dir):
   source = Source("shapes", "train", data_dir)
   assert source.labels.dtype == np.int32
-  assert source.labels.tolist() == [label for _, label in source.records(range(22))]
+  assert source.labels.tolist() == [source.label(f) for f in source.records(range(22))]
 
 
 def test_without_labels_there_are_none(data_dir):
   source = Source("bare", "train", data_dir)
   assert not source.has_labels and source.class_names == ()
-  assert {label for _, label in source.records(range(7))} == {None}
+  assert {source.label(fields) for fields in source.records(range(7))} == {None}
 
 
 def test_splits_are_in_the_language_of_tfds(data_dir):
@@ -47,7 +52,7 @@ def test_splits_are_in_the_language_of_tfds(data_dir):
   parts = [Source("shapes", part, data_dir) for part in ("train[:25%]", "train[25%:]")]
   assert sum(map(len, parts)) == 22
   together = [r for part in parts for r in part.records(range(len(part)))]
-  assert together == whole.records(range(22))
+  assert packed(together) == packed(whole.records(range(22)))
   assert len(Source("shapes", "train+test", data_dir)) == 27
 
 
@@ -59,10 +64,11 @@ def test_a_bad_split_is_named_with_the_nearest(data_dir):
   assert "\n" not in str(caught.value)
 
 
-def test_a_missing_set_of_ours_names_its_command(tmp_path):
+@pytest.mark.parametrize("name", OURS)
+def test_a_missing_set_of_ours_names_its_command(name, tmp_path):
   with pytest.raises(UserError) as caught:
-    len(Source("fashion_mnist", "train", tmp_path))
-  command = f"python -m pretrainjax.prepare fashion_mnist --data_dir={tmp_path}"
+    len(Source(name, "train", tmp_path))
+  command = f"python -m pretrainjax.prepare {name} --data_dir={tmp_path}"
   assert str(caught.value).endswith(f"prepare it: {command}")
 
 
@@ -110,12 +116,24 @@ def test_another_file_format_is_named_with_the_way_out(tmp_path):
   assert "tfds convert_format" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_set_without_images_is_refused(tmp_path):
+def test_a_set_without_a_feature_is_refused(tmp_path):
   prepare("shapes", tmp_path, count=3)
-  path = tmp_path / "shapes" / "1.0.0" / "features.json"
-  features = json.loads(path.read_text())
-  columns = features["featuresDict"]["features"]
-  columns["picture"] = columns.pop("image")
-  path.write_text(json.dumps(features))
-  with pytest.raises(UserError, match="'shapes' has features .*picture.*, expected an 'image'"):
-    len(Source("shapes", "train", tmp_path))
+  source = Source("shapes", "train", tmp_path)
+  source.expect("image", tfds.features.Image)
+  assert source.has("image") and not source.has("tokens")
+  with pytest.raises(UserError, match="'shapes' has features .*image.*, expected a 'tokens'"):
+    source.expect("tokens", tfds.features.Tensor)
+  with pytest.raises(UserError, match="expected an 'image'"):
+    source.expect("image", tfds.features.ClassLabel)
+
+
+def test_what_prepare_noted_is_read_or_missed(tmp_path):
+  prepare("shapes", tmp_path, count=3)
+  with pytest.raises(UserError, match="'shapes' has no readable prepared.json in .*No such file"):
+    _ = Source("shapes", "train", tmp_path).prepared
+  note = tmp_path / "shapes" / "1.0.0" / "prepared.json"
+  note.write_text('{"length": 7}')
+  assert Source("shapes", "train", tmp_path).prepared == {"length": 7}
+  note.write_text("{")
+  with pytest.raises(UserError, match="no JSON"):
+    _ = Source("shapes", "train", tmp_path).prepared

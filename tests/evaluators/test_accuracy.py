@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix as peer_confusion
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss, matthews_corrcoef
 
 from pretrainjax.evaluators.accuracy import (
   calibration_error,
@@ -37,6 +37,28 @@ def test_numbers_equal_scikit_learn():
   top5 = (np.argsort(-LOGITS, 1)[:, :5] == LABELS[:, None]).any(1).mean()
   assert outcome.metrics["top5"] == pytest.approx(top5)
   assert outcome.metrics["top1"] == pytest.approx((LOGITS.argmax(1) == LABELS).mean())
+
+
+@pytest.mark.parametrize("num_classes", [2, 5, 8])
+def test_f1_and_correlation_equal_scikit_learn(num_classes):
+  logits = RNG.normal(size=(60, num_classes)).astype(np.float32)
+  labels = RNG.integers(0, max(2, num_classes - 2), 60).astype(np.int32)  # some classes are absent
+  logits[np.arange(60), labels] += 0.7
+  predictions = logits.argmax(1)
+  metrics = classification_outcome(logits, labels, ()).metrics
+  assert metrics["macro_f1"] == pytest.approx(f1_score(labels, predictions, average="macro"))
+  assert metrics["top1"] == pytest.approx(f1_score(labels, predictions, average="micro"))
+  assert metrics["mcc"] == pytest.approx(matthews_corrcoef(labels, predictions))
+  assert ("f1" in metrics) == (num_classes == 2)
+  if num_classes == 2:
+    assert metrics["f1"] == pytest.approx(f1_score(labels, predictions))
+
+
+def test_one_class_alone_has_no_correlation():
+  metrics = classification_outcome(
+    np.eye(2, dtype=np.float32)[[0, 0]], np.array([0, 0]), ()
+  ).metrics
+  assert metrics["mcc"] == 0 and metrics["f1"] == 0 and metrics["macro_f1"] == 1
 
 
 def test_a_class_without_examples_is_nan_and_left_out_of_the_mean():

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 from evaluators.fakes import Classifier, blobs, identity, pixels
+from fake_texts import classes_seen, labelled_texts
 from flax import nnx
 
 from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.objectives.base import Towers
+from pretrainjax.types import encoder_inputs
 
 
 def test_it_scores_the_heads_logits():
@@ -24,3 +27,11 @@ def test_it_needs_the_whole_module():
 def test_a_head_with_fewer_classes_than_the_data_is_refused():
   with pytest.raises(ValueError, match="data: found labels 0 to 6, expected 0 to 2"):
     ClassificationAccuracy(data=blobs(50)).run(Classifier(12, 3, rngs=nnx.Rngs(0)))
+
+
+def test_texts_are_scored_as_images_are():
+  head = nnx.Linear(8, 2, rngs=nnx.Rngs(1))
+  module, data = Towers(encoder=classes_seen(), head=head), labelled_texts(21, seed=1)
+  logits = head(module.encoder(encoder_inputs(data.arrays)).pooled)
+  metrics = ClassificationAccuracy(data=data).run(module)
+  assert metrics["top1"] == pytest.approx((logits.argmax(1) == data.arrays["label"]).mean())

@@ -50,7 +50,7 @@ def test_modules_go_to_the_evaluators_that_need_them():
   module = Classifier(12, 7, rngs=nnx.Rngs(0))
   result = compare(evaluators, Subject(module.encoder, module), checkpoint="/w", step=1)
   assert result.outcomes["accuracy"].metrics["top1"] >= 0
-  with pytest.raises(UserError, match="evals.accuracy: needs the whole module"):
+  with pytest.raises(UserError, match="evals.accuracy: needs the objective.s whole module"):
     compare(evaluators, Subject(module.encoder), checkpoint="/w", step=1)
 
 

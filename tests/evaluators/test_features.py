@@ -2,10 +2,12 @@ import jax
 import numpy as np
 import pytest
 from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
+from fake_texts import ArrayTexts, TinyText, random_texts
 from flax import nnx
 
 from pretrainjax.evaluators import features as features_module
 from pretrainjax.evaluators.features import FeatureCache, extract_features, labels_of
+from pretrainjax.types import Text
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
@@ -63,6 +65,47 @@ def test_unlabelled_data_gives_features_and_refuses_labels():
   assert result.labels is None and len(result.features) == 20
   with pytest.raises(ValueError, match="train: the data has no labels"):
     labels_of(result, num_classes=7, split="train")
+
+
+def test_texts_go_the_same_way():
+  encoder = TinyText(rngs=nnx.Rngs(0))
+  data = ArrayTexts(random_texts(19) | {"label": np.arange(19) % 3}, batch_size=8)
+  result = extract_features(encoder, data)
+  expected = encoder(Text(data.arrays["tokens"], data.arrays["segments"])).pooled
+  np.testing.assert_allclose(result.features, expected, atol=1e-6)
+  np.testing.assert_array_equal(result.labels, data.arrays["label"])
+  some = extract_features(encoder, data, max_examples=10, seed=1)
+  rows = np.sort(np.random.default_rng(1).choice(19, 10, replace=False))
+  np.testing.assert_allclose(some.features, result.features[rows], atol=1e-6)
+
+
+def test_types_come_along():
+  class Sees(TinyText):
+    def __call__(self, inputs, **options):
+      encoded = super().__call__(inputs, **options)
+      return encoded._replace(pooled=inputs.types.sum(axis=1, keepdims=True) * 1.0)
+
+  arrays = random_texts(10)
+  arrays["types"] = arrays["segments"] * (np.arange(10) % 2)[:, None].astype(np.int32)
+  result = extract_features(Sees(rngs=nnx.Rngs(0)), ArrayTexts(arrays))
+  np.testing.assert_array_equal(result.features[:, 0], arrays["types"].sum(axis=1))
+
+
+def test_one_of_several_views_is_encoded_when_it_is_asked_for():
+  encoder, data = TinyText(rngs=nnx.Rngs(0)), ArrayTexts(random_texts(19, views=2))
+  cache = FeatureCache(encoder)
+  for view in (0, 1):
+    tokens, segments = (data.arrays[name][:, view] for name in ("tokens", "segments"))
+    expected = encoder(Text(tokens, segments)).pooled
+    for subject in (encoder, cache):
+      result = extract_features(subject, data, view=view)
+      np.testing.assert_allclose(result.features, expected, atol=1e-6)
+  with pytest.raises(ValueError, match="data: found 2 views, expected 1 for evaluation"):
+    extract_features(encoder, data)
+  with pytest.raises(ValueError, match="found 2 views, expected at least 2 and above view 2"):
+    extract_features(encoder, data, view=2)
+  with pytest.raises(ValueError, match="found 1 views, expected at least 2 and above view 0"):
+    extract_features(encoder, ArrayTexts(random_texts(5)), view=0)
 
 
 def test_labels_out_of_range_are_refused():

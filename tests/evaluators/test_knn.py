@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from beartype.door import is_bearable
 from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
+from fake_texts import classes_seen, labelled_texts
 from flax import nnx
 
 from pretrainjax.config import spec
@@ -115,3 +116,9 @@ def test_config_holds_every_field_and_data_is_taken_by_its_shape():
   config = spec(KNN, train=None, test=None, k=(5,))
   assert config.name == "knn" and config.every == 0 and config.temperature == (0.07, 0.1)
   assert is_bearable(blobs(5), Examples) and not is_bearable({"image": 1}, Examples)
+
+
+def test_texts_are_classified_as_images_are():
+  train, test = labelled_texts(60, seed=1), labelled_texts(21, seed=2)
+  outcome = KNN(train=train, test=test, k=(5,), temperature=(0.1,)).outcome(classes_seen())
+  assert outcome.metrics["top1_k5_t0.1"] > 0.9 and outcome.confusion.sum() == 21

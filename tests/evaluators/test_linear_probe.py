@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity
+from fake_texts import classes_seen, labelled_texts
 from flax import nnx
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -41,7 +42,8 @@ def test_lars_comes_close_to_lbfgs(caplog):
   assert "too few steps" not in caplog.text
   lbfgs = LinearProbe(train=TRAIN, test=TEST).run(identity())
   assert lars["top1"] > lbfgs["top1"] - 0.05
-  assert set(lars) == {"top1", "top5", "mean_per_class", "nll", "calibration_error"}
+  shares = {"top1", "top5", "mean_per_class", "macro_f1"}
+  assert set(lars) == shares | {"mcc", "nll", "calibration_error"}
 
 
 def test_too_few_steps_for_lars_are_said(caplog):
@@ -95,3 +97,9 @@ def test_protocol_says_which_solver_and_only_its_fields():
   assert "lbfgs" in lbfgs["probe"] and lbfgs["l2"] and "epochs" not in lbfgs
   assert "lars" in lars["probe"] and lars["epochs"] == 90 and "l2" not in lars
   assert jnp.float32(lars["learning_rate"]) == jnp.float32(0.1)
+
+
+def test_texts_are_probed_as_images_are():
+  train, test = labelled_texts(60, seed=1), labelled_texts(21, seed=2)
+  metrics = LinearProbe(train=train, test=test, l2=(1e-2,)).run(classes_seen())
+  assert metrics["top1"] > 0.9 and metrics["f1"] > 0.9

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from pretrainjax.evaluators.results import Row, append_results, read_results
+from pretrainjax.evaluators.results import Row, append_results, is_share, read_results
 
 
 def row(value=0.5, **changes):
@@ -34,3 +34,9 @@ def test_a_line_cut_off_by_a_crash_costs_only_itself(tmp_path, caplog):
   with caplog.at_level(logging.WARNING):
     assert [r.value for r in read_results(path)] == [0.1, 0.3]
   assert f"{path}:2: not a row" in caplog.text
+
+
+def test_shares_are_what_lies_between_none_and_all():
+  assert all(map(is_share, ("top1_k20_t0.07", "f1", "macro_f1", "recall@10", "reverse_mrr")))
+  others = ("bits_per_byte", "loss", "perplexity", "mcc", "spearman", "nll", "uniformity")
+  assert not any(map(is_share, others))

@@ -41,6 +41,26 @@ def test_head_dropout():
   assert (head(X) != head(X, deterministic=False, rngs=nnx.Rngs(0))).any()
 
 
+def test_hidden_layer_equals_robertas_head():
+  head = Head(in_dim=6, num_classes=4, hidden_dim=5, init_std=0.5, rngs=nnx.Rngs(0))
+  hidden = np.tanh(X @ head.hidden.kernel[...])
+  np.testing.assert_allclose(head(X), hidden @ head.classifier.kernel[...], atol=1e-5)
+  dropped = Head(in_dim=6, num_classes=4, hidden_dim=6, dropout=0.5, init_std=1.0, rngs=nnx.Rngs(0))
+  dropped.hidden.kernel[...] = jnp.zeros((6, 6))
+  dropped.hidden.bias[...] = jnp.ones(6)
+  # Nothing of the input is left: what differs was dropped after the hidden layer.
+  assert (dropped(X) != dropped(X, deterministic=False, rngs=nnx.Rngs(0))).any()
+
+
+def test_head_takes_tokens_as_it_takes_pooled_features():
+  head = Head(
+    in_dim=6, num_classes=4, hidden_dim=5, activation="gelu", init_std=0.5, rngs=nnx.Rngs(0)
+  )
+  tokens = X.reshape(2, 8, 6)
+  np.testing.assert_allclose(head(tokens).reshape(16, 4), head(X), atol=1e-6)
+  assert head(tokens, deterministic=False).shape == (2, 8, 4)
+
+
 def test_simclr_projector():
   projector = Projector(in_dim=6, hidden_dim=10, out_dim=3, rngs=nnx.Rngs(0))
   # Linear without bias, BatchNorm, ReLU; then linear with bias.
@@ -71,5 +91,7 @@ def test_without_batch_norm_rows_are_independent():
 def test_mistakes_are_named():
   with pytest.raises(ValueError, match="num_layers=0"):
     Projector(in_dim=6, num_layers=0, rngs=nnx.Rngs(0))
+  with pytest.raises(ValueError, match="hidden_dim=0"):
+    Head(in_dim=6, num_classes=2, hidden_dim=0, rngs=nnx.Rngs(0))
   with pytest.raises(ValueError, match="num_classes=0"):
     Head(in_dim=6, num_classes=0, rngs=nnx.Rngs(0))

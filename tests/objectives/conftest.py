@@ -7,20 +7,32 @@ import jax
 import numpy as np
 import optax
 import pytest
+from fake_texts import TinyText, random_texts
 from flax import nnx
 
 from pretrainjax.augment import ColorAugment
 from pretrainjax.models import resnet
+from pretrainjax.models.bert import BERT
 from pretrainjax.models.decoder import MAEDecoder
-from pretrainjax.models.heads import Head, Projector
+from pretrainjax.models.gpt import GPT
+from pretrainjax.models.heads import Head, Pooler, Projector
+from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.models.t5 import T5Decoder, T5Encoder
 from pretrainjax.models.vit import ViT
+from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 from pretrainjax.objectives.contrastive.simclr import SimCLR
+from pretrainjax.objectives.contrastive.simcse import SimCSE
+from pretrainjax.objectives.masked.electra import Electra
 from pretrainjax.objectives.masked.mae import MAE
+from pretrainjax.objectives.masked.masked_lm import MaskedLM
+from pretrainjax.objectives.masked.span_corruption import SpanCorruption
 from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.objectives.supervised.token_classification import TokenClassification
 
 KEY = jax.random.key(1)
 EMBED_DIM, NUM_CLASSES = 16, 4
+VOCAB_SIZE, LENGTH = 29, 12
 
 
 def vit(**changes):
@@ -60,6 +72,80 @@ def classification(backbone=None, head=None, **changes):
     num_classes=NUM_CLASSES,
     **changes,
   )
+
+
+def bert(**changes):
+  sizes = {"vocab_size": VOCAB_SIZE, "max_length": LENGTH, "embed_dim": EMBED_DIM}
+  sizes |= {"num_layers": 2, "num_heads": 2, "mlp_dim": 32}
+  return functools.partial(BERT, **(sizes | changes))
+
+
+def masked_lm(backbone=None, head=None, **changes):
+  sizes = {"embed_dim": EMBED_DIM, "vocab_size": VOCAB_SIZE} | (head or {})
+  return MaskedLM(
+    backbone=backbone or bert(), head=functools.partial(MaskedLMHead, **sizes), **changes
+  )
+
+
+def electra(backbone=None, generator=None, head=None, detector=None, **changes):
+  generator = {"embed_dim": 8, "mlp_dim": 16, "embedding_dim": EMBED_DIM} | (generator or {})
+  head = {"embed_dim": 8, "embedding_dim": EMBED_DIM, "vocab_size": VOCAB_SIZE} | (head or {})
+  detector = {"in_dim": EMBED_DIM, "num_classes": 1, "hidden_dim": EMBED_DIM} | (detector or {})
+  return Electra(
+    backbone=backbone or bert(),
+    generator=bert(**generator),
+    head=functools.partial(MaskedLMHead, **head),
+    detector=functools.partial(Head, activation="gelu", init_std=0.02, **detector),
+    **changes,
+  )
+
+
+def texts(batch_size=8, *, seed=0):
+  """A batch of two documents a row, of different lengths, wrapped in 2 and 3, with padding."""
+  rng = np.random.default_rng(seed)
+  tokens, segments = np.zeros((2, batch_size, LENGTH), np.int32)
+  for row in range(batch_size):
+    first, second = 4 + row % 3, 3 + row % 2
+    for start, length, document in ((0, first, 1), (first, second, 2)):
+      words = rng.integers(5, VOCAB_SIZE, length - 2)
+      tokens[row, start : start + length] = [2, *words, 3]
+      segments[row, start : start + length] = document
+  return {"tokens": tokens, "segments": segments}
+
+
+def causal_lm(**changes):
+  sizes = {"vocab_size": VOCAB_SIZE, "max_length": LENGTH, "embed_dim": EMBED_DIM}
+  sizes |= {"num_layers": 2, "num_heads": 2, "mlp_dim": 32}
+  return CausalLM(backbone=functools.partial(GPT, **(sizes | changes)), chunk_size=40)
+
+
+def simcse(backbone=None, embed_dim=EMBED_DIM, **changes):
+  projector = functools.partial(Pooler, embed_dim=embed_dim)
+  return SimCSE(backbone=backbone or bert(), projector=projector, **changes)
+
+
+def span_corruption(embed_dim=EMBED_DIM, **changes):
+  sizes = {"vocab_size": VOCAB_SIZE, "num_layers": 1, "num_heads": 2, "head_dim": 4, "mlp_dim": 24}
+  return SpanCorruption(
+    backbone=functools.partial(T5Encoder, embed_dim=EMBED_DIM, **sizes),
+    decoder=functools.partial(T5Decoder, embed_dim=embed_dim, **sizes),
+    **({"noise_density": 0.3, "mean_span_length": 2.0} | changes),
+  )
+
+
+def tagging(head=None):
+  sizes = {"in_dim": 8, "num_classes": 3, "init_std": 0.5} | (head or {})
+  return TokenClassification(
+    backbone=TinyText, head=functools.partial(Head, **sizes), num_classes=3
+  )
+
+
+def tagged(batch_size=6):
+  """Texts whose words have a class by their number; what is special has none."""
+  texts = random_texts(batch_size)
+  tags = texts["tokens"] % 3
+  tags[(texts["segments"] == 0) | (texts["tokens"] < 5)] = -1
+  return texts | {"tags": tags}
 
 
 def augment():

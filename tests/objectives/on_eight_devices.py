@@ -21,6 +21,17 @@ OBJECTIVES = {
     tiny.simclr(backbone=tiny.small_resnet, in_dim=64, augment=tiny.augment()),
     {"image": tiny.images(B, views=2)},
   ),
+  # Rows have different numbers of tokens.
+  "masked_lm": (tiny.masked_lm(backbone=tiny.bert(dropout=0.2)), tiny.texts(B)),
+  # Its logits come in chunks, each of which lies on all devices.
+  "causal_lm": (tiny.causal_lm(dropout=0.2), tiny.texts(B)),
+  "simcse": (
+    tiny.simcse(backbone=tiny.bert(dropout=0.2)),
+    {k: v.reshape(B, 2, -1) for k, v in tiny.texts(2 * B).items()},
+  ),
+  "token_classification": (tiny.tagging(), tiny.tagged(B)),
+  "span_corruption": (tiny.span_corruption(), tiny.texts(B)),
+  "electra": (tiny.electra(backbone=tiny.bert(dropout=0.2)), tiny.texts(B)),
 }
 
 

@@ -4,9 +4,15 @@ import binaries
 import jax
 import numpy as np
 import pytest
+import tiny_texts
+from ml_collections import ConfigDict
 
+from pretrainjax.config import spec
 from pretrainjax.config_text import load_config
+from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError
+from pretrainjax.evaluators.knn import KNN
+from pretrainjax.objectives.base import Objective
 from pretrainjax.train.assemble import Train, assemble
 from pretrainjax.train.duration import Duration
 
@@ -61,6 +67,44 @@ def test_what_does_not_fit_is_refused(changes, message):
   with pytest.raises(UserError, match=message) as refusal:
     make(**changes)
   assert "\n" not in str(refusal.value)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+  """Where "notes" and "others" lie, of two tokenizers."""
+  folder = tmp_path_factory.mktemp("texts")
+  records = {"train": [{"tokens": [200 + i], "label": i % 2} for i in range(20)]}
+  tiny_texts.write("notes", folder, records, class_names="ab")
+  other = tiny_texts.tokenizer(380)
+  tiny_texts.write("others", folder, records, class_names="ab", made=other)
+  return folder
+
+
+def on_texts(folder, evaluated: str):
+  """A config whose data are texts; nothing is computed here, so any network will do."""
+
+  def data(name: str):
+    return spec(TextData, datasets=name, data_dir=str(folder), batch_size=16, length=8)
+
+  config = load_config(binaries.MAE)
+  config.data, read = data("notes"), data(evaluated)
+  config.evals = ConfigDict({"knn": spec(KNN, train=read, test=read)})
+  return config
+
+
+def test_the_objective_sees_the_data_once_it_is_there(texts, monkeypatch):
+  seen = []
+  monkeypatch.setattr(Objective, "check", lambda self, data: seen.append(data.num_examples))
+  assemble(on_texts(texts, "notes"), num_examples=1000)
+  assert not seen
+  assemble(on_texts(texts, "notes"))
+  assert seen == [20]
+
+
+def test_evaluators_read_what_the_network_learns(texts):
+  assert assemble(on_texts(texts, "notes")).data.tokenizer.vocab_size == 400
+  with pytest.raises(UserError, match="evals.knn.train.datasets: found tokenizer .*others"):
+    assemble(on_texts(texts, "others"))
 
 
 def test_the_average_of_weights_is_what_is_evaluated():

@@ -125,6 +125,18 @@ def test_each_thing_is_done_when_it_is_due(tmp_path):
   assert (often.given, finally_.given) == (["Linear"] * 3, ["Net"])
 
 
+def test_tokens_of_text_are_counted(tmp_path):
+  class Texts(Batches):
+    def __next__(self):
+      return super().__next__() | {"segments": np.ones((16, 5), np.int32)}
+
+  run(make(Texts(), steps=4), tmp_path)
+  rates = [row for row in rows(tmp_path) if "perf/tokens_per_second" in row]
+  assert len(rates) == 3
+  for row in rates:
+    assert row["perf/tokens_per_second"] == pytest.approx(5 * row["perf/examples_per_second"])
+
+
 def test_what_an_evaluator_refuses_ends_the_run_in_one_line(tmp_path):
   class Refuses(Seen):
     def run(self, subject):

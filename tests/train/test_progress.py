@@ -3,10 +3,11 @@
 import io
 import re
 
+import numpy as np
 import pytest
 
 from pretrainjax.train import progress as progress_lib
-from pretrainjax.train.progress import Meter, Progress
+from pretrainjax.train.progress import Meter, Progress, count_tokens
 
 
 class Clock:
@@ -52,6 +53,29 @@ def test_rates_leave_out_the_first_step_and_pauses(monkeypatch):
   clock.now += 10
   meter.step(data_wait_seconds=92.5)
   assert meter.rates()["perf/step_seconds"] == pytest.approx(40)
+
+
+def test_tokens_are_counted_without_padding_and_only_of_text():
+  segments = np.array([[1, 1, 2, 0], [1, 0, 0, 0]])
+  assert count_tokens({"tokens": segments * 7, "segments": segments}) == 4
+  assert count_tokens({"tokens": segments, "segments": np.stack([segments] * 2, axis=1)}) == 8
+  assert count_tokens({"image": np.zeros((2, 4, 4, 1))}) == 0
+
+
+def test_tokens_per_second():
+  clock, stream = Clock(), io.StringIO()
+  progress = Progress(start=0, total=9, batch_size=4, stream=stream, clock=clock)
+  for step, tokens in enumerate([500, 30, 10], start=1):
+    clock.now += 2
+    progress.step(step, tokens=tokens)
+  assert progress.rates()["perf/tokens_per_second"] == pytest.approx(40 / 4)
+  progress.show({"loss": 1.0})
+  assert "2 examples/s, 10 tokens/s, waiting 0%" in stream.getvalue()
+  clock.now += 2
+  progress.step(4, tokens=8)
+  assert progress.rates()["perf/tokens_per_second"] == pytest.approx(8 / 2)
+  progress.step(5)
+  assert "perf/tokens_per_second" not in progress.rates()
 
 
 def test_no_mfu_on_a_cpu():

@@ -54,7 +54,7 @@ def write(
   """
   folder = folder_of(builder.name, data_dir)
   try:
-    with _sole_writer(folder.parent):
+    with sole_writer(folder.parent):
       if is_complete(folder):  # another process was faster
         return folder
       for left_over in folder.parent.glob("incomplete.*"):  # of a writer that was killed
@@ -71,7 +71,7 @@ def write(
 
 
 @contextlib.contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path) -> Iterator[None]:
   """Holds a lock, which the system takes back from a process that dies."""
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / ".lock", "w") as lock:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,25 +10,27 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.augment import standardize
+from pretrainjax.errors import UserError
 from pretrainjax.losses.classification import accuracy, cross_entropy
 from pretrainjax.mixing import mixup_or_cutmix
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.types import Batch, Metrics, encoder_inputs
 
 
 @dataclasses.dataclass(frozen=True)
 class Classification(Objective):
-  """Class labels for images "B H W C", from a backbone's pooled feature.
+  """Class labels for images, texts or pairs of texts, from a backbone's pooled feature.
 
   Args:
     backbone: makes the encoder.
     head: makes the network from pooled features to logits of `num_classes`.
     num_classes: K.
     label_smoothing: weight of the uniform distribution, in [0, 1).
-    mixup_alpha: of mixup, arXiv 1710.09412; 0 switches it off.
-    cutmix_alpha: of CutMix, arXiv 1905.04899; 0 switches it off. With both, each image gets
-      either at even odds.
+    mixup_alpha: of mixup, arXiv 1710.09412, of images alone; 0 switches it off.
+    cutmix_alpha: of CutMix, arXiv 1905.04899, likewise; 0 switches it off. With both, each image
+      gets either at even odds.
     tune: "full" trains all; "linear" trains the head alone on the features that evaluation sees
       (no dropout, stored batch statistics), and the encoder stays as it was loaded.
   """
@@ -39,7 +41,7 @@ class Classification(Objective):
   label_smoothing: float = 0.0
   mixup_alpha: float = 0.0
   cutmix_alpha: float = 0.0
-  tune: Literal["full", "linear"] = "full"
+  tune: Tune = "full"
 
   def __post_init__(self):
     if not 0 <= self.label_smoothing < 1:
@@ -47,34 +49,33 @@ class Classification(Objective):
     for name in ("mixup_alpha", "cutmix_alpha"):
       if getattr(self, name) < 0:
         raise ValueError(f"{name}: found {getattr(self, name)}, expected 0 or above")
-    if self.tune not in ("full", "linear"):
-      raise ValueError(f"tune: found '{self.tune}', expected 'full' or 'linear'")
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
-    expect("objective.head.in_dim", head.classifier.in_features, encoder.embed_dim)
-    expect("objective.head.num_classes", head.classifier.out_features, self.num_classes)
+    expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
+    expect("objective.head.num_classes", head.num_classes, self.num_classes)
     return Towers(encoder=encoder, head=head)
 
+  def check(self, data: Any) -> None:
+    if not data.num_classes:
+      raise UserError("config.data: found no labels, expected examples with classes")
+    expect("objective.num_classes", self.num_classes, data.num_classes)
+    if hasattr(data, "vocab_size"):
+      self._refuse_mixing()
+    check_text(self.backbone, data)
+
   def is_trained(self, path: tuple[str, ...]) -> bool:
-    return self.tune == "full" or path[0] != "encoder"
+    return trains(path, tune=self.tune)
 
   def loss(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, images, labels = module.encoder, batch["image"], batch["label"]
+    inputs, labels = encoder_inputs(batch), batch["label"]
     is_mixed = self.mixup_alpha > 0 or self.cutmix_alpha > 0
     if is_mixed:
-      images, labels = mixup_or_cutmix(
-        images,
-        jax.nn.one_hot(labels, self.num_classes),
-        mixup_alpha=self.mixup_alpha,
-        cutmix_alpha=self.cutmix_alpha,
-        key=rngs.mix(),
-      )
-      images = standardize(images, mean=encoder.image_mean, std=encoder.image_std)
-    pooled = self._features(encoder, images, rngs)
+      inputs, labels = self._mixed(module.encoder, batch, rngs)
+    pooled = encode(module.encoder, inputs, tune=self.tune, rngs=rngs).pooled
     logits = module.head(pooled, deterministic=False, rngs=rngs)
     loss = jnp.mean(cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
     metrics = {"loss": loss, "feature_std": feature_std(pooled)}
@@ -82,7 +83,24 @@ class Classification(Objective):
       metrics["accuracy"] = jnp.mean(accuracy(logits, labels))
     return loss, metrics
 
-  def _features(self, encoder, images, rngs: nnx.Rngs) -> Float[Array, "B D"]:
-    if self.tune == "full":
-      return encoder(images, deterministic=False, rngs=rngs).pooled
-    return jax.lax.stop_gradient(encoder(images, deterministic=True).pooled)
+  def _mixed(
+    self, encoder: Any, batch: Batch, rngs: nnx.Rngs
+  ) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"]]:
+    if "image" not in batch:
+      self._refuse_mixing()
+    images, labels = mixup_or_cutmix(
+      batch["image"],
+      jax.nn.one_hot(batch["label"], self.num_classes),
+      mixup_alpha=self.mixup_alpha,
+      cutmix_alpha=self.cutmix_alpha,
+      key=rngs.mix(),
+    )
+    return standardize(images, mean=encoder.image_mean, std=encoder.image_std), labels
+
+  def _refuse_mixing(self) -> None:
+    for name in ("mixup_alpha", "cutmix_alpha"):
+      if getattr(self, name) > 0:
+        raise UserError(
+          f"config.objective.{name}: found {getattr(self, name)} for text, expected 0: only images "
+          "can be mixed"
+        )

@@ -62,7 +62,9 @@ def test_colours_are_written_as_they_are(tmp_path):
   wanted = collected(channels=3)
   write(Builder, wanted, data_dir=tmp_path, num_shards=None, report={})
   source = Source("some", "train", tmp_path)
-  found = {decode(packed).tobytes() for packed, _ in source.records(range(9))}
+  found = {
+    decode(record["image"].bytes_list.value[0]).tobytes() for record in source.records(range(9))
+  }
   assert found == {entry.image.tobytes() for entry in wanted.splits["train"]}
 
 
@@ -81,7 +83,7 @@ def test_a_killed_writer_leaves_nothing_that_looks_whole(tmp_path):
 
 
 def test_writers_take_turns(tmp_path, caplog):
-  with writing._sole_writer(tmp_path / "some"):
+  with writing.sole_writer(tmp_path / "some"):
     second = threading.Thread(target=write_some, args=(tmp_path,))
     second.start()
     while "waiting for it" not in caplog.text:

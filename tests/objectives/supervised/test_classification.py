@@ -1,11 +1,22 @@
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fake_texts import ArrayTexts, TinyText, random_texts, word_tokenizer
 from flax import nnx
 
 from pretrainjax import mixing
 from pretrainjax.errors import UserError
+from pretrainjax.models.bert import BERT
+from pretrainjax.models.gpt import GPT
+from pretrainjax.models.heads import Head
+from pretrainjax.types import encoder_inputs
+
+# A key's bias moves all weights of a query alike, which the softmax undoes.
+UNREACHED = {"encoder.blocks.attention.key.bias"}
 
 
 def _batch(tiny):
@@ -85,9 +96,57 @@ def test_overfits_one_batch(tiny):
   assert first["accuracy"] < 0.8 and last["accuracy"] == 1 and last["loss"] < 0.1
 
 
+def text_classification(tiny, **changes):
+  head = functools.partial(Head, in_dim=8, num_classes=4, hidden_dim=6, init_std=0.5)
+  return dataclasses.replace(tiny.classification(**changes), backbone=TinyText, head=head)
+
+
+def test_texts_are_classified_as_images_are(tiny):
+  objective, batch = text_classification(tiny), random_texts(8) | {"label": tiny.labels()}
+  done = tiny.run(objective, batch)
+  logits = _logits(tiny, done, encoder_inputs(batch))
+  expected = _cross_entropy(logits, np.eye(4)[batch["label"]])
+  np.testing.assert_allclose(done.metrics["loss"], expected, rtol=1e-4)
+  assert not tiny.without_gradient(done.gradient)
+  _, last = tiny.overfit(objective, batch, num_steps=100)
+  assert last["accuracy"] == 1 and last["loss"] < 0.1
+
+
+@pytest.mark.parametrize("model, pool", [(BERT, "cls"), (GPT, "last")])
+def test_encoders_of_text_learn_whole(tiny, model, pool):
+  sizes = {"vocab_size": 20, "max_length": 8, "embed_dim": 8, "num_layers": 1, "num_heads": 2}
+  backbone = functools.partial(model, **sizes, mlp_dim=16, pool=pool)
+  objective = dataclasses.replace(text_classification(tiny), backbone=backbone)
+  batch = random_texts(8) | {"label": tiny.labels()}
+  batch["types"] = batch["segments"] * (np.arange(8) > 3)[None].astype(np.int32)
+  assert tiny.without_gradient(tiny.run(objective, batch).gradient) <= UNREACHED
+
+
+def test_texts_cannot_be_mixed(tiny):
+  batch = random_texts(8) | {"label": tiny.labels()}
+  with pytest.raises(UserError, match="config.objective.cutmix_alpha: found 1.0 for text"):
+    tiny.metrics_of(text_classification(tiny, cutmix_alpha=1.0), batch)
+
+
 def test_refuses_what_is_out_of_range_or_does_not_fit(tiny):
   for name, value in [("label_smoothing", 1.0), ("mixup_alpha", -0.5)]:
     with pytest.raises(ValueError, match=f"{name}: found {value}"):
       tiny.classification(**{name: value})
   with pytest.raises(UserError, match="head.num_classes: found 7, expected 4"):
     nnx.eval_shape(lambda: tiny.classification(head={"num_classes": 7}).init(rngs=nnx.Rngs(0)))
+
+
+def test_data_that_does_not_fit_is_refused(tiny):
+  def check(*, objective=None, **data):
+    fields = {"arrays": {}, "num_classes": 4, "tokenizer": word_tokenizer("a b")} | data
+    (objective or text_classification(tiny)).check(ArrayTexts(**fields))
+
+  check()
+  with pytest.raises(UserError, match="config.data: found no labels"):
+    check(num_classes=0)
+  with pytest.raises(UserError, match="objective.num_classes: found 4, expected 2"):
+    check(num_classes=2)
+  with pytest.raises(UserError, match="backbone.vocab_size: found 20, expected at least 99"):
+    check(vocab_size=99)
+  with pytest.raises(UserError, match="objective.mixup_alpha: found 0.5 for text"):
+    check(objective=text_classification(tiny, mixup_alpha=0.5))

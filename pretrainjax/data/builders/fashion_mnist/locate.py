@@ -3,15 +3,14 @@
 import contextlib
 import hashlib
 import http.client
-import shutil
-import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pretrainjax.errors import UserError
+from pretrainjax.data.builders.debian import files_of_package
+from pretrainjax.data.builders.places import Unavailable, first_of
 
 FILES = {  # MD5 of the public files, by the dataset's README; Debian compresses them anew
   "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -22,11 +21,7 @@ FILES = {  # MD5 of the public files, by the dataset's README; Debian compresses
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 PACKAGE = "dataset-fashion-mnist"
 PUBLIC_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_APT_SECONDS, _HTTP_SECONDS = 300, 20
-
-
-class Unavailable(Exception):
-  """A place has not got it; the message says why."""
+_HTTP_SECONDS = 20
 
 
 @contextlib.contextmanager
@@ -48,20 +43,11 @@ def find_folder(folder: str | None, *, opener: Callable[..., Any] | None = None)
     }
     if folder is not None:
       places = {f"--source={folder}": lambda: check_folder(Path(folder))}
-    reasons = []
-    for place, get in places.items():
-      try:
-        found = get()
-      except Unavailable as error:
-        reasons.append(f"{place}: {' '.join(str(error).split())}")
-        continue
-      yield found
-      return
-  raise UserError(
-    f"Fashion-MNIST was not found; tried {'; '.join(reasons)}. To get it: as root `apt-get install "
-    f"{PACKAGE}`, or put {', '.join(FILES)} into a folder and pass --source=FOLDER; or go on with "
-    "scikit-learn's 8x8 digits by --fallback=digits"
-  )
+    how = (
+      f"as root `apt-get install {PACKAGE}`, or put {', '.join(FILES)} into a folder and pass "
+      "--source=FOLDER; or go on with scikit-learn's 8x8 digits by --fallback=digits"
+    )
+    yield first_of(places, what="Fashion-MNIST", how=how)
 
 
 def check_folder(folder: Path) -> Path:
@@ -76,29 +62,7 @@ def check_folder(folder: Path) -> Path:
 
 def from_apt(work: Path) -> Path:
   """Downloads and unpacks the Debian package without root, inside of `work`."""
-  for tool in ("apt-get", "dpkg-deb"):
-    if shutil.which(tool) is None:
-      raise Unavailable(f"no {tool} on this machine")
-  for part in ("state/lists/partial", "cache/archives/partial", "deb"):
-    (work / part).mkdir(parents=True, exist_ok=True)
-  # Lists and caches of our own; the machine's sources (Dir::Etc) stay in force. The sandbox user
-  # could not write here.
-  private = [
-    *("-o", f"Dir::State={work}/state", "-o", "Dir::State::status=/var/lib/dpkg/status"),
-    *("-o", f"Dir::Cache={work}/cache"),
-  ]
-  try:
-    _apt(["download", PACKAGE], work / "deb")
-  except Unavailable:  # the machine's lists are empty or old
-    # One unreachable repository among several makes update fail and still leaves good lists.
-    with contextlib.suppress(Unavailable):
-      _apt([*private, "update"], work / "deb")
-    _apt([*private, "download", PACKAGE], work / "deb")
-  packages = list((work / "deb").glob("*.deb"))
-  if not packages:
-    raise Unavailable("apt-get download left no package")
-  _run(["dpkg-deb", "-x", str(packages[0]), str(work / "files")], work)
-  return check_folder(work / "files" / DEBIAN_FOLDER.relative_to("/"))
+  return check_folder(files_of_package(PACKAGE, work) / DEBIAN_FOLDER.relative_to("/"))
 
 
 def from_public_url(work: Path, *, opener: Callable[..., Any] | None = None) -> Path:
@@ -116,20 +80,3 @@ def from_public_url(work: Path, *, opener: Callable[..., Any] | None = None) -> 
       raise Unavailable(f"{name}: MD5 is {found}, expected {md5}")
     (work / name).write_bytes(data)
   return work
-
-
-def _apt(arguments: list[str], folder: Path) -> None:
-  options = ("-q", "-o", "APT::Sandbox::User=", "-o", f"Acquire::http::Timeout={_HTTP_SECONDS}")
-  _run(["apt-get", *options, "-o", "Acquire::Retries=1", *arguments], folder)
-
-
-def _run(command: list[str], folder: Path) -> None:
-  try:
-    subprocess.run(
-      command, cwd=folder, check=True, capture_output=True, text=True, timeout=_APT_SECONDS
-    )
-  except subprocess.CalledProcessError as error:
-    last = (error.stderr or error.stdout or "").strip().splitlines()[-2:]
-    raise Unavailable(f"{command[0]} failed with {error.returncode}: {' '.join(last)}") from error
-  except (OSError, subprocess.TimeoutExpired) as error:
-    raise Unavailable(str(error)) from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 
 import pytest
 
@@ -20,7 +21,7 @@ def _fill(folder):
 def nowhere(monkeypatch, tmp_path):
   """No place has it but those that a test opens."""
   monkeypatch.setattr(locate, "DEBIAN_FOLDER", tmp_path / "debian")
-  monkeypatch.setattr(locate.shutil, "which", lambda tool: None)
+  monkeypatch.setattr(shutil, "which", lambda tool: None)
 
 
 def _offline(url, timeout):

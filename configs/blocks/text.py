@@ -1,0 +1,131 @@
+"""What the configs of text share: data, models for two CPU cores, and how they are evaluated."""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import training
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.text_data import TextData
+from pretrainjax.evaluators.alignment import Alignment
+from pretrainjax.evaluators.perplexity import Perplexity
+from pretrainjax.evaluators.retrieval import Retrieval
+from pretrainjax.models.bert import BERT
+from pretrainjax.models.gpt import GPT
+from pretrainjax.models.heads import Head, Pooler
+from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupCosine, WarmupLinear
+
+# Of the tokenizers that `prepare` trains unless told otherwise.
+VOCAB_SIZE = 8192
+LENGTH = 128
+GPT_LENGTH = 256
+EMBED_DIM = 128
+
+
+def data(
+  *, datasets: str, batch_size: int, length: int = LENGTH, split: str = "train", **changes
+) -> ConfigDict:
+  """A prepared set of text, kept in memory."""
+  return spec(
+    TextData,
+    datasets=datasets,
+    split=split,
+    batch_size=batch_size,
+    length=length,
+    **({"cache": "memory"} | changes),
+  )
+
+
+def embed_dim(smoke: bool) -> int:
+  """Width of `bert`."""
+  return 16 if smoke else EMBED_DIM
+
+
+def bert(smoke: bool = False, **changes) -> ConfigDict:
+  """A BERT that two CPU cores train in minutes: 4 layers of 128, 1.9 M parameters."""
+  width = embed_dim(smoke)
+  sizes = {"embed_dim": width, "num_layers": 2 if smoke else 4, "num_heads": 2}
+  sizes |= {"mlp_dim": 4 * width, "unroll": 4}
+  return recipe(BERT, vocab_size=VOCAB_SIZE, max_length=LENGTH, **(sizes | changes))
+
+
+def gpt(smoke: bool = False, **changes) -> ConfigDict:
+  """A GPT that two CPU cores train in a quarter of an hour: 4 layers of 192, 3.4 M parameters."""
+  width = 16 if smoke else 192
+  sizes = {"embed_dim": width, "num_layers": 2 if smoke else 4, "num_heads": 2 if smoke else 3}
+  sizes |= {"mlp_dim": 4 * width, "unroll": 4}
+  return recipe(GPT, vocab_size=VOCAB_SIZE, max_length=GPT_LENGTH, **(sizes | changes))
+
+
+# What fine-tuning changes in a `bert`: the paper's dropout, which pretraining does without.
+DROPOUT = {"dropout": 0.1, "attention_dropout": 0.1}
+
+
+def masked_lm_head(width: int, **changes) -> ConfigDict:
+  """The head of masked language models."""
+  return recipe(MaskedLMHead, embed_dim=width, **({"vocab_size": VOCAB_SIZE} | changes))
+
+
+def detector(width: int) -> ConfigDict:
+  """The head of ELECTRA's discriminator."""
+  hidden = {"hidden_dim": width, "activation": "gelu", "init_std": 0.02}
+  return recipe(Head, in_dim=width, num_classes=1, **hidden)
+
+
+def classifier(width: int, num_classes: int) -> ConfigDict:
+  """BERT's classification head: dropout and a linear layer."""
+  return recipe(Head, in_dim=width, num_classes=num_classes, init_std=0.02, dropout=0.1)
+
+
+def language_model_evals(
+  *, head: str, every: int, length: int = LENGTH, smoke: bool = False
+) -> ConfigDict:
+  """While training: how well validation text is predicted; the test split is for `evaluate`."""
+  held_out = data(
+    datasets="sotu",
+    split="validation[:16]" if smoke else "validation",
+    batch_size=8 if smoke else 32,
+    length=length,
+  )
+  return ConfigDict({"held_out": spec(Perplexity, data=held_out, head=head, every=every)})
+
+
+def pooler(width: int) -> ConfigDict:
+  """What SimCSE puts on top in training."""
+  return recipe(Pooler, embed_dim=width)
+
+
+def pair_evals(
+  *, datasets: str, split: str, length: int, batch_size: int = 500, every: int = 0
+) -> ConfigDict:
+  """Retrieval of the second text by the first and back, alignment and uniformity."""
+  pairs = data(datasets=datasets, split=split, batch_size=batch_size, length=length, pair="views")
+  return ConfigDict(
+    {
+      "retrieval": spec(Retrieval, data=pairs, every=every),
+      "alignment": spec(Alignment, data=pairs, every=every),
+    }
+  )
+
+
+def language_model_optimizer(learning_rate: float, *, warmup: int) -> ConfigDict:
+  """nanoGPT's: AdamW, clipped, to a tenth by half a cosine."""
+  return spec(
+    Optimizer,
+    learning_rate=learning_rate,
+    weight_decay=0.1,
+    b2=0.95,
+    clip_norm=1.0,
+    schedule=spec(WarmupCosine, warmup=training.steps(warmup), final=0.1),
+  )
+
+
+def finetuning_optimizer(learning_rate: float, *, warmup: float) -> ConfigDict:
+  """BERT's: AdamW and linear decay after a warmup of so many epochs."""
+  return spec(
+    Optimizer,
+    learning_rate=learning_rate,
+    weight_decay=0.01,
+    clip_norm=1.0,
+    schedule=spec(WarmupLinear, warmup=training.epochs(warmup)),
+  )

@@ -1,0 +1,26 @@
+"""A causal language model on the held-out speeches, beside unigrams and 5-grams of the others.
+
+Another text: --datasets=NAME. get_config(arg): "smoke" takes some rows.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import text
+from configs.blocks.forms import form
+from pretrainjax.config import spec
+from pretrainjax.evaluators.perplexity import Perplexity
+
+LENGTH = 256
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = form(arg, None, "smoke") == "smoke"
+  part = "[:16]" if smoke else ""
+  test, train = (
+    text.data(datasets="sotu", split=split + part, batch_size=8 if smoke else 32, length=LENGTH)
+    for split in ("test", "train")
+  )
+  config = ConfigDict({"seed": 0}, sort_keys=False)
+  config.evals = {"held_out": spec(Perplexity, data=test, train=train, head="causal")}
+  return config

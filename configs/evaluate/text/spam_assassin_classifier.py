@@ -1,0 +1,24 @@
+"""A fine-tuned classifier on SpamAssassin's test e-mails: accuracy, F1, MCC, confusion matrix.
+
+get_config(arg): "smoke" takes some.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import text
+from configs.blocks.forms import form
+from pretrainjax.config import spec
+from pretrainjax.evaluators.classification import ClassificationAccuracy
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = form(arg, None, "smoke") == "smoke"
+  test = text.data(
+    datasets="spam_assassin",
+    split="test[:64]" if smoke else "test",
+    batch_size=16 if smoke else 100,
+  )
+  config = ConfigDict({"seed": 0}, sort_keys=False)
+  config.evals = {"accuracy": spec(ClassificationAccuracy, data=test)}
+  return config

@@ -1,0 +1,22 @@
+"""Sentence embeddings on WordNet: finding a word's gloss by its lemmas among held-out synsets.
+
+get_config(arg): "smoke" takes some.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import text
+from configs.blocks.forms import form
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = form(arg, None, "smoke") == "smoke"
+  config = ConfigDict({"seed": 0}, sort_keys=False)
+  config.evals = text.pair_evals(
+    datasets="wordnet",
+    split="test[:64]" if smoke else "test",
+    length=32,
+    batch_size=16 if smoke else 500,
+  )
+  return config

@@ -1,0 +1,39 @@
+"""Fine-tunes an encoder to score pairs of texts (as in STS) on a set of your own; BERT's recipe.
+
+The set: `prepare text --source=FOLDER --name=scored --config.form.kind=examples
+--config.tokenizer.path=WORKDIR/tokenizer.json`, of .jsonl with two texts and a score.
+
+Give --config.init=WORKDIR[@STEP]. get_config(arg): "smoke" two steps of a tiny model.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs.blocks import text, training
+from configs.blocks.forms import form
+from pretrainjax.config import spec
+from pretrainjax.evaluators.regression import RegressionScore
+from pretrainjax.objectives.supervised.regression import Regression
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = form(arg, None, "smoke") == "smoke"
+  test = text.data(
+    datasets="scored", split="test[:64]" if smoke else "test", batch_size=16 if smoke else 100
+  )
+  config = training.run(
+    objective=spec(
+      Regression,
+      backbone=text.bert(smoke, **text.DROPOUT),
+      head=text.classifier(text.embed_dim(smoke), 1),
+    ),
+    data=text.data(datasets="scored", batch_size=8 if smoke else 32),
+    optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
+    duration=training.steps(2) if smoke else training.epochs(3),
+    log_every=1 if smoke else 20,
+    evals=ConfigDict({"scores": spec(RegressionScore, data=test)}),
+  )
+  config.init = config_dict.placeholder(str)
+  config.changes = text.DROPOUT
+  config.transfer = {"fresh": (), "unused": ()}
+  return config

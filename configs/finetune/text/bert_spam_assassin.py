@@ -1,0 +1,61 @@
+"""Fine-tunes a small BERT or ELECTRA on SpamAssassin, 1% of the labels unless told otherwise.
+
+BERT's recipe (arXiv 1810.04805, appendix A.3) where a short run of a small model profits from it:
+AdamW, warmup over a tenth and linear decay, dropout .1, a linear classifier on [CLS]; and
+ELECTRA's layer decay of .8 (arXiv 2003.10555, appendix B). Learning rates are higher than theirs,
+as the model is small.
+
+Give --config.init=WORKDIR[@STEP]. get_config(arg): "scratch" is the same network and budget
+without a checkpoint; "short" takes a tenth of the steps, "smoke" two steps of a tiny model.
+--config.seed=N --config.data.label_seed=N choose another draw.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs.blocks import text, training
+from configs.blocks.forms import form
+from pretrainjax.config import spec
+from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupLinear
+
+STEPS = {None: 150, "scratch": 150, "short": 15, "smoke": 2}
+NUM_CLASSES = 2
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  arg = form(arg, *STEPS)
+  smoke, steps = arg == "smoke", STEPS[arg]
+  test = text.data(
+    datasets="spam_assassin",
+    split="test[:64]" if smoke else "test",
+    batch_size=16 if smoke else 100,
+  )
+  config = training.run(
+    objective=spec(
+      Classification,
+      backbone=text.bert(smoke, **text.DROPOUT),
+      head=text.classifier(text.embed_dim(smoke), NUM_CLASSES),
+      num_classes=NUM_CLASSES,
+    ),
+    data=text.data(
+      datasets="spam_assassin", batch_size=8 if smoke else 32, label_fraction=0.5 if smoke else 0.01
+    ),
+    optimizer=spec(
+      Optimizer,
+      learning_rate=5e-4,
+      weight_decay=0.01,
+      layer_decay=None if arg == "scratch" else 0.8,
+      clip_norm=1.0,
+      schedule=spec(WarmupLinear, warmup=training.steps(steps // 10)),
+    ),
+    duration=training.steps(steps),
+    log_every=1 if smoke else 20,
+    evals=ConfigDict({"accuracy": spec(ClassificationAccuracy, data=test)}),
+  )
+  config.init = config_dict.placeholder(str)
+  config.changes = text.DROPOUT
+  config.transfer = {"fresh": (), "unused": ()}
+  return config

@@ -1,0 +1,45 @@
+"""Fine-tunes an encoder to tell entities (BIO tags) on a set of your own; BERT's recipe.
+
+The set: `prepare text --source=FOLDER --name=tagged --config.form.kind=examples
+--config.tokenizer.path=WORKDIR/tokenizer.json`, of .jsonl with words and a tag for each.
+
+Give --config.init=WORKDIR[@STEP]. get_config(arg): "smoke" two steps of a tiny model.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from configs.blocks import text, training
+from configs.blocks.forms import form
+from pretrainjax.config import recipe, spec
+from pretrainjax.evaluators.token_f1 import TokenF1
+from pretrainjax.models.heads import Head
+from pretrainjax.objectives.supervised.token_classification import TokenClassification
+
+# Of the kinds of entities: O, and B- and I- of each. Override it with the objective's and head's.
+NUM_TAGS = 9
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  smoke = form(arg, None, "smoke") == "smoke"
+  width = text.embed_dim(smoke)
+  test = text.data(
+    datasets="tagged", split="test[:64]" if smoke else "test", batch_size=16 if smoke else 100
+  )
+  config = training.run(
+    objective=spec(
+      TokenClassification,
+      backbone=text.bert(smoke, **text.DROPOUT),
+      head=recipe(Head, in_dim=width, num_classes=NUM_TAGS, init_std=0.02, dropout=0.1),
+      num_classes=NUM_TAGS,
+    ),
+    data=text.data(datasets="tagged", batch_size=8 if smoke else 32),
+    optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
+    duration=training.steps(2) if smoke else training.epochs(3),
+    log_every=1 if smoke else 20,
+    evals=ConfigDict({"entities": spec(TokenF1, data=test)}),
+  )
+  config.init = config_dict.placeholder(str)
+  config.changes = text.DROPOUT
+  config.transfer = {"fresh": (), "unused": ()}
+  return config

@@ -1,0 +1,48 @@
+"""Which documents are held out: by a hash of each, so that order and company do not matter."""
+
+import dataclasses
+import hashlib
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdout:
+  """How much is held out where a source has no splits of its own.
+
+  Attributes:
+    test_fraction: of documents, as "test".
+    validation_fraction: of documents, as "validation".
+    seed: of the hash.
+  """
+
+  test_fraction: float = 0.05
+  validation_fraction: float = 0.0
+  seed: int = 0
+
+  def __post_init__(self):
+    for name in ("test_fraction", "validation_fraction"):
+      if not 0 <= getattr(self, name) < 1:
+        raise ValueError(f"{name}={getattr(self, name)}: expected in [0, 1)")
+    if self.test_fraction + self.validation_fraction >= 1:
+      raise ValueError(
+        f"test_fraction={self.test_fraction} and validation_fraction={self.validation_fraction}: "
+        "expected a sum below 1"
+      )
+
+  @property
+  def splits(self) -> list[str]:
+    """Those that documents fall into."""
+    parts = {"train": 1.0, "test": self.test_fraction, "validation": self.validation_fraction}
+    return [split for split, fraction in parts.items() if fraction > 0]
+
+  def split_of(self, text: str) -> str:
+    """The split of a document, or of what is to stay together."""
+    place = stable_fraction(text, seed=self.seed)
+    if place < self.test_fraction:
+      return "test"
+    return "validation" if place < self.test_fraction + self.validation_fraction else "train"
+
+
+def stable_fraction(text: str, *, seed: int) -> float:
+  """A number in [0, 1) that depends on the text and the seed, on any machine the same."""
+  digest = hashlib.blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()
+  return (int.from_bytes(digest, "big") >> 11) / (1 << 53)

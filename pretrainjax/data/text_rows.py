@@ -1,0 +1,116 @@
+"""Rows of one length from texts of any: special tokens, truncation, padding."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Integer
+
+Row = dict[str, np.ndarray]
+
+
+class Specials(NamedTuple):
+  """Ids of the tokens that rows are wrapped with.
+
+  Attributes:
+    pad: fills a row up.
+    begin: stands before a document.
+    end: stands after each text.
+  """
+
+  pad: int
+  begin: int
+  end: int
+
+
+def longest_first(first: int, second: int, *, room: int) -> tuple[int, int]:
+  """How much of two texts is kept when tokens are taken one by one from the longer.
+
+  Of equals the second gives first, as in Hugging Face's `truncate_sequences`.
+
+  Args:
+    first: tokens of one.
+    second: tokens of the other.
+    room: for both.
+
+  >>> longest_first(3, 9, room=8)
+  (3, 5)
+  """
+  kept = min(first, max(room - second, room - room // 2))
+  return kept, min(second, room - kept)
+
+
+def single(ids: Integer[np.ndarray, " N"], *, length: int, specials: Specials) -> Row:
+  """[CLS] text [SEP], as "tokens" and "segments" of a row.
+
+  Args:
+    ids: of the text; what does not fit is cut off at its end.
+    length: of the row.
+    specials: what wraps it.
+  """
+  kept = ids[: length - 2]
+  return _row([[specials.begin], kept, [specials.end]], length=length, pad=specials.pad)
+
+
+def joint(
+  first: Integer[np.ndarray, " N"],
+  second: Integer[np.ndarray, " N2"],
+  *,
+  length: int,
+  specials: Specials,
+) -> Row:
+  """[CLS] first [SEP] second [SEP] as one document; "types" is 1 from the second text on.
+
+  Args:
+    first: ids; cut off at the end, like the second, where both do not fit, see `longest_first`.
+    second: ids.
+    length: of the row.
+    specials: what wraps them.
+  """
+  a, b = longest_first(len(first), len(second), room=length - 3)
+  parts = [[specials.begin], first[:a], [specials.end], second[:b], [specials.end]]
+  types = np.zeros(length, np.int32)
+  types[a + 2 : a + b + 3] = 1
+  return _row(parts, length=length, pad=specials.pad) | {"types": types}
+
+
+def prompted(
+  prompt: Integer[np.ndarray, " N"],
+  response: Integer[np.ndarray, " N2"],
+  *,
+  length: int,
+  specials: Specials,
+) -> Row:
+  """[CLS] prompt response [SEP] as one document; "scored" marks the response and its [SEP].
+
+  Args:
+    prompt: ids; where both do not fit it loses its beginning, for the response follows its end.
+    response: ids; it loses its end, and a [SEP] that then ends nothing is not scored.
+    length: of the row.
+    specials: what wraps them.
+  """
+  a, b = longest_first(len(prompt), len(response), room=length - 2)
+  parts = [[specials.begin], prompt[len(prompt) - a :], response[:b], [specials.end]]
+  scored = np.zeros(length, bool)
+  scored[a + 1 : a + 1 + b + (b == len(response))] = True
+  return _row(parts, length=length, pad=specials.pad) | {"scored": scored}
+
+
+def part_of_block(
+  tokens: Integer[np.ndarray, " N"], segments: Integer[np.ndarray, " N"], *, length: int, piece: int
+) -> Row:
+  """Tokens piece * length and following of a packed row, its documents counted from 1 again."""
+  part = slice(piece * length, (piece + 1) * length)
+  numbers = segments[part].astype(np.int32)
+  # Padding, 0, is at the end, so that the first number is the lowest.
+  numbers = np.maximum(numbers - (numbers[0] - 1), 0) if numbers[0] > 1 else numbers
+  return {"tokens": tokens[part].astype(np.int32), "segments": numbers}
+
+
+def _row(parts: Sequence[Any], *, length: int, pad: int) -> Row:
+  tokens, segments, place = np.full(length, pad, np.int32), np.zeros(length, np.int32), 0
+  for part in parts:
+    tokens[place : place + len(part)] = part
+    place += len(part)
+  segments[:place] = 1
+  return {"tokens": tokens, "segments": segments}

@@ -1,0 +1,145 @@
+"""Text to numbers and back: a tokenizer.json of Hugging Face's `tokenizers`, whoever trained it."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from jaxtyping import Bool, Integer
+
+from pretrainjax.errors import UserError
+
+# What ours are called, in order of their ids, and what others call the same thing.
+SPECIALS: Mapping[str, tuple[str, ...]] = {
+  "[PAD]": ("<pad>", "<|pad|>", "<|padding|>"),
+  "[UNK]": ("<unk>",),
+  "[CLS]": ("<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>"),
+  "[SEP]": ("</s>", "<eos>", "<|end_of_text|>", "<|endoftext|>"),
+  "[MASK]": ("<mask>",),
+}
+_SPACES = ("\u0120", "\u010a", "\u0109", "\u2581")  # byte-level space, newline, tab; metaspace
+
+
+def sentinel(index: int) -> str:
+  """The name of a sentinel of span corruption, from 0."""
+  return f"<extra_id_{index}>"
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenizer:
+  """A tokenizer that has all five special tokens; documents are wrapped by us, not by it.
+
+  Attributes:
+    text: the JSON, as `tokenizers` writes it.
+    path: where it was read, for messages.
+  """
+
+  text: str
+  path: Path | None = None
+
+  @classmethod
+  def load(cls, path: Path | str) -> "Tokenizer":
+    """Reads a tokenizer.json.
+
+    Raises:
+      UserError: for a file that is missing, is none, or lacks a special token.
+    """
+    path = Path(path)
+    try:
+      loaded = cls(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+      reason = getattr(error, "strerror", None) or "not UTF-8"
+      raise UserError(f"{path}: cannot be read as tokenizer.json ({reason})") from error
+    missing = [name for name in SPECIALS if loaded.special_id(name) is None]
+    if missing:
+      raise UserError(
+        f"{path}: has no token {', '.join(missing)}, nor one of its other names; "
+        "`prepare` with --config.tokenizer.path adds what is missing"
+      )
+    return loaded
+
+  @functools.cached_property
+  def vocab_size(self) -> int:
+    """One more than the largest id."""
+    return max(self._vocabulary.values()) + 1
+
+  pad_id = functools.cached_property(lambda self: self.special_id("[PAD]"))
+  unknown_id = functools.cached_property(lambda self: self.special_id("[UNK]"))
+  begin_id = functools.cached_property(lambda self: self.special_id("[CLS]"))
+  end_id = functools.cached_property(lambda self: self.special_id("[SEP]"))
+  mask_id = functools.cached_property(lambda self: self.special_id("[MASK]"))
+
+  @functools.cached_property
+  def sentinel_ids(self) -> tuple[int, ...]:
+    """Ids of <extra_id_0>, <extra_id_1>, ..., as many as there are in a row."""
+    found: list[int] = []
+    while sentinel(len(found)) in self._vocabulary:
+      found.append(self._vocabulary[sentinel(len(found))])
+    return tuple(found)
+
+  @functools.cached_property
+  def special_ids(self) -> tuple[int, ...]:
+    """Ids that no text is made of, ascending: the five, the sentinels and what else is declared."""
+    added = json.loads(self.text).get("added_tokens", ())
+    declared = {token["id"] for token in added if token["special"]}
+    return tuple(sorted(declared | {self.special_id(name) for name in SPECIALS}))
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Of what it does, 16 hex digits; how the JSON is laid out does not matter."""
+    canonical = json.dumps(json.loads(self.text), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+  @functools.cached_property
+  def starts_word(self) -> Bool[np.ndarray, " V"]:
+    """Whether a token begins a word, by its spelling; False for special tokens."""
+    kind = json.loads(self.text)["model"].get("type", "BPE")
+    starts = np.zeros(self.vocab_size, bool)
+    for token, index in self._vocabulary.items():
+      starts[index] = not token.startswith("##") if kind == "WordPiece" else token[0] in _SPACES
+    starts[list(self.special_ids)] = False
+    return starts
+
+  def special_id(self, name: str) -> int | None:
+    """The id of one of ours, "[PAD]", by whatever name it goes here; None without."""
+    names = (name, *SPECIALS[name])
+    return next((self._vocabulary[n] for n in names if n in self._vocabulary), None)
+
+  def encode(self, text: str) -> list[int]:
+    """Ids of a text, without special tokens, also where it spells one."""
+    return self._made.encode(text, add_special_tokens=False).ids
+
+  def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+    """Like `encode` for many texts, by all cores."""
+    return [e.ids for e in self._made.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+  def encode_ends(self, text: str) -> tuple[list[int], list[int]]:
+    """Ids of a text, and for each the place in the text where it ends, in characters."""
+    encoded = self._made.encode(text, add_special_tokens=False)
+    return encoded.ids, [end for _, end in encoded.offsets]
+
+  def decode(
+    self, ids: Iterable[int] | Integer[np.ndarray, " T"], skip_special: bool = True
+  ) -> str:
+    """The text of ids; bytes that are no UTF-8 become U+FFFD."""
+    return self._made.decode([int(i) for i in ids], skip_special_tokens=skip_special)
+
+  @functools.cached_property
+  def _vocabulary(self) -> dict[str, int]:
+    return self._made.get_vocab(with_added_tokens=True)
+
+  @functools.cached_property
+  def _made(self) -> tokenizers.Tokenizer:
+    try:
+      made = tokenizers.Tokenizer.from_str(self.text)
+    except Exception as error:  # `tokenizers` raises nothing more specific
+      where = self.path or "tokenizer.json"
+      raise UserError(f"{where}: is no tokenizer.json of `tokenizers` ({error})") from error
+    made.no_padding()
+    made.no_truncation()
+    made.encode_special_tokens = True  # a text that spells "[MASK]" is a text
+    return made

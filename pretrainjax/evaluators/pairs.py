@@ -1,0 +1,38 @@
+"""Features of examples that come in two views, as points on the unit sphere."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from pretrainjax.evaluators.base import Examples
+from pretrainjax.evaluators.features import extract_features
+
+
+class Pairs(NamedTuple):
+  """Two points an example, each of length 1.
+
+  Attributes:
+    first: of view 0.
+    second: of view 1.
+  """
+
+  first: Float[np.ndarray, "N D"]
+  second: Float[np.ndarray, "N D"]
+
+
+def pair_features(
+  subject: Any, data: Examples, *, max_examples: int | None = None, seed: int = 0
+) -> Pairs:
+  """Encodes both views of a dataset; see `extract_features`."""
+  views = (
+    extract_features(subject, data, view=view, max_examples=max_examples, seed=seed).features
+    for view in (0, 1)
+  )
+  return Pairs(*(directions(features) for features in views))
+
+
+def directions(features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N D"]:
+  """Each row divided by its length; zeros stay zeros."""
+  norm = np.linalg.norm(features, axis=1, keepdims=True)
+  return features / np.maximum(norm, 1e-12)

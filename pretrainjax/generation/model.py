@@ -1,0 +1,227 @@
+"""A run's causal model and its tokenizer: text in, text out."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from pretrainjax.checkpoint.encoder import Loaded, Weights, load, split_reference
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError
+from pretrainjax.generation.generate import Generator, Run
+from pretrainjax.generation.sampling import Sampling
+from pretrainjax.generation.stop import Continuation
+from pretrainjax.models.causal import CausalModel
+
+
+class Completion(NamedTuple):
+  """What was written after a prompt.
+
+  Attributes:
+    text: without the prompt, and without the stop string.
+    tokens: ids, up to the one that ended the text, which of a stop string is among them.
+    reason: "end" (the model's own), "stop" (a stop string), "length" (as many tokens as were asked
+      for), "context" (the model reads no more).
+  """
+
+  text: str
+  tokens: list[int]
+  reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Writing:
+  """How to go on after a prompt.
+
+  Args:
+    max_new_tokens: at least 1.
+    sampling: how tokens are chosen.
+    stop: strings that end a text, wherever they begin and end among its tokens.
+    seed: of the draws, 0 or above.
+
+  Raises:
+    ValueError: for numbers out of range, or an empty stop string.
+  """
+
+  max_new_tokens: int = 128
+  sampling: Sampling = Sampling()
+  stop: tuple[str, ...] = ()
+  seed: int = 0
+
+  def __post_init__(self):
+    if self.max_new_tokens < 1:
+      raise ValueError(f"max_new_tokens: found {self.max_new_tokens}, expected at least 1")
+    if not all(self.stop):
+      raise ValueError("stop: found an empty string, expected at least one character")
+    if self.seed < 0:
+      raise ValueError(f"seed: found {self.seed}, expected 0 or above")
+
+
+class TextModel:
+  """A causal model and its tokenizer.
+
+  Args:
+    encoder: the model; any other than a `GPT` or `Llama` cannot generate.
+    tokenizer: what it was trained with.
+  """
+
+  def __init__(self, encoder: Any, tokenizer: Tokenizer):
+    self.encoder, self.tokenizer = encoder, tokenizer
+    self._made: Generator | None = None
+
+  @property
+  def generator(self) -> Generator:
+    """What works on token ids; it keeps its compiled programs."""
+    if self._made is None:
+      if not isinstance(self.encoder, CausalModel):
+        name = type(self.encoder).__name__
+        raise UserError(f"a {name} cannot generate: expected a causal model, GPT or Llama")
+      known, size = self.tokenizer, self.encoder.vocab_size
+      if known.vocab_size > size:
+        raise UserError(f"the tokenizer has {known.vocab_size} tokens, but the model knows {size}")
+      # The model may have more numbers than the tokenizer has tokens.
+      banned = {*known.special_ids, *range(known.vocab_size, size)}
+      self._made = Generator(self.encoder, end_id=known.end_id, banned_ids=banned)
+    return self._made
+
+  def generate(
+    self,
+    prompts: str | Sequence[str],
+    *,
+    max_new_tokens: int = 128,
+    temperature: float | int = 1.0,
+    top_k: int | None = None,
+    top_p: float | int = 1.0,
+    stop: str | Sequence[str] = (),
+    seed: int = 0,
+    batch_size: int = 32,
+  ) -> list[Completion]:
+    """Goes on after each prompt.
+
+    Args:
+      prompts: texts, each of which may be empty. One that is longer than the model can read loses
+        its beginning, with a warning, see `Generator.start`.
+      max_new_tokens: at most so many tokens a prompt.
+      temperature: divides the logits; 0 always takes the best token.
+      top_k: draw from so many best tokens; None is all.
+      top_p: draw from the fewest best tokens whose odds sum to it.
+      stop: a string, or several, that end a text.
+      seed: a prompt's draws depend on it and on the prompt's place among `prompts`.
+      batch_size: prompts at once; they are taken by length.
+
+    Returns:
+      One a prompt, in their order.
+
+    Raises:
+      ValueError: for numbers out of range.
+      UserError: for a model that cannot generate.
+    """
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    writing = Writing(
+      max_new_tokens=max_new_tokens,
+      sampling=Sampling(temperature=temperature, top_k=top_k, top_p=top_p),
+      stop=(stop,) if isinstance(stop, str) else tuple(stop),
+      seed=seed,
+    )
+    return self.complete(texts, writing, batch_size=batch_size)
+
+  def complete(
+    self, prompts: Sequence[str], writing: Writing = Writing(), *, batch_size: int = 32
+  ) -> list[Completion]:
+    """`generate` with its arguments in one."""
+    if batch_size < 1:
+      raise ValueError(f"batch_size: found {batch_size}, expected at least 1")
+    ids = [self.ids(text) for text in prompts]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    done: dict[int, Completion] = {}
+    with tqdm(total=len(ids), unit=" prompts", leave=False, disable=None, delay=2) as progress:
+      for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        done |= dict(zip(chosen, self._batch(ids, chosen, writing), strict=True))
+        progress.update(len(chosen))
+    return [done[i] for i in range(len(ids))]
+
+  def stream(self, prompt: str, writing: Writing = Writing()) -> Iterator[str]:
+    """The text that `generate` would give for a single prompt, in pieces, as it comes.
+
+    Args:
+      prompt: may be empty.
+      writing: how to go on.
+
+    Yields:
+      Whole characters that will stay, some at a time.
+    """
+    ids = self.ids(prompt)
+    run = self._start([ids], [0], writing)
+    text = self._continuation(ids, writing)
+    while not run.is_done:
+      _advance(run, [text])
+      piece = text.new_text(run.tokens[0], is_last=run.is_done)
+      if piece:
+        yield piece
+
+  def ids(self, text: str) -> list[int]:
+    """A prompt as the model is to read it: the token that begins a document, then the text."""
+    return [self.tokenizer.begin_id, *self.tokenizer.encode(text)]
+
+  def _batch(self, ids: list[list[int]], chosen: list[int], writing: Writing) -> list[Completion]:
+    run = self._start([ids[i] for i in chosen], chosen, writing)
+    texts = [self._continuation(ids[i], writing) for i in chosen]
+    while not run.is_done:
+      _advance(run, texts)
+    return [
+      Completion(text.text(tokens), tokens, str(reason))
+      for text, tokens, reason in zip(texts, run.tokens, run.reasons, strict=True)
+    ]
+
+  def _start(self, ids: list[list[int]], numbers: list[int], writing: Writing) -> Run:
+    return self.generator.start(
+      ids,
+      max_new_tokens=writing.max_new_tokens,
+      sampling=writing.sampling,
+      seed=writing.seed,
+      numbers=numbers,
+    )
+
+  def _continuation(self, ids: list[int], writing: Writing) -> Continuation:
+    return Continuation(self.tokenizer.decode, prompt=ids, stops=writing.stop)
+
+
+def _advance(run: Run, texts: list[Continuation]) -> None:
+  """Some tokens more; rows in which they complete a stop string end there."""
+  stopped = []
+  for row in run.advance():
+    end = texts[row].end(run.tokens[row])
+    if end is not None:
+      run.tokens[row] = run.tokens[row][:end]
+      stopped.append(row)
+  run.stop(stopped)
+
+
+def load_model(
+  workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
+) -> TextModel:
+  """Loads the model of text that a run made, with its tokenizer.
+
+  The arguments are those of `load_encoder`.
+
+  Raises:
+    UserError: for what `load_encoder` refuses, or a run without tokenizer.
+  """
+  return text_model(load(workdir, step=step, weights=weights), workdir=workdir)
+
+
+def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
+  """The same for a run that is loaded already.
+
+  Args:
+    loaded: of `load`.
+    workdir: where the tokenizer lies, perhaps with "@STEP" behind.
+  """
+  folder, _ = split_reference(workdir)
+  path = folder / "tokenizer.json"
+  if not path.is_file():
+    raise UserError(f"{path} is missing: expected a run that was trained on text")
+  return TextModel(loaded.encoder, Tokenizer.load(path))

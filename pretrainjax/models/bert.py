@@ -1,0 +1,214 @@
+"""BERT, and what differs from it in numbers: RoBERTa, and ELECTRA's two networks."""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.errors import nearest
+from pretrainjax.models.layers.drop import check_rates
+from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.embedding import (
+  Pool,
+  as_text,
+  check_length,
+  embed,
+  embed_types,
+  pool_text,
+)
+from pretrainjax.models.layers.mlp import Activation
+from pretrainjax.models.layers.norm import LayerNorm
+from pretrainjax.models.layers.scope import Scope, positions_of
+from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
+from pretrainjax.types import Encoded, Text
+
+
+class Size(NamedTuple):
+  """What the name of a size stands for."""
+
+  embed_dim: int
+  num_layers: int
+  num_heads: int
+  mlp_dim: int
+  embedding_dim: int
+
+
+SIZES = {
+  "tiny": Size(128, 2, 2, 512, 128),  # arXiv 1908.08962, table 1
+  "mini": Size(256, 4, 4, 1024, 256),  # same
+  "small": Size(512, 4, 8, 2048, 512),  # same
+  "medium": Size(512, 8, 8, 2048, 512),  # same
+  "electra_small": Size(256, 12, 4, 1024, 128),  # ELECTRA, arXiv 2003.10555, table 6
+  "base": Size(768, 12, 12, 3072, 768),  # BERT, arXiv 1810.04805, section 3
+  "large": Size(1024, 24, 16, 4096, 1024),  # same
+}
+
+
+def bert_size(name: str) -> dict[str, int]:
+  """The arguments of `BERT` that a size such as "base" stands for.
+
+  Raises:
+    ValueError: for a name that is none.
+
+  >>> bert_size("tiny")["embed_dim"], bert_size("electra_small")["embedding_dim"]
+  (128, 128)
+  """
+  if name not in SIZES:
+    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
+  return SIZES[name]._asdict()
+
+
+class BERT(nnx.Module):
+  """Tokens of text through a post-norm transformer with learned positions.
+
+  Args:
+    vocab_size: V.
+    max_length: tokens of the longest row (RoBERTa's 512, where Hugging Face says 514).
+    embed_dim: width of tokens, D.
+    num_layers: blocks.
+    num_heads: of attention; must divide embed_dim.
+    mlp_dim: width inside the perceptrons.
+    num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them.
+    embedding_dim: width of the tables, E, with a projection to D where it differs (ELECTRA);
+      None is embed_dim.
+    pool: what `pooled` is.
+    activation: of the perceptrons.
+    eps: of the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in RoBERTa.
+    dropout: rate after the embedding and at the end of each branch, in [0, 1).
+    attention_dropout: rate on attention's weights, in [0, 1).
+    init_std: of the normal distribution, cut off at two of it, that weights start from.
+    dtype: of the computation; parameters are float32.
+    remat: what the backward pass recomputes, see `layers.stack.Remat`.
+    unroll: blocks that an iteration of the loop over layers holds.
+    rngs: keys for the initial parameters.
+
+  Raises:
+    ValueError: for arguments that do not fit together.
+
+  Reference: arXiv 1810.04805; 1907.11692 (RoBERTa); 2003.10555 (ELECTRA). Ours differs in that
+  the pooler, a linear layer and tanh, belongs to the head that needs one.
+  """
+
+  def __init__(
+    self,
+    *,
+    vocab_size: int,
+    max_length: int,
+    embed_dim: int,
+    num_layers: int,
+    num_heads: int,
+    mlp_dim: int,
+    num_types: int = 2,
+    embedding_dim: int | None = None,
+    pool: Pool = "cls",
+    activation: Activation = "gelu",
+    eps: float = 1e-12,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    init_std: float = 0.02,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    remat: Remat = "none",
+    unroll: int = 1,
+    rngs: nnx.Rngs,
+  ):
+    check_rates(dropout=dropout, attention_dropout=attention_dropout)
+    counts = {"vocab_size": vocab_size, "max_length": max_length, "num_types": num_types}
+    for name, count in counts.items():
+      if count < 1:
+        raise ValueError(f"{name}={count}: expected at least 1")
+    self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
+    self.embedding_dim = width = embed_dim if embedding_dim is None else embedding_dim
+    self.num_types, self.pool, self.dropout = num_types, pool, dropout
+    self.dtype, self.remat, self.unroll = dtype, remat, unroll
+
+    init = nnx.initializers.truncated_normal(init_std)
+    self.token_embedding = nnx.Param(init(rngs.params(), (vocab_size, width)))
+    self.position_table = nnx.Param(init(rngs.params(), (max_length, width)))
+    self.type_embedding = nnx.Param(init(rngs.params(), (num_types, width)))
+    self.embedding_norm = LayerNorm(embed_dim=width, eps=eps)
+    linear = {"dtype": dtype, "kernel_init": init, "rngs": rngs}
+    narrow = width != embed_dim
+    self.embedding_projection = nnx.Linear(width, embed_dim, **linear) if narrow else None
+    self.blocks = make_stack(
+      num_layers,
+      rngs=rngs,
+      embed_dim=embed_dim,
+      num_heads=num_heads,
+      mlp_dim=mlp_dim,
+      eps=eps,
+      order="post",
+      activation=activation,
+      dropout=dropout,
+      inner_dropout=0.0,
+      attention_dropout=attention_dropout,
+      kernel_init=init,
+      dtype=dtype,
+    )
+
+  def __call__(
+    self,
+    inputs: Text | Int[Array | np.ndarray, "B T"],
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Encoded:
+    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
+    if keep is not None:
+      raise ValueError("keep: found indices, expected None, as text is encoded whole")
+    text = as_text(inputs)
+    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
+    valid = jnp.asarray(text.segments) > 0
+    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
+
+  def sequence(
+    self,
+    inputs: Text | Int[Array | np.ndarray, "B T"],
+    *,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B T D"]:
+    """All tokens after the last block.
+
+    Args:
+      inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
+        one document a row.
+      deterministic: True switches dropout off.
+      rngs: keys for this call.
+    """
+    text, random = as_text(inputs), {"deterministic": deterministic, "rngs": rngs}
+    return self.transform(self.embed(text, **random), segments=text.segments, **random)
+
+  def embed(
+    self, text: Text, *, deterministic: bool = True, rngs: nnx.Rngs | None = None
+  ) -> Float[Array, "B T E"]:
+    """The sum of token, position and type, normalised: what the projection and the blocks get."""
+    check_length(text.tokens.shape[1], self.max_length)
+    types = text.types if self.num_types > 1 else None
+    x = embed(self.token_embedding[...], text.tokens, dtype=self.dtype)
+    positions = positions_of(jnp.asarray(text.segments))
+    x = x + embed(self.position_table[...], positions, dtype=self.dtype)
+    x = self.embedding_norm(x + embed_types(self.type_embedding[...], types, dtype=self.dtype))
+    return drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
+
+  def transform(
+    self,
+    x: Float[Array, "B T E"],
+    *,
+    segments: Int[Array | np.ndarray, "B T"],
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B T D"]:
+    """Projection and blocks, of what `embed` returned (of another model too: ELECTRA)."""
+    x = x if self.embedding_projection is None else self.embedding_projection(x)
+    return run_stack(
+      self.blocks,
+      x,
+      scopes=[Scope(segments=jnp.asarray(segments))],
+      remat=self.remat,
+      unroll=self.unroll,
+      deterministic=deterministic,
+      rngs=rngs,
+    )

@@ -1,0 +1,142 @@
+"""What causal language models share: reading rows to learn, and token by token to generate."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.models.layers.attention import Cache
+from pretrainjax.models.layers.block import Block
+from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.embedding import Pool, as_text, check_length, embed, pool_text
+from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
+from pretrainjax.models.layers.scope import Rotary, Scope, positions_of
+from pretrainjax.models.layers.stack import Remat, run_stack, step_stack
+from pretrainjax.types import Encoded, Text
+
+
+class CausalModel(nnx.Module):
+  """Base of transformers whose tokens see themselves and what comes before in their document.
+
+  Attributes:
+    vocab_size: V.
+    max_length: tokens of the longest row and of the longest text that is generated.
+    embed_dim: width of tokens, D.
+    pool: what `pooled` is; the last token is the only one that has seen all.
+    dropout: rate after the embedding.
+    dtype: of the computation.
+    remat: see `layers.stack.Remat`.
+    unroll: blocks that an iteration of the loop over layers holds.
+    token_embedding: "V D".
+    blocks: a stack.
+    norm: the last norm.
+  """
+
+  vocab_size: int
+  max_length: int
+  embed_dim: int
+  pool: Pool
+  dropout: float
+  dtype: str
+  remat: Remat
+  unroll: int
+  token_embedding: nnx.Param
+  blocks: Block
+  norm: LayerNorm | RMSNorm
+
+  @property
+  def output_table(self) -> Float[Array, "V D"]:
+    """One row an entry of the vocabulary: its product with a token's feature is the logit."""
+    return self.token_embedding[...]
+
+  def __call__(
+    self,
+    inputs: Text | Int[Array | np.ndarray, "B T"],
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Encoded:
+    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
+    if keep is not None:
+      raise ValueError("keep: found indices, expected None, as text is encoded whole")
+    text = as_text(inputs)
+    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
+    valid = jnp.asarray(text.segments) > 0
+    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
+
+  def sequence(
+    self,
+    inputs: Text | Int[Array | np.ndarray, "B T"],
+    *,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B T D"]:
+    """All tokens after the last norm.
+
+    Args:
+      inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
+        one document a row. Padding may stand on either side.
+      deterministic: True switches dropout off.
+      rngs: keys for this call.
+    """
+    text = as_text(inputs)
+    check_length(text.tokens.shape[1], self.max_length)
+    segments = jnp.asarray(text.segments)
+    positions = positions_of(segments)
+    random = {"deterministic": deterministic, "rngs": rngs}
+    x = drop_values(self._embed(text.tokens, positions), rate=self.dropout, **random)
+    scope = Scope(segments=segments, causal=True, rotary=self._rotary(positions))
+    x = run_stack(self.blocks, x, scopes=[scope], remat=self.remat, unroll=self.unroll, **random)
+    return self.norm(x)
+
+  def empty_cache(self, batch_size: int, length: int) -> Cache:
+    """Room for `length` tokens of every row, for `step`."""
+    kernel = self.blocks.attention.key.kernel  # layers D kv_heads*head_dim
+    heads = self.blocks.attention.num_kv_heads
+    shape = (kernel.shape[0], batch_size, length, heads, kernel.shape[-1] // heads)
+    return Cache(jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
+
+  def step(
+    self, tokens: Int[Array, "B N"], cache: Cache, positions: Int[Array, "B N"]
+  ) -> tuple[Float[Array, "B N D"], Cache]:
+    """Reads some more tokens of texts whose beginnings are in the cache.
+
+    Args:
+      tokens: the next ones, one or more.
+      cache: of `empty_cache`, or what came back the last time; not to be used again.
+      positions: of `tokens` in their texts, below `max_length`; each sees all up to its own. Places
+        beyond the cache are not remembered.
+
+    Returns:
+      The tokens after the last norm, as `sequence` has them, and the cache with them in it.
+    """
+    x = self._embed(tokens, positions)
+    rotary = self._rotary(positions)
+    x, cache = step_stack(self.blocks, x, cache, positions=positions, rotary=rotary)
+    return self.norm(x), cache
+
+  def _embed(self, tokens, positions) -> Float[Array, "B T D"]:
+    """What the blocks get; a model with a table of positions adds it here."""
+    del positions
+    return embed(self.token_embedding[...], tokens, dtype=self.dtype)
+
+  def _rotary(self, positions) -> Rotary | None:
+    """Angles of the positions, in models that turn queries and keys."""
+    del positions
+    return None
+
+
+def check_counts(**counts: int) -> None:
+  """Raises ValueError for a count below 1."""
+  for name, count in counts.items():
+    if count < 1:
+      raise ValueError(f"{name}={count}: expected at least 1")
+
+
+def residual_std(init_std: float, num_layers: int) -> float:
+  """Spread of the weights that end a branch: the sum of 2 * num_layers branches keeps its size.
+
+  Reference: GPT-2 (Radford et al. 2019), section 2.3; that it is of all 2L is in its code.
+  """
+  return init_std / (2 * num_layers) ** 0.5

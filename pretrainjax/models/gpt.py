@@ -1,0 +1,122 @@
+"""GPT-2: a pre-norm transformer with learned positions that predicts the next token."""
+
+from typing import Literal, NamedTuple
+
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pretrainjax.errors import nearest
+from pretrainjax.models.causal import CausalModel, check_counts, residual_std
+from pretrainjax.models.layers.drop import check_rates
+from pretrainjax.models.layers.embedding import Pool, embed
+from pretrainjax.models.layers.norm import LayerNorm
+from pretrainjax.models.layers.stack import Remat, make_stack
+
+
+class Size(NamedTuple):
+  """What the name of a size stands for."""
+
+  embed_dim: int
+  num_layers: int
+  num_heads: int
+  mlp_dim: int
+
+
+# Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2; the heads, of
+# 64 channels but for the largest's, are those of the published hparams.json.
+SIZES = {
+  "small": Size(768, 12, 12, 3072),
+  "medium": Size(1024, 24, 16, 4096),
+  "large": Size(1280, 36, 20, 5120),
+  "xl": Size(1600, 48, 25, 6400),
+}
+
+
+def gpt_size(name: str) -> dict[str, int]:
+  """The arguments of `GPT` that a size such as "small" (124 M parameters) stands for.
+
+  Raises:
+    ValueError: for a name that is none.
+
+  >>> gpt_size("small")["embed_dim"], gpt_size("xl")["num_layers"]
+  (768, 48)
+  """
+  if name not in SIZES:
+    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
+  return SIZES[name]._asdict()
+
+
+class GPT(CausalModel):
+  """Tokens of text, each seeing itself and what comes before.
+
+  Args:
+    vocab_size: V.
+    max_length: tokens of the longest row, and rows of the table of positions.
+    embed_dim: width of tokens, D.
+    num_layers: blocks.
+    num_heads: of attention; must divide embed_dim.
+    mlp_dim: width inside the perceptrons.
+    pool: what `pooled` is; the last token is the only one that has seen all.
+    eps: of the layer norms.
+    dropout: rate after the embedding and at the end of each branch, in [0, 1).
+    attention_dropout: rate on attention's weights, in [0, 1).
+    init_std: of the normal distribution that weights start from, those that end a branch from one
+      narrower by sqrt(2 num_layers).
+    dtype: of the computation; parameters are float32.
+    remat: what the backward pass recomputes, see `layers.stack.Remat`.
+    unroll: blocks that an iteration of the loop over layers holds.
+    rngs: keys for the initial parameters.
+
+  Raises:
+    ValueError: for arguments that do not fit together.
+
+  Reference: Radford et al. 2019, section 2.3. The head is the table of tokens.
+  """
+
+  def __init__(
+    self,
+    *,
+    vocab_size: int,
+    max_length: int,
+    embed_dim: int,
+    num_layers: int,
+    num_heads: int,
+    mlp_dim: int,
+    pool: Pool = "last",
+    eps: float = 1e-5,
+    dropout: float = 0.0,
+    attention_dropout: float = 0.0,
+    init_std: float = 0.02,
+    dtype: Literal["float32", "bfloat16"] = "float32",
+    remat: Remat = "none",
+    unroll: int = 1,
+    rngs: nnx.Rngs,
+  ):
+    check_rates(dropout=dropout, attention_dropout=attention_dropout)
+    check_counts(vocab_size=vocab_size, max_length=max_length)
+    self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
+    self.pool, self.dropout = pool, dropout
+    self.dtype, self.remat, self.unroll = dtype, remat, unroll
+    init = nnx.initializers.normal(init_std)
+    self.token_embedding = nnx.Param(init(rngs.params(), (vocab_size, embed_dim)))
+    self.position_table = nnx.Param(init(rngs.params(), (max_length, embed_dim)))
+    self.blocks = make_stack(
+      num_layers,
+      rngs=rngs,
+      embed_dim=embed_dim,
+      num_heads=num_heads,
+      mlp_dim=mlp_dim,
+      eps=eps,
+      activation="gelu_tanh",
+      dropout=dropout,
+      inner_dropout=0.0,
+      attention_dropout=attention_dropout,
+      kernel_init=init,
+      out_init=nnx.initializers.normal(residual_std(init_std, num_layers)),
+      dtype=dtype,
+    )
+    self.norm = LayerNorm(embed_dim=embed_dim, eps=eps)
+
+  def _embed(self, tokens, positions) -> Float[Array, "B T D"]:
+    places = embed(self.position_table[...], positions, dtype=self.dtype)
+    return super()._embed(tokens, positions) + places

@@ -1,0 +1,88 @@
+"""T5's relative positions: a learned number for each head and each range of distances."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+def relative_buckets(
+  num_queries: int,
+  num_keys: int,
+  *,
+  bidirectional: bool,
+  num_buckets: int = 32,
+  max_distance: int = 128,
+) -> np.ndarray:
+  """Which range the distance from each query to each key falls into.
+
+  Args:
+    num_queries: N.
+    num_keys: S.
+    bidirectional: keys before and after have buckets of their own; False puts all keys after a
+      query into bucket 0, for causal attention.
+    num_buckets: in all, an even number; half of them hold one distance each, the others ranges
+      that grow with the logarithm.
+    max_distance: from which on all are in the last bucket.
+
+  Returns:
+    int32 "N S".
+
+  Reference: T5, arXiv 1910.10683, section 2.1; the ranges are those of its code.
+  """
+  distance = np.arange(num_keys)[None, :] - np.arange(num_queries)[:, None]
+  offset = np.zeros_like(distance)
+  if bidirectional:
+    num_buckets //= 2
+    offset = (distance > 0) * num_buckets
+    distance = np.abs(distance)
+  else:
+    distance = np.maximum(-distance, 0)
+  exact = num_buckets // 2
+  # In float32, as the references have it: a distance on a border would fall elsewhere.
+  ratio = np.log(np.maximum(distance, 1).astype(np.float32) / exact) / math.log(
+    max_distance / exact
+  )
+  wide = exact + (ratio * (num_buckets - exact)).astype(np.int64)
+  bucket = np.where(distance < exact, distance, np.minimum(wide, num_buckets - 1))
+  return (offset + bucket).astype(np.int32)
+
+
+class RelativeBias(nnx.Module):
+  """A bias of attention's logits that all layers of a stack share.
+
+  Args:
+    num_heads: of attention.
+    bidirectional: see `relative_buckets`.
+    num_buckets: likewise.
+    max_distance: likewise.
+    init_std: of the normal distribution that the table starts from.
+    rngs: keys for the initial values.
+  """
+
+  def __init__(
+    self,
+    *,
+    num_heads: int,
+    bidirectional: bool,
+    num_buckets: int = 32,
+    max_distance: int = 128,
+    init_std: float,
+    rngs: nnx.Rngs,
+  ):
+    if num_buckets < 4 or num_buckets % 4:
+      raise ValueError(f"num_buckets={num_buckets}: expected a multiple of 4, at least 4")
+    self._ranges = {
+      "bidirectional": bidirectional,
+      "num_buckets": num_buckets,
+      "max_distance": max_distance,
+    }
+    init = nnx.initializers.normal(init_std)
+    self.table = nnx.Param(init(rngs.params(), (num_buckets, num_heads)))
+
+  def __call__(self, num_queries: int, num_keys: int) -> Float[Array, "1 heads N S"]:
+    """The bias of so many neighbouring queries and keys, both from place 0 on, in float32."""
+    buckets = relative_buckets(num_queries, num_keys, **self._ranges)
+    return jnp.moveaxis(self.table[...][buckets], 2, 0)[None]  # N S heads -> 1 heads N S

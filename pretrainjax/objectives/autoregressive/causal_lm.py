@@ -1,0 +1,90 @@
+"""Causal language modelling: predict each token from those before it."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from pretrainjax.losses.tokens import token_weights
+from pretrainjax.losses.vocabulary import vocabulary_loss
+from pretrainjax.models.layers.pool import mean_pool
+from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.types import Batch, Metrics, encoder_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class CausalLM(Objective):
+  """Next tokens of the same document, the mark of its end ([SEP]) among them.
+
+  The loss is the mean over all predicted tokens of the batch. Where a batch has "scored", only
+  tokens that are True there count as predicted: fine-tuning on responses to prompts.
+
+  Args:
+    backbone: makes the encoder, a `GPT` or `Llama`.
+    chunk_size: tokens whose logits are held at once, see `losses.vocabulary`; None holds all.
+
+  Reference: GPT-2 (Radford et al. 2019). Ours differs in that documents of a row do not see each
+  other.
+  """
+
+  backbone: Callable
+  chunk_size: int | None = 1024
+
+  def __post_init__(self):
+    if self.chunk_size is not None and self.chunk_size < 1:
+      raise ValueError(f"chunk_size: found {self.chunk_size}, expected at least 1, or None")
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    return Towers(encoder=self.backbone(rngs=rngs))
+
+  def check(self, data: Any) -> None:
+    check_vocabulary(self.backbone, data)
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    encoder, text = module.encoder, encoder_inputs(batch)
+    x = encoder.sequence(text, deterministic=False, rngs=rngs)
+    predicted = predicted_tokens(text.segments, scored=batch.get("scored"))
+    scores = vocabulary_loss(
+      x.reshape(-1, x.shape[-1]),  # B T D -> B*T D
+      encoder.output_table,
+      shifted(text.tokens).reshape(-1),
+      weights=token_weights(predicted).reshape(-1),
+      chunk_size=self.chunk_size,
+    )
+    features = mean_pool(x, jnp.asarray(text.segments) > 0)
+    metrics = {"loss": scores.loss, "next_token_accuracy": scores.correct}
+    return scores.loss, metrics | {"feature_std": feature_std(features)}
+
+
+def shifted(values: Int[Array | np.ndarray, "B T"]) -> Int[Array, "B T"]:
+  """What each place's next holds; the last place gets 0."""
+  # Nothing is cut off, so that features need no copy and lengths stay round numbers.
+  return jnp.pad(values[:, 1:], ((0, 0), (0, 1)))
+
+
+def predicted_tokens(
+  segments: Int[Array | np.ndarray, "B T"],
+  *,
+  scored: Bool[Array | np.ndarray, "B T"] | None = None,
+) -> Bool[Array, "B T"]:
+  """True where the next token is one to predict.
+
+  Args:
+    segments: documents; the first token of each is given, not predicted.
+    scored: True for tokens that count; None counts all.
+
+  >>> predicted_tokens(jnp.array([[1, 1, 1, 2, 2, 0]])).astype(int).tolist()
+  [[1, 1, 0, 1, 0, 0]]
+  """
+  following = shifted(segments)
+  predicted = (following == segments) & (following > 0)
+  return predicted if scored is None else predicted & (shifted(scored.astype(jnp.int32)) > 0)

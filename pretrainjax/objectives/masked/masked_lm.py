@@ -1,0 +1,113 @@
+"""Masked language modelling: some tokens are hidden, and told from the others."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from pretrainjax.errors import UserError
+from pretrainjax.losses.tokens import token_weights
+from pretrainjax.losses.vocabulary import vocabulary_loss
+from pretrainjax.models.layers.pool import mean_pool
+from pretrainjax.objectives.base import Objective, Towers, expect
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.masked.corruption import check_shares, corrupt, pick
+from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.types import Batch, Metrics, encoder_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedLM(Objective):
+  """Masked language models on text "B T".
+
+  Args:
+    backbone: makes the encoder, which has a `token_embedding`.
+    head: makes the network from tokens to the vocabulary, a `MaskedLMHead`.
+    mask_rate: share of the tokens that are predicted, in (0, 1).
+    random_share: of these, the share replaced by a random token.
+    keep_share: of these, the share left as they are; all others become [MASK].
+    whole_words: choose whole words; the data must say where they start ("starts").
+    special_ids: tokens that are neither predicted nor put in.
+    mask_id: of [MASK].
+    chunk_size: most predictions whose logits are held at once; None holds all.
+
+  Reference: BERT, arXiv 1810.04805, section 3.1, without the prediction of the next sentence
+  (RoBERTa, arXiv 1907.11692, section 4.2). Ours differs in that each row has its exact share of
+  predictions, and in that new ones are chosen each time (RoBERTa's "dynamic masking").
+  """
+
+  backbone: Callable
+  head: Callable
+  mask_rate: float = 0.15
+  random_share: float = 0.1
+  keep_share: float = 0.1
+  whole_words: bool = False
+  special_ids: tuple[int, ...] = (0, 1, 2, 3, 4)
+  mask_id: int = 4
+  chunk_size: int | None = None
+
+  def __post_init__(self):
+    check_shares(
+      mask_rate=self.mask_rate,
+      random_share=self.random_share,
+      keep_share=self.keep_share,
+      chunk_size=self.chunk_size,
+    )
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
+    expect("objective.head.embed_dim", head.embed_dim, encoder.embed_dim)
+    expect("objective.head.embedding_dim", head.embedding_dim, encoder.token_embedding.shape[1])
+    expect("objective.head.vocab_size", head.vocab_size, encoder.vocab_size)
+    return Towers(encoder=encoder, head=head)
+
+  def check(self, data: Any) -> None:
+    check_vocabulary(self.backbone, data, special_ids=self.special_ids, mask_id=self.mask_id)
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    encoder, head, text = module.encoder, module.head, encoder_inputs(batch)
+    corrupted = corrupt(
+      rngs.mask(),
+      text,
+      mask_rate=self.mask_rate,
+      mask_id=self.mask_id,
+      special_ids=self.special_ids,
+      vocab_size=encoder.vocab_size,
+      random_share=self.random_share,
+      keep_share=self.keep_share,
+      starts=self._starts(batch),
+    )
+    hidden = encoder.sequence(
+      text._replace(tokens=corrupted.tokens), deterministic=False, rngs=rngs
+    )
+    # The head, the dearest part with a large vocabulary, sees chosen tokens only.
+    predicted = head.transform(pick(hidden, corrupted.positions))
+    scores = vocabulary_loss(
+      predicted.reshape(-1, predicted.shape[-1]),
+      encoder.token_embedding[...],
+      corrupted.labels.reshape(-1),
+      weights=token_weights(corrupted.valid).reshape(-1),
+      bias=head.bias[...],
+      chunk_size=self.chunk_size,
+    )
+    features = mean_pool(hidden, jnp.asarray(text.segments) > 0)
+    return scores.loss, {
+      "loss": scores.loss,
+      "masked_accuracy": scores.correct,
+      "feature_std": feature_std(features),
+    }
+
+  def _starts(self, batch: Batch) -> Bool[Array, "B T"] | None:
+    if not self.whole_words:
+      return None
+    if "starts" not in batch:
+      raise UserError(
+        "config.data.word_starts: found False, expected True for config.objective.whole_words"
+      )
+    return jnp.asarray(batch["starts"])

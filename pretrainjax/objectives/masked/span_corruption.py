@@ -1,0 +1,116 @@
+"""T5's span corruption: tell the spans that were cut out of a text."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.errors import UserError
+from pretrainjax.losses.tokens import token_weights
+from pretrainjax.losses.vocabulary import vocabulary_loss
+from pretrainjax.models.layers.pool import mean_pool
+from pretrainjax.objectives.base import Objective, Towers, expect
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
+from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class SpanCorruption(Objective):
+  """Span corruption on text "B T".
+
+  A row is taken as one text, also where it holds several documents, as T5 does with documents
+  that it joins: spans and attention cross their borders.
+
+  Args:
+    backbone: makes the encoder, a `T5Encoder`.
+    decoder: makes the network from cut texts to the spans, a `T5Decoder`.
+    noise_density: share of tokens that are cut out, in (0, 1).
+    mean_span_length: of a span, at least 1.
+    first_sentinel: the token that stands for a row's first span.
+    sentinel_step: from one sentinel to the next: 1 in our tokenizers, -1 in T5's.
+    end_id: of [SEP], which ends both texts.
+    start_id: of [PAD], which the decoder starts with.
+    chunk_size: tokens whose logits are held at once, see `losses.vocabulary`; None holds all.
+
+  Reference: arXiv 1910.10683, section 3.1.4.
+  """
+
+  backbone: Callable
+  decoder: Callable
+  noise_density: float = 0.15
+  mean_span_length: float = 3.0
+  first_sentinel: int = 5
+  sentinel_step: Literal[1, -1] = 1
+  end_id: int = 3
+  start_id: int = 0
+  chunk_size: int | None = 1024
+
+  def __post_init__(self):
+    if not 0 < self.noise_density < 1:
+      found = self.noise_density
+      raise ValueError(f"noise_density: found {found}, expected above 0 and below 1")
+    if self.mean_span_length < 1:
+      raise ValueError(f"mean_span_length: found {self.mean_span_length}, expected at least 1")
+    if self.chunk_size is not None and self.chunk_size < 1:
+      raise ValueError(f"chunk_size: found {self.chunk_size}, expected at least 1, or None")
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    encoder, decoder = self.backbone(rngs=rngs), self.decoder(rngs=rngs)
+    expect("objective.decoder.embed_dim", decoder.embed_dim, encoder.embed_dim)
+    expect("objective.decoder.vocab_size", decoder.vocab_size, encoder.vocab_size)
+    return Towers(encoder=encoder, decoder=decoder)
+
+  def check(self, data: Any) -> None:
+    check_vocabulary(self.backbone, data)
+    sentinels = data.tokenizer.sentinel_ids
+    needed = span_sizes(data.length, **self._shares).num_spans
+    wanted = tuple(self.first_sentinel + self.sentinel_step * i for i in range(needed))
+    if sentinels[:needed] != wanted:
+      raise UserError(
+        f"config.objective.first_sentinel: rows of {data.length} tokens need {needed} sentinels "
+        f"from {self.first_sentinel} on, but the tokenizer of config.data has {len(sentinels)}"
+        f"{f', from {sentinels[0]} on' if sentinels else ''}"
+      )
+    if self.end_id != data.tokenizer.end_id:
+      found, expected = self.end_id, data.tokenizer.end_id
+      raise UserError(f"config.objective.end_id: found {found}, expected {expected}, of [SEP]")
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    encoder, decoder, text = module.encoder, module.decoder, encoder_inputs(batch)
+    spans = cut_spans(
+      rngs.mask(),
+      jnp.asarray(text.tokens),
+      jnp.asarray(text.segments) > 0,
+      first_sentinel=self.first_sentinel,
+      sentinel_step=self.sentinel_step,
+      end_id=self.end_id,
+      **self._shares,
+    )
+    random = {"deterministic": False, "rngs": rngs}
+    whole = Text(spans.inputs, spans.inputs_valid.astype(jnp.int32))
+    context = encoder.sequence(whole, **random)
+    before = jnp.pad(spans.targets[:, :-1], ((0, 0), (1, 0)), constant_values=self.start_id)
+    table = encoder.token_embedding[...]
+    hidden = decoder(before, context, valid=spans.inputs_valid, table=table, **random)
+    scores = vocabulary_loss(
+      hidden.reshape(-1, hidden.shape[-1]),  # B S D -> B*S D
+      decoder.scores_table(table),
+      spans.targets.reshape(-1),
+      weights=token_weights(spans.targets_valid).reshape(-1),
+      chunk_size=self.chunk_size,
+    )
+    features = mean_pool(context, spans.inputs_valid)
+    metrics = {"loss": scores.loss, "target_accuracy": scores.correct}
+    return scores.loss, metrics | {"feature_std": feature_std(features)}
+
+  @property
+  def _shares(self) -> dict[str, float]:
+    return {"noise_density": self.noise_density, "mean_span_length": self.mean_span_length}

@@ -1,0 +1,81 @@
+"""Regression: one score an example, by fine-tuning or on a fixed encoder."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.errors import UserError
+from pretrainjax.objectives.base import Objective, Towers, expect
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.types import Batch, Metrics, encoder_inputs
+
+
+class Scorer(Towers):
+  """An encoder and a head of one output.
+
+  Attributes:
+    low: the score that the output 0 stands for.
+    high: the score that the output 1 stands for.
+  """
+
+  low: float
+  high: float
+
+  def scores(self, features: Float[Array, "B D"], **kwargs) -> Float[Array, " B"]:
+    """Scores of pooled features; keyword arguments are the head's."""
+    return self.low + (self.high - self.low) * self.head(features, **kwargs)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression(Objective):
+  """Scores ("score" of the batch) by mean squared error, from a backbone's pooled feature.
+
+  Args:
+    backbone: makes the encoder.
+    head: makes the network from pooled features to one output, such as a `Head` of
+      `num_classes` 1.
+    score_range: (low, high): the head's output is 0 at low and 1 at high, and the loss is that of
+      these outputs, so that learning rates fit whatever scale scores have. Nothing is clipped.
+    tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.
+  """
+
+  backbone: Callable
+  head: Callable
+  score_range: tuple[float | int, float | int] = (0.0, 1.0)
+  tune: Tune = "full"
+
+  def __post_init__(self):
+    if not self.score_range[0] < self.score_range[1]:
+      raise ValueError(f"score_range: found {self.score_range}, expected (low, high), low < high")
+
+  def init(self, *, rngs: nnx.Rngs) -> Scorer:
+    encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
+    expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
+    expect("objective.head.num_classes", head.num_classes, 1)
+    module = Scorer(encoder=encoder, head=head)
+    module.low, module.high = map(float, self.score_range)
+    return module
+
+  def check(self, data: Any) -> None:
+    if not all(source.has("score") for source in getattr(data, "sources", ())):
+      raise UserError("config.data: found no scores, expected a dataset with a feature 'score'")
+    check_text(self.backbone, data)
+
+  def is_trained(self, path: tuple[str, ...]) -> bool:
+    return trains(path, tune=self.tune)
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    pooled = encode(module.encoder, encoder_inputs(batch), tune=self.tune, rngs=rngs).pooled
+    scores = module.scores(pooled, deterministic=False, rngs=rngs)
+    error = scores - batch["score"].astype(jnp.float32)
+    loss = jnp.mean(jnp.square(error / (module.high - module.low)))
+    metrics = {"absolute_error": jnp.mean(jnp.abs(error)), "feature_std": feature_std(pooled)}
+    return loss, {"loss": loss, **metrics}

@@ -1,0 +1,69 @@
+"""Classes of single tokens: names in a text, parts of speech."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.errors import UserError
+from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.tokens import token_mean
+from pretrainjax.objectives.base import Objective, Towers, expect
+from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.types import Batch, Metrics, encoder_inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenClassification(Objective):
+  """A class for each token that has one ("tags" of the batch, -1 where there is none).
+
+  The loss is the mean over all scored tokens of the batch, so that a long text counts more.
+
+  Args:
+    backbone: makes the encoder.
+    head: makes the network from features of tokens to logits of `num_classes`.
+    num_classes: K; for names "O", "B-TYPE" and "I-TYPE".
+    tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.
+  """
+
+  backbone: Callable
+  head: Callable
+  num_classes: int
+  tune: Tune = "full"
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
+    expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
+    expect("objective.head.num_classes", head.num_classes, self.num_classes)
+    expect(
+      "objective.head.batch_norm", getattr(head, "norm", None) is not None, False
+    )  # padding would count
+    return Towers(encoder=encoder, head=head)
+
+  def check(self, data: Any) -> None:
+    names = getattr(data, "tag_names", ())
+    if not names:
+      raise UserError("config.data: found no tags, expected texts whose tokens have classes")
+    expect("objective.num_classes", self.num_classes, len(names))
+    check_text(self.backbone, data)
+
+  def is_trained(self, path: tuple[str, ...]) -> bool:
+    return trains(path, tune=self.tune)
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del step
+    encoded = encode(module.encoder, encoder_inputs(batch), tune=self.tune, rngs=rngs)
+    logits = module.head(encoded.tokens, deterministic=False, rngs=rngs)
+    logits = logits.reshape(-1, self.num_classes)  # B T K -> B*T K
+    tags = batch["tags"].reshape(-1)  # B T -> B*T
+    scored, known = tags >= 0, jnp.maximum(tags, 0)
+    weights = scored.astype(jnp.float32)
+    loss = token_mean(cross_entropy(logits, known), weights)
+    hits = token_mean(accuracy(logits, known), weights)
+    return loss, {"loss": loss, "accuracy": hits, "feature_std": feature_std(encoded.pooled)}

@@ -1,0 +1,39 @@
+"""What of an encoder fine-tuning changes, and how it is run while that happens."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+from flax import nnx
+
+from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.types import Encoded, Encoder
+
+# "full" trains all; "linear" trains the head alone, and the encoder stays as it was loaded.
+Tune = Literal["full", "linear"]
+
+
+def encode(encoder: Encoder, inputs: Any, *, tune: Tune, rngs: nnx.Rngs) -> Encoded:
+  """Features to put a head on.
+
+  Args:
+    encoder: of any modality.
+    inputs: what it takes.
+    tune: "linear" gives the features that evaluation sees (no dropout, stored batch statistics),
+      without gradient.
+    rngs: the step's keys.
+  """
+  if tune == "full":
+    return encoder(inputs, deterministic=False, rngs=rngs)
+  return jax.lax.stop_gradient(encoder(inputs, deterministic=True))
+
+
+def trains(path: tuple[str, ...], *, tune: Tune) -> bool:
+  """See `Objective.is_trained`."""
+  return tune == "full" or path[0] != "encoder"
+
+
+def check_text(backbone: Callable, data: Any) -> None:
+  """`check_vocabulary` where the data is text."""
+  if hasattr(data, "vocab_size"):
+    check_vocabulary(backbone, data)

@@ -1,0 +1,61 @@
+"""Uses a run: `python -m pretrainjax.predict generate --workdir=WORKDIR[@STEP] --prompt=TEXT`.
+
+Also `predict fill-mask` and `predict embed`; each has --help. They need nothing but the run's
+folder.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from pretrainjax.command import USER_ERROR, Request, launch
+from pretrainjax.errors import nearest
+
+
+class _Use(NamedTuple):
+  """A module with `add_flags(parser)` and `work(request, loaded)`, and what it does."""
+
+  module: str
+  description: str
+
+
+_USES = {
+  "generate": _Use("generate_text", "Write on after prompts, with a causal language model."),
+  "fill-mask": _Use("fill_mask", "Fill [MASK] in texts, with a masked language model."),
+  "embed": _Use("embed", "Write the features of a file of texts."),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the binary; returns its exit status."""
+  arguments = list(sys.argv[1:] if argv is None else argv)
+  verb = arguments[0] if arguments else ""
+  if verb in ("", "-h", "--help"):
+    print(f"usage: python -m pretrainjax.predict {{{','.join(_USES)}}} ...; each has --help")
+    return 0 if verb else USER_ERROR
+  if verb not in _USES:
+    print(f"predict: error: no verb '{verb}'{nearest(verb, _USES)}", file=sys.stderr)
+    return USER_ERROR
+  use = _USES[verb]
+  module = importlib.import_module(f"pretrainjax.prediction.{use.module}")
+  return launch(
+    lambda request: _work(module, request),
+    verb=f"predict {verb}",
+    description=use.description,
+    argv=arguments[1:],
+    add_flags=module.add_flags,
+    make_config=lambda flags: ConfigDict(),
+  )
+
+
+def _work(module: Any, request: Request) -> None:
+  from pretrainjax.checkpoint.encoder import load
+
+  module.work(request, load(request.workdir))
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,82 @@
+"""Features of texts in batches of similar length, as little padding as can be."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError
+from pretrainjax.types import Encoder, Text
+
+# Of rows; each further one is compiled once.
+_SHORTEST = 16
+
+
+def check_fits(encoder: Any, tokenizer: Tokenizer, *, workdir: Any) -> None:
+  """Refuses an encoder of something else than this tokenizer's texts."""
+  size = getattr(encoder, "vocab_size", None)
+  if size is None:
+    found = type(encoder).__name__
+    raise UserError(f"--workdir: '{workdir}' holds a {found}, expected an encoder of text")
+  if size < tokenizer.vocab_size:
+    raise UserError(
+      f"--workdir: '{workdir}' knows {size} tokens, but its tokenizer.json {tokenizer.vocab_size}"
+    )
+
+
+def embed_texts(
+  encoder: Encoder, token_lists: Sequence[Sequence[int]], *, batch_size: int
+) -> Float[np.ndarray, "N D"]:
+  """Encodes texts: `encoder(text).pooled`, deterministic, float32, in the order they came in.
+
+  A text's batch, and so the last bits of its feature, depend on the other texts.
+
+  Args:
+    encoder: of text; the same architecture is compiled once a process and length.
+    token_lists: a text's tokens each, with what begins and ends it, at least one.
+    batch_size: rows at once, at least 1.
+  """
+  lengths = [len(tokens) for tokens in token_lists]
+  order = np.argsort(lengths, kind="stable")
+  apply = functools.partial(_pooled, *nnx.split(encoder))
+  found = np.empty((len(token_lists), encoder.embed_dim), np.float32)
+  for start in range(0, len(order), batch_size):
+    rows = order[start : start + batch_size]
+    batch = [token_lists[row] for row in rows]
+    batch += [batch[-1]] * (batch_size - len(batch))
+    length = bucket(len(batch[-1]), longest=getattr(encoder, "max_length", None))
+    found[rows] = np.asarray(apply(padded(batch, length=length)))[: len(rows)]
+  return found
+
+
+def bucket(length: int, *, longest: int | None) -> int:
+  """The length of rows for texts of at most `length` tokens: a power of two, or the longest."""
+  size = max(_SHORTEST, 1 << (length - 1).bit_length())
+  return size if longest is None else min(size, max(longest, length))
+
+
+def padded(token_lists: Sequence[Sequence[int]], *, length: int) -> Text:
+  """Texts as rows of one length, a document each."""
+  tokens = np.zeros((len(token_lists), length), np.int32)
+  segments = np.zeros_like(tokens)
+  for row, found in enumerate(token_lists):
+    tokens[row, : len(found)] = found
+    segments[row, : len(found)] = 1
+  return Text(jnp.asarray(tokens), jnp.asarray(segments))
+
+
+def wrapped(tokens: Sequence[int], tokenizer: Tokenizer, *, length: int | None) -> list[int]:
+  """A text as in training: with its begin and end, cut to `length` tokens in all."""
+  room = len(tokens) if length is None else max(length - 2, 0)
+  return [tokenizer.begin_id, *tokens[:room], tokenizer.end_id]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pooled(graphdef: nnx.GraphDef, state: Any, text: Text) -> Float[Array, "B D"]:
+  return nnx.merge(graphdef, state)(text).pooled.astype(jnp.float32)

@@ -1,0 +1,52 @@
+import math
+
+import jax
+import pytest
+from flax import nnx
+
+from pretrainjax.models.llama import Llama, llama_size
+
+SIZES = {"vocab_size": 30, "max_length": 8, "embed_dim": 16, "num_layers": 1, "mlp_dim": 20}
+
+
+def test_the_published_sizes_have_the_published_parameters():
+  published = {
+    ("smollm_135m", 49_152): 134_515_008,
+    ("tiny_1b", 32_000): 1_100_048_384,
+    ("7b", 32_000): 6_738_415_616,
+    ("3_8b", 128_256): 8_030_261_248,
+  }
+  for (name, vocab_size), count in published.items():
+    make = lambda name=name, vocab_size=vocab_size: Llama(  # noqa: E731
+      vocab_size=vocab_size, max_length=8, rngs=nnx.Rngs(0), **llama_size(name)
+    )
+    params = nnx.state(nnx.eval_shape(make), nnx.Param)
+    assert sum(math.prod(x.shape) for x in jax.tree.leaves(params)) == count
+
+
+def test_a_tied_head_is_the_table_of_tokens():
+  tied = Llama(num_heads=2, tied=True, rngs=nnx.Rngs(0), **SIZES)
+  assert tied.output_embedding is None
+  assert (tied.output_table == tied.token_embedding[...]).all()
+  own = Llama(num_heads=2, rngs=nnx.Rngs(0), **SIZES)
+  assert (own.output_table == own.output_embedding[...]).all()
+  assert not (own.output_table == own.token_embedding[...]).any()
+
+
+def test_no_parameter_is_a_bias():
+  model = Llama(num_heads=4, num_kv_heads=1, rngs=nnx.Rngs(0), **SIZES)
+  paths = jax.tree_util.tree_leaves_with_path(nnx.state(model, nnx.Param))
+  assert not [path for path, _ in paths if "bias" in jax.tree_util.keystr(path)]
+  assert model.empty_cache(2, 5).keys.shape == (1, 2, 5, 1, 4)
+
+
+def test_refuses_heads_that_do_not_fit():
+  with pytest.raises(ValueError, match="num_heads=16: expected a divisor of embed_dim / 2"):
+    Llama(num_heads=16, rngs=nnx.Rngs(0), **SIZES)
+  with pytest.raises(ValueError, match="num_kv_heads=3: expected a divisor of num_heads=4"):
+    Llama(num_heads=4, num_kv_heads=3, rngs=nnx.Rngs(0), **SIZES)
+
+
+def test_a_misspelt_size_is_answered_with_the_nearest():
+  with pytest.raises(ValueError, match="size 'tiny'"):
+    llama_size("tiny")
