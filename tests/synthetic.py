@@ -39,8 +39,11 @@ TEXTS = {
   "sotu": Texts(length=256),
   "spam_assassin": Texts(class_names=("ham", "spam")),
   "wordnet": Texts(second=True, class_names=("noun", "verb", "adjective", "adverb")),
-  # These no config names; they are for tests of objectives and evaluators.
-  "tagged": Texts(tag_names=("O", "B-PER", "I-PER", "B-LOC", "I-LOC")),
+  # Sets of the user's own.
+  "corpus": Texts(length=2048),
+  "tagged": Texts(
+    tag_names=("O", *(f"{mark}-{kind}" for kind in ("PER", "LOC", "ORG", "MISC") for mark in "BI"))
+  ),
   "prompts": Texts(second=True),
   "scored": Texts(second=True, score=True),
 }

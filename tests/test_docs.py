@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 import synthetic
+import tiny_texts
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.command import VERBS
@@ -67,17 +68,21 @@ def test_recipes_run(title, noise, tmp_path, monkeypatch):
 
 
 def test_research_code_runs(tmp_path, monkeypatch):
-  """The README's Python, on a checkpoint that holds an untrained network."""
-  config = load_config(str(ROOT / "configs/pretrain/image/mae_vit_fashion_mnist.py:smoke"))
-  run = assemble(config, num_examples=512)
-  with Checkpoints(tmp_path / "runs/mae") as checkpoints:
-    checkpoints.save(0, jax.jit(run.init)(), config=config)
+  """The README's Python, on checkpoints that hold untrained networks."""
+  configs = {"mae": "image/mae_vit_fashion_mnist", "gpt": "text/gpt_sotu", "bert": "text/bert_sotu"}
+  for name, file in configs.items():
+    config = load_config(str(ROOT / f"configs/pretrain/{file}.py:smoke"))
+    run = assemble(config, num_examples=512)
+    with Checkpoints(tmp_path / "runs" / name) as checkpoints:
+      checkpoints.save(0, jax.jit(run.init)(), config=config)
+    (tmp_path / "runs" / name / "tokenizer.json").write_text(tiny_texts.tokenizer().text)
   monkeypatch.chdir(tmp_path)
   typed: dict[str, object] = {}
   for block in blocks((ROOT / "README.md").read_text(), "python"):
     exec(compile(block, "README.md", "exec"), typed)
   assert typed["encoded"].pooled.shape == typed["features"].shape == (8, 16)
   assert np.isfinite(typed["loss"]) and "patch_embed" in typed["names"]
+  assert len(typed["texts"]) == 2
 
 
 def place(path: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
