@@ -61,8 +61,8 @@ class Collapse(Evaluation):
     if std < self.min_std:
       return (
         f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every "
-        "example (complete collapse, or one large shared offset). Usually the learning rate is too high, "
-        "warmup too short, the teacher's momentum or centring wrong, or they are all alike; "
+        "example (complete collapse, or one large shared offset). Usually the learning rate is too "
+        "high, warmup too short, the teacher's momentum or centring wrong, or they are all alike; "
         "look at the loss, then lower the learning rate or raise the temperature"
       )
     if share < self.min_rank_share:

@@ -76,6 +76,8 @@ class BERT(nnx.Module):
     pool: what `pooled` is.
     activation: of the perceptrons.
     eps: of the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in RoBERTa.
+    order: "post" is BERT's; "pre" has the norms in the branches and one more at the end, which bears
+      higher learning rates (Megatron-LM, arXiv 1909.08053, section 5.3).
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
     init_std: of the normal distribution, cut off at two of it, that weights start from.
@@ -105,6 +107,7 @@ class BERT(nnx.Module):
     pool: Pool = "cls",
     activation: Activation = "gelu",
     eps: float = 1e-12,
+    order: Literal["post", "pre"] = "post",
     dropout: float = 0.0,
     attention_dropout: float = 0.0,
     init_std: float = 0.02,
@@ -138,7 +141,7 @@ class BERT(nnx.Module):
       num_heads=num_heads,
       mlp_dim=mlp_dim,
       eps=eps,
-      order="post",
+      order=order,
       activation=activation,
       dropout=dropout,
       inner_dropout=0.0,
@@ -146,6 +149,7 @@ class BERT(nnx.Module):
       kernel_init=init,
       dtype=dtype,
     )
+    self.norm = LayerNorm(embed_dim=embed_dim, eps=eps) if order == "pre" else None
 
   def __call__(
     self,
@@ -203,7 +207,7 @@ class BERT(nnx.Module):
   ) -> Float[Array, "B T D"]:
     """Projection and blocks, of what `embed` returned (of another model too: ELECTRA)."""
     x = x if self.embedding_projection is None else self.embedding_projection(x)
-    return run_stack(
+    x = run_stack(
       self.blocks,
       x,
       scopes=[Scope(segments=jnp.asarray(segments))],
@@ -212,3 +216,4 @@ class BERT(nnx.Module):
       deterministic=deterministic,
       rngs=rngs,
     )
+    return x if self.norm is None else self.norm(x)
