@@ -63,7 +63,9 @@ def texts():
 def hidden_of(module, text, before):
   table = jnp.asarray(module.encoder.token_embedding[...])
   context = module.encoder.sequence(text)
-  hidden = module.decoder(jnp.asarray(before), context, valid=jnp.asarray(text.segments > 0), table=table)
+  hidden = module.decoder(
+    jnp.asarray(before), context, valid=jnp.asarray(text.segments > 0), table=table
+  )
   return hidden, module.decoder.scores_table(table)
 
 

@@ -64,9 +64,7 @@ class SimCSE(Objective):
     views = module.projector(pooled).reshape(*shape[:2], -1)
     first, second = views[:, 0], views[:, 1]
     negatives = views[:, 2] if shape[1] == 3 else None
-    logits, labels = compare_pairs(
-      first, second, temperature=self.temperature, negatives=negatives
-    )
+    logits, labels = compare_pairs(first, second, temperature=self.temperature, negatives=negatives)
     loss = jnp.mean(cross_entropy(logits, labels))
     alignment, uniformity = _geometry(l2_normalize(first), l2_normalize(second))
     return loss, {
