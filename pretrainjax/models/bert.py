@@ -76,7 +76,7 @@ class BERT(nnx.Module):
     pool: what `pooled` is.
     activation: of the perceptrons.
     eps: of the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in RoBERTa.
-    order: "post" is BERT's; "pre" has the norms in the branches and one more at the end, which bears
+    order: "post" is BERT's; "pre" has the norms in the branches and one more at the end, and bears
       higher learning rates (Megatron-LM, arXiv 1909.08053, section 5.3).
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).

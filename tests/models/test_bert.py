@@ -141,3 +141,10 @@ def test_rows_too_long_and_keep_are_refused():
     tiny()(np.ones((1, 13), np.int32))
   with pytest.raises(ValueError, match="keep: found indices, expected None"):
     tiny()(text(), keep=jnp.zeros((3, 1), int))
+
+
+def test_pre_norm_ends_with_a_norm():
+  x = run(tiny(order="pre"), text())
+  np.testing.assert_allclose(x.mean(-1), 0, atol=1e-5)
+  np.testing.assert_allclose(x.std(-1), 1, atol=1e-3)
+  assert tiny().norm is None
