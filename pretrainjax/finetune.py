@@ -77,7 +77,7 @@ def first_state(run: Run, loaded: Loaded) -> TrainState:
     "allow_unused": tuple(run.config.transfer.unused),
   }
   moved = transfer(saved_params, state.params["encoder"], **allow)
-  print(f"init from {run.config.init}, step {loaded.step}: {moved.summary()}; head is new")
+  print(f"init from {run.config.init}, step {loaded.step}: {moved.summary()}; the rest is new")
   params = {**state.params, "encoder": moved.params}
   extras = dict(state.extras)
   if saved_extras:

@@ -187,8 +187,8 @@ def choose_tokens(
   that still fit.
 
   >>> chosen = choose_tokens(jax.random.key(0), jnp.arange(8)[None] < 4, mask_rate=0.5)
-  >>> chosen.valid.tolist(), sorted(chosen.positions[0, :2].tolist())
-  ([[True, True, False, False]], [2, 3])
+  >>> chosen.valid.tolist(), int(chosen.positions[0, :2].max()) < 4
+  ([[True, True, False, False]], True)
   """
   batch_size, length = candidates.shape
   num_slots = max(1, math.ceil(length * mask_rate - 1e-6))

@@ -67,7 +67,7 @@ def test_digits(tmp_path):
   pytest.importorskip("sklearn")
   assert main(["digits", f"--data_dir={tmp_path}"]) == 0
   source = Source("digits", "train", tmp_path)
-  assert (len(source), source.image_shape) == (1438, (8, 8, 1))
+  assert (len(source), source.shape("image")) == (1438, (8, 8, 1))
 
 
 def test_fashion_mnist_from_a_folder(tmp_path, monkeypatch):
@@ -84,7 +84,7 @@ def test_fashion_mnist_from_a_folder(tmp_path, monkeypatch):
   flags = [f"--data_dir={tmp_path / 'data'}", f"--source={tmp_path / 'raw'}"]
   assert main(["fashion_mnist", *flags]) == 0
   source = Source("fashion_mnist", "train", tmp_path / "data")
-  assert (len(source), source.image_shape, len(source.class_names)) == (12, (28, 28, 1), 10)
+  assert (len(source), source.shape("image"), len(source.class_names)) == (12, (28, 28, 1), 10)
 
 
 def test_fallback_is_said_aloud(tmp_path, capsys):

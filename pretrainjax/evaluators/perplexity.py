@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
@@ -68,10 +69,30 @@ class Perplexity(Evaluation):
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""
     encoder, head = getattr(subject, "encoder", None), getattr(subject, "head", None)
-    fits = hasattr(encoder, "output_table") if self.head == "causal" else hasattr(head, "transform")
+    fits = hasattr(encoder, "output_table")
+    if self.head == "masked":  # ELECTRA's is on its generator
+      fits = hasattr(head, "transform") and not hasattr(subject, "generator")
     if not fits:
       raise ValueError(f"head: found '{self.head}', but the run's model has no such head")
-    score = functools.partial(self._score, *nnx.split(subject))
+    nats, hits, tokens, num_bytes = self._sums(functools.partial(self._score, *nnx.split(subject)))
+    if not tokens:
+      raise ValueError("data: found no token to predict, expected some")
+    if not math.isfinite(nats):
+      raise ValueError("the loss is not finite: the parameters have diverged")
+    metrics = _numbers(nats, tokens, num_bytes) | {"accuracy": hits / tokens}
+    metrics["perplexity"] = math.exp(min(nats / tokens, 700.0))
+    for name, other in self._counting.items():
+      metrics |= {f"{name}_{k}": v for k, v in _numbers(other, tokens, num_bytes).items()}
+    return Outcome(metrics)
+
+  def protocol(self) -> dict[str, Any]:
+    """See `Evaluation`."""
+    unused = ("order",) if self.head == "masked" else ("mask_rate", "seed")
+    protocol = {k: v for k, v in super().protocol().items() if k not in (*unused, "chunk_size")}
+    return protocol | {"features": "none", "probe": "none: the model's own predictions"}
+
+  def _sums(self, score: Callable[..., "_Scores"]) -> list[float]:
+    """Nats, hits, predicted tokens, and the bytes that these stand for (0 where not known)."""
     tokenizer = self.data.tokenizer
     special = [i for i in tokenizer.special_ids if i != tokenizer.unknown_id]  # that is some text
     sums, row, in_parts = np.zeros(4), 0, False
@@ -84,25 +105,10 @@ class Perplexity(Evaluation):
       losses, hits = (x[counts].sum(dtype=np.float64) for x in (found.losses, found.hits))
       sums += [losses, hits, counts.sum(), ordinary.sum()]
       row, in_parts = row + len(valid), in_parts or "scored" in batch
-    nats, hits, tokens, num_ordinary = sums.tolist()
-    if not tokens:
-      raise ValueError("data: found no token to predict, expected some")
-    if not math.isfinite(nats):
-      raise ValueError("the loss is not finite: the parameters have diverged")
     # What the bytes of the scored parts are, the data does not say.
     has_bytes = self.head == "causal" and not in_parts
-    num_bytes = getattr(self.data, "bytes_per_token", 0.0) * num_ordinary if has_bytes else 0.0
-    own = _numbers(nats, tokens, num_bytes) | {"accuracy": hits / tokens}
-    own["perplexity"] = math.exp(min(nats / tokens, 700.0))
-    for name, other in self._counting.items():
-      own |= {f"{name}_{k}": v for k, v in _numbers(other, tokens, num_bytes).items()}
-    return Outcome(own)
-
-  def protocol(self) -> dict[str, Any]:
-    """See `Evaluation`."""
-    unused = ("order",) if self.head == "masked" else ("mask_rate", "seed")
-    protocol = {k: v for k, v in super().protocol().items() if k not in (*unused, "chunk_size")}
-    return protocol | {"features": "none", "probe": "none: the model's own predictions"}
+    sums[3] *= getattr(self.data, "bytes_per_token", 0.0) if has_bytes else 0.0
+    return sums.tolist()
 
   def _score(self, graphdef, state, text: Text, scored: Any, rows: np.ndarray) -> "_Scores":
     if self.head == "causal":

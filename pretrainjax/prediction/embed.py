@@ -25,7 +25,7 @@ from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
-from pretrainjax.prediction.embedding import check_fits, embed_texts, wrapped
+from pretrainjax.prediction.embedding import embed_texts, tokenizer_of, wrapped
 from pretrainjax.prediction.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
 
@@ -107,9 +107,9 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   num_texts = sum(1 for _ in read_texts(source, field=options.field))
   if not num_texts:
     raise UserError(f"--input: '{source}' holds no text")
-  tokenizer = Tokenizer.load(workdir / "tokenizer.json")
-  encoder = _pooling(loaded.encoder, options.pool)
-  check_fits(encoder, tokenizer, workdir=workdir)
+  encoder = loaded.encoder
+  tokenizer = tokenizer_of(encoder, workdir=workdir)
+  encoder = _pooling(encoder, options.pool)
   identity = {
     "input": _digest(source),
     "field": options.field,

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,16 +19,22 @@ from pretrainjax.types import Encoder, Text
 _SHORTEST = 16
 
 
-def check_fits(encoder: Any, tokenizer: Tokenizer, *, workdir: Any) -> None:
-  """Refuses an encoder of something else than this tokenizer's texts."""
+def tokenizer_of(encoder: Any, *, workdir: Path) -> Tokenizer:
+  """The tokenizer that a run's folder holds.
+
+  Raises:
+    UserError: for an encoder of something else than its texts.
+  """
   size = getattr(encoder, "vocab_size", None)
   if size is None:
     found = type(encoder).__name__
     raise UserError(f"--workdir: '{workdir}' holds a {found}, expected an encoder of text")
+  tokenizer = Tokenizer.load(workdir / "tokenizer.json")
   if size < tokenizer.vocab_size:
     raise UserError(
       f"--workdir: '{workdir}' knows {size} tokens, but its tokenizer.json {tokenizer.vocab_size}"
     )
+  return tokenizer
 
 
 def embed_texts(

@@ -15,7 +15,7 @@ from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.models.lm_head import MaskedLMHead
-from pretrainjax.prediction.embedding import bucket, check_fits, padded
+from pretrainjax.prediction.embedding import bucket, padded, tokenizer_of
 from pretrainjax.report.table import markdown_table
 from pretrainjax.types import Text
 
@@ -49,11 +49,12 @@ def work(request: Request, loaded: Loaded) -> None:
   options, workdir = request.options, split_reference(request.workdir)[0]
   if not options.text:
     raise UserError(f'--text: found nothing, expected a text such as "The {MASK} of the union"')
-  if not isinstance(getattr(loaded.module, "head", None), MaskedLMHead):
+  # ELECTRA has such a head too, but on its generator.
+  head, generator = (getattr(loaded.module, name, None) for name in ("head", "generator"))
+  if not isinstance(head, MaskedLMHead) or generator is not None:
     found = type(loaded.objective).__name__
     raise UserError(f"--workdir: '{workdir}' is a run of {found}, expected a masked language model")
-  tokenizer = Tokenizer.load(workdir / "tokenizer.json")
-  check_fits(loaded.encoder, tokenizer, workdir=workdir)
+  tokenizer = tokenizer_of(loaded.encoder, workdir=workdir)
   for text in options.text:
     gaps = fill(loaded.module, tokenizer, text, top_k=options.top_k)
     print(f"\n{text}")

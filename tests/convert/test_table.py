@@ -86,9 +86,10 @@ FUSED = (
 
 def fused_params():
   rng = np.random.default_rng(1)
-  blocks = {n: {"kernel": rng.normal(size=(2, 3, 4)), "bias": np.ones(4)} for n in "qk"}
-  for i, name in enumerate("qk"):
-    blocks[name]["bias"] = np.full((2, 4), float(i))
+  blocks = {
+    name: {"kernel": rng.normal(size=(2, 3, 4)), "bias": np.full((2, 4), float(i))}
+    for i, name in enumerate("qk")
+  }
   parts = {"gate": np.zeros((2, 3)), "up": np.ones((2, 3)), "positions": np.ones((5, 3))}
   out = {"kernel": np.ones((3, 2)), "bias": np.ones(2)}
   return {"blocks": blocks, "norm": {"scale": np.ones(3)}, "out": out, **parts}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from pretrainjax.models import modern_bert
 from pretrainjax.models.modern_bert import ModernBERT, modern_bert_size
 from pretrainjax.types import Encoder, Text
 
@@ -114,14 +115,18 @@ def test_local_layers_see_half_a_window_to_each_side_and_global_ones_all():
   assert _seen_by_the_first(num_layers=2) == list(range(9))
 
 
-def test_layers_take_turns():
-  layers = {2: [False], 4: [False, False, True], 5: [False, False, True, False]}
-  for num_layers, is_global in layers.items():
-    encoder = tiny(num_layers=num_layers)
-    wide, near = encoder._scopes(jnp.ones((1, 9), int))
-    scopes = [near] * (encoder.global_every - 1) + [wide]
-    found = [scopes[i % len(scopes)].window is None for i in range(num_layers - 1)]
-    assert found == is_global
+@pytest.mark.parametrize(("every", "windows"), [(3, [2, 2, None]), (2, [2, None]), (1, [None])])
+def test_layers_take_turns_of_which_the_first_is_the_stem(monkeypatch, every, windows):
+  """Layers 0, n, 2 n, ... are global; the stack begins with layer 1 and takes turns in order."""
+  seen = []
+
+  def spy(blocks, x, *, scopes, **_):
+    seen.extend(scope.window for scope in scopes)
+    return x
+
+  monkeypatch.setattr(modern_bert, "run_stack", spy)
+  tiny(num_layers=2, global_every=every)(text())
+  assert seen == windows
 
 
 def test_bfloat16_is_near_float32_and_keeps_float32_parameters():

@@ -5,7 +5,7 @@ from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.prediction import embedding
-from pretrainjax.prediction.embedding import bucket, check_fits, embed_texts, padded, wrapped
+from pretrainjax.prediction.embedding import bucket, embed_texts, padded, tokenizer_of, wrapped
 
 
 def test_features_are_those_of_each_text_alone_in_order():
@@ -35,9 +35,13 @@ def test_texts_are_wrapped_as_in_training_and_cut():
   assert wrapped([], tokenizer, length=4) == [2, 3]
 
 
-def test_an_encoder_of_something_else_is_refused():
-  tokenizer = word_tokenizer("a b c")
-  with pytest.raises(UserError, match="'run' holds a Linear, expected an encoder of text"):
-    check_fits(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), tokenizer, workdir="run")
+def test_an_encoder_of_something_else_is_refused(tmp_path):
+  encoder = TinyText(vocab_size=8, rngs=nnx.Rngs(0))
+  with pytest.raises(UserError, match="tokenizer.json: cannot be read"):
+    tokenizer_of(encoder, workdir=tmp_path)
+  (tmp_path / "tokenizer.json").write_text(word_tokenizer("a b c").text)
+  assert tokenizer_of(encoder, workdir=tmp_path).vocab_size == 8
+  with pytest.raises(UserError, match="holds a Linear, expected an encoder of text"):
+    tokenizer_of(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), workdir=tmp_path)
   with pytest.raises(UserError, match="knows 4 tokens, but its tokenizer.json 8"):
-    check_fits(TinyText(vocab_size=4, rngs=nnx.Rngs(0)), tokenizer, workdir="run")
+    tokenizer_of(TinyText(vocab_size=4, rngs=nnx.Rngs(0)), workdir=tmp_path)

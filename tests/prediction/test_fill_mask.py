@@ -58,17 +58,17 @@ def test_the_command_prints_a_table_a_gap(tmp_path, capsys):
   run("--text=the [MASK] of the union", "--top_k=3")
   out = capsys.readouterr().out
   assert out.count("%") == 3 and "| token " in out and "likeliest: the " in out
-  headless = Loaded(
-    config=ConfigDict(),
-    objective=Objective(),
-    module=Towers(encoder=loaded.encoder),
-    step=3,
+  towers = {"encoder": loaded.encoder, "generator": loaded.encoder, "head": loaded.module.head}
+  electra, headless = (
+    Loaded(config=ConfigDict(), objective=Objective(), module=Towers(**networks), step=3)
+    for networks in (towers, {"encoder": loaded.encoder})
   )
   for flags, other, message in (
     ((), loaded, "--text: found nothing"),
     (("--text=the union",), loaded, r"found no \[MASK\] in 'the union'"),
     (("--text=[MASK]", "--top_k=0"), loaded, "--top_k: found 0"),
     (("--text=[MASK]" + " the" * 20,), loaded, "found 23 tokens, expected at most 16"),
+    (("--text=[MASK]",), electra, "is a run of Objective, expected a masked language model"),
     (("--text=[MASK]",), headless, "is a run of Objective, expected a masked language model"),
   ):
     with pytest.raises(UserError, match=message):

@@ -24,7 +24,8 @@ class SpanCorruption(Objective):
   """Span corruption on text "B T".
 
   A row is taken as one text, also where it holds several documents, as T5 does with documents
-  that it joins: spans and attention cross their borders.
+  that it joins: spans and attention cross their borders. [SEP] between them may be cut out like any
+  token, so that a target's end is its last [SEP], not its first.
 
   Args:
     backbone: makes the encoder, a `T5Encoder`.

@@ -101,12 +101,11 @@ def cut_spans(
   return jax.vmap(one)(keys, tokens, valid)
 
 
-def _noise(key, count, length: int, sizes: SpanSizes, *, noise_density, mean_span_length):
+def _noise(key, count, length: int, sizes: SpanSizes, **shares: float):
   """For each place the number of the span that it is in or comes next, and whether it is noise."""
-  share = jnp.round(count * noise_density).astype(jnp.int32)
-  num_noise = jnp.clip(share, jnp.minimum(1, count - 1), jnp.maximum(count - 1, 0))
-  num_spans = jnp.round(num_noise / mean_span_length).astype(jnp.int32)
-  num_spans = jnp.minimum(jnp.maximum(num_spans, 1), jnp.minimum(num_noise, count - num_noise))
+  # By the same numbers as the static sizes: float32 rounds 0.15 * 190 up where Python rounds down.
+  needed = [span_sizes(max(n, 1), **shares)[:2] for n in range(length + 1)]
+  num_noise, num_spans = jnp.asarray(needed, jnp.int32)[count]
   keys = jax.random.split(key)
   left = _parts(keys[0], count - num_noise, num_spans, length, sizes.num_spans)
   gone = _parts(keys[1], num_noise, num_spans, sizes.num_noise, sizes.num_spans)

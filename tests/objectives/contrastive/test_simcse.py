@@ -3,6 +3,7 @@ import pytest
 from flax import nnx
 
 from pretrainjax.errors import UserError
+from pretrainjax.types import Text
 
 
 def views(tiny, *seeds):
@@ -30,7 +31,7 @@ def test_metrics_equal_the_reference(tiny, count):
   done = tiny.run(tiny.simcse(backbone=tiny.bert(init_std=0.3)), batch)
 
   def project(module, tokens, segments):
-    return module.projector(module.encoder(tiny.Text(tokens, segments)).pooled)
+    return module.projector(module.encoder(Text(tokens, segments)).pooled)
 
   rows = [
     np.reshape(np.swapaxes(batch[k], 0, 1), (-1, tiny.LENGTH)) for k in ("tokens", "segments")

@@ -30,7 +30,9 @@ def test_losses_equal_the_reference(tiny):
     hidden = jnp.take_along_axis(x, corrupted.positions[:, :, None], axis=1)
     table = module.encoder.token_embedding[...]
     features, bias = module.head.transform(hidden), module.head.bias[...]
-    drawn = draw_tokens(nnx.Rngs(tiny.KEY).sample(), features, table, bias)
+    rngs = nnx.Rngs(tiny.KEY)
+    rngs.mask()  # drawn before, from the same stream
+    drawn = draw_tokens(rngs.sample(), features, table, bias)
     return module.head(hidden, table), drawn
 
   logits, drawn = tiny.call(done, generate, corrupted.tokens)
@@ -62,8 +64,8 @@ def _drawn(shape, **options):
   rng = np.random.default_rng(0)
   hidden = np.broadcast_to(rng.normal(size=(1, 1, 4)), (*shape, 4)).astype(np.float32)
   table, bias = (rng.normal(size=s).astype(np.float32) for s in ((7, 4), (7,)))
-  draw = jax.jit(lambda h: draw_tokens(jax.random.key(1), h, table, bias, **options))
-  return np.asarray(draw(hidden)), table @ hidden[0, 0] + bias
+  draw = jax.jit(lambda *arrays: draw_tokens(jax.random.key(1), *arrays, **options))
+  return np.asarray(draw(hidden, table, bias)), table @ hidden[0, 0] + bias
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.0])

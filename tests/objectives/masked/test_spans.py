@@ -35,9 +35,13 @@ def restored(inputs, targets):
   return text
 
 
-@pytest.mark.parametrize("counts", [[64] * 4, [64, 50, 33, 8], [2, 3, 4, 5]])
-def test_inputs_and_targets_together_are_the_text(counts):
-  tokens, spans = cut(counts, 64)
+# 190 * 0.15 is 28.5, on the border of two numbers of tokens, and so of two numbers of spans.
+@pytest.mark.parametrize(
+  ("counts", "length"),
+  [([64] * 4, 64), ([64, 50, 33, 8], 64), ([2, 3, 4, 5], 64), ([190, 190, 189, 70], 190)],
+)
+def test_inputs_and_targets_together_are_the_text(counts, length):
+  tokens, spans = cut(counts, length)
   for row, count in enumerate(counts):
     inputs = spans.inputs[row][spans.inputs_valid[row]]
     targets = spans.targets[row][spans.targets_valid[row]]
