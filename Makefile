@@ -40,7 +40,7 @@ quickstart: install
 
 # The suite comes last, so that its summary is what one sees.
 test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-torch)
-	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity)
+	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.installed-dev

@@ -5,7 +5,7 @@
 
 The texts are those of a prepared dataset, out of its tokens. `classify` takes the same labelled
 examples as --config.data.label_fraction and --config.data.label_seed do (label seed s for seed s),
-fits words and pairs of words of these alone, and chooses the penalty on parts of them. `retrieve`
+fits words and pairs of words of these alone, and chooses penalty and weighing on parts of them. `retrieve`
 finds the second text of each example of a split by the first, and the other way round; words are
 weighed by all texts of that split and of --train. Numbers are called as the evaluators call them.
 """
@@ -13,12 +13,12 @@ weighed by all texts of that split and of --train. Numbers are called as the eva
 import argparse
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
 
 from pretrainjax.data.text_data import TextData
 from pretrainjax.evaluators.accuracy import classification_outcome
@@ -56,9 +56,10 @@ def classify(flags: argparse.Namespace) -> None:
     for seed in range(flags.seeds if fraction < 1 else 1):  # all labels are the same for any seed
       train = data(flags, flags.train, label_fraction=fraction, label_seed=seed)
       texts, labels = labelled(train)
-      model = fitted(flags, texts, labels, seed=seed)
+      weigh = vectorizer(flags).fit(texts)
+      model = fitted(weigh.transform(texts), labels, seed=seed)
       scores = np.full((len(test_texts), train.num_classes), -np.inf, np.float32)
-      scores[:, model.classes_] = model.predict_log_proba(test_texts)
+      scores[:, model.classes_] = model.predict_log_proba(weigh.transform(test_texts))
       metrics.append(classification_outcome(np.maximum(scores, -50), test_labels, ()).metrics)
       count = len(texts)
     names = [n for n in metrics[0] if n not in ("nll", "calibration_error")]
@@ -117,15 +118,17 @@ def vectorizer(flags: argparse.Namespace) -> TfidfVectorizer:
   return TfidfVectorizer(analyzer=flags.analyzer, ngram_range=sizes, sublinear_tf=True)
 
 
-def fitted(flags: argparse.Namespace, texts: list[str], labels: np.ndarray, *, seed: int):
-  """TF-IDF and logistic regression, its penalty chosen on five parts, or as many as can be."""
-  model = make_pipeline(vectorizer(flags), LogisticRegression(max_iter=1000))
+def fitted(words: Any, labels: np.ndarray, *, seed: int) -> LogisticRegression:
+  """Logistic regression, its penalty and weighing of classes chosen on five parts, or fewer."""
+  model = LogisticRegression(max_iter=1000)
   folds = min(5, int(np.unique(labels, return_counts=True)[1].min()))
   if folds < 2:
-    return model.set_params(logisticregression__C=C[2]).fit(texts, labels)
+    return model.set_params(C=C[2], class_weight="balanced").fit(words, labels)
+  # Of equals the first: few labels of a rare class need the weighing.
+  choices = {"class_weight": ("balanced", None), "C": C}
   split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-  search = GridSearchCV(model, {"logisticregression__C": C}, cv=split, scoring="neg_log_loss")
-  return search.fit(texts, labels).best_estimator_
+  search = GridSearchCV(model, choices, cv=split, scoring="accuracy")
+  return search.fit(words, labels).best_estimator_
 
 
 def partner_ranks(queries, candidates) -> np.ndarray:
