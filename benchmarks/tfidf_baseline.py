@@ -5,9 +5,10 @@
 
 The texts are those of a prepared dataset, out of its tokens. `classify` takes the same labelled
 examples as --config.data.label_fraction and --config.data.label_seed do (label seed s for seed s),
-fits words and pairs of words of these alone, and chooses penalty and weighing on parts of them. `retrieve`
-finds the second text of each example of a split by the first, and the other way round; words are
-weighed by all texts of that split and of --train. Numbers are called as the evaluators call them.
+fits words and pairs of words of these alone, and chooses penalty and weighing of classes on parts
+of them. `retrieve` finds the second text of each example of a split by the first, and the other
+way round; words are weighed by all texts of that split and of --train. Numbers are called as the
+evaluators call them.
 """
 
 import argparse

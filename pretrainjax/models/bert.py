@@ -7,7 +7,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.errors import nearest
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import (
@@ -16,13 +15,14 @@ from pretrainjax.models.layers.embedding import (
   check_length,
   embed,
   embed_types,
-  pool_text,
 )
 from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
-from pretrainjax.types import Encoded, Text
+from pretrainjax.models.sizes import named_size
+from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
@@ -55,12 +55,10 @@ def bert_size(name: str) -> dict[str, int]:
   >>> bert_size("tiny")["embed_dim"], bert_size("electra_small")["embedding_dim"]
   (128, 128)
   """
-  if name not in SIZES:
-    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
-  return SIZES[name]._asdict()
+  return named_size(name, SIZES)
 
 
-class BERT(nnx.Module):
+class BERT(TextEncoder):
   """Tokens of text through a post-norm transformer with learned positions.
 
   Args:
@@ -150,22 +148,6 @@ class BERT(nnx.Module):
       dtype=dtype,
     )
     self.norm = LayerNorm(embed_dim=embed_dim, eps=eps) if order == "pre" else None
-
-  def __call__(
-    self,
-    inputs: Text | Int[Array | np.ndarray, "B T"],
-    *,
-    keep: Int[Array, "B M"] | None = None,
-    deterministic: bool = True,
-    rngs: nnx.Rngs | None = None,
-  ) -> Encoded:
-    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
-    if keep is not None:
-      raise ValueError("keep: found indices, expected None, as text is encoded whole")
-    text = as_text(inputs)
-    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
-    valid = jnp.asarray(text.segments) > 0
-    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
 
   def sequence(
     self,

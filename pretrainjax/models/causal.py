@@ -8,20 +8,19 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import dropout as drop_values
-from pretrainjax.models.layers.embedding import Pool, as_text, check_length, embed, pool_text
+from pretrainjax.models.layers.embedding import as_text, check_length, embed
 from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
 from pretrainjax.models.layers.scope import Rotary, Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, run_stack, step_stack
-from pretrainjax.types import Encoded, Text
+from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.types import Text
 
 
-class CausalModel(nnx.Module):
+class CausalModel(TextEncoder):
   """Base of transformers whose tokens see themselves and what comes before in their document.
 
   Attributes:
-    vocab_size: V.
     max_length: tokens of the longest row and of the longest text that is generated.
-    embed_dim: width of tokens, D.
     pool: what `pooled` is; the last token is the only one that has seen all.
     dropout: rate after the embedding.
     dtype: of the computation.
@@ -32,10 +31,6 @@ class CausalModel(nnx.Module):
     norm: the last norm.
   """
 
-  vocab_size: int
-  max_length: int
-  embed_dim: int
-  pool: Pool
   dropout: float
   dtype: str
   remat: Remat
@@ -48,22 +43,6 @@ class CausalModel(nnx.Module):
   def output_table(self) -> Float[Array, "V D"]:
     """One row an entry of the vocabulary: its product with a token's feature is the logit."""
     return self.token_embedding[...]
-
-  def __call__(
-    self,
-    inputs: Text | Int[Array | np.ndarray, "B T"],
-    *,
-    keep: Int[Array, "B M"] | None = None,
-    deterministic: bool = True,
-    rngs: nnx.Rngs | None = None,
-  ) -> Encoded:
-    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
-    if keep is not None:
-      raise ValueError("keep: found indices, expected None, as text is encoded whole")
-    text = as_text(inputs)
-    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
-    valid = jnp.asarray(text.segments) > 0
-    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
 
   def sequence(
     self,

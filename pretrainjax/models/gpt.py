@@ -5,12 +5,12 @@ from typing import Literal, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.errors import nearest
 from pretrainjax.models.causal import CausalModel, check_counts, residual_std
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool, embed
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.stack import Remat, make_stack
+from pretrainjax.models.sizes import named_size
 
 
 class Size(NamedTuple):
@@ -41,9 +41,7 @@ def gpt_size(name: str) -> dict[str, int]:
   >>> gpt_size("small")["embed_dim"], gpt_size("xl")["num_layers"]
   (768, 48)
   """
-  if name not in SIZES:
-    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
-  return SIZES[name]._asdict()
+  return named_size(name, SIZES)
 
 
 class GPT(CausalModel):

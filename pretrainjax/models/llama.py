@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.errors import nearest
 from pretrainjax.models.causal import CausalModel, check_counts, residual_std
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool
@@ -13,6 +12,7 @@ from pretrainjax.models.layers.norm import RMSNorm
 from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Rotary
 from pretrainjax.models.layers.stack import Remat, make_stack
+from pretrainjax.models.sizes import named_size
 
 
 class Size(NamedTuple):
@@ -44,9 +44,7 @@ def llama_size(name: str) -> dict[str, int | bool]:
   >>> llama_size("smollm_135m")["num_kv_heads"], llama_size("7b")["tied"]
   (3, False)
   """
-  if name not in SIZES:
-    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
-  return SIZES[name]._asdict()
+  return named_size(name, SIZES)
 
 
 class Llama(CausalModel):

@@ -8,16 +8,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.errors import nearest
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
-from pretrainjax.models.layers.embedding import Pool, as_text, embed, pool_text
+from pretrainjax.models.layers.embedding import Pool, as_text, embed
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
-from pretrainjax.types import Encoded, Text
+from pretrainjax.models.sizes import named_size
+from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
@@ -42,12 +43,10 @@ def modern_bert_size(name: str) -> dict[str, int]:
   >>> modern_bert_size("base")["num_layers"]
   22
   """
-  if name not in SIZES:
-    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
-  return SIZES[name]._asdict()
+  return named_size(name, SIZES)
 
 
-class ModernBERT(nnx.Module):
+class ModernBERT(TextEncoder):
   """Tokens of text through a pre-norm transformer without biases.
 
   Args:
@@ -136,22 +135,6 @@ class ModernBERT(nnx.Module):
     self.head_dim = self.stem.attention.head_dim
     self.blocks = make_stack(num_layers - 1, rngs=rngs, **block)
     self.norm = LayerNorm(embed_dim=embed_dim, eps=eps, use_bias=False)
-
-  def __call__(
-    self,
-    inputs: Text | Int[Array | np.ndarray, "B T"],
-    *,
-    keep: Int[Array, "B M"] | None = None,
-    deterministic: bool = True,
-    rngs: nnx.Rngs | None = None,
-  ) -> Encoded:
-    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
-    if keep is not None:
-      raise ValueError("keep: found indices, expected None, as text is encoded whole")
-    text = as_text(inputs)
-    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
-    valid = jnp.asarray(text.segments) > 0
-    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
 
   def sequence(
     self,

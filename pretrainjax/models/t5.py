@@ -7,15 +7,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from pretrainjax.errors import nearest
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
-from pretrainjax.models.layers.embedding import Pool, as_text, embed, pool_text
+from pretrainjax.models.layers.embedding import Pool, as_text, embed
 from pretrainjax.models.layers.norm import RMSNorm
 from pretrainjax.models.layers.relative import RelativeBias
 from pretrainjax.models.layers.scope import Scope
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
-from pretrainjax.types import Encoded, Text
+from pretrainjax.models.sizes import named_size
+from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
@@ -46,9 +47,7 @@ def t5_size(name: str) -> dict[str, int]:
   >>> t5_size("base")["mlp_dim"]
   2048
   """
-  if name not in SIZES:
-    raise ValueError(f"size '{name}'{nearest(name, SIZES)}")
-  return SIZES[name]._asdict()
+  return named_size(name, SIZES)
 
 
 def _stack(
@@ -89,7 +88,7 @@ def _stack(
   )
 
 
-class T5Encoder(nnx.Module):
+class T5Encoder(TextEncoder):
   """Tokens of text through a pre-norm transformer with relative positions.
 
   Args:
@@ -153,22 +152,6 @@ class T5Encoder(nnx.Module):
       rngs=rngs,
     )
     self.norm = RMSNorm(embed_dim=embed_dim, eps=eps)
-
-  def __call__(
-    self,
-    inputs: Text | Int[Array | np.ndarray, "B T"],
-    *,
-    keep: Int[Array, "B M"] | None = None,
-    deterministic: bool = True,
-    rngs: nnx.Rngs | None = None,
-  ) -> Encoded:
-    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
-    if keep is not None:
-      raise ValueError("keep: found indices, expected None, as text is encoded whole")
-    text = as_text(inputs)
-    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
-    valid = jnp.asarray(text.segments) > 0
-    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
 
   def sequence(
     self,

@@ -1,0 +1,58 @@
+"""What all encoders of text have in common: one feature a token, and one a text."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.models.layers.embedding import Pool, as_text, pool_text
+from pretrainjax.types import Encoded, Text
+
+
+class TextEncoder(nnx.Module):
+  """Base of encoders of text; those that derive from it say what `sequence` is.
+
+  Attributes:
+    vocab_size: V.
+    max_length: tokens of the longest row.
+    embed_dim: width of tokens, D.
+    pool: what `pooled` is.
+  """
+
+  vocab_size: int
+  max_length: int
+  embed_dim: int
+  pool: Pool
+
+  def __call__(
+    self,
+    inputs: Text | Int[Array | np.ndarray, "B T"],
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Encoded:
+    """Encodes text; the arguments are those of `sequence`, `keep` must be None."""
+    if keep is not None:
+      raise ValueError("keep: found indices, expected None, as text is encoded whole")
+    text = as_text(inputs)
+    tokens = self.sequence(text, deterministic=deterministic, rngs=rngs)
+    valid = jnp.asarray(text.segments) > 0
+    return Encoded(tokens, pool_text(tokens, valid=valid, pool=self.pool), valid)
+
+  def sequence(
+    self,
+    inputs: Text | Int[Array | np.ndarray, "B T"],
+    *,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B T D"]:
+    """All tokens at the end of the network.
+
+    Args:
+      inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
+        one document a row.
+      deterministic: True switches dropout off.
+      rngs: keys for this call.
+    """
+    raise NotImplementedError
