@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from pretrainjax.checkpoint.manager import FOLDER
+from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.config_text import difference, from_json, to_json
 from pretrainjax.errors import UserError
 
 CONFIG = "config.json"
-# What may change between two starts of one run: it moves no number.
-_HARMLESS = ("data.data_dir", "data.num_threads", "data.num_workers", "train.tracking.")
+# What may change between two starts of one run, of any dataset: it moves no number.
+_HARMLESS = ("data_dir", "num_threads", "num_workers")
 _log = logging.getLogger(__name__)
 
 
@@ -34,9 +34,9 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
     probe.unlink()
   except OSError as error:
     raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
-  path = workdir / CONFIG
-  if path.is_file() and has_checkpoints(workdir):
-    changed = _changed(path, config)
+  path, old = workdir / CONFIG, _old_config(workdir)
+  if old is not None:
+    changed = [line for line in difference(old, config) if not _is_harmless(line)]
     if changed and not allow_change:
       raise UserError(
         f"--workdir: '{workdir}' holds checkpoints of another config: {'; '.join(changed[:8])}"
@@ -50,14 +50,26 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   temporary.replace(path)
 
 
+def _is_harmless(line: str) -> bool:
+  key = line.partition(":")[0]
+  return key.split(".")[-1] in _HARMLESS or key.startswith("train.tracking.")
+
+
 def has_checkpoints(workdir: Path) -> bool:
   """Whether something was saved there."""
   return (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
 
 
-def _changed(path: Path, config: ConfigDict) -> list[str]:
+def _old_config(workdir: Path) -> ConfigDict | None:
+  """What the checkpoints of a folder were made with; None without any."""
+  path = workdir / CONFIG
+  if not has_checkpoints(workdir):
+    return None
+  if not path.is_file():  # lost, but each checkpoint has its own
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+      steps = checkpoints.steps()
+      return checkpoints.config(steps[0]) if steps else None
   try:
-    old = from_json(path.read_text())
+    return from_json(path.read_text())
   except (json.JSONDecodeError, UserError) as error:
     raise UserError(f"{path}: is no config ({' '.join(str(error).split())})") from error
-  return [line for line in difference(old, config) if not line.startswith(_HARMLESS)]

@@ -1,8 +1,10 @@
 """A folder is one config's: what it refuses, and what may differ."""
 
+import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config_text import from_json
 from pretrainjax.errors import UserError
 from pretrainjax.train.workdir import claim
@@ -29,6 +31,26 @@ def test_the_same_config_goes_on_wherever_its_data_lies(tmp_path):
   with_checkpoint(tmp_path)
   claim(tmp_path, config(), allow_change=False)
   claim(tmp_path, config(data={"data_dir": "elsewhere", "batch_size": 4}), allow_change=False)
+
+
+def test_data_of_evaluators_may_move_too(tmp_path):
+  before, after = ({"knn": {"train": {"data_dir": folder, "split": "a"}}} for folder in "xy")
+  claim(tmp_path, config(evals=before), allow_change=False)
+  (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+  claim(tmp_path, config(evals=after), allow_change=False)
+  with pytest.raises(UserError, match="evals.knn.train.split: a -> b"):
+    claim(tmp_path, config(evals={"knn": {"train": {"split": "b"}}}), allow_change=False)
+
+
+def test_without_its_config_a_folder_is_still_that_of_its_checkpoints(tmp_path):
+  claim(tmp_path, config(), allow_change=False)
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, {"step": jnp.int32(1)}, config=config())
+  (tmp_path / "config.json").unlink()
+  with pytest.raises(UserError, match="holds checkpoints of another config: seed: 0 -> 3"):
+    claim(tmp_path, config(seed=3), allow_change=False)
+  claim(tmp_path, config(), allow_change=False)
+  assert from_json((tmp_path / "config.json").read_text()) == config()
 
 
 def test_another_config_is_refused_and_changes_nothing(tmp_path):
