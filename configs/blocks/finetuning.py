@@ -1,6 +1,6 @@
 """The recipe of MAE's fine-tuning (arXiv 2111.06377, table 9) on top of any dataset's blocks."""
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import training
 from pretrainjax.config import recipe, spec
@@ -50,7 +50,6 @@ def mae_recipe(
     log_every=1 if smoke else 50,
     evals=ConfigDict({"accuracy": spec(ClassificationAccuracy, data=test)}),
   )
-  config.init = config_dict.placeholder(str)
-  config.changes = CHANGES
-  config.transfer = {"fresh": ("pool_norm/*",), "unused": ("norm/*",)}
-  return config
+  return training.from_checkpoint(
+    config, changes=CHANGES, fresh=("pool_norm/*",), unused=("norm/*",)
+  )

@@ -1,6 +1,6 @@
 """The parts of a run that most configs set alike."""
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config import spec
@@ -28,6 +28,27 @@ def run(
   config.train = spec(Train, duration=duration, **options)
   config.parallel = spec(Parallel)
   config.evals = evals if evals is not None else ConfigDict()
+  return config
+
+
+def from_checkpoint(
+  config: ConfigDict,
+  *,
+  changes: dict | None = None,
+  fresh: tuple[str, ...] = (),
+  unused: tuple[str, ...] = (),
+) -> ConfigDict:
+  """Adds what `finetune` does with a checkpoint to a run's config.
+
+  Args:
+    config: of `run`.
+    changes: arguments of the checkpoint's backbone.
+    fresh: arrays that may be new because of that.
+    unused: arrays that may be left behind.
+  """
+  config.init = config_dict.placeholder(str)
+  config.changes = changes or {}
+  config.transfer = {"fresh": fresh, "unused": unused}
   return config
 
 

@@ -21,7 +21,7 @@ from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.sizes import named_size
-from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.models.text_encoder import TextEncoder, check_counts
 from pretrainjax.types import Text
 
 
@@ -115,10 +115,7 @@ class BERT(TextEncoder):
     rngs: nnx.Rngs,
   ):
     check_rates(dropout=dropout, attention_dropout=attention_dropout)
-    counts = {"vocab_size": vocab_size, "max_length": max_length, "num_types": num_types}
-    for name, count in counts.items():
-      if count < 1:
-        raise ValueError(f"{name}={count}: expected at least 1")
+    check_counts(vocab_size=vocab_size, max_length=max_length, num_types=num_types)
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.embedding_dim = width = embed_dim if embedding_dim is None else embedding_dim
     self.num_types, self.pool, self.dropout = num_types, pool, dropout

@@ -106,13 +106,6 @@ class CausalModel(TextEncoder):
     return None
 
 
-def check_counts(**counts: int) -> None:
-  """Raises ValueError for a count below 1."""
-  for name, count in counts.items():
-    if count < 1:
-      raise ValueError(f"{name}={count}: expected at least 1")
-
-
 def residual_std(init_std: float, num_layers: int) -> float:
   """Spread of the weights that end a branch: the sum of 2 * num_layers branches keeps its size.
 

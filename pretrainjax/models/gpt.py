@@ -5,12 +5,13 @@ from typing import Literal, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.models.causal import CausalModel, check_counts, residual_std
+from pretrainjax.models.causal import CausalModel, residual_std
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool, embed
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.stack import Remat, make_stack
 from pretrainjax.models.sizes import named_size
+from pretrainjax.models.text_encoder import check_counts
 
 
 class Size(NamedTuple):

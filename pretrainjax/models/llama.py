@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.models.causal import CausalModel, check_counts, residual_std
+from pretrainjax.models.causal import CausalModel, residual_std
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.models.layers.norm import RMSNorm
@@ -13,6 +13,7 @@ from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Rotary
 from pretrainjax.models.layers.stack import Remat, make_stack
 from pretrainjax.models.sizes import named_size
+from pretrainjax.models.text_encoder import check_counts
 
 
 class Size(NamedTuple):

@@ -17,7 +17,7 @@ from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.sizes import named_size
-from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.models.text_encoder import TextEncoder, check_counts
 from pretrainjax.types import Text
 
 
@@ -101,7 +101,7 @@ class ModernBERT(TextEncoder):
     rngs: nnx.Rngs,
   ):
     check_rates(dropout=dropout, attention_dropout=attention_dropout)
-    _check_counts(vocab_size=vocab_size, max_length=max_length, global_every=global_every)
+    check_counts(vocab_size=vocab_size, max_length=max_length, global_every=global_every)
     if num_layers < 2:
       raise ValueError(f"num_layers={num_layers}: expected at least 2")
     if window < 2 or window % 2:
@@ -178,12 +178,6 @@ class ModernBERT(TextEncoder):
       Scope(segments=segments, rotary=wide),
       Scope(segments=segments, rotary=near, window=window),
     )
-
-
-def _check_counts(**counts: int) -> None:
-  for name, count in counts.items():
-    if count < 1:
-      raise ValueError(f"{name}={count}: expected at least 1")
 
 
 def _cut_normal(std: float) -> nnx.initializers.Initializer:

@@ -4,7 +4,7 @@ Pixels in [0, 1], dropout .2, Adam at 1e-3, no augmentation. get_config(arg): "s
 of the steps, "smoke" two.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import fashion_mnist, training
 from configs.blocks.forms import form
@@ -48,7 +48,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
       }
     ),
   )
-  config.init = config_dict.placeholder(str)
-  config.changes = ConfigDict()
-  config.transfer = {"fresh": (), "unused": ()}
-  return config
+  return training.from_checkpoint(config)

@@ -9,7 +9,7 @@ without a checkpoint (and so without layer decay); "short" takes a tenth of the 
 steps of a tiny model. --config.seed=N --config.data.label_seed=N choose another draw.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import fashion_mnist, training
 from configs.blocks.forms import form
@@ -64,9 +64,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
       }
     ),
   )
-  # What `finetune` does with a checkpoint: arguments of its backbone to change, and which arrays
-  # may be new or left behind because of that.
-  config.init = config_dict.placeholder(str)
-  config.changes = changes
-  config.transfer = {"fresh": ("pool_norm/*",), "unused": ("norm/*",)}
-  return config
+  return training.from_checkpoint(
+    config, changes=changes, fresh=("pool_norm/*",), unused=("norm/*",)
+  )

@@ -10,7 +10,7 @@ without a checkpoint; "short" takes a tenth of the steps, "smoke" two steps of a
 --config.seed=N --config.data.label_seed=N choose another draw.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import text, training
 from configs.blocks.forms import form
@@ -55,7 +55,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
     log_every=1 if smoke else 20,
     evals=ConfigDict({"accuracy": spec(ClassificationAccuracy, data=test)}),
   )
-  config.init = config_dict.placeholder(str)
-  config.changes = text.DROPOUT
-  config.transfer = {"fresh": (), "unused": ()}
-  return config
+  return training.from_checkpoint(config, changes=text.DROPOUT)

@@ -6,7 +6,7 @@ The set: `prepare text --source=FOLDER --name=tagged --config.form.kind=examples
 Give --config.init=WORKDIR[@STEP]. get_config(arg): "smoke" two steps of a tiny model.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import text, training
 from configs.blocks.forms import form
@@ -39,7 +39,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
     log_every=1 if smoke else 20,
     evals=ConfigDict({"entities": spec(TokenF1, data=test)}),
   )
-  config.init = config_dict.placeholder(str)
-  config.changes = text.DROPOUT
-  config.transfer = {"fresh": (), "unused": ()}
-  return config
+  return training.from_checkpoint(config, changes=text.DROPOUT)

@@ -7,7 +7,7 @@ Give --config.init=WORKDIR[@STEP], of gpt_sotu.py or another causal model. get_c
 two steps of a tiny model.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import text, training
 from configs.blocks.forms import form
@@ -33,7 +33,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
     log_every=1 if smoke else 20,
     evals=ConfigDict({"responses": spec(Perplexity, data=test, head="causal")}),
   )
-  config.init = config_dict.placeholder(str)
-  config.changes = ConfigDict()
-  config.transfer = {"fresh": (), "unused": ()}
-  return config
+  return training.from_checkpoint(config)

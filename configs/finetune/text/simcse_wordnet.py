@@ -8,7 +8,7 @@ Give --config.init=WORKDIR[@STEP] of a masked language model. get_config(arg): "
 takes a tenth of the steps, "smoke" two steps of a tiny model.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from configs.blocks import text, training
 from configs.blocks.forms import form
@@ -52,7 +52,4 @@ def get_config(arg: str | None = None) -> ConfigDict:
       every=400,
     ),
   )
-  config.init = config_dict.placeholder(str)
-  config.changes = text.DROPOUT
-  config.transfer = {"fresh": (), "unused": ()}
-  return config
+  return training.from_checkpoint(config, changes=text.DROPOUT)
