@@ -20,7 +20,7 @@ PIP := $(BIN)/pip install -qq
 RUN := $(BIN)/python -m pretrainjax
 ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 
-.PHONY: quickstart install test lint dev build check-install
+.PHONY: quickstart install test slurm lint dev build check-install
 
 # Where no source has Fashion-MNIST, prepare says so and takes scikit-learn's digits: all that
 # follows then runs on those.
@@ -42,6 +42,11 @@ quickstart: install
 test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-torch)
 	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+# A run preempted and requeued by a SLURM that is started for it: root, slurm-wlm and munge.
+slurm: install
+	test -d $(DATA)/fashion_mnist || $(RUN).prepare fashion_mnist --data_dir=$(DATA) $(PREPARE)
+	$(BIN)/python tests/slurm/preemption.py --data_dir=$(DATA)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

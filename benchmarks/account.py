@@ -100,6 +100,24 @@ def torch_matmul_flops(device: str, size: int = 2048, tries: int = 10) -> float:
   return _fastest(lambda: (matrix @ matrix)[0, 0].item(), 2 * size**3, tries)
 
 
+def jax_bandwidth(size: int, tries: int = 20) -> float:
+  """Bytes a second at which float32 numbers that fill `size` bytes are read; fastest of some."""
+  import jax
+  import jax.numpy as jnp
+
+  numbers = jnp.ones((size // 4,), jnp.float32)
+  total = jax.jit(jnp.sum)
+  return _fastest(lambda: total(numbers).block_until_ready(), size, tries)
+
+
+def torch_bandwidth(size: int, tries: int = 20) -> float:
+  """The same by PyTorch."""
+  import torch
+
+  numbers = torch.ones(size // 4)
+  return _fastest(lambda: numbers.sum().item(), size, tries)
+
+
 def show(accounts: Mapping[str, Mapping[str, float]]) -> None:
   """Prints accounts as columns of a table, in milliseconds."""
   print("| kind | " + " | ".join(accounts) + " |")

@@ -84,6 +84,38 @@ def alternate(
   return times
 
 
+def race(
+  commands: Mapping[str, Sequence[str]],
+  *,
+  rounds: int,
+  round_seconds: float,
+  questions: Sequence[str] = ("about",),
+) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:
+  """`alternate` of processes that are started here, and what they say of themselves.
+
+  Args:
+    commands: to start each side, by its name.
+    rounds: how often each has its turn.
+    round_seconds: about how long a turn is.
+    questions: requests without arguments, asked after the last turn; answers are dicts.
+
+  Returns:
+    Seconds a step of each side, one number a round; the answers of each side in one dict.
+  """
+  environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # on a GPU, leave others some memory
+  sides = {}
+  for name, command in commands.items():
+    sides[name] = Side(command, environment)
+    sides[name].ask(do="time", steps=1)  # the next one's autotuning wants the device for itself
+  times = alternate(sides, rounds=rounds, round_seconds=round_seconds)
+  about: dict[str, dict[str, Any]] = {name: {} for name in sides}
+  for name, side in sides.items():
+    for question in questions:
+      about[name] |= side.ask(do=question)
+    side.close()
+  return times, about
+
+
 def ratio(times: Mapping[str, Sequence[float]], ours: str, peer: str) -> tuple[float, float, float]:
   """(median, lowest, highest) over rounds of ours / peer, each round's turns being neighbours."""
   ratios = [a / b for a, b in zip(times[ours], times[peer], strict=True)]

@@ -13,11 +13,14 @@ import json
 import platform
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import account
-from alternate import Side, alternate, ratio, seconds_per_step, serve
+import numpy as np
+from alternate import race, ratio, serve
+from sides import OurSteps, TorchSteps, check_equal_sizes, handlers
 
 # Name, config, batch.
 SIZES = {
@@ -41,8 +44,7 @@ def main() -> None:
   parser.add_argument("--side", choices=[OURS, PEER], help=argparse.SUPPRESS)
   flags = parser.parse_args()
   if flags.side:
-    model = (Ours if flags.side == OURS else Torch)(flags)
-    serve({"time": lambda steps: seconds_per_step(model.run, steps), "about": model.about})
+    serve(handlers(side_of(flags)))
     return
   flags.out.mkdir(parents=True, exist_ok=True)
   report = {"machine": platform.processor() or platform.machine(), "arguments": sys.argv[1:]}
@@ -54,13 +56,15 @@ def main() -> None:
 def compare(name: str, flags: argparse.Namespace) -> dict[str, Any]:
   """One size: the times of both sides, and where each spends them."""
   command = [sys.executable, __file__, *sys.argv[1:], "--sizes", name]
-  environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # on a GPU, leave the peer some memory
-  sides = {side: Side([*command, f"--side={side}"], environment) for side in (OURS, PEER)}
-  times = alternate(sides, rounds=flags.rounds, round_seconds=flags.seconds)
+  times, about = race(
+    {side: [*command, f"--side={side}"] for side in (OURS, PEER)},
+    rounds=flags.rounds,
+    round_seconds=flags.seconds,
+    questions=("about", "account"),
+  )
+  check_equal_sizes(about)
   result = {"size": name, "batch": flags.batch or SIZES[name][1], "dtype": flags.dtype}
-  result |= {"seconds": times, "about": {side: s.ask(do="about") for side, s in sides.items()}}
-  for side in sides.values():
-    side.close()
+  result |= {"seconds": times, "about": about}
   result["ratio"], *result["ratio_range"] = ratio(times, OURS, PEER)
   print(f"{name}: {result['ratio']:.2f} of PyTorch's time", file=sys.stderr, flush=True)
   return result
@@ -75,120 +79,78 @@ def config_of(name: str, dtype: str) -> Any:
   return config
 
 
-class Ours:
-  """The step of `pretrainjax.pretrain`."""
+def side_of(flags: argparse.Namespace) -> OurSteps | TorchSteps:
+  """The side that the flags name, ready to be run."""
+  from pretrainjax.config import build
 
-  def __init__(self, flags: argparse.Namespace):
-    import jax
-    import numpy as np
-
-    from pretrainjax.train.assemble import assemble
-
-    name = flags.sizes[0]
-    config = config_of(name, flags.dtype)
-    batch = config.data.batch_size = flags.batch or SIZES[name][1]
-    config.optimizer.schedule = None
-    run = assemble(config, num_examples=batch)
-    state = run.parallel.make(run.init)
-    backbone = config.objective.backbone
-    shape = (batch, backbone.image_size, backbone.image_size, backbone.get("num_channels", 3))
-    images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    self._batch = run.parallel.put({"image": images})
-    program = run.parallel.program(run.step(), state)
-    self._flops = count_flops(program, state, self._batch)
-    self._step = program.lower(state, self._batch).compile()
-    self._state = state
-    self.run(2)
-    self._jax = jax
-
-  def run(self, steps: int) -> None:
-    """Takes steps and waits for them."""
-    for _ in range(steps):
-      self._state, metrics = self._step(self._state, self._batch)
-    metrics["loss"].block_until_ready()
-
-  def about(self) -> dict[str, Any]:
-    """Operations of a step, the fastest matrix product, and the account."""
-    return {
-      "flops": self._flops,
-      "matmul_flops": account.jax_matmul_flops(),
-      "account": account.of_jax(lambda: self.run(3), self._step.as_text(), 3),
-      "version": self._jax.__version__,
-    }
+  name = flags.sizes[0]
+  config = config_of(name, flags.dtype)
+  config.optimizer.schedule = None
+  encoder, decoder = (dict(config.objective[part]) for part in ("backbone", "decoder"))
+  batch = flags.batch or SIZES[name][1]
+  if flags.side == OURS:
+    objective = build(config.objective, path="config.objective")
+    optimizer = build(config.optimizer, path="config.optimizer")
+    return OurSteps(objective, optimizer, {"image": images_of(encoder, batch)})
+  optimizer = config.optimizer
+  return peer_side(
+    encoder,
+    decoder,
+    batch=batch,
+    adamw={
+      "lr": optimizer.learning_rate,
+      "betas": (0.9, optimizer.b2),
+      "weight_decay": optimizer.weight_decay,
+    },
+    dtype=flags.dtype,
+    compiled=flags.compile,
+  )
 
 
-class Torch:
-  """ViTMAEForPreTraining with fused AdamW."""
-
-  def __init__(self, flags: argparse.Namespace):
-    import torch
-
-    name = flags.sizes[0]
-    config = config_of(name, flags.dtype)
-    self._torch, self._device = torch, "cuda" if torch.cuda.is_available() else "cpu"
-    self._autocast = flags.dtype != "float32"
-    torch.manual_seed(0)
-    model = peer_of(config.objective).to(self._device)
-    optimizer = config.optimizer
-    self._optimizer = torch.optim.AdamW(
-      model.parameters(),
-      lr=optimizer.learning_rate,
-      betas=(0.9, optimizer.b2),
-      weight_decay=optimizer.weight_decay,
-      fused=True,
-    )
-    c = model.config
-    shape = (flags.batch or SIZES[name][1], c.num_channels, c.image_size, c.image_size)
-    self._images = torch.randn(shape, device=self._device)
-    self._model = torch.compile(model) if flags.compile else model
-    self.run(3)
-
-  def run(self, steps: int) -> None:
-    """Takes steps and waits for them."""
-    for _ in range(steps):
-      self._optimizer.zero_grad(set_to_none=True)
-      with self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._autocast):
-        loss = self._model(pixel_values=self._images).loss
-      loss.backward()
-      self._optimizer.step()
-    loss.item()
-
-  def about(self) -> dict[str, Any]:
-    """The fastest matrix product, and the account."""
-    return {
-      "matmul_flops": account.torch_matmul_flops(self._device),
-      "account": account.of_torch(lambda: self.run(3), 3),
-      "version": self._torch.__version__,
-    }
+def images_of(encoder: Mapping[str, Any], batch: int) -> np.ndarray:
+  """Random normalised pixels, "B H W C"; what they show moves no time."""
+  size = encoder["image_size"]
+  shape = (batch, size, size, encoder.get("num_channels", 3))
+  return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def count_flops(program: Any, *arguments: Any) -> float:
-  """Operations of matrix products."""
-  from pretrainjax.train.flops import count_flops
+def peer_side(
+  encoder: Mapping[str, Any],
+  decoder: Mapping[str, Any],
+  *,
+  batch: int,
+  adamw: Mapping[str, Any],
+  dtype: str,
+  compiled: bool,
+) -> TorchSteps:
+  """The peer's step, ready to be run; sizes are arguments of a `ViT` and a `MAEDecoder`."""
+  pixels = np.ascontiguousarray(np.moveaxis(images_of(encoder, batch), -1, 1))  # B H W C -> B C H W
+  batches = [{"pixel_values": pixels}]
+  model = peer_of(encoder, decoder)
+  return TorchSteps(model, batches, adamw=adamw, dtype=dtype, compiled=compiled)
 
-  return count_flops(program, *arguments)
 
-
-def peer_of(objective: Any) -> Any:
+def peer_of(encoder: Mapping[str, Any], decoder: Mapping[str, Any]) -> Any:
   """transformers' model of the same sizes, training."""
+  import torch
   import transformers
 
-  encoder, decoder = objective.backbone, objective.decoder
+  torch.manual_seed(0)
   return transformers.ViTMAEForPreTraining(
     transformers.ViTMAEConfig(
-      image_size=encoder.image_size,
-      patch_size=encoder.patch_size,
+      image_size=encoder["image_size"],
+      patch_size=encoder["patch_size"],
       num_channels=encoder.get("num_channels", 3),
-      hidden_size=encoder.embed_dim,
-      num_hidden_layers=encoder.num_layers,
-      num_attention_heads=encoder.num_heads,
-      intermediate_size=encoder.mlp_dim,
-      decoder_hidden_size=decoder.embed_dim,
-      decoder_num_hidden_layers=decoder.num_layers,
-      decoder_num_attention_heads=decoder.num_heads,
-      decoder_intermediate_size=4 * decoder.embed_dim,
-      mask_ratio=objective.get("mask_ratio", 0.75),
-      norm_pix_loss=objective.get("norm_pix_loss", True),
+      hidden_size=encoder["embed_dim"],
+      num_hidden_layers=encoder["num_layers"],
+      num_attention_heads=encoder["num_heads"],
+      intermediate_size=encoder["mlp_dim"],
+      decoder_hidden_size=decoder["embed_dim"],
+      decoder_num_hidden_layers=decoder["num_layers"],
+      decoder_num_attention_heads=decoder["num_heads"],
+      decoder_intermediate_size=4 * decoder["embed_dim"],
+      mask_ratio=0.75,
+      norm_pix_loss=True,
       layer_norm_eps=1e-6,
     )
   ).train()

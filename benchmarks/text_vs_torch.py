@@ -11,9 +11,9 @@ glosses of WordNet, which the peer pads to the longest of each batch, and ours p
 
 import argparse
 import dataclasses
+import functools
 import json
 import platform
-import resource
 import statistics
 import sys
 from pathlib import Path
@@ -21,10 +21,12 @@ from typing import Any
 
 import account
 import numpy as np
-from alternate import Side, alternate, ratio, seconds_per_step, serve
+from alternate import race, ratio, serve
+from sides import OurSteps, TorchSteps, check_equal_sizes, handlers
 
 OURS, EAGER, COMPILED = "pretrainjax", "PyTorch eager", "PyTorch compiled"
 MASK_RATE = 0.15
+RATE, DECAY = 1e-4, 0.01  # of AdamW
 SPECIAL = 5  # ids below are special
 
 
@@ -78,8 +80,11 @@ def main() -> None:
   parser.add_argument("--side", choices=[OURS, EAGER, COMPILED], help=argparse.SUPPRESS)
   flags = parser.parse_args()
   if flags.side:
-    model = (Ours if flags.side == OURS else Torch)(flags)
-    serve({"time": lambda steps: seconds_per_step(model.run, steps), "about": model.about})
+    size, options = SIZES[flags.sizes[0]], {"dtype": flags.dtype, "data_dir": flags.data_dir}
+    if flags.side == OURS:
+      serve(handlers(our_side(size, **options)))
+    else:
+      serve(handlers(torch_side(size, compiled=flags.side == COMPILED, **options)))
     return
   flags.out.mkdir(parents=True, exist_ok=True)
   results = [compare(name, flags) for name in flags.sizes]
@@ -91,13 +96,17 @@ def main() -> None:
 def compare(name: str, flags: argparse.Namespace) -> dict[str, Any]:
   """One size: the times of all sides, and where each spends them."""
   command = [sys.executable, __file__, *sys.argv[1:], "--sizes", name]
-  environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # on a GPU, leave the peer some memory
   names = (OURS, EAGER) if flags.no_compile else (OURS, EAGER, COMPILED)
-  sides = {side: Side([*command, f"--side={side}"], environment) for side in names}
-  times = alternate(sides, rounds=flags.rounds, round_seconds=flags.seconds)
-  about = {side: s.ask(do="about") for side, s in sides.items()}
-  for side in sides.values():
-    side.close()
+  times, about = race(
+    {side: [*command, f"--side={side}"] for side in names},
+    rounds=flags.rounds,
+    round_seconds=flags.seconds,
+    questions=("about", "account"),
+  )
+  check_equal_sizes(about)
+  tokens = tokens_of(SIZES[name], flags.data_dir)
+  for side in names:
+    about[side]["tokens"] = tokens["ours" if side == OURS else "peer"]
   per_token = {s: [t / about[s]["tokens"] for t in times[s]] for s in names}
   result = {"size": name, "dtype": flags.dtype, "seconds": times, "about": about}
   result["ratios"] = {peer: ratio(per_token, OURS, peer) for peer in names[1:]}
@@ -128,45 +137,42 @@ def full_rows(size: Size) -> np.ndarray:
   return rng.integers(SPECIAL, size.vocab, (size.batch, size.length), dtype=np.int32)
 
 
-class Ours:
-  """The step of `pretrainjax.pretrain`."""
+def our_side(size: Size, *, dtype: str, data_dir: str, kernel: str | None = None) -> OurSteps:
+  """Our step, ready to be run."""
+  from pretrainjax.train.optimizer import Optimizer
 
-  def __init__(self, flags: argparse.Namespace):
-    import jax
+  if size.mixed:
+    tokens, segments = packed(texts_of(size, data_dir), size)
+  else:
+    tokens = full_rows(size)
+    segments = np.ones_like(tokens)
+  return OurSteps(
+    objective_of(size, dtype),
+    Optimizer(learning_rate=RATE, weight_decay=DECAY),
+    {"tokens": tokens, "segments": segments},
+    kernel=kernel,
+  )
 
-    from pretrainjax.train.assemble import assemble
 
-    size = SIZES[flags.sizes[0]]
-    if size.mixed:
-      tokens, segments = packed(texts_of(size, flags.data_dir), size)
-    else:
-      tokens = full_rows(size)
-      segments = np.ones_like(tokens)
-    self._tokens = int((segments > 0).sum())
-    sys.path.insert(0, str(Path(__file__).parent.parent))  # where configs/ lies
-    run = assemble(config_of(size, flags.dtype, batch=len(tokens)), num_examples=len(tokens))
-    self._state = run.parallel.make(run.init)
-    self._batch = run.parallel.put({"tokens": tokens, "segments": segments})
-    program = run.parallel.program(run.step(), self._state)
-    self._step = program.lower(self._state, self._batch).compile()
-    self._program_bytes = self._step.memory_analysis()
-    self._version = jax.__version__
-    self.run(2)
+def torch_side(size: Size, *, dtype: str, data_dir: str, compiled: bool) -> TorchSteps:
+  """The peer's step, ready to be run."""
+  return TorchSteps(
+    peer_of(size),
+    peer_batches(size, data_dir),
+    adamw={"lr": RATE, "betas": (0.9, 0.999), "weight_decay": DECAY},
+    dtype=dtype,
+    compiled=compiled,
+    dynamic=size.mixed or None,
+  )
 
-  def run(self, steps: int) -> None:
-    """Takes steps and waits for them."""
-    for _ in range(steps):
-      self._state, metrics = self._step(self._state, self._batch)
-    metrics["loss"].block_until_ready()
 
-  def about(self) -> dict[str, Any]:
-    """Tokens of a step, memory, and the account."""
-    return {
-      "tokens": self._tokens,
-      "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-      "account": account.of_jax(lambda: self.run(3), self._step.as_text(), 3),
-      "version": self._version,
-    }
+def tokens_of(size: Size, data_dir: str) -> dict[str, float]:
+  """Tokens a step that are no padding, ours and, on the average of its batches, the peer's."""
+  if not size.mixed:
+    return {"ours": size.batch * size.length, "peer": size.batch * size.length}
+  texts = texts_of(size, data_dir)
+  lengths = sum(map(len, texts))
+  return {"ours": lengths, "peer": lengths / -(-len(texts) // size.batch)}
 
 
 def packed(texts: list[np.ndarray], size: Size) -> tuple[np.ndarray, np.ndarray]:
@@ -190,105 +196,56 @@ def packed(texts: list[np.ndarray], size: Size) -> tuple[np.ndarray, np.ndarray]
   return tokens, segments
 
 
-def config_of(size: Size, dtype: str, *, batch: int) -> Any:
-  """The run's config."""
-  from configs.blocks import text, training
-  from pretrainjax.config import recipe, spec
+def objective_of(size: Size, dtype: str) -> Any:
+  """What our side minimises."""
   from pretrainjax.models.bert import BERT
   from pretrainjax.models.gpt import GPT
+  from pretrainjax.models.lm_head import MaskedLMHead
   from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
   from pretrainjax.objectives.masked.masked_lm import MaskedLM
-  from pretrainjax.train.optimizer import Optimizer
 
-  sizes = {
-    "vocab_size": size.vocab,
-    "max_length": size.length,
-    "embed_dim": size.width,
-    "num_layers": size.layers,
-    "num_heads": size.heads,
-    "mlp_dim": 4 * size.width,
-    "dtype": dtype,
-    "unroll": size.layers,
-  }
-  if size.kind == "gpt":
-    objective = spec(CausalLM, backbone=recipe(GPT, **sizes))
-  else:
-    head = text.masked_lm_head(size.width, vocab_size=size.vocab)
-    objective = spec(MaskedLM, backbone=recipe(BERT, **sizes), head=head)
-  return training.run(
-    objective=objective,
-    data=text.data(datasets="wordnet", batch_size=batch, length=size.length),
-    optimizer=spec(Optimizer, learning_rate=1e-4, weight_decay=0.01),
-    duration=training.steps(1000),
+  backbone = functools.partial(
+    GPT if size.kind == "gpt" else BERT,
+    vocab_size=size.vocab,
+    max_length=size.length,
+    embed_dim=size.width,
+    num_layers=size.layers,
+    num_heads=size.heads,
+    mlp_dim=4 * size.width,
+    dtype=dtype,
+    unroll=size.layers,
   )
+  if size.kind == "gpt":
+    return CausalLM(backbone=backbone)
+  head = functools.partial(MaskedLMHead, embed_dim=size.width, vocab_size=size.vocab)
+  return MaskedLM(backbone=backbone, head=head)
 
 
-class Torch:
-  """The model of transformers with fused AdamW."""
-
-  def __init__(self, flags: argparse.Namespace):
-    import torch
-
-    size = SIZES[flags.sizes[0]]
-    self._torch, self._device = torch, "cuda" if torch.cuda.is_available() else "cpu"
-    self._autocast = flags.dtype != "float32"
-    torch.manual_seed(0)
-    model = peer_of(size).to(self._device)
-    self._optimizer = torch.optim.AdamW(
-      model.parameters(), lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01, fused=True
-    )
-    self._batches, self._tokens = self._inputs(size, flags.data_dir)
-    compiled = flags.side == COMPILED
-    self._model = torch.compile(model, dynamic=size.mixed or None) if compiled else model
-    self._next = 0
-    self.run(max(3, len(self._batches)))
-
-  def _inputs(self, size: Size, data_dir: str) -> tuple[list[dict[str, Any]], float]:
-    """Batches, and real tokens of one on the average."""
-    torch, rng = self._torch, np.random.default_rng(1)
-    batches, tokens = [], 0
-    texts = texts_of(size, data_dir) if size.mixed else list(full_rows(size))
-    for start in range(0, len(texts), size.batch):
-      part = texts[start : start + size.batch]
-      ids = np.zeros((len(part), max(map(len, part))), np.int64)
-      for row, text in enumerate(part):
-        ids[row, : len(text)] = text
-      valid = np.arange(ids.shape[1])[None] < np.array([[len(t)] for t in part])
-      labels = np.where(valid, ids, -100)
-      if size.kind == "bert":
-        labels = np.where(rng.random(ids.shape) < MASK_RATE, labels, -100)
-      batch = {"input_ids": ids, "labels": labels}
-      batch |= {"attention_mask": valid.astype(np.int64)} if size.mixed else {}
-      batches.append({k: torch.from_numpy(v).to(self._device) for k, v in batch.items()})
-      tokens += int(valid.sum())
-    return batches, tokens / len(batches)
-
-  def run(self, steps: int) -> None:
-    """Takes steps and waits for them."""
-    for _ in range(steps):
-      batch = self._batches[self._next % len(self._batches)]
-      self._next += 1
-      self._optimizer.zero_grad(set_to_none=True)
-      with self._torch.autocast(self._device, self._torch.bfloat16, enabled=self._autocast):
-        loss = self._model(**batch).loss
-      loss.backward()
-      self._optimizer.step()
-    loss.item()
-
-  def about(self) -> dict[str, Any]:
-    """Tokens of a step, memory, and the account."""
-    return {
-      "tokens": self._tokens,
-      "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-      "account": account.of_torch(lambda: self.run(3), 3),
-      "version": self._torch.__version__,
-    }
+def peer_batches(size: Size, data_dir: str) -> list[dict[str, np.ndarray]]:
+  """The peer's batches, padded to the longest text of each."""
+  rng = np.random.default_rng(1)
+  batches = []
+  texts = texts_of(size, data_dir) if size.mixed else list(full_rows(size))
+  for start in range(0, len(texts), size.batch):
+    part = texts[start : start + size.batch]
+    ids = np.zeros((len(part), max(map(len, part))), np.int64)
+    for row, text in enumerate(part):
+      ids[row, : len(text)] = text
+    valid = np.arange(ids.shape[1])[None] < np.array([[len(t)] for t in part])
+    labels = np.where(valid, ids, -100)
+    if size.kind == "bert":
+      labels = np.where(rng.random(ids.shape) < MASK_RATE, labels, -100)
+    batch = {"input_ids": ids, "labels": labels}
+    batches.append(batch | ({"attention_mask": valid.astype(np.int64)} if size.mixed else {}))
+  return batches
 
 
 def peer_of(size: Size) -> Any:
   """transformers' model of the same sizes, training, without dropout."""
+  import torch
   import transformers
 
+  torch.manual_seed(0)
   if size.kind == "gpt":
     return transformers.GPT2LMHeadModel(
       transformers.GPT2Config(

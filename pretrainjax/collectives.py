@@ -1,38 +1,49 @@
-"""The one place where an objective or a layer meets other devices' examples.
+"""The one place where an objective or a layer meets other devices.
 
-Under `parallel.mode="jit"` arrays are global already and no axis is bound: every function
-here is then the identity. Under "pmap" the axis "data" is bound and they communicate.
+A program sees devices in one of three ways:
+
+* global arrays, under `parallel.mode="jit"`: no axis is bound, every row is here, and `mean`,
+  `gather` and the like are the identity. Where a mesh is at hand, `constrain` says how an array
+  is to be cut, and `by_rows` runs a function on each device's own rows.
+* some rows, under "pmap" or within `by_rows`: the axes of rows are bound, and they communicate.
+* one device: nothing is bound and there is no mesh; everything is the identity.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Key
 
-AXIS = "data"
+AXIS = "data"  # of pmap
+ROWS = ("data", "fsdp")  # axes of the mesh that cut the batch
+
+
+def axes() -> tuple[str, ...]:
+  """Names of the axes that cut the rows and are bound here; none where all rows are here."""
+  return tuple(name for name in ROWS if _is_bound(name))
 
 
 def is_bound() -> bool:
-  """Whether the caller runs under pmap, with the axis "data"."""
-  try:
-    jax.lax.axis_index(AXIS)
-  except NameError:
-    return False
-  return True
+  """Whether the caller holds some of the batch's rows only."""
+  return bool(axes())
 
 
 def mean(tree):
   """The mean over devices of each array of `tree`; differentiable."""
-  return jax.lax.pmean(tree, AXIS) if is_bound() else tree
+  return jax.lax.pmean(tree, axes()) if is_bound() else tree
 
 
 def gather(x: Array) -> Array:
   """All devices' rows of `x` ("B ..." to "devices*B ..."), in device order; differentiable."""
-  return jax.lax.all_gather(x, AXIS, tiled=True) if is_bound() else x
+  return jax.lax.all_gather(x, axes(), tiled=True) if is_bound() else x
 
 
 def row_offset(batch_size: int):
   """The global index of this device's first row, when each device holds `batch_size` rows."""
-  return jax.lax.axis_index(AXIS) * batch_size if is_bound() else 0
+  return jax.lax.axis_index(axes()) * batch_size if is_bound() else 0
 
 
 def example_keys(key: Key[Array, ""], batch_size: int) -> Key[Array, " B"]:
@@ -47,3 +58,91 @@ def example_keys(key: Key[Array, ""], batch_size: int) -> Key[Array, " B"]:
   """
   rows = row_offset(batch_size) + jnp.arange(batch_size)
   return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
+
+
+def num_shards() -> int:
+  """Devices among which the rows at hand and elsewhere are spread; 1 where all are here."""
+  return jax.lax.axis_size(axes()) if is_bound() else 1
+
+
+def from_next(tree):
+  """What the next device along the ring holds; after `num_shards` times everything is back."""
+  count = num_shards()
+  return jax.lax.ppermute(tree, axes(), [((i + 1) % count, i) for i in range(count)])
+
+
+def by_rows(fn: Callable, *rows: Any, whole: tuple = (), total: bool = False) -> Any:
+  """fn(*rows, *whole) on each device's own rows, where a program of global arrays has a mesh.
+
+  Left to itself the compiler would sum over devices in every turn of a loop over rows, or hold
+  rows of all devices at once. Elsewhere it is a plain call.
+
+  Args:
+    fn: sees bound axes.
+    *rows: pytrees of arrays whose first axis is cut by rows; the second one of those with more
+      than one is cut by "context" where that divides all of them.
+    whole: pytrees of arrays that every device sees all of; None is allowed.
+    total: the results are sums over the rows at hand; sums over all devices are returned.
+      Otherwise they are arrays by rows.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if is_bound() or _shards(mesh) == 1:
+    return fn(*rows, *whole)
+  tokens = total and _divides(mesh, rows)
+  cut = (*ROWS, "context") if tokens else ROWS
+
+  def local(rows, whole):
+    # Marked as different on each device, since their gradients are, until these are summed.
+    whole = jax.tree.map(lambda x: jax.lax.pcast(x, cut, to="varying"), whole)
+    results = fn(*rows, *whole)
+    return jax.lax.psum(results, cut) if total else results
+
+  spec = P(ROWS, "context") if tokens else P(ROWS)
+  out = P() if total else P(ROWS)
+  run = jax.shard_map(local, in_specs=(spec, P()), out_specs=out, axis_names=set(cut))
+  return run(rows, whole)
+
+
+def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
+  """Tells the compiler which axes of the mesh cut `x`; the identity where there is no mesh.
+
+  Args:
+    x: a global array.
+    *axes: of the mesh, one an axis of `x`, such as (ROWS, "context", None); those that do not
+      divide it are left out.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or is_bound() or mesh.size == 1:
+    return x
+  fitting = [
+    axis if _length(mesh, axis) and n % _length(mesh, axis) == 0 else None
+    for n, axis in zip(x.shape, axes, strict=True)
+  ]
+  return jax.lax.with_sharding_constraint(x, P(*fitting))
+
+
+def _is_bound(name: str) -> bool:
+  try:
+    jax.lax.axis_index(name)
+  except NameError:
+    return False
+  return True
+
+
+def _length(mesh: Any, axis: str | tuple[str, ...] | None) -> int:
+  names = axis if isinstance(axis, tuple) else (axis,)
+  size = 1
+  for name in names:
+    size *= mesh.shape.get(name, 1) if name else 1
+  return size
+
+
+def _shards(mesh: Any) -> int:
+  return 1 if mesh.empty else _length(mesh, (*ROWS, "context"))
+
+
+def _divides(mesh: Any, rows: Any) -> bool:
+  """Whether all arrays have a second axis that "context" cuts."""
+  size = mesh.shape["context"]
+  leaves = jax.tree.leaves(rows)
+  return size > 1 and all(x.ndim > 1 and x.shape[1] % size == 0 for x in leaves)

@@ -1,10 +1,12 @@
 """The shell that all binaries share: flags, help, exit codes, and JAX's process-wide settings.
 
 Exit status: 0 done; 1 a failure of ours or the machine's, with a traceback; 2 the user's mistake,
-in one line; 42 preempted and saved, start the same command again to go on.
+in one line; 42 preempted and saved, start the same command again to go on; 43 another process of
+the run was lost, start them all again.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import logging
@@ -13,15 +15,20 @@ import platform
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
+from pretrainjax import cluster
 from pretrainjax.config_text import flatten, load_config, override
 from pretrainjax.errors import UserError, nearest
 
-VERBS = ("prepare", "pretrain", "finetune", "evaluate", "predict")
+if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
+  from pretrainjax.lifeline import Lifeline
+
+VERBS = ("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark")
 USER_ERROR, PREEMPTED = 2, 42
 
 
@@ -53,6 +60,7 @@ def launch(
   add_flags: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
   make_config: Callable[[argparse.Namespace], ConfigDict | None] = lambda flags: None,
   needs_workdir: bool = True,
+  many_processes: bool = False,
 ) -> int:
   """Parses flags, runs `work`, and turns its end into an exit status.
 
@@ -64,6 +72,7 @@ def launch(
     add_flags: adds the binary's own flags to the parser.
     make_config: the config where --config is not given, from the other flags; None requires it.
     needs_workdir: whether --workdir is required.
+    many_processes: whether `work` may run as one of several processes.
 
   Returns:
     The exit status.
@@ -77,6 +86,8 @@ def launch(
     arguments, overrides = _take_overrides(argv)
     parser = _parser(verb, description, needs_workdir)
     add_flags(parser)
+    if many_processes:
+      cluster.add_flags(parser)
     wants_help = any(flag in arguments for flag in ("-h", "--help"))
     known, unknown = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
     config = _config(known, make_config, overrides)
@@ -91,15 +102,19 @@ def launch(
     for key in ("data_dir", "datasets"):
       if getattr(known, key) is not None:
         _set_everywhere(config, key, getattr(known, key))
+    lifeline = _join(verb, known) if many_processes else None
     _set_up_jax()
-    work(Request(config=config, workdir=Path(known.workdir or "."), options=known))
+    request = Request(config=config, workdir=Path(known.workdir or "."), options=known)
+    with _together(lifeline, debug=debug):
+      work(request)
   except UserError as error:
     if debug:
       raise
     print(f"{verb}: error: {error}", file=sys.stderr)
     return USER_ERROR
   except Preempted as stop:
-    print(f"{verb}: {stop}", file=sys.stderr)
+    if str(stop):
+      print(f"{verb}: {stop}", file=sys.stderr)
     return PREEMPTED
   except KeyboardInterrupt:
     print(f"{verb}: interrupted", file=sys.stderr)
@@ -205,6 +220,71 @@ def _print_help(parser: argparse.ArgumentParser, config: ConfigDict | None) -> N
   for key, value in flatten(config).items():
     if not key.split(".")[-1].startswith("_"):
       print(f"  {key} = {value!r}")
+
+
+def _join(verb: str, flags: argparse.Namespace) -> "Lifeline | None":
+  """Joins the other processes of the run; None where there are none."""
+  found = cluster.find(flags, os.environ)
+  if found.num_processes == 1:
+    if flags.distributed != "auto" or found.address:
+      print(found.line())
+    return None
+  if found.process_id == 0:
+    print(found.line(), flush=True)
+  else:  # one process tells what concerns all; records that it alone reads are its own
+    logging.getLogger().setLevel(logging.ERROR)
+    logging.getLogger("pretrainjax.data").setLevel(logging.WARNING)
+  from pretrainjax.distributed import connect
+  from pretrainjax.lifeline import Lifeline
+
+  limits = {
+    name: cluster.seconds(getattr(flags, name), name)
+    for name in ("initialization_timeout", "heartbeat_timeout", "shutdown_timeout")
+  }
+  lifeline = Lifeline(
+    verb=verb,
+    index=found.process_id,
+    count=found.num_processes,
+    address=found.address,
+    patience=2 / 3 * limits["heartbeat_timeout"],  # before JAX, who does not say who it is
+  )
+  connect(
+    found.address,
+    num_processes=found.num_processes,
+    process_id=found.process_id,
+    local_device_ids=found.local_device_ids,
+    **limits,
+  )
+  lifeline.start()
+  return lifeline
+
+
+@contextlib.contextmanager
+def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
+  """Lets no process end before the others, unless it fails: then all end at once."""
+  if lifeline is None:
+    yield
+    return
+  from pretrainjax.distributed import barrier, is_main, leave
+
+  stop = None
+  try:
+    try:
+      yield
+    except Preempted as asked:
+      stop = asked if is_main() else Preempted()
+    barrier("the end of the run")
+  except UserError as error:
+    lifeline.fail(error, status=USER_ERROR, line=f"error: {error}", debug=debug)
+  except KeyboardInterrupt as error:
+    lifeline.fail(error, status=130, line="interrupted", debug=debug)
+  except BaseException as error:
+    lifeline.fail(error, status=1, line="", debug=debug)
+  lifeline.stop()
+  leave()
+  lifeline.close()
+  if stop is not None:
+    raise stop
 
 
 def _set_up_jax() -> None:

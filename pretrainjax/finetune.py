@@ -15,6 +15,7 @@ from pretrainjax.checkpoint.surgery import transfer
 from pretrainjax.command import Request, launch
 from pretrainjax.config import RECIPE, TARGET
 from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.distributed import is_main
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.objectives.split import split
 from pretrainjax.pretrain import add_flags, start_in, train
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     description="Fine-tune a pretrained encoder on labels (--config.init=WORKDIR[@STEP]).",
     argv=argv,
     add_flags=add_flags,
+    many_processes=True,
   )
 
 
@@ -40,7 +42,8 @@ def _work(request: Request) -> None:
   loaded = load(config.init) if config.get("init") else None
   if loaded is not None:
     adopt(config, loaded.config)
-  print(config_table(config))
+  if is_main():
+    print(config_table(config))
   run = assemble(config)
   if loaded is not None and loaded.tokenizer_path is not None:
     expected = Tokenizer.load(loaded.tokenizer_path)
@@ -77,7 +80,8 @@ def first_state(run: Run, loaded: Loaded) -> TrainState:
     "allow_unused": tuple(run.config.transfer.unused),
   }
   moved = transfer(saved_params, state.params["encoder"], **allow)
-  print(f"init from {run.config.init}, step {loaded.step}: {moved.summary()}; the rest is new")
+  if is_main():
+    print(f"init from {run.config.init}, step {loaded.step}: {moved.summary()}; the rest is new")
   params = {**state.params, "encoder": moved.params}
   extras = dict(state.extras)
   if saved_extras:

@@ -12,6 +12,7 @@ import jax
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request, launch
+from pretrainjax.distributed import barrier, is_main
 from pretrainjax.report.curves import curves_png
 from pretrainjax.report.table import config_table
 from pretrainjax.train.assemble import Run, assemble
@@ -19,7 +20,7 @@ from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
 from pretrainjax.train.vocabulary import keep_tokenizer
-from pretrainjax.train.workdir import claim
+from pretrainjax.train.workdir import claim, meet
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     description="Pretrain an encoder without labels; the same command goes on where it was.",
     argv=argv,
     add_flags=add_flags,
+    many_processes=True,
   )
 
 
@@ -44,7 +46,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(request: Request) -> None:
-  print(config_table(request.config))
+  if is_main():
+    print(config_table(request.config))
   run = assemble(request.config)
   start_in(request.workdir, run, allow_change=request.options.allow_config_change)
   train(run, request.workdir, profile=request.options.profile, verb="pretrain")
@@ -58,8 +61,10 @@ def start_in(workdir: Path, run: Run, *, allow_change: bool) -> None:
     run: the config, built.
     allow_change: see `claim`.
   """
-  claim(workdir, run.config, allow_change=allow_change)
-  keep_tokenizer(workdir, run.data, allow_change=allow_change)
+  if is_main():
+    claim(workdir, run.config, allow_change=allow_change)
+    keep_tokenizer(workdir, run.data, allow_change=allow_change)
+  meet(workdir)
 
 
 def train(
@@ -80,41 +85,41 @@ def train(
   Raises:
     Preempted: after SIGTERM, with the state saved.
   """
+  stopped = None
   with Checkpoints(workdir, keep=run.train.keep) as checkpoints:
     state = _start(run, checkpoints, first)
-    step = int(run.parallel.whole(state).step)
-    if step:
+    barrier("the start of training")
+    step = int(state.step.addressable_data(0).reshape(-1)[0])
+    if step and is_main():
       print(f"{verb}: going on from step {step} of {run.total_steps} in {workdir}")
     tracker = Tracker(workdir, run.train.tracking, step=step)
     try:
       folder = str(workdir / "profile") if profile else None
       state = fit(run, state, checkpoints=checkpoints, tracker=tracker, profile_to=folder)
     except Stopped as stop:
-      raise Preempted(
-        f"asked to stop; saved step {stop.step} of {run.total_steps} in {workdir}; start the same "
-        "command again to go on"
-      ) from stop
+      stopped = stop
     finally:
       tracker.close()
     steps = checkpoints.steps()
-  curves_png(workdir / "metrics.jsonl", workdir / "curves.png", title=workdir.name)
-  print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
-  print(f"metrics      {workdir / 'metrics.jsonl'}, drawn in {workdir / 'curves.png'}")
+  if stopped is not None:
+    raise Preempted(
+      f"asked to stop; saved step {stopped.step} of {run.total_steps} in {workdir}; start the same "
+      "command again to go on"
+    )
+  if is_main():
+    curves_png(workdir / "metrics.jsonl", workdir / "curves.png", title=workdir.name)
+    print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
+    print(f"metrics      {workdir / 'metrics.jsonl'}, drawn in {workdir / 'curves.png'}")
   return run.parallel.whole(state)
 
 
 def _start(run: Run, checkpoints: Checkpoints, first: TrainState | None) -> TrainState:
   parallel = run.parallel
   abstract = jax.eval_shape(run.init)
-  if parallel.mode == "pmap":
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    sharding = jax.tree.map(lambda _: device, abstract)
-  else:
-    sharding = parallel.state_sharding(abstract)
   target = jax.tree.map(
     lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
     abstract,
-    sharding,
+    parallel.state_sharding(abstract),
   )
   restored = checkpoints.restore(target)
   if restored is not None:

@@ -1,8 +1,11 @@
 """The binaries as a user starts them: in this process, or in one of their own."""
 
 import importlib
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +51,38 @@ def start(verb: str, *arguments: str | Path, devices: int = 1) -> subprocess.Pop
     stderr=subprocess.PIPE,
     text=True,
   )
+
+
+def start_many(
+  verb: str,
+  *arguments: str | Path,
+  processes: int,
+  devices: int = 1,
+  own: dict[int, Sequence[str]] | None = None,
+) -> list[subprocess.Popen]:
+  """Starts a binary as several processes of one run.
+
+  Args:
+    verb: the binary.
+    *arguments: of all processes.
+    processes: how many.
+    devices: simulated ones of each process.
+    own: further arguments of a process, by its number.
+  """
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    port = probe.getsockname()[1]
+  flags = (f"--coordinator_address=localhost:{port}", f"--num_processes={processes}")
+  return [
+    start(verb, *arguments, *flags, f"--process_id={i}", *(own or {}).get(i, ()), devices=devices)
+    for i in range(processes)
+  ]
+
+
+def finish_all(running: list[subprocess.Popen], *, timeout: float = 300) -> list[Ended]:
+  """Waits for all processes of `start_many`, reading all that they write."""
+  with ThreadPoolExecutor(len(running)) as pool:
+    return list(pool.map(lambda process: finish(process, timeout=timeout), running))
 
 
 def finish(process: subprocess.Popen, *, timeout: float = 300) -> Ended:

@@ -64,7 +64,7 @@ MISUSES = {
   ),
   "tfds's, not prepared": (["--config.data.datasets=cifar10"], "tfds build cifar10 "),
   "no part of a batch": (["--config.train.accumulate=3"], "train.accumulate", "divisor"),
-  "no such mesh": (["--config.parallel.fsdp=3"], "fsdp=3", "devices"),
+  "no such mesh": (["--config.parallel.mesh.fsdp=3"], "fsdp=3", "devices"),
   "service not installed": (
     ["--config.train.tracking.wandb_project=x"],
     "tracking.wandb_project",

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "pretrainjax"
 
 # A module imports only from its own layer and those above it.
 LAYERS = (
-  ("errors", "types", "collectives", "config", "config_text"),
+  ("errors", "types", "collectives", "distributed", "config", "config_text"),
   ("data",),
   ("models/layers",),
   ("models",),
@@ -23,8 +23,8 @@ LAYERS = (
   ("convert",),
   ("report",),
   (
-    *("command", "prepare", "pretrain", "finetune", "evaluate", "predict", "export", "benchmark"),
-    "prediction",
+    *("command", "cluster", "lifeline", "prepare", "pretrain", "finetune", "evaluate", "predict", "export", "benchmark"),
+    *("prediction", "benchmarking"),
   ),
 )
 BINARIES = LAYERS[-1]
@@ -32,6 +32,7 @@ BINARIES = LAYERS[-1]
 PRINTS = (
   *(*BINARIES, "train/progress"),
   *("prediction/embed", "prediction/fill_mask", "prediction/generate_text"),
+  *("benchmarking/plan", "benchmarking/step_time", "benchmarking/data_rate"),
 )
 # Outside of the layers: what research code imports, lazily.
 TOP = "__init__.py"
@@ -180,6 +181,8 @@ def test_only_binaries_touch_the_process():
 KNOWS = {
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
   "prepare.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "benchmark.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
+  "benchmarking/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict.py": {"sys.argv"},  # its first argument is a verb of its own
 }
 

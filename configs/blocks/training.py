@@ -6,6 +6,7 @@ from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config import spec
 from pretrainjax.train.assemble import Train
 from pretrainjax.train.duration import Duration
+from pretrainjax.train.mesh import Axes
 from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.tracking import Tracking
 
@@ -26,7 +27,7 @@ def run(
   config.objective, config.data, config.optimizer = objective, data, optimizer
   options = {"keep": spec(Keep), "tracking": spec(Tracking)} | train
   config.train = spec(Train, duration=duration, **options)
-  config.parallel = spec(Parallel)
+  config.parallel = spec(Parallel, mesh=spec(Axes))
   config.evals = evals if evals is not None else ConfigDict()
   return config
 

@@ -28,7 +28,15 @@ def _sums(tree: Any) -> Any:
 def _sum(x: Array) -> UInt32[Array, ""]:
   if x.dtype == jnp.bool_:
     x = x.astype(jnp.uint8)
-  bits = jax.lax.bitcast_convert_type(x, _UNSIGNED[x.dtype.itemsize]).astype(jnp.uint32).reshape(-1)
-  index = jnp.arange(bits.size, dtype=jnp.uint32)
+  bits = jax.lax.bitcast_convert_type(x, _UNSIGNED[x.dtype.itemsize]).astype(jnp.uint32)
+  index = _index(x.shape)
   weight = index * jnp.uint32(2246822519) * jnp.uint32(2) + jnp.uint32(1)
   return jnp.sum((bits ^ (index * jnp.uint32(2654435761))) * weight, dtype=jnp.uint32)
+
+
+def _index(shape: tuple[int, ...]) -> UInt32[Array, "..."]:
+  """The place of each element in the flat array; flattening would bring all shards together."""
+  index = jnp.zeros(shape, jnp.uint32)
+  for axis, size in enumerate(shape):
+    index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+  return index

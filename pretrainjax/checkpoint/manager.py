@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.fingerprint import fingerprint
 from pretrainjax.config_text import from_json, to_json
+from pretrainjax.distributed import agree, gather
 from pretrainjax.errors import UserError
 
 FOLDER = "checkpoints"
@@ -59,7 +60,11 @@ class Keep:
 
 
 class Checkpoints:
-  """Saves and restores one workdir's states; to be closed, or the last save is lost."""
+  """Saves and restores one workdir's states; to be closed, or the last save is lost.
+
+  Where there are several processes, all save and restore together, in a folder that they share;
+  readers (`read_only`) are on their own.
+  """
 
   def __init__(self, workdir: str | Path, *, keep: Keep = Keep(), read_only: bool = False):
     """Opens WORKDIR/checkpoints.
@@ -71,12 +76,13 @@ class Checkpoints:
     """
     self._folder = Path(workdir).absolute() / FOLDER
     self._keep = keep
-    options = ocp.CheckpointManagerOptions(
+    self._options = options = ocp.CheckpointManagerOptions(
       preservation_policy=None if read_only else keep.policy(),
       create=not read_only,
       read_only=read_only,
       cleanup_tmp_directories=not read_only,
       enable_async_checkpointing=not read_only,
+      multiprocessing_options=_alone() if read_only else _together(),
     )
     handlers = {
       "state": ocp.StandardCheckpointHandler(),
@@ -111,6 +117,7 @@ class Checkpoints:
     """
     state = _named(state)
     meta = {"step": step, "fingerprint": fingerprint(state), "jax": jax.__version__}
+    meta["layout"] = _layout()
     has_metric = self._keep.metric is not None and self._keep.metric in (metrics or {})
     with _saying_that_the_disk_is_full(self._folder):
       return self._manager.save(
@@ -137,20 +144,18 @@ class Checkpoints:
       UserError: where `step` does not exist, or everything saved is damaged: a run never starts
         silently from nothing.
     """
-    steps = self.steps()
+    # One process may not see yet what another one does: the first decides.
+    steps = json.loads(agree("which checkpoints there are", json.dumps(self.steps())))
     if step is not None and step not in steps:
       raise UserError(f"{self._folder}: no checkpoint of step {step}; there are {steps or 'none'}")
-    wanted = steps if step is None else [step]
     reasons = []
-    for candidate in wanted:
-      try:
-        return self._restore(candidate, target)
-      except UserError:
-        raise
-      except Exception as error:  # Orbax raises many kinds for damage
-        reason = " ".join(str(error).split())[:300]
-        reasons.append(f"step {candidate}: {type(error).__name__}: {reason}")
-        _log.warning("CHECKPOINT DAMAGED, trying an older one: %s", reasons[-1])
+    for candidate in steps if step is None else [step]:
+      restored, reason = self._try_restore(candidate, target)
+      found = [r for r in gather(f"the restore of step {candidate}", reason) if r]
+      if not found:
+        return restored
+      reasons.append(f"step {candidate}: {found[0]}")
+      _log.warning("CHECKPOINT DAMAGED, trying an older one: %s", reasons[-1])
     leftovers = self._manager.all_steps()
     if reasons or (leftovers and step is None):
       raise UserError(
@@ -158,6 +163,16 @@ class Checkpoints:
         f" ({'; '.join(reasons) or 'all are incomplete'}); move the folder away to start anew"
       )
     return None
+
+  def _try_restore(self, step: int, target: Any) -> tuple[Any, str]:
+    """The state of a step, and what is wrong with it, "" if nothing is."""
+    try:
+      return self._restore(step, target), ""
+    except UserError:
+      raise
+    except Exception as error:  # Orbax raises many kinds for damage
+      reason = " ".join(str(error).split())[:300]
+      return None, f"{type(error).__name__}: {reason}"
 
   def config(self, step: int) -> ConfigDict:
     """The resolved config saved with `step`."""
@@ -186,8 +201,10 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *_: Any) -> None:
-    self.close()
+  def __exit__(self, kind: type | None, *_: Any) -> None:
+    # After a failure the other processes may never come to where closing waits for them.
+    if kind is None or jax.process_count() == 1:
+      self.close()
 
   def _is_whole(self, step: int) -> bool:
     folder = self._folder / str(step)
@@ -206,7 +223,35 @@ class Checkpoints:
     wrong = [path for path in saved if saved[path] != found.get(path)]
     if wrong:
       raise ValueError(f"checksum differs in {len(wrong)} arrays, first {wrong[0]}")
+    layout = restored["meta"].get("layout", _layout())
+    if layout != _layout() and not self._options.read_only:
+      _log.warning(
+        "step %d was saved by %s and goes on with %s: the same examples in the same order, numbers "
+        "equal to float tolerance",
+        *(step, layout, _layout()),
+      )
     return restored["state"]
+
+
+def _together() -> ocp.options.MultiprocessingOptions:
+  return ocp.options.MultiprocessingOptions()
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+  """A reader waits for no other process, and reads all by itself."""
+  if jax.process_count() == 1:
+    return _together()
+  index = jax.process_index()
+  return ocp.options.MultiprocessingOptions(
+    primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"reader_{index}"
+  )
+
+
+def _layout() -> str:
+  """What divides the work, as far as it moves the last digits of numbers."""
+  devices, processes = jax.device_count(), jax.process_count()
+  plural = "s" if devices > 1 else "", "es" if processes > 1 else ""
+  return f"{devices} device{plural[0]} of {processes} process{plural[1]}"
 
 
 @contextlib.contextmanager

@@ -136,7 +136,8 @@ class Pipeline:
   ) -> Prefetched:
     """Training batches without end, shuffled anew each epoch.
 
-    Step t's rows over all processes are the same whatever their number, and whatever `start`.
+    Step t's rows over all processes, one behind the other, are the same whatever their number, and
+    whatever `start`.
 
     Args:
       seed: of the order and the transforms.
@@ -154,9 +155,11 @@ class Pipeline:
         f"{process_count} processes"
       )
     load = _Load(self, seed)
-    # Shuffle, repeat, number, THEN slice: the global order must not know of processes.
-    rows = self._order(seed).map_with_index(load)[process_index::process_count]
-    batches = rows.batch(self.batch_size // process_count, drop_remainder=True)
+    # Shuffle, repeat, number, batch, THEN slice: the global order must not know of processes, and
+    # each must hold consecutive rows, as their devices do: a row's place decides its random keys.
+    rows = self._order(seed).map_with_index(load)
+    parts = rows.batch(self.batch_size // process_count, drop_remainder=True)
+    batches = parts[process_index::process_count]
     options = grain.ReadOptions(num_threads=self.num_threads, prefetch_buffer_size=4)
     iterable = batches[start:].to_iter_dataset(options)
     if self.num_workers:

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from pretrainjax import collectives
+
 
 class TokenScores(NamedTuple):
   """What became of each token.
@@ -74,35 +76,43 @@ def vocabulary_cross_entropy(
 
 
 def vocabulary_loss(
-  hidden: Float[Array, "M E"],
+  hidden: Float[Array, "*M E"],
   table: Float[Array, "V E"],
-  labels: Int[Array, " M"],
+  labels: Int[Array, "*M"],
   *,
-  weights: Float[Array, " M"],
+  weights: Float[Array, "*M"],
   bias: Float[Array, " V"] | None = None,
   chunk_size: int | None = None,
 ) -> WeightedScores:
   """The weighted sum of `vocabulary_cross_entropy`, its gradient made in the forward pass.
 
   As the weights are known, a chunk's gradient can be taken while its logits are at hand: three
-  products with the table instead of four, and at no time more than a chunk of logits.
+  products with the table instead of four, and at no time more than a chunk of logits. On a mesh
+  each device goes through its own tokens, and gradients are summed over devices once, at the end.
 
   Args:
-    hidden: as in `vocabulary_cross_entropy`, and so are those not named here.
+    hidden: as in `vocabulary_cross_entropy`, and so are those not named here, but tokens may
+      have several axes, "B T".
     table: likewise.
     labels: likewise.
     weights: of the tokens, such as `losses.tokens.token_weights`.
     bias: likewise.
-    chunk_size: likewise, but nothing is computed again.
+    chunk_size: likewise, of each device, but nothing is computed again.
 
   Reference: gradients in the forward pass as in Liger Kernel, arXiv 2410.10989, section 3.2. Ours
   differs in that tokens have weights, which have a gradient too.
   """
   _check(chunk_size)
-  if chunk_size is None or chunk_size >= len(hidden):
-    scores = _scores(_logits(hidden, table, bias), labels)
-    return WeightedScores(jnp.vdot(weights, scores.loss), jnp.vdot(weights, scores.correct))
-  return _weighted(hidden, table, bias, labels, weights, chunk_size)
+
+  def here(hidden, labels, weights, table, bias) -> WeightedScores:
+    hidden = hidden.reshape(-1, hidden.shape[-1])  # *M E -> M E
+    labels, weights = labels.reshape(-1), weights.reshape(-1)
+    if chunk_size is None or chunk_size >= len(hidden):
+      scores = _scores(_logits(hidden, table, bias), labels)
+      return WeightedScores(jnp.vdot(weights, scores.loss), jnp.vdot(weights, scores.correct))
+    return _weighted(hidden, table, bias, labels, weights, chunk_size)
+
+  return collectives.by_rows(here, hidden, labels, weights, whole=(table, bias), total=True)
 
 
 def _check(chunk_size: int | None) -> None:

@@ -31,6 +31,7 @@ SIZES = {
   "smollm_135m": Size(576, 30, 9, 3, 1536, True),  # HuggingFaceTB/SmolLM-135M, config.json
   "smollm_360m": Size(960, 32, 15, 5, 2560, True),  # HuggingFaceTB/SmolLM-360M, config.json
   "tiny_1b": Size(2048, 22, 32, 4, 5632, False),  # TinyLlama, arXiv 2401.02385, table 2
+  "3_1b": Size(2048, 16, 32, 8, 8192, True),  # meta-llama/Llama-3.2-1B, config.json
   "7b": Size(4096, 32, 32, 32, 11008, False),  # LLaMA, arXiv 2302.13971, table 2
   "3_8b": Size(4096, 32, 32, 8, 14336, False),  # Llama 3, arXiv 2407.21783, table 3
 }

@@ -91,6 +91,36 @@ class Objective:
     return True
 
 
+class Contrastive(Objective):
+  """Base of objectives that compare examples of a batch: what is costly comes first, row by row.
+
+  Cut in two, a batch can be encoded in parts and still be compared as a whole (gradient cache,
+  arXiv 2101.06983), see `train/step.py`.
+  """
+
+  def represent(
+    self,
+    module: nnx.Module,
+    batch: Batch,
+    *,
+    rngs: nnx.Rngs,
+    step: int | Int[Array, ""],
+  ) -> dict[str, Float[Array, "B *F"]]:
+    """Encodes rows, each of them by itself (but for batch statistics); arguments as of `loss`."""
+    raise NotImplementedError
+
+  def contrast(
+    self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    """Compares what `represent` found of the whole batch; returns as `loss` does."""
+    raise NotImplementedError
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    return self.contrast(module, self.represent(module, batch, rngs=rngs, step=step))
+
+
 def expect(key: str, found: Any, expected: Any) -> None:
   """Refuses networks that do not fit together.
 

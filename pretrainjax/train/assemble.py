@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config import build
 from pretrainjax.errors import UserError
-from pretrainjax.objectives.base import Objective
+from pretrainjax.objectives.base import Contrastive, Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.parallel import Parallel
@@ -31,6 +31,7 @@ class Train:
   Attributes:
     duration: of the whole run.
     accumulate: parts that each batch is cut into, see `make_train_step`.
+    grad_cache: compare the whole batch all the same, for contrastive objectives.
     ema_decay: of the moving average of parameters; None keeps none.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints.
@@ -41,6 +42,7 @@ class Train:
 
   duration: Duration
   accumulate: int = 1
+  grad_cache: bool = False
   ema_decay: float | None = None
   log_every: int = 50
   checkpoint_every: int = 1000
@@ -97,6 +99,7 @@ class Run:
       self.tx,
       learning_rate=self.learning_rate,
       accumulate=self.train.accumulate,
+      grad_cache=self.train.grad_cache,
       ema_decay=self.train.ema_decay,
     )
 
@@ -128,12 +131,16 @@ def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
   )
   evaluators = build(config["evals"], path="config.evals") if "evals" in config else {}
   data, train = parts["data"], parts["train"]
-  parallel.mesh()  # refuses what does not make all devices
   parallel.check_batch(data.batch_size)
-  if data.batch_size % (train.accumulate * jax.device_count()):
+  if data.batch_size % (train.accumulate * parallel.num_shards):
     raise UserError(
       f"--config.train.accumulate: found {train.accumulate}, expected a divisor of the batch of "
-      f"{data.batch_size // jax.device_count()} examples a device"
+      f"{data.batch_size // parallel.num_shards} examples a device"
+    )
+  if train.grad_cache and not isinstance(parts["objective"], Contrastive):
+    raise UserError(
+      "--config.train.grad_cache: found True, expected False: "
+      f"{type(parts['objective']).__name__} compares no examples, accumulate alone does it"
     )
   if num_examples is None:  # then the data is there
     num_examples = data.num_examples

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import json
 import logging
 import signal
 import time
@@ -13,6 +14,7 @@ import numpy as np
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import one_line
+from pretrainjax.distributed import agree, is_asked_to_stop, is_connected
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.flops import count_flops
@@ -22,6 +24,8 @@ from pretrainjax.train.tracking import Tracker
 
 # More queued steps deadlock simulated devices on few cores, and hide a failure for longer.
 _IN_FLIGHT = 2
+# Seconds that processes wait for the first one's evaluation, at most.
+_EVALUATION = 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -53,18 +57,16 @@ def fit(
     UserError: after `max_bad_steps` steps in a row that were not finite.
   """
   # --- start: data from this very step on, the step compiled -------------------------------
-  start = int(run.parallel.whole(state).step)
+  start = int(_scalar(state.step))
+  part, parts = run.parallel.share(run.data.batch_size)
   batches = run.data.batches(
-    seed=run.config.seed,
-    start=start,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
+    seed=run.config.seed, start=start, process_index=part, process_count=parts
   )
   trace = _Trace(profile_to, first=min(start + 5, run.total_steps))
-  with contextlib.closing(batches), contextlib.closing(trace), _noting_sigterm() as should_stop:
+  with contextlib.closing(batches), contextlib.closing(trace), _noting_sigterm() as is_asked:
     if start >= run.total_steps:
       return state
-    batch, tokens = _next(run, batches)
+    batch, tokens = _next(run, batches, parts)
     program = run.parallel.program(run.step(), state)
     flops = count_flops(program, state, batch) / jax.device_count()
     train_step = program.lower(state, batch).compile()
@@ -83,21 +85,21 @@ def fit(
       state, metrics = train_step(state, batch)
       in_flight.append((step, metrics, tokens))
       if step < run.total_steps:
-        batch, tokens = _next(run, batches)  # while the device works
+        batch, tokens = _next(run, batches, parts)  # while the device works
       while len(in_flight) > _IN_FLIGHT or (in_flight and step == run.total_steps):
         _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
 
       # --- now and then: evaluate, save, stop ---------------------------------------------
       last = step == run.total_steps
       due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
-      stop = should_stop()
+      stop = is_asked(step)
       save = last or stop or step % run.train.checkpoint_every == 0
       if due or save or stop:
         while in_flight:
           _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
       if due:
         with progress.paused():
-          results = evaluate(run, state, due)
+          results = evaluate(run, state, due, step=step)
         tracker.write(step, results)
       if save:
         whole = run.parallel.whole(state)
@@ -110,9 +112,11 @@ def fit(
     return state
 
 
-def evaluate(run: Run, state: TrainState, evaluators: Mapping[str, Any]) -> dict[str, float]:
-  """Runs evaluators on a state; numbers by "evaluator/number"."""
-  module = run.module(run.parallel.whole(state))
+def evaluate(
+  run: Run, state: TrainState, evaluators: Mapping[str, Any], *, step: int
+) -> dict[str, float]:
+  """Runs evaluators on a state, each process the whole of them; numbers by "evaluator/number"."""
+  module = run.module(run.parallel.local(run.parallel.whole(state)))
   encoder = run.objective.encoder(module)
   results = {}
   for name, evaluator in evaluators.items():
@@ -122,13 +126,15 @@ def evaluate(run: Run, state: TrainState, evaluators: Mapping[str, Any]) -> dict
     except ValueError as error:
       raise UserError(f"config.evals.{name}: {one_line(error)}") from error
     results |= {f"{name}/{key}": float(v) for key, v in numbers.items()}
-  return results
+  # They choose the checkpoints that stay, which all processes must do alike.
+  said = agree(f"results of step {step}", json.dumps(results), seconds=_EVALUATION)
+  return json.loads(said)
 
 
-def _next(run: Run, batches: Iterator) -> tuple[Any, int]:
-  """The next batch on the devices, and its tokens of text over all hosts, without padding."""
+def _next(run: Run, batches: Iterator, parts: int) -> tuple[Any, int]:
+  """The next batch on the devices, and its tokens of text in all its parts, without padding."""
   batch = next(batches)
-  return run.parallel.put(batch), count_tokens(batch) * jax.process_count()
+  return run.parallel.put(batch), count_tokens(batch) * parts
 
 
 def _finish(
@@ -144,11 +150,11 @@ def _finish(
   """Waits for a step's numbers, logs them when due, and stops a run that has gone bad."""
   jax.block_until_ready(metrics["loss"])
   progress.step(step, data_wait_seconds=batches.wait_seconds, tokens=tokens)
-  bad = int(_scalar(run, metrics["bad_in_row"]))
+  bad = int(_scalar(metrics["bad_in_row"]))
   due = step % run.train.log_every == 0 or step == run.total_steps
   if not (bad or due):
     return
-  values = {name: float(_scalar(run, value)) for name, value in metrics.items()}
+  values = {name: float(_scalar(value)) for name, value in metrics.items()}
   if bad:
     _log.warning(
       "step %d skipped: loss %s, gradient norm %s", step, values["loss"], values["grad_norm"]
@@ -164,18 +170,21 @@ def _finish(
     )
 
 
-def _scalar(run: Run, value: Any) -> np.ndarray:
-  # pmap returns every device's copy.
-  return np.asarray(run.parallel.whole(value))
+def _scalar(value: jax.Array) -> np.generic:
+  """A scalar that every device holds, of which pmap returns all copies."""
+  return np.asarray(value.addressable_data(0)).reshape(-1)[0]
 
 
 @contextlib.contextmanager
-def _noting_sigterm() -> Iterator[Callable[[], bool]]:
-  """Notes SIGTERM instead of dying of it; gives a function that says whether it came."""
+def _noting_sigterm() -> Iterator[Callable[[int], bool]]:
+  """Notes SIGTERM instead of dying of it; gives a function that says at each step if it came."""
+  if is_connected():  # JAX notes it, and a handler of ours would be in its way
+    yield is_asked_to_stop
+    return
   came = []
   before = signal.signal(signal.SIGTERM, lambda *_: came.append(time.monotonic()))
   try:
-    yield lambda: bool(came)
+    yield lambda step: bool(came)
   finally:
     if not came:  # those who ask often mean the same: it must not kill what is being closed
       signal.signal(signal.SIGTERM, before)

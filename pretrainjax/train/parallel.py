@@ -1,21 +1,20 @@
 """How one step program runs on many devices: a sharded jit, or the classic replicated pmap."""
 
 import dataclasses
-import math
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from pretrainjax.collectives import AXIS
+from pretrainjax.collectives import AXIS, ROWS
 from pretrainjax.errors import UserError
+from pretrainjax.train.mesh import Axes
+from pretrainjax.train.sharding import state_specs
 from pretrainjax.types import Batch
-
-# Below this many elements an array is replicated: sharding it costs more than it saves.
-_MIN_SHARDED = 2**14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,100 +24,131 @@ class Parallel:
   Attributes:
     mode: "jit", one program over global arrays on a mesh; "pmap", every device holds the whole
       state and a slice of the batch. Both compute the same numbers, to float tolerance.
-    data: devices along the axis that only cuts the batch; -1 takes what is left.
-    fsdp: devices along the axis that cuts the batch and the parameters; jit only.
+    mesh: how many devices along each axis; pmap has "data" alone.
   """
 
   mode: Literal["jit", "pmap"] = "jit"
-  data: int = -1
-  fsdp: int = 1
+  mesh: Axes = Axes()
 
   def __post_init__(self):
-    if self.fsdp < 1 or self.data == 0 or self.data < -1:
-      raise ValueError(f"data={self.data}, fsdp={self.fsdp}: sizes are positive, or -1 for data")
-    if self.mode == "pmap" and self.fsdp != 1:
-      raise ValueError(f"fsdp={self.fsdp} needs mode 'jit'; pmap holds the whole state everywhere")
+    others = {n: getattr(self.mesh, n) for n in ("fsdp", "tensor", "context")}
+    for name, size in others.items():
+      if self.mode == "pmap" and size != 1:
+        raise ValueError(
+          f"mesh.{name}={size} needs mode 'jit'; pmap holds the whole state everywhere"
+        )
 
-  def mesh(self) -> Mesh:
-    """All devices as a (data, fsdp) mesh; refused unless the product is exact."""
-    count = jax.device_count()
-    data = count // self.fsdp if self.data == -1 else self.data
-    if data * self.fsdp != count:
-      raise UserError(
-        f"--config.parallel: data={self.data} x fsdp={self.fsdp} does not make {count} devices"
-      )
-    # Explicit axes, the default of jax.make_mesh, break plain modules.
-    auto = (AxisType.Auto, AxisType.Auto)
-    return jax.make_mesh((data, self.fsdp), ("data", "fsdp"), axis_types=auto)
+  @functools.cached_property
+  def device_mesh(self) -> Mesh:
+    """All devices, see `Axes.build`."""
+    return self.mesh.build()
+
+  @property
+  def num_shards(self) -> int:
+    """Parts that the rows of a batch are cut into."""
+    sizes = self.device_mesh.shape
+    return sizes["data"] * sizes["fsdp"]
 
   def check_batch(self, batch_size: int) -> None:
     """Raises UserError where the global batch does not split evenly over devices."""
-    count = jax.device_count()
+    count = self.num_shards
     if batch_size % count:
       below, above = batch_size // count * count, -(-batch_size // count) * count
       near = above if not below else f"{below} or {above}"
       raise UserError(
-        f"--config.data.batch_size: found {batch_size}, expected a multiple of {count} devices "
-        f"(remainder {batch_size % count}); nearest: {near}"
+        f"--config.data.batch_size: found {batch_size}, expected a multiple of data x fsdp = "
+        f"{count} devices (remainder {batch_size % count}); nearest: {near}"
       )
 
-  def state_sharding(self, abstract: Any) -> Any:
-    """One NamedSharding a leaf of the state, by shape and path."""
-    mesh = self.mesh()
-    return jax.tree_util.tree_map_with_path(
-      lambda path, leaf: NamedSharding(mesh, _fsdp_spec(path, leaf.shape, self.fsdp)), abstract
+  def share(self, batch_size: int) -> tuple[int, int]:
+    """Which part of each batch this process is to load: (index, of how many).
+
+    Processes that hold different parts of the same rows (tensor, context) load the same ones.
+    """
+    indices = NamedSharding(self.device_mesh, P(ROWS)).addressable_devices_indices_map(
+      (batch_size,)
     )
+    starts = [index[0].start or 0 for index in indices.values()]
+    stops = [batch_size if i[0].stop is None else i[0].stop for i in indices.values()]
+    first, rows = min(starts), max(stops) - min(starts)
+    if batch_size % rows or first % rows:
+      raise UserError(
+        f"--config.parallel.mesh: this process holds rows {first} to {first + rows} of "
+        f"{batch_size}, which is not one of equal parts; expected tensor x context to divide, or "
+        f"be a multiple of, its {jax.local_device_count()} devices"
+      )
+    return first // rows, batch_size // rows
+
+  def state_sharding(self, abstract: Any) -> Any:
+    """One NamedSharding a leaf of the state, by path and shape; replicated under pmap."""
+    mesh = self.device_mesh
+    specs = state_specs(abstract, mesh.shape)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
   def make(self, init: Callable[[], Any]) -> Any:
     """Runs `init` so that its result is born in place, compiled once."""
-    if self.mode == "pmap":
-      return self.place(jax.jit(init)())
-    return jax.jit(init, out_shardings=self.state_sharding(jax.eval_shape(init)))()
+    sharding = self.state_sharding(jax.eval_shape(init))
+    state = jax.jit(init, out_shardings=sharding)()
+    return self.place(state) if self.mode == "pmap" else state
 
   def place(self, state: Any) -> Any:
-    """Puts a whole (host or device) state where training wants it."""
-    if self.mode == "pmap":
-      devices = jax.local_devices()
-      sharding = NamedSharding(_local_mesh(), P("data"))
-      return jax.tree.map(
-        lambda x: jax.device_put(np.broadcast_to(x, (len(devices), *np.shape(x))), sharding),
-        jax.device_get(state),
-      )
-    return jax.device_put(state, self.state_sharding(state))
+    """Puts a whole state, equal on all processes, where training wants it."""
+    if self.mode == "jit":
+      return jax.device_put(state, self.state_sharding(state))
+    sharding = NamedSharding(self._pmap_mesh, P(AXIS))
+    return jax.tree.map(lambda x: _copied(x, sharding), state)
 
   def whole(self, state: Any) -> Any:
-    """The state without the copies that pmap keeps: what is saved, evaluated and returned."""
-    return jax.tree.map(lambda x: x[0], state) if self.mode == "pmap" else state
+    """The state as global arrays without the copies that pmap keeps: what is saved and returned."""
+    if self.mode == "jit":
+      return state
+    sharding = NamedSharding(self._pmap_mesh, P())
+    return jax.tree.map(lambda x: _one_copy(x, sharding), state)
+
+  def local(self, state: Any) -> Any:
+    """A state of `whole` in full on this process's first device; all processes call it at once."""
+    if jax.process_count() == 1:
+      return state
+    everywhere = jax.tree.map(lambda _: NamedSharding(self.device_mesh, P()), state)
+    gathered = jax.jit(lambda x: x, out_shardings=everywhere)(state)
+    return jax.tree.map(lambda x: x.addressable_data(0), gathered)
 
   def program(self, step: Callable, state: Any) -> Callable:
     """`step(state, batch) -> (state, metrics)` on all devices, its state donated."""
     if self.mode == "pmap":
       return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
+    mesh = self.device_mesh
+
+    @functools.wraps(step)
+    def step_on_mesh(state: Any, batch: Batch) -> Any:
+      with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):  # for `collectives`
+        return step(state, batch)
+
     kept = jax.tree.map(lambda x: x.sharding, state)
-    return jax.jit(step, donate_argnums=0, out_shardings=(kept, NamedSharding(self.mesh(), P())))
+    return jax.jit(step_on_mesh, donate_argnums=0, out_shardings=(kept, NamedSharding(mesh, P())))
 
   def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
     """Sends this process's rows to its devices; returns at once."""
     if self.mode == "pmap":
-      sharding, count = NamedSharding(_local_mesh(), P("data")), jax.local_device_count()
-      return {
-        k: jax.device_put(v.reshape(count, -1, *v.shape[1:]), sharding) for k, v in batch.items()
-      }
-    sharding = NamedSharding(self.mesh(), P(("data", "fsdp")))
+      sharding, count = NamedSharding(self._pmap_mesh, P(AXIS)), jax.local_device_count()
+      batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
+    else:
+      sharding = NamedSharding(self.device_mesh, P(ROWS))
     return {k: jax.make_array_from_process_local_data(sharding, v) for k, v in batch.items()}
 
+  @functools.cached_property
+  def _pmap_mesh(self) -> Mesh:
+    return Mesh(np.asarray(jax.devices()), (AXIS,))
 
-def _local_mesh() -> Mesh:
-  return Mesh(np.asarray(jax.local_devices()), ("data",))
+
+def _copied(x: Any, sharding: NamedSharding) -> jax.Array:
+  """A copy on every device, along a new first axis."""
+  value = np.asarray(x if getattr(x, "is_fully_addressable", True) else x.addressable_data(0))[None]
+  shape = (len(sharding.device_set), *value.shape[1:])
+  return jax.make_array_from_callback(shape, sharding, lambda _: value)
 
 
-def _fsdp_spec(path: tuple, shape: tuple[int, ...], fsdp: int) -> P:
-  """Cuts the longest axis that divides; never the layer axis, which the scan slices."""
-  first = 1 if any(getattr(k, "key", None) == "blocks" for k in path) else 0
-  if fsdp == 1 or math.prod(shape) < _MIN_SHARDED:
-    return P()
-  axes = [a for a in range(first, len(shape)) if shape[a] % fsdp == 0]
-  if not axes:
-    return P()
-  longest = max(axes, key=lambda a: shape[a])
-  return P(*(("fsdp" if a == longest else None) for a in range(len(shape))))
+def _one_copy(x: jax.Array, sharding: NamedSharding) -> jax.Array:
+  """The first axis of pmap's arrays taken away, without moving anything."""
+  parts = [shard.data[0] for shard in x.addressable_shards]
+  return jax.make_array_from_single_device_arrays(x.shape[1:], sharding, parts)

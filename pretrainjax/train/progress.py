@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
-import jax
 import numpy as np
 import tqdm
 
+from pretrainjax.distributed import is_main
 from pretrainjax.train.flops import model_flops_utilization
 from pretrainjax.types import Batch
 
@@ -121,7 +121,7 @@ class Progress:
     self._first: tuple[int, float] | None = None  # step and time that the ETA counts from
     self._last_line, self._printed = -float("inf"), None
     self._rates: dict[str, float] = {}
-    self._silent = jax.process_index() != 0
+    self._silent = not is_main()
     self._bar = None
     if not self._silent and self._stream.isatty():
       self._bar = tqdm.tqdm(

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
+from pretrainjax.train.grad_cache import cached_gradient, cut
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.transforms import ema_update
 from pretrainjax.types import Batch, Metrics
@@ -24,6 +25,7 @@ def make_train_step(
   *,
   learning_rate: optax.Schedule,
   accumulate: int = 1,
+  grad_cache: bool = False,
   ema_decay: float | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Makes the step for `Parallel.compile`; the same one serves jit and pmap.
@@ -34,7 +36,10 @@ def make_train_step(
     tx: the optimizer.
     learning_rate: for the log only; `tx` holds it already.
     accumulate: parts that a batch is cut into; gradients are averaged over them, so memory
-      falls and the update stays (but contrastive losses and BatchNorm then see a part each).
+      falls and the update stays, but for losses and layers that compare rows: contrastive ones
+      then see a part each, unless `grad_cache`, and so do batch statistics in any case.
+    grad_cache: encode part by part, twice, and compare the whole batch in between (arXiv
+      2101.06983); for objectives that are `Contrastive`.
     ema_decay: of the moving average of parameters, in [0, 1); None keeps none.
 
   Returns:
@@ -49,7 +54,10 @@ def make_train_step(
 
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    grads, extras, metrics = _gradient(loss_fn, state, batch, key, accumulate)
+    if grad_cache and accumulate > 1:
+      grads, extras, metrics = cached_gradient(objective, graphdef, state, batch, key, accumulate)
+    else:
+      grads, extras, metrics = _gradient(loss_fn, state, batch, key, accumulate)
     grads, metrics = collectives.mean((grads, metrics))
     grad_norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
@@ -99,10 +107,7 @@ def _gradient(loss_fn: Callable, state: TrainState, batch: Batch, key: Array, ac
     )
     return extras, (grads, {**metrics, "loss": loss})
 
-  # Row i goes to part i % accumulate, so that every device keeps its own rows.
-  parts = jax.tree.map(
-    lambda x: jnp.swapaxes(x.reshape(-1, accumulate, *x.shape[1:]), 0, 1), dict(batch)
-  )
+  parts = cut(dict(batch), accumulate)
   extras, (grads, metrics) = jax.lax.scan(part, state.extras, (parts, jnp.arange(accumulate)))
   grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
   return grads, extras, metrics

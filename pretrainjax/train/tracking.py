@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import numpy as np
 
+from pretrainjax.distributed import is_main
 from pretrainjax.errors import UserError
 
 METRICS = "metrics.jsonl"
@@ -75,7 +75,7 @@ class Tracker:
       UserError: for a service whose package is not installed.
     """
     self._writers: list[Writer] = []
-    if jax.process_index() != 0:
+    if not is_main():
       return
     workdir = Path(workdir)
     # Services first: a missing package must not cost a row that is already written.

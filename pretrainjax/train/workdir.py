@@ -2,22 +2,28 @@
 
 import json
 import logging
+import secrets
+import socket
+import time
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.config_text import difference, from_json, to_json
+from pretrainjax.distributed import agree, gather, is_connected, is_main
 from pretrainjax.errors import UserError
 
 CONFIG = "config.json"
 # What may change between two starts of one run, of any dataset: it moves no number.
 _HARMLESS = ("data_dir", "num_threads", "num_workers")
+# What process 0 leaves for the others to find.
+_MARK = ".processes"
 _log = logging.getLogger(__name__)
 
 
 def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
-  """Makes `workdir` this config's, or refuses it.
+  """Makes `workdir` this config's, or refuses it; for one process of those that share it.
 
   Args:
     workdir: made if it is missing.
@@ -36,7 +42,9 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
     raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
   path, old = workdir / CONFIG, _old_config(workdir)
   if old is not None:
-    changed = [line for line in difference(old, config) if not _is_harmless(line)]
+    different = difference(old, config)
+    layout = [line for line in different if line.startswith("parallel.")]
+    changed = [line for line in different if line not in layout and not _is_harmless(line)]
     if changed and not allow_change:
       raise UserError(
         f"--workdir: '{workdir}' holds checkpoints of another config: {'; '.join(changed[:8])}"
@@ -45,9 +53,55 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
       )
     if changed:
       _log.warning("going on under a changed config: %s", "; ".join(changed))
+    if layout:
+      _log.warning(
+        "going on in another layout: %s; the same examples in the same order, numbers equal to "
+        "float tolerance",
+        "; ".join(layout),
+      )
   temporary = path.with_suffix(".tmp")
   temporary.write_text(to_json(config))
   temporary.replace(path)
+
+
+def meet(workdir: Path, *, seconds: float = 30.0) -> None:
+  """Waits until all processes are in `workdir`, and sees to it that it is the same folder.
+
+  Args:
+    workdir: claimed by process 0.
+    seconds: that a network's file system may take to show a new file.
+
+  Raises:
+    UserError: naming the hosts that see another folder, or none.
+  """
+  if not is_connected():
+    return
+  path = workdir / _MARK
+  mark = agree("the mark in --workdir", secrets.token_hex(8) if is_main() else "")
+  if is_main():
+    path.write_text(mark)
+  said = gather("--workdir", "" if _holds(path, mark, seconds) else socket.gethostname())
+  if is_main():
+    path.unlink(missing_ok=True)
+  blind = [f"process {i} on {host}" for i, host in enumerate(said) if host]
+  if blind:
+    raise UserError(
+      f"--workdir: {', '.join(blind)} does not see what process 0 writes to '{workdir}', expected "
+      "a folder that all processes share"
+    )
+
+
+def _holds(path: Path, text: str, seconds: float) -> bool:
+  end = time.monotonic() + seconds
+  while True:
+    try:
+      if path.read_text() == text:
+        return True
+    except OSError:
+      pass  # not yet
+    if time.monotonic() > end:
+      return False
+    time.sleep(0.1)
 
 
 def _is_harmless(line: str) -> bool:

@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pretrainjax.losses.contrastive import compare_views, info_nce, l2_normalize, nt_xent
+from pretrainjax.losses.contrastive import (
+  compare_pairs,
+  compare_views,
+  info_nce,
+  l2_normalize,
+  nt_xent,
+  uniformity,
+)
 
 
 @pytest.fixture
@@ -78,10 +85,30 @@ def test_alone_there_is_nothing_to_tell_apart():
   np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 
-def test_comparison_hides_the_anchor_and_labels_its_pair(views):
-  logits, labels = compare_views(jnp.asarray(views), temperature=0.5)
-  assert np.isneginf(np.diag(logits)).all() and np.isneginf(logits).sum() == 12
-  np.testing.assert_array_equal(labels, [1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10])
+def test_a_positive_that_is_nearest_is_correct_and_ties_share(views):
+  pairs = np.repeat(views[:, :1], 2, axis=1)  # both views alike, examples not
+  found = compare_views(jnp.asarray(pairs), temperature=0.5)
+  np.testing.assert_array_equal(found.correct, 1)
+  np.testing.assert_allclose(found.similarity, 1, rtol=1e-5)
+  same = compare_views(jnp.ones((6, 2, 8)), temperature=0.5)
+  np.testing.assert_allclose(same.correct, 1 / 11, rtol=1e-5)
+
+
+def test_hard_negatives_are_candidates_and_never_positives(views):
+  queries, keys = jnp.asarray(views[:, 0]), jnp.asarray(views[:, 1])
+  negatives = jnp.asarray(views[::-1, 1] * 2)
+  z = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, keys, negatives)]
+  scores = np.exp(np.concatenate([z[0] @ z[1].T, z[0] @ z[2].T], axis=1) / 0.2)
+  expected = -np.log(np.diag(scores) / scores.sum(axis=1))
+  ours = compare_pairs(queries, keys, temperature=0.2, negatives=negatives)
+  np.testing.assert_allclose(ours.loss, expected, atol=1e-4)
+
+
+def test_uniformity_is_that_of_all_pairs(views):
+  z = views[:, 0] / np.linalg.norm(views[:, 0], axis=1, keepdims=True)
+  squared = np.square(z[:, None] - z[None]).sum(-1)
+  pairs = np.exp(-2 * squared)[~np.eye(len(z), dtype=bool)]
+  np.testing.assert_allclose(uniformity(jnp.asarray(z)), np.log(pairs.mean()), rtol=1e-4)
 
 
 def test_low_precision_projections_are_compared_in_float32(views):

@@ -1,6 +1,7 @@
 """Run by test_sharded.py in a process of its own with 8 simulated devices.
 
-Holds loss, gradient, metrics and batch statistics to: one device = pmap over 8 = jit over 8.
+Holds loss, gradient, metrics and batch statistics to: one device = pmap over 8 = jit over 8 = a
+mesh with every axis.
 Classification has nothing of its own to hold: mixing is in losses/on_eight_devices.py.
 """
 
@@ -10,9 +11,11 @@ import conftest as tiny
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from pretrainjax import collectives
+from pretrainjax.train.mesh import Axes
+from pretrainjax.train.parallel import Parallel
 
 B, DEVICES = 16, 8
 OBJECTIVES = {
@@ -48,11 +51,22 @@ def pmapped(fn, params, extras, batch):
   return jax.tree.map(lambda x: x[0], out)
 
 
-def sharded(fn, params, extras, batch):
-  mesh = jax.make_mesh((DEVICES,), ("data",), axis_types=(AxisType.Auto,))
-  everywhere, rows = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), ("data",)))
-  params, extras, key = jax.device_put((params, extras, tiny.KEY), everywhere)
-  return jax.jit(fn)(params, extras, jax.device_put(batch, rows), key)
+def sharded(fn, params, extras, batch, axes=Axes()):
+  parallel = Parallel(mesh=axes)
+  mesh = parallel.device_mesh
+
+  def on_mesh(*arguments):
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+      return fn(*arguments)
+
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  params = jax.device_put(params, parallel.state_sharding(params))
+  extras, key = jax.device_put((extras, tiny.KEY), everywhere)
+  return jax.jit(on_mesh)(params, extras, parallel.put(batch), key)
+
+
+def cut_everywhere(fn, params, extras, batch):
+  return sharded(fn, params, extras, batch, Axes(fsdp=2, tensor=2, context=2))
 
 
 def main() -> int:
@@ -61,7 +75,7 @@ def main() -> int:
     (params, extras), _ = tiny.start(objective)
     fn = tiny.gradient_fn(objective)
     single = jax.jit(fn)(params, extras, batch, tiny.KEY)
-    for way in (pmapped, sharded):
+    for way in (pmapped, sharded, cut_everywhere):
       other = dict(jax.tree.leaves_with_path(way(fn, params, extras, batch)))
       for path, x in jax.tree.leaves_with_path(single):
         where = f"{name}, {way.__name__}, {jax.tree_util.keystr(path)}"

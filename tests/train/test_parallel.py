@@ -2,12 +2,12 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 import simulated
 
 from pretrainjax.errors import UserError
+from pretrainjax.train.mesh import Axes
 from pretrainjax.train.parallel import Parallel
 
 _PROGRAM = """
@@ -16,6 +16,7 @@ import jax, jax.numpy as jnp, numpy as np, optax
 import toy
 from pretrainjax.checkpoint.fingerprint import fingerprint
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.mesh import Axes
 from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.state import init_state
 from pretrainjax.train.step import make_train_step
@@ -49,7 +50,7 @@ def train(parallel):
 
 results = {}
 for name, options in json.loads(sys.argv[1]).items():
-  results[name] = train(Parallel(**options))
+  results[name] = train(Parallel(mode=options.pop("mode"), mesh=Axes(**options)))
 print(json.dumps(results))
 """
 
@@ -66,11 +67,12 @@ def results():
     "pmap": {"mode": "pmap"},
     "fsdp": {"mode": "jit", "fsdp": 8},
     "both": {"mode": "jit", "data": 2, "fsdp": 4},
+    "tensor": {"mode": "jit", "fsdp": 2, "tensor": 2, "context": 2},
   }
   return _run(8, eight) | _run(1, {"one": {"mode": "jit"}, "one_pmap": {"mode": "pmap"}})
 
 
-@pytest.mark.parametrize("layout", ["jit", "pmap", "fsdp", "both", "one_pmap"])
+@pytest.mark.parametrize("layout", ["jit", "pmap", "fsdp", "both", "tensor", "one_pmap"])
 def test_every_layout_equals_one_device(results, layout):
   for key in ("losses", "kernel", "mean"):
     np.testing.assert_allclose(results[layout][key], results["one"][key], rtol=1e-5)
@@ -82,19 +84,20 @@ def test_sharded_parameters_take_less_room(results):
   assert results["pmap"]["copies"] == 8
 
 
-def test_impossible_layouts_are_refused_with_the_arithmetic():
-  with pytest.raises(UserError, match="data=3 x fsdp=1 does not make"):
-    Parallel(data=3).mesh()
-  with pytest.raises(ValueError, match="needs mode 'jit'"):
-    Parallel(mode="pmap", fsdp=2)
-  with pytest.raises(ValueError, match="positive"):
-    Parallel(fsdp=0)
+def test_pmap_has_no_other_axes():
+  for name in ("fsdp", "tensor", "context"):
+    with pytest.raises(ValueError, match=f"mesh.{name}=2 needs mode 'jit'"):
+      Parallel(mode="pmap", mesh=Axes(**{name: 2}))
 
 
 def test_batch_must_divide(monkeypatch):
-  monkeypatch.setattr(jax, "device_count", lambda: 8)
+  monkeypatch.setattr(Parallel, "num_shards", 8)
   Parallel().check_batch(16)
   with pytest.raises(
-    UserError, match=r"found 20, expected a multiple of 8 .*remainder 4.*16 or 24"
+    UserError, match=r"found 20, expected a multiple of .* 8 devices \(remainder 4\).*16 or 24"
   ):
     Parallel().check_batch(20)
+
+
+def test_one_process_loads_the_whole_batch():
+  assert Parallel().share(24) == (0, 1)

@@ -135,7 +135,7 @@ def test_bar_on_a_terminal():
 
 
 def test_only_the_first_process_speaks(monkeypatch):
-  monkeypatch.setattr(progress_lib.jax, "process_index", lambda: 1)
+  monkeypatch.setattr(progress_lib, "is_main", lambda: False)
   assert run(io.StringIO()) == "" and run(Terminal()) == ""
 
 

@@ -105,7 +105,7 @@ def test_an_intact_file_is_not_rewritten(tmp_path):
 
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):
-  monkeypatch.setattr(tracking.jax, "process_index", lambda: 1)
+  monkeypatch.setattr(tracking, "is_main", lambda: False)
   tracker = Tracker(tmp_path, Tracking(wandb_project="not installed"))
   tracker.write(1, {"loss": 1.0})
   tracker.close()

@@ -1,5 +1,6 @@
 """Multi-head attention; `dot_product_attention` is the one place that picks a kernel."""
 
+import dataclasses
 import math
 from typing import Literal, NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax import collectives
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.rotary import rotate
 from pretrainjax.models.layers.scope import Rotary, Scope, mask_of
@@ -78,7 +80,8 @@ def dot_product_attention(
     mask = mask_of(scope, query.shape[1], key.shape[1])
     return _weighted(_weights(query, key, mask=mask, bias=scope.bias, scale=scale), value)
   is_causal = scope.causal and kernel == "cudnn"
-  mask = None if is_causal else mask_of(scope, query.shape[1], key.shape[1])
+  rest = dataclasses.replace(scope, causal=False) if is_causal else scope
+  mask = mask_of(rest, query.shape[1], key.shape[1])
   return jax.nn.dot_product_attention(
     query,
     key,
@@ -205,6 +208,11 @@ class Attention(nnx.Module):
     query, key, value = map(self._heads, (self.query(x), self.key(context), self.value(context)))
     if scope.rotary is not None:
       query, key = rotate(query, scope.rotary), rotate(key, scope.rotary)
+    # Each device's heads; its own queries, and the keys of the whole sequence.
+    query = collectives.constrain(query, collectives.ROWS, "context", "tensor", None)
+    key, value = (
+      collectives.constrain(x, collectives.ROWS, None, "tensor", None) for x in (key, value)
+    )
     if self.dropout > 0 and not deterministic:
       mask = mask_of(scope, query.shape[1], key.shape[1])
       weights = _weights(query, key, mask=mask, bias=scope.bias, scale=self._scale)

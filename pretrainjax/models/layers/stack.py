@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax import collectives
 from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.scope import Rotary, Scope
@@ -76,6 +77,8 @@ def run_stack(
 
   def layer(x, state_rate_key, scope: Scope):
     state, rate, key = state_rate_key
+    # Or the compiler may rather cut features than gather a layer's weights.
+    x = collectives.constrain(x, collectives.ROWS, "context", None)
     return nnx.merge(graphdef, state)(
       x,
       scope=scope,

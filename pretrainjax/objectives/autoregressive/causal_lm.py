@@ -54,10 +54,10 @@ class CausalLM(Objective):
     x = encoder.sequence(text, deterministic=False, rngs=rngs)
     predicted = predicted_tokens(text.segments, scored=batch.get("scored"))
     scores = vocabulary_loss(
-      x.reshape(-1, x.shape[-1]),  # B T D -> B*T D
+      x,
       encoder.output_table,
-      shifted(text.tokens).reshape(-1),
-      weights=token_weights(predicted).reshape(-1),
+      shifted(text.tokens),
+      weights=token_weights(predicted),
       chunk_size=self.chunk_size,
     )
     features = mean_pool(x, jnp.asarray(text.segments) > 0)

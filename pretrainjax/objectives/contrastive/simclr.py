@@ -9,15 +9,14 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.augment import ColorAugment, standardize
 from pretrainjax.errors import UserError
-from pretrainjax.losses.classification import accuracy, cross_entropy
 from pretrainjax.losses.contrastive import compare_views
-from pretrainjax.objectives.base import Objective, Towers, expect
+from pretrainjax.objectives.base import Contrastive, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCLR(Objective):
+class SimCLR(Contrastive):
   """SimCLR on batches of two cropped views, images "B 2 H W C".
 
   Args:
@@ -43,9 +42,9 @@ class SimCLR(Objective):
     expect("objective.projector.in_dim", projector.linear0.in_features, encoder.embed_dim)
     return Towers(encoder=encoder, projector=projector)
 
-  def loss(
+  def represent(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
-  ) -> tuple[Float[Array, ""], Metrics]:
+  ) -> dict[str, Float[Array, "B *F"]]:
     del step
     images = batch["image"]
     if images.ndim != 5 or images.shape[1] != 2:
@@ -60,14 +59,20 @@ class SimCLR(Objective):
     # One call for both views: batch statistics are then of both.
     pooled = encoder(views, deterministic=False, rngs=rngs).pooled
     projected = module.projector(pooled, deterministic=False)
-    pairs = projected.reshape(batch_size, 2, -1)
-    logits, labels = compare_views(pairs, temperature=self.temperature)
-    loss = jnp.mean(cross_entropy(logits, labels))
-    positive = jnp.take_along_axis(logits, labels[:, None], axis=1) * self.temperature
+    found = {"pooled": pooled, "projected": projected}
+    return {name: x.reshape(batch_size, 2, -1) for name, x in found.items()}  # 2B D -> B 2 D
+
+  def contrast(
+    self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del module
+    comparison = compare_views(found["projected"], temperature=self.temperature)
+    loss = jnp.mean(comparison.loss)
+    pooled, projected = (x.reshape(-1, x.shape[-1]) for x in (found["pooled"], found["projected"]))
     return loss, {
       "loss": loss,
-      "contrastive_accuracy": jnp.mean(accuracy(logits, labels)),
-      "positive_similarity": jnp.mean(positive),
+      "contrastive_accuracy": jnp.mean(comparison.correct),
+      "positive_similarity": jnp.mean(comparison.similarity),
       "feature_std": feature_std(pooled),
       "projection_std": feature_std(projected),
     }

@@ -4,22 +4,21 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax import collectives
 from pretrainjax.errors import UserError
-from pretrainjax.losses.classification import accuracy, cross_entropy
-from pretrainjax.losses.contrastive import compare_pairs, l2_normalize
-from pretrainjax.objectives.base import Objective, Towers, expect
+from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
+from pretrainjax.objectives.base import Contrastive, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.vocabulary import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCSE(Objective):
+class SimCSE(Contrastive):
   """Sentence embeddings from pairs of texts "B V T".
 
   Two views are a text twice (unsupervised: the encoder's dropout differs) or two texts that
@@ -50,9 +49,9 @@ class SimCSE(Objective):
   def check(self, data: Any) -> None:
     check_vocabulary(self.backbone, data)
 
-  def loss(
+  def represent(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
-  ) -> tuple[Float[Array, ""], Metrics]:
+  ) -> dict[str, Float[Array, "B *F"]]:
     del step
     text = encoder_inputs(batch)
     shape = text.tokens.shape
@@ -61,31 +60,24 @@ class SimCSE(Objective):
     # One call for all views: each row draws a dropout mask of its own, which is the augmentation.
     rows = Text(*(None if x is None else x.reshape(-1, shape[2]) for x in text))  # B V T -> B*V T
     pooled = module.encoder(rows, deterministic=False, rngs=rngs).pooled
-    views = module.projector(pooled).reshape(*shape[:2], -1)
+    found = {"pooled": pooled, "projected": module.projector(pooled)}
+    return {name: x.reshape(*shape[:2], -1) for name, x in found.items()}  # B*V D -> B V D
+
+  def contrast(
+    self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    del module
+    views = found["projected"]
     first, second = views[:, 0], views[:, 1]
-    negatives = views[:, 2] if shape[1] == 3 else None
-    logits, labels = compare_pairs(first, second, temperature=self.temperature, negatives=negatives)
-    loss = jnp.mean(cross_entropy(logits, labels))
-    alignment, uniformity = _geometry(l2_normalize(first), l2_normalize(second))
+    negatives = views[:, 2] if views.shape[1] == 3 else None
+    compared = compare_pairs(first, second, temperature=self.temperature, negatives=negatives)
+    loss = jnp.mean(compared.loss)
+    similarity = jnp.mean(compared.similarity)
     return loss, {
       "loss": loss,
-      "contrastive_accuracy": jnp.mean(accuracy(logits, labels)),
-      "positive_similarity": 1 - alignment / 2,
-      "alignment": alignment,
-      "uniformity": uniformity,
-      "feature_std": feature_std(pooled),
+      "contrastive_accuracy": jnp.mean(compared.correct),
+      "positive_similarity": similarity,
+      "alignment": 2 - 2 * similarity,  # the squared distance of unit vectors
+      "uniformity": uniformity(jax.lax.stop_gradient(l2_normalize(first))),
+      "feature_std": feature_std(found["pooled"].reshape(-1, found["pooled"].shape[-1])),
     }
-
-
-def _geometry(
-  first: Float[Array, "B D"], second: Float[Array, "B D"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-  """Alignment and uniformity of unit vectors, arXiv 2005.10242; the latter of all devices."""
-  alignment = jnp.mean(jnp.sum(jnp.square(first - second), axis=1))
-  everyone = collectives.gather(first)
-  count = len(everyone)
-  squared = 2 - 2 * jnp.einsum("bd,gd->bg", first, everyone)
-  kernel = jnp.exp(-2 * jnp.maximum(squared, 0))
-  # Each row's own place is exp(0) = 1.
-  pairs = collectives.mean((jnp.sum(kernel) - len(first)) / (len(first) * (count - 1)))
-  return alignment, jnp.log(pairs)

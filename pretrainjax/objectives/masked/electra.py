@@ -1,6 +1,7 @@
 """ELECTRA: a small generator replaces tokens, and the encoder says which ones."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from pretrainjax import collectives
 from pretrainjax.losses.tokens import token_mean, token_weights
 from pretrainjax.losses.vocabulary import WeightedScores, vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
@@ -142,10 +144,10 @@ class Electra(Objective):
     predicted = module.head.transform(pick(x, corrupted.positions))
     table, bias = encoder.token_embedding[...], module.head.bias[...]
     scores = vocabulary_loss(
-      predicted.reshape(-1, predicted.shape[-1]),
+      predicted,
       table,
-      corrupted.labels.reshape(-1),
-      weights=token_weights(corrupted.valid).reshape(-1),
+      corrupted.labels,
+      weights=token_weights(corrupted.valid),
       bias=bias,
       chunk_size=self.chunk_size,
     )
@@ -178,23 +180,35 @@ def draw_tokens(
     table: one row a token.
     bias: one a token.
     temperature: above 0.
-    chunk_size: most places whose logits are held at once (at least one of each row).
+    chunk_size: most places of a device whose logits are held at once (at least one of each row).
   """
-  batch_size, num_places, width = hidden.shape
-  level = example_uniform(key, (batch_size, num_places))
+  level = example_uniform(key, hidden.shape[:2])
 
-  def draw(hidden, level):
-    logits = jnp.einsum(
-      "me,ve->mv", hidden, table.astype(hidden.dtype), preferred_element_type=jnp.float32
-    )
-    odds = jax.nn.softmax((logits + bias[None]) / temperature)
-    total = jnp.cumsum(odds, axis=1)
-    below = jnp.sum(total < level[:, None] * total[:, -1:], axis=1)
-    return jnp.minimum(below, len(table) - 1)
+  def here(hidden, level, table, bias) -> Int[Array, "B M"]:
+    batch_size, num_places, width = hidden.shape
+    draw = functools.partial(_draw, table=table, bias=bias, temperature=temperature)
+    if chunk_size is None or chunk_size >= batch_size * num_places:
+      drawn = draw(hidden.reshape(-1, width), level.reshape(-1))
+      return drawn.reshape(batch_size, num_places)
+    by_place = (jnp.swapaxes(hidden, 0, 1), jnp.swapaxes(level, 0, 1))  # M B ...
+    places = max(1, chunk_size // batch_size)
+    return jax.lax.map(lambda part: draw(*part), by_place, batch_size=places).T
 
-  if chunk_size is None or chunk_size >= batch_size * num_places:
-    drawn = draw(hidden.reshape(-1, width), level.reshape(-1))
-    return drawn.reshape(batch_size, num_places)
-  by_place = (jnp.swapaxes(hidden, 0, 1), jnp.swapaxes(level, 0, 1))  # M B ...
-  places = max(1, chunk_size // batch_size)
-  return jax.lax.map(lambda part: draw(*part), by_place, batch_size=places).T
+  return collectives.by_rows(here, hidden, level, whole=(table, bias))
+
+
+def _draw(
+  hidden: Float[Array, "M E"],
+  level: Float[Array, " M"],
+  *,
+  table: Float[Array, "V E"],
+  bias: Float[Array, " V"],
+  temperature: float,
+) -> Int[Array, " M"]:
+  logits = jnp.einsum(
+    "me,ve->mv", hidden, table.astype(hidden.dtype), preferred_element_type=jnp.float32
+  )
+  odds = jax.nn.softmax((logits + bias[None]) / temperature)
+  total = jnp.cumsum(odds, axis=1)
+  below = jnp.sum(total < level[:, None] * total[:, -1:], axis=1)
+  return jnp.minimum(below, len(table) - 1)

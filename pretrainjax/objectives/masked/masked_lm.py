@@ -89,10 +89,10 @@ class MaskedLM(Objective):
     # The head, the dearest part with a large vocabulary, sees chosen tokens only.
     predicted = head.transform(pick(hidden, corrupted.positions))
     scores = vocabulary_loss(
-      predicted.reshape(-1, predicted.shape[-1]),
+      predicted,
       encoder.token_embedding[...],
-      corrupted.labels.reshape(-1),
-      weights=token_weights(corrupted.valid).reshape(-1),
+      corrupted.labels,
+      weights=token_weights(corrupted.valid),
       bias=head.bias[...],
       chunk_size=self.chunk_size,
     )

@@ -102,10 +102,10 @@ class SpanCorruption(Objective):
     table = encoder.token_embedding[...]
     hidden = decoder(before, context, valid=spans.inputs_valid, table=table, **random)
     scores = vocabulary_loss(
-      hidden.reshape(-1, hidden.shape[-1]),  # B S D -> B*S D
+      hidden,
       decoder.scores_table(table),
-      spans.targets.reshape(-1),
-      weights=token_weights(spans.targets_valid).reshape(-1),
+      spans.targets,
+      weights=token_weights(spans.targets_valid),
       chunk_size=self.chunk_size,
     )
     features = mean_pool(context, spans.inputs_valid)

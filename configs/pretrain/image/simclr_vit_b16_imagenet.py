@@ -1,0 +1,74 @@
+"""SimCLR (arXiv 2002.05709) with a ViT-B/16 on ImageNet-1k, several GPUs.
+
+Views, projector and temperature are the paper's for ImageNet, as in simclr_resnet50_imagenet.py. A
+ViT is trained as MoCo v3 does (arXiv 2104.02057, section 5, whose table 4 has SimCLR too): batch
+4096, AdamW, 1.5e-4 x batch / 256, weight decay .1, 40 epochs of warmup, 300 epochs.
+get_config("smoke"): two steps of a tiny model.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.blocks import imagenet, training
+from configs.blocks.forms import form
+from pretrainjax.augment import ColorAugment
+from pretrainjax.config import recipe, spec
+from pretrainjax.data.image import RandomResizedCrop
+from pretrainjax.models.heads import Projector
+from pretrainjax.models.vit import ViT, vit_variant
+from pretrainjax.objectives.contrastive.simclr import SimCLR
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupCosine
+
+TINY = {"embed_dim": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32, "patch_size": 16}
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+  """Returns the config."""
+  arg = form(arg, "smoke")
+  smoke = arg == "smoke"
+  dtype = "float32" if smoke else "bfloat16"
+  size = TINY if smoke else vit_variant("B/16")
+  backbone = recipe(
+    ViT,
+    image_size=imagenet.SIZE,
+    **size,
+    pool="mean",
+    image_mean=imagenet.MEAN,
+    image_std=imagenet.STD,
+    dtype=dtype,
+  )
+  batch_size = 4 if smoke else 4096
+  return training.run(
+    objective=spec(
+      SimCLR,
+      backbone=backbone,
+      projector=recipe(
+        Projector, in_dim=size["embed_dim"], hidden_dim=64 if smoke else 2048, dtype=dtype
+      ),
+      augment=spec(
+        ColorAugment,
+        brightness=0.8,
+        contrast=0.8,
+        saturation=0.8,
+        hue=0.2,
+        gray_probability=0.2,
+        blur_probability=0.5,
+      ),
+      temperature=0.1,
+    ),
+    data=imagenet.data(
+      split=imagenet.train_split(smoke),
+      batch_size=batch_size,
+      transform=spec(RandomResizedCrop, size=imagenet.SIZE),
+      views=2,
+    ),
+    optimizer=spec(
+      Optimizer,
+      learning_rate=1.5e-4 * batch_size / 256,
+      weight_decay=0.1,
+      schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 40)),
+    ),
+    duration=training.steps(2) if smoke else training.epochs(300),
+    log_every=1 if smoke else 50,
+    evals=imagenet.evals(every=25000, smoke=smoke),
+  )

@@ -1,0 +1,175 @@
+"""Anchors scored against the candidates of all devices, some at a time.
+
+A file's letters: A anchors of this device, C candidates of this device, D features.
+The blocks of candidates go round the ring of devices, as in ring attention (arXiv 2310.01889):
+each device holds A x C logits at once, never A x (devices * C). In the backward pass a block's
+gradient travels with it and is home when the round is over. The gradient is written by hand, for
+JAX's own would keep every block.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pretrainjax import collectives
+
+# Most logits of a device at once, 64 MiB in float32; more anchors are taken in parts.
+_MAX_LOGITS = 2**24
+
+
+class Standing(NamedTuple):
+  """How anchors stand among candidates.
+
+  Attributes:
+    log_total: log of the sum of exp(logit) over all candidates.
+    correct: 1 where the labelled candidate alone has the highest logit, 1/n where it shares it
+      with others, n in all, else 0; without gradient.
+  """
+
+  log_total: Float[Array, " A"]
+  correct: Float[Array, " A"]
+
+
+class _Seen(NamedTuple):
+  """What is known of each anchor over some candidates."""
+
+  highest: Float[Array, " A"]  # 0 where all logits are -inf
+  total: Float[Array, " A"]  # of exp(logit - highest)
+  ties: Float[Array, " A"]  # candidates with the highest logit
+  labelled: Float[Array, " A"]  # the label's logit, -inf where it is not among them
+
+
+def stand(
+  anchors: Float[Array, "A D"],
+  candidates: Float[Array, "C D"],
+  *,
+  labels: Int[Array, " A"],
+  excluded: Int[Array, " A"],
+) -> Standing:
+  """Scores anchors, logits being products, against the candidates of all devices.
+
+  Args:
+    anchors: float32, scaled as the logits are to be.
+    candidates: float32, of this device; those of all others count as well.
+    labels: each anchor's candidate, counted over all devices.
+    excluded: a candidate that is not looked at, such as the anchor itself; -1 is none.
+  """
+  log_total, correct = _stand(anchors, candidates, labels, excluded)
+  return Standing(log_total, jax.lax.stop_gradient(correct))
+
+
+@jax.custom_vjp
+def _stand(anchors, candidates, labels, excluded):
+  return _forward(anchors, candidates, labels, excluded)[0]
+
+
+def _forward(anchors, candidates, labels, excluded):
+  def look(block, turn) -> _Seen:
+    first = _owner(turn) * len(block)
+    fn = functools.partial(_look, block=block, first=first)
+    return _in_parts(fn, (anchors, labels, excluded), len(block))
+
+  def turn(carry, number):
+    block, seen = carry
+    block = collectives.from_next(block)
+    return (block, _merge(seen, look(block, number))), None
+
+  seen = look(candidates, 0)
+  if (shards := collectives.num_shards()) > 1:
+    (_, seen), _ = jax.lax.scan(turn, (candidates, seen), jnp.arange(1, shards))
+  log_total = jnp.log(seen.total) + seen.highest
+  correct = (seen.labelled >= seen.highest).astype(jnp.float32) / seen.ties
+  return (log_total, correct), (anchors, candidates, excluded, log_total)
+
+
+def _backward(saved, cotangents):
+  anchors, candidates, excluded, log_total = saved
+  weights = cotangents[0]
+
+  def push(block, turn):
+    first = _owner(turn) * len(block)
+    fn = functools.partial(_push, block=block, first=first)
+    d_anchors, d_block = _in_parts(fn, (anchors, excluded, log_total, weights), len(block), True)
+    return d_anchors, d_block
+
+  def turn(carry, number):
+    block, d_anchors, d_block = carry
+    block, d_block = collectives.from_next((block, d_block))
+    more, here = push(block, number)
+    return (block, d_anchors + more, d_block + here), None
+
+  d_anchors, d_block = push(candidates, 0)
+  if (shards := collectives.num_shards()) > 1:
+    carry = (candidates, d_anchors, d_block)
+    (_, d_anchors, d_block), _ = jax.lax.scan(turn, carry, jnp.arange(1, shards))
+    d_block = collectives.from_next(d_block)  # home
+  return d_anchors, d_block, None, None
+
+
+_stand.defvjp(_forward, _backward)
+
+
+def _owner(turn):
+  """Whose candidates are here in a turn, when each device hands its own to the one before."""
+  shards = collectives.num_shards()
+  return (collectives.row_offset(1) + turn) % shards if shards > 1 else 0
+
+
+def _logits(anchors, block, excluded, first) -> Float[Array, "A C"]:
+  logits = jnp.einsum("ad,cd->ac", anchors, block)
+  is_excluded = (first + jnp.arange(len(block)))[None] == excluded[:, None]
+  return jnp.where(is_excluded, -jnp.inf, logits)
+
+
+def _look(anchors, labels, excluded, *, block, first) -> _Seen:
+  logits = _logits(anchors, block, excluded, first)
+  highest = jnp.max(logits, axis=1)
+  highest = jnp.where(jnp.isneginf(highest), 0.0, highest)
+  is_label = (first + jnp.arange(len(block)))[None] == labels[:, None]
+  return _Seen(
+    highest=highest,
+    total=jnp.sum(jnp.exp(logits - highest[:, None]), axis=1),
+    ties=jnp.sum((logits >= highest[:, None]).astype(jnp.float32), axis=1),
+    labelled=jnp.max(jnp.where(is_label, logits, -jnp.inf), axis=1),
+  )
+
+
+def _merge(a: _Seen, b: _Seen) -> _Seen:
+  """What is known over the candidates of both."""
+  highest = jnp.maximum(jnp.where(a.total > 0, a.highest, b.highest), b.highest)
+  highest = jnp.where(b.total > 0, highest, a.highest)
+  totals = [seen.total * jnp.exp(seen.highest - highest) for seen in (a, b)]
+  ties = [jnp.where(seen.highest >= highest, seen.ties, 0.0) for seen in (a, b)]
+  return _Seen(highest, sum(totals), sum(ties), jnp.maximum(a.labelled, b.labelled))
+
+
+def _push(anchors, excluded, log_total, weights, *, block, first):
+  """The gradient of sum(weights * log_total) for the anchors and for a block."""
+  logits = _logits(anchors, block, excluded, first)
+  slope = jnp.exp(logits - log_total[:, None]) * weights[:, None]
+  return jnp.einsum("ac,cd->ad", slope, block), jnp.einsum("ac,ad->cd", slope, anchors)
+
+
+def _in_parts(fn, by_anchor: tuple, num_candidates: int, last_is_sum: bool = False):
+  """fn(*by_anchor), in as many equal parts of the anchors as memory asks for."""
+  num_anchors = len(by_anchor[0])
+  wanted = -(-num_anchors * num_candidates // _MAX_LOGITS)
+  parts = next(n for n in range(wanted, num_anchors + 1) if num_anchors % n == 0)
+  if parts == 1:
+    return fn(*by_anchor)
+  cut = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), by_anchor)
+  if not last_is_sum:
+    found = jax.lax.map(lambda part: fn(*part), cut)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
+
+  def add(total, part):
+    by_anchor, more = fn(*part)
+    return total + more, by_anchor
+
+  first, rest = (jax.tree.map(lambda x, i=i: x[i], cut) for i in (slice(0, 1), slice(1, None)))
+  start, total = fn(*jax.tree.map(lambda x: x[0], first))
+  total, others = jax.lax.scan(add, total, rest)
+  return jnp.concatenate([start, others.reshape(-1, *others.shape[2:])]), total

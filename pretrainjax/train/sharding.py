@@ -1,0 +1,107 @@
+"""Which axis of the mesh cuts which axis of a parameter: one table an architecture.
+
+A row is (the end of the parameter's path, an axis of the mesh or None for each of its last axes).
+The first row that fits holds, also for the optimizer's moments, which have the parameter's path
+and shape. Leading axes, such as the one of stacked layers that the scan slices, stay whole.
+What no table names is cut along its longest axis by "fsdp".
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from jax.sharding import PartitionSpec as P
+
+from pretrainjax.errors import UserError
+
+Rule = tuple[str, tuple[str | None, ...]]
+
+# Megatron's cut, arXiv 1909.08053: the first product of a pair by columns, the second by rows, so
+# that one sum over devices a pair is enough. The other side is cut by "fsdp".
+ATTENTION: tuple[Rule, ...] = (
+  (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),  # D, heads x head_dim
+  (r"attention/(query|key|value)/bias", ("tensor",)),
+  (r"attention/out/kernel", ("tensor", "fsdp")),
+)
+MLP: tuple[Rule, ...] = (
+  (r"mlp/(up|gate)/kernel", ("fsdp", "tensor")),  # D, mlp_dim
+  (r"mlp/(up|gate)/bias", ("tensor",)),
+  (r"mlp/down/kernel", ("tensor", "fsdp")),
+)
+# A table's rows are looked up, and are the columns of the logits.
+VOCABULARY: tuple[Rule, ...] = (
+  (r"(token_embedding|output_table)", ("tensor", "fsdp")),  # V, D
+  (r"head/bias", ("tensor",)),  # V
+)
+
+VIT = (*ATTENTION, *MLP)  # with the decoder of MAE
+BERT = (*ATTENTION, *MLP, *VOCABULARY)  # ModernBERT and ELECTRA too
+GPT = (*ATTENTION, *MLP, *VOCABULARY)  # Llama too
+T5 = (*ATTENTION, *MLP, *VOCABULARY, (r"relative_bias/table", (None, "tensor")))  # buckets, heads
+RESNET: tuple[Rule, ...] = ((r"conv[^/]*/kernel", (None, None, None, "fsdp")),)  # H W in out
+
+TABLE = (*T5, *RESNET)  # paths tell architectures apart: the longest table holds the others
+
+# Below this many elements "fsdp" does not cut: it would cost more than it saves.
+_MIN_SHARDED = 2**14
+
+
+def state_specs(abstract: Any, sizes: Mapping[str, int]) -> Any:
+  """One PartitionSpec a leaf, by path and shape.
+
+  Args:
+    abstract: the state, or a part of it, as arrays or ShapeDtypeStructs.
+    sizes: of the mesh's axes by name.
+
+  Raises:
+    UserError: where "tensor" does not divide what it would cut, with the arithmetic.
+  """
+  return jax.tree_util.tree_map_with_path(
+    lambda path, leaf: spec_of(_text(path), leaf.shape, sizes), abstract
+  )
+
+
+def spec_of(path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
+  """How one array is cut.
+
+  Args:
+    path: its names, "params/encoder/blocks/mlp/up/kernel".
+    shape: of the whole array.
+    sizes: of the mesh's axes by name.
+  """
+  wanted = next((axes for end, axes in TABLE if re.search(rf"(^|/|_){end}$", path)), ())
+  if len(wanted) > len(shape):  # a factored moment (Adafactor's) of such a parameter
+    wanted = ()
+  axes: list[str | None] = [None] * (len(shape) - len(wanted)) + list(wanted)
+  for i, axis in enumerate(axes):
+    if axis == "tensor" and shape[i] % sizes["tensor"]:
+      raise UserError(
+        f"--config.parallel.mesh.tensor: found {sizes['tensor']}, expected a divisor of "
+        f"{shape[i]}, which is axis {i} of {path} {list(shape)}"
+      )
+    if axis is None or sizes[axis] == 1 or (axis == "fsdp" and not _cuts(shape, i, sizes)):
+      axes[i] = None
+  if "fsdp" not in axes:
+    _cut_longest(axes, path, shape, sizes)
+  return P(*axes)
+
+
+def _cuts(shape: tuple[int, ...], axis: int, sizes: Mapping[str, int]) -> bool:
+  return math.prod(shape) >= _MIN_SHARDED and shape[axis] % sizes["fsdp"] == 0
+
+
+def _cut_longest(axes: list, path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> None:
+  """Gives "fsdp" the longest free axis that it divides; never the layer axis."""
+  if sizes["fsdp"] == 1:
+    return
+  first = 1 if "/blocks/" in f"/{path}/" else 0
+  free = [i for i in range(first, len(shape)) if axes[i] is None and _cuts(shape, i, sizes)]
+  if free:
+    axes[max(free, key=lambda i: shape[i])] = "fsdp"
+
+
+def _text(path: tuple) -> str:
+  names = (next(str(getattr(k, a)) for a in ("name", "key", "idx") if hasattr(k, a)) for k in path)
+  return "/".join(names)
