@@ -117,7 +117,7 @@ def check_same(ours: list[list[int]], theirs: list[list[int]], count: int) -> No
   for row, (a, b) in enumerate(zip(ours, theirs, strict=True)):
     same = next((i for i, pair in enumerate(zip(a, b, strict=True)) if pair[0] != pair[1]), len(a))
     if same < min(count, len(b)):
-      raise SystemExit(f"prompt {row}: tokens differ from the {same + 1}th on: {a} and {b}")
+      raise SystemExit(f"prompt {row}: tokens differ from number {same + 1} on: {a} and {b}")
 
 
 def serve_side(flags: argparse.Namespace) -> None:

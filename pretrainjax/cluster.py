@@ -54,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
   )
   for name, default, text in (
     ("initialization_timeout", 300, "to wait for the others at the start"),
-    ("heartbeat_timeout", 30, "of silence after which a process counts as dead"),
+    ("heartbeat_timeout", 20, "of silence after which a process counts as lost"),
     ("shutdown_timeout", 60, "to wait for the others at the end"),
   ):
     group.add_argument(f"--{name}", metavar="SECONDS", default=str(default), help=text)

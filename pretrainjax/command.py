@@ -246,14 +246,16 @@ def _join(verb: str, flags: argparse.Namespace) -> "Lifeline | None":
     index=found.process_id,
     count=found.num_processes,
     address=found.address,
-    patience=2 / 3 * limits["heartbeat_timeout"],  # before JAX, who does not say who it is
+    patience=float(limits["heartbeat_timeout"]),
   )
   connect(
     found.address,
     num_processes=found.num_processes,
     process_id=found.process_id,
     local_device_ids=found.local_device_ids,
-    **limits,
+    # XLA beats twice in this time, so that it judges after half of it at the earliest: not before
+    # the lifeline, who names whom it misses.
+    **limits | {"heartbeat_timeout": limits["heartbeat_timeout"] * 5 // 2},
   )
   lifeline.start()
   return lifeline

@@ -48,7 +48,7 @@ def connect(
     local_device_ids: devices of this host that are this process's; () takes all of them, None
       leaves it to JAX.
     initialization_timeout: seconds to wait for the others.
-    heartbeat_timeout: seconds of silence after which a process counts as dead.
+    heartbeat_timeout: seconds of silence after which XLA ends all processes.
     shutdown_timeout: seconds to wait for the others at the end.
 
   Raises:

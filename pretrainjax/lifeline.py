@@ -115,8 +115,8 @@ class Lifeline:
       self._blame_others(error, trace)
     own = Verdict(line or " ".join(f"{type(error).__name__}: {error}".split()), status, self._index)
     verdict = self._say(own)
-    if verdict is not None and verdict.text == own.text and verdict.by != self._index:
-      self._end("", status)  # all processes made the same mistake: it is said once
+    if self._index and verdict is not None and verdict.text == own.text and verdict != own:
+      self._end("", status)  # all processes made the same mistake, and another one has said it
     self._end(trace + (f"{self._verb}: {line}\n" if line else ""), status)
 
   # --- threads ------------------------------------------------------------------------------
@@ -184,10 +184,17 @@ class Lifeline:
   def _aborted(self) -> None:
     """XLA ends the process, as it does when process 0 is gone; it has said much already."""
     if not self._connected:
-      self._end(f"{self._verb}: could not join the run at {self._address}\n", PEER_LOST)
+      self._end(
+        f"{self._verb}: could not join the run at {self._address}: process 0 does not answer "
+        "there, or others did not come within --initialization_timeout\n",
+        PEER_LOST,
+      )
+    text = "XLA's message above names it"
     if self._index and not _answers(self._address):
-      self._end(self._lost(f"{self._list([0])}, the coordinator, is gone") + "\n", PEER_LOST)
-    self._end(self._lost("XLA's message above names it") + "\n", PEER_LOST)
+      text = f"{self._list([0])}, the coordinator, is gone"
+    elif self._index:  # or it would have judged before XLA did
+      text = f"{self._list([0])}, the coordinator, is silent, or {text}"
+    self._end(f"{self._lost(text)}\n", PEER_LOST)
 
   def _end(self, text: str, status: int) -> None:
     with self._speaking:  # one thread speaks, and the process ends with it

@@ -124,7 +124,8 @@ def _start(run: Run, checkpoints: Checkpoints, first: TrainState | None) -> Trai
   restored = checkpoints.restore(target)
   if restored is not None:
     return parallel.place(restored) if parallel.mode == "pmap" else restored
-  return parallel.make(run.init) if first is None else parallel.place(first)
+  # From the host: one process's device cannot send to another one's.
+  return parallel.make(run.init) if first is None else parallel.place(jax.device_get(first))
 
 
 if __name__ == "__main__":

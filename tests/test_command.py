@@ -211,7 +211,7 @@ def test_our_own_failures_keep_their_traceback(tmp_path):
 def test_the_console_script_finds_the_verb(monkeypatch, capsys):
   for argv, status, part in (
     (["pretrian"], 2, "no verb 'pretrian'; did you mean 'pretrain'?"),
-    ([], 2, "usage: pretrainjax {prepare,pretrain,finetune,evaluate,predict}"),
+    ([], 2, "usage: pretrainjax {prepare,pretrain,finetune,evaluate,predict,benchmark}"),
     (["--help"], 0, "usage: pretrainjax"),
     (["pretrain"], 2, "pretrain: error: --config: found nothing"),
     (["evaluate", "--help"], 0, "python -m pretrainjax.evaluate"),
@@ -226,7 +226,7 @@ def test_a_batch_that_eight_devices_cannot_share(tmp_path, data):
   places = (f"--config={binaries.MAE}", f"--workdir={tmp_path / 'run'}", f"--data_dir={data}")
   process = binaries.start("pretrain", *places, "--config.data.batch_size=20", devices=8)
   ended = binaries.finish(process)
-  refused(ended, "found 20, expected a multiple of 8 devices", "nearest: 16 or 24")
+  refused(ended, "found 20, expected a multiple of data x fsdp = 8 devices", "nearest: 16 or 24")
   assert not (tmp_path / "run").exists()
 
 
@@ -241,3 +241,11 @@ def test_help_needs_no_backend():
     [sys.executable, "-c", program], cwd=binaries.ROOT, capture_output=True, text=True
   )
   assert done.returncode == 0, done.stderr
+
+
+def test_processes_are_refused_before_they_join(tmp_path, capsys):
+  places = (f"--config={binaries.MAE}", f"--workdir={tmp_path / 'run'}")
+  ended = binaries.call(capsys, "pretrain", *places, "--num_processes=2")
+  refused(ended, "--coordinator_address: found nothing", "beside --num_processes")
+  ended = binaries.call(capsys, "pretrain", *places, "--distributed=on")
+  refused(ended, "--distributed: found on, but no cluster")

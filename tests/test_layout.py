@@ -23,7 +23,18 @@ LAYERS = (
   ("convert",),
   ("report",),
   (
-    *("command", "cluster", "lifeline", "prepare", "pretrain", "finetune", "evaluate", "predict", "export", "benchmark"),
+    *(
+      "command",
+      "cluster",
+      "lifeline",
+      "prepare",
+      "pretrain",
+      "finetune",
+      "evaluate",
+      "predict",
+      "export",
+      "benchmark",
+    ),
     *("prediction", "benchmarking"),
   ),
 )

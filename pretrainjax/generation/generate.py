@@ -31,7 +31,7 @@ class Progress(NamedTuple):
   """Where every row is.
 
   Attributes:
-    cache: of all tokens before the last.
+    caches: of all tokens before the last, one a layer.
     token: the last one.
     position: its place.
     limit: the place at which the row ends.
@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     keys: one a row.
   """
 
-  cache: Cache
+  caches: tuple[Cache, ...]
   token: Int[Array, " B"]
   position: Int[Array, " B"]
   limit: Int[Array, " B"]
@@ -70,7 +70,9 @@ class Generator:
     allowed[[i for i in banned_ids if i < model.vocab_size and i != end_id]] = False
     self._allowed = jnp.asarray(allowed)
     graphdef, params, extras = split(model)
-    self._arrays = (_cast(params, model.dtype), extras)
+    model = nnx.merge(graphdef, _cast(params, model.dtype), extras)
+    # Or for every token each layer's weights are copied out of the stack before they are used.
+    graphdef, *self._arrays = split(model.unstacked())
     self._read = jax.jit(functools.partial(_read, graphdef), static_argnums=2)
     write = functools.partial(_write, graphdef, num_steps=num_steps, end_id=end_id)
     self._write = jax.jit(write, static_argnames="mode", donate_argnums=1)
@@ -122,7 +124,7 @@ class Generator:
     limits = np.pad(limits, fill, constant_values=1)
     counted = np.pad(np.arange(len(kept)) if numbers is None else np.asarray(numbers), fill)
     progress = Progress(
-      cache=self._read(self._arrays, tokens, self._bucket(int(limits.max()) - 1)),
+      caches=self._read(self._arrays, tokens, self._bucket(int(limits.max()) - 1)),
       token=jnp.asarray(tokens[np.arange(batch), lengths - 1]),
       position=jnp.asarray(lengths - 1),
       limit=jnp.asarray(limits),
@@ -209,8 +211,8 @@ class Run:
       self.reasons[row] = self._at_limit[row]
 
 
-def _read(graphdef: nnx.GraphDef, arrays: Any, tokens: Int[Array, "B N"], length: int) -> Cache:
-  """The cache of prompts; what padding leaves behind them is written over before it is seen."""
+def _read(graphdef: nnx.GraphDef, arrays: Any, tokens: Int[Array, "B N"], length: int) -> Any:
+  """Caches of prompts, one a layer; what padding leaves there is written over before it is seen."""
   model = nnx.merge(graphdef, *arrays)
   places = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
   return model.step(tokens, model.empty_cache(len(tokens), length), places)[1]
@@ -230,7 +232,8 @@ def _write(
   model = nnx.merge(graphdef, *arrays)
 
   def write(now: Progress, _):
-    x, cache = model.step(now.token[:, None], now.cache, now.position[:, None])
+    token, position = now.token[:, None], now.position[:, None]
+    x, caches = model.step(token, now.caches, position)
     logits = jnp.einsum(
       "bd,vd->bv",
       x[:, 0],
@@ -244,7 +247,7 @@ def _write(
     new = jnp.where(now.done, now.token, new)
     place = jnp.where(now.done, now.position, place)
     done = now.done | (new == end_id) | (place + 1 >= now.limit)
-    return now._replace(cache=cache, token=new, position=place, done=done), new
+    return now._replace(caches=caches, token=new, position=place, done=done), new
 
   progress, tokens = jax.lax.scan(write, progress, length=num_steps)
   return progress, tokens.T  # N B -> B N

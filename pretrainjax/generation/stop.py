@@ -36,7 +36,7 @@ class Continuation:
 
   def end(self, tokens: Sequence[int]) -> int | None:
     """How many of the tokens it takes to complete a stop string; None where there is none."""
-    if self._first_stop(self._plain(tokens)) is None:
+    if not self._stops or self._first_stop(self._plain(tokens)) is None:
       return None
     # One by one, so that it does not matter how many tokens came at once.
     counts = range(1, len(tokens) + 1)

@@ -157,7 +157,9 @@ def _chunk_gradient(sums, hidden, slope, table):
 
 
 def _zero_sums(table, bias):
-  return tuple(None if x is None else jnp.zeros(x.shape, jnp.float32) for x in (table, bias))
+  # Not jnp.zeros: within `collectives.by_rows` they must be known to differ by device, as the
+  # table is, and as what is added does.
+  return tuple(None if x is None else (0 * x).astype(jnp.float32) for x in (table, bias))
 
 
 def _split(chunk_size: int, *arrays):

@@ -68,7 +68,7 @@ def fit(
       return state
     batch, tokens = _next(run, batches, parts)
     program = run.parallel.program(run.step(), state)
-    flops = count_flops(program, state, batch) / jax.device_count()
+    flops = _flops(run, program, state, batch)
     train_step = program.lower(state, batch).compile()
     progress = Progress(
       start=start,
@@ -135,6 +135,15 @@ def _next(run: Run, batches: Iterator, parts: int) -> tuple[Any, int]:
   """The next batch on the devices, and its tokens of text in all its parts, without padding."""
   batch = next(batches)
   return run.parallel.put(batch), count_tokens(batch) * parts
+
+
+def _flops(run: Run, program: Callable, state: TrainState, batch: Any) -> float:
+  """Of one step on one device."""
+  if run.parallel.mode == "jit":
+    return count_flops(program, state, batch) / jax.device_count()
+  count = jax.local_device_count()  # pmap is traced with what this process holds
+  own = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), (state, batch))
+  return count_flops(program, *own) / count
 
 
 def _finish(

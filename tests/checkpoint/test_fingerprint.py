@@ -33,3 +33,12 @@ def test_one_entry_a_leaf_by_path():
   tree = {"a": jnp.zeros(2), "b": (jnp.zeros(3), None)}
   assert set(fingerprint(tree)) == {"['a']", "['b'][0]"}
   assert len(jax.tree.leaves(tree)) == 2
+
+
+def test_it_is_the_sum_over_the_flat_array():
+  """Saved ones stay valid: places are counted without flattening, which would gather shards."""
+  x = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
+  bits, index = x.reshape(-1).view(np.uint32), np.arange(60, dtype=np.uint32)
+  weight = index * np.uint32(2246822519) * np.uint32(2) + np.uint32(1)
+  expected = np.sum((bits ^ (index * np.uint32(2654435761))) * weight, dtype=np.uint32)
+  assert fingerprint({"x": jnp.asarray(x)}) == {"['x']": int(expected)}

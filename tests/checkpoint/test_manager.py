@@ -7,6 +7,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint import manager
 from pretrainjax.checkpoint.manager import Checkpoints, Keep
 from pretrainjax.errors import UserError
 
@@ -118,3 +119,17 @@ def test_a_reader_finds_what_the_writer_saved_meanwhile(tmp_path):
       assert reader.steps() == [2, 1]
       kernel = reader.arrays(2)["params"]["b"]["kernel"]
   np.testing.assert_array_equal(kernel, _state(2)["params"]["b"]["kernel"])
+
+
+def test_another_layout_is_told_once_and_not_to_readers(tmp_path, monkeypatch, caplog):
+  with monkeypatch.context() as other:
+    other.setattr(manager, "_layout", lambda: "8 devices of 2 processes")
+    _save(tmp_path, [3])
+  with Checkpoints(tmp_path, read_only=True) as checkpoints:
+    checkpoints.arrays(3)
+  assert "was saved by" not in caplog.text
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.restore(_state())
+  assert (
+    "step 3 was saved by 8 devices of 2 processes and goes on with 1 device of 1 " in caplog.text
+  )

@@ -36,9 +36,11 @@ def arguments(workdir: Path, data: Path, *more: str, steps: int, config: str = b
   )
 
 
-def succeed(*args, processes: int, devices: int = 1) -> list[binaries.Ended]:
+def succeed(
+  *args, processes: int, devices: int = 1, verb: str = "pretrain"
+) -> list[binaries.Ended]:
   ended = binaries.finish_all(
-    binaries.start_many("pretrain", *args, processes=processes, devices=devices)
+    binaries.start_many(verb, *args, processes=processes, devices=devices)
   )
   assert [e.status for e in ended] == [0] * processes, ended
   return ended
@@ -82,8 +84,8 @@ def wait_for_rows(workdir: Path, rows: int, running: list[subprocess.Popen]) -> 
 def test_two_processes_are_one_run(tmp_path, data):
   """The one in the default suite: sum, folder and words of two processes."""
   alone, two = tmp_path / "alone", tmp_path / "two"
-  first = binaries.start("pretrain", *arguments(alone, data, *binaries.QUICK, steps=6))
-  ended = succeed(*arguments(two, data, *binaries.QUICK, steps=6), processes=2)
+  first = binaries.start("pretrain", *arguments(alone, data, *binaries.QUICK, steps=3))
+  ended = succeed(*arguments(two, data, *binaries.QUICK, steps=3), processes=2)
   assert binaries.finish(first).status == 0
   assert_close(alone, two)
   assert ended[0].out.startswith("distributed: 2 processes, by flags")
@@ -201,3 +203,76 @@ def test_an_error_of_one_process_ends_both_at_once(tmp_path, data):
   assert [e.status for e in ended] == [2, 2]
   assert "nowhere" in ended[1].errors[-1]
   assert "nowhere" in ended[0].errors[-1] and "process 1" in ended[0].errors[-1]
+
+
+@pytest.mark.slow
+def test_an_exception_of_one_process_is_told_once_and_ends_both_at_once(tmp_path, data):
+  """Only the second process writes a trace, and where it would, a file lies."""
+  run = tmp_path / "run"
+  run.mkdir()
+  (run / "profile").write_text("")
+  running = binaries.start_many(
+    "pretrain",
+    *arguments(run, data, *binaries.QUICK, steps=200),
+    processes=2,
+    own={1: ["--profile"]},
+  )
+  wait_for_rows(run, 1, running)
+  struck = time.monotonic()
+  ended = binaries.finish_all(running, timeout=60)
+  assert time.monotonic() - struck < 30
+  assert [e.status for e in ended] == [43, 1]
+  assert sum("Traceback" in line for e in ended for line in e.errors) == 1
+  assert "process lost: process 1 (" in ended[0].errors[-1]
+  assert " failed: " in ended[0].errors[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_one_of_two_freezes(frozen, tmp_path, data):
+  """Its connections stay open: only its silence tells."""
+  running = binaries.start_many(
+    "pretrain",
+    *arguments(tmp_path / "run", data, *binaries.QUICK, "--heartbeat_timeout=4", steps=2000),
+    processes=2,
+  )
+  wait_for_rows(tmp_path / "run", 5, running)
+  running[frozen].send_signal(signal.SIGSTOP)
+  struck = time.monotonic()
+  try:
+    survivor = binaries.finish(running[1 - frozen], timeout=60)
+  finally:
+    running[frozen].kill()
+    binaries.finish(running[frozen])
+  assert time.monotonic() - struck < 30
+  assert survivor.status == 43, survivor
+  assert f"process lost: process {frozen} (" in survivor.errors[-1]
+  # Process 0 judges; where it is itself frozen, XLA's time limit ends the run.
+  said = "did not answer for 4 s" if frozen else "the coordinator, is silent"
+  assert f"pid {running[frozen].pid})" in survivor.errors[-1] and said in survivor.errors[-1]
+
+
+@pytest.mark.slow
+def test_a_damaged_part_of_one_process_sends_all_back(tmp_path, data):
+  calm, damaged = tmp_path / "calm", tmp_path / "damaged"
+  more = ("--config.parallel.mesh.fsdp=4", "--config.train.checkpoint_every=5", *binaries.QUICK)
+  for workdir in (calm, damaged):
+    succeed(*arguments(workdir, data, *more, steps=10), processes=2, devices=2)
+  part = damaged / "checkpoints/10/state/ocdbt.process_1/d"
+  max(part.iterdir(), key=lambda path: path.stat().st_size).unlink()
+  ended = succeed(*arguments(damaged, data, *more, steps=10), processes=2, devices=2)
+  assert "going on from step 5 of 10" in ended[0].out
+  assert "CHECKPOINT DAMAGED, trying an older one: step 10" in "".join(ended[0].errors)
+  assert numbers(calm) == numbers(damaged)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_finetuning_on_two_processes(mode, tmp_path, data):
+  succeed(*arguments(tmp_path / "mae", data, *binaries.QUICK, steps=2), processes=2)
+  config = str(binaries.ROOT / "configs/finetune/image/vit_fashion_mnist.py") + ":smoke"
+  init = (f"--config.init={tmp_path / 'mae'}", *NO_EVALS)
+  for count in (1, 2):
+    args = arguments(tmp_path / str(count), data, *init, steps=4, config=config)
+    succeed(*args, f"--config.parallel.mode={mode}", processes=count, verb="finetune")
+  assert_close(tmp_path / "1", tmp_path / "2")

@@ -76,6 +76,15 @@ def test_reading_in_steps_equals_reading_at_once(make):
 
 
 @MAKERS
+def test_an_unstacked_model_reads_as_the_stack_does(make):
+  model, tokens = made(make).unstacked(), jnp.asarray(TOKENS)
+  places = jnp.broadcast_to(jnp.arange(12)[None], (2, 12))
+  _, caches = model.step(tokens[:, :7], model.empty_cache(2, 12), places[:, :7])
+  x, _ = model.step(tokens[:, 7:8], caches, places[:, 7:8])
+  close(x, sequence(make, TOKENS)[:, 7:8])
+
+
+@MAKERS
 def test_rows_of_a_cache_may_be_at_different_places(make):
   lengths = jnp.array([3, 6])
   places = jnp.broadcast_to(jnp.arange(6)[None], (2, 6))

@@ -113,10 +113,10 @@ def texts(batch_size=8, *, seed=0):
   return {"tokens": tokens, "segments": segments}
 
 
-def causal_lm(**changes):
+def causal_lm(chunk_size=40, **changes):
   sizes = {"vocab_size": VOCAB_SIZE, "max_length": LENGTH, "embed_dim": EMBED_DIM}
   sizes |= {"num_layers": 2, "num_heads": 2, "mlp_dim": 32}
-  return CausalLM(backbone=functools.partial(GPT, **(sizes | changes)), chunk_size=40)
+  return CausalLM(backbone=functools.partial(GPT, **(sizes | changes)), chunk_size=chunk_size)
 
 
 def simcse(backbone=None, embed_dim=EMBED_DIM, **changes):

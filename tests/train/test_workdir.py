@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config_text import from_json
 from pretrainjax.errors import UserError
-from pretrainjax.train.workdir import claim
+from pretrainjax.train import workdir
+from pretrainjax.train.workdir import claim, meet
 
 
 def config(**changes) -> ConfigDict:
@@ -15,10 +16,10 @@ def config(**changes) -> ConfigDict:
   return ConfigDict(plain | changes, sort_keys=False)
 
 
-def with_checkpoint(workdir):
-  claim(workdir, config(), allow_change=False)
-  (workdir / "checkpoints" / "7").mkdir(parents=True)
-  return workdir
+def with_checkpoint(folder):
+  claim(folder, config(), allow_change=False)
+  (folder / "checkpoints" / "7").mkdir(parents=True)
+  return folder
 
 
 def test_a_new_folder_is_made_and_holds_the_config(tmp_path):
@@ -87,3 +88,31 @@ def test_many_differences_are_counted(tmp_path):
   with_checkpoint(tmp_path)
   with pytest.raises(UserError, match="and 4 more; choose another"):
     claim(tmp_path, config(**{f"key{i}": i for i in range(12)}), allow_change=False)
+
+
+def test_another_layout_goes_on_with_a_line_that_says_so(tmp_path, caplog):
+  before, after = ({"mode": "jit", "mesh": {"fsdp": n}} for n in (1, 4))
+  claim(tmp_path, config(parallel=before), allow_change=False)
+  (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+  claim(tmp_path, config(parallel=after), allow_change=False)
+  (record,) = caplog.records
+  assert "another layout: parallel.mesh.fsdp: 1 -> 4; the same examples" in record.getMessage()
+  with pytest.raises(UserError, match="another config: seed: 0 -> 1; choose"):
+    claim(tmp_path, config(seed=1, parallel=before), allow_change=False)
+
+
+def test_one_process_meets_nobody(tmp_path):
+  meet(tmp_path)
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", ["", "node2"])
+def test_processes_meet_in_one_folder_or_are_told(other, tmp_path, monkeypatch):
+  monkeypatch.setattr(workdir, "is_connected", lambda: True)
+  monkeypatch.setattr(workdir, "gather", lambda name, text: [text, other])
+  if not other:
+    meet(tmp_path)
+  else:
+    with pytest.raises(UserError, match=f"process 1 on {other} does not see what process 0"):
+      meet(tmp_path)
+  assert list(tmp_path.iterdir()) == [], "the mark is taken away"

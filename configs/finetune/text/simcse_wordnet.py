@@ -18,7 +18,7 @@ from pretrainjax.objectives.contrastive.simcse import SimCSE
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupLinear
 
-STEPS = {None: 300, "supervised": 2000, "short": 80, "smoke": 2}
+STEPS = {None: 300, "supervised": 2000, "short": 30, "smoke": 2}
 LENGTH = 32
 CHANGES = {**text.DROPOUT, "pool": "mean"}
 

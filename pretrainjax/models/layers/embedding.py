@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax import collectives
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.types import Text
 
@@ -52,6 +53,8 @@ def embed(
     rows: each at least 0 and below V; others are not noticed (they become the nearest).
     dtype: of the result.
   """
+  # Gathered along the width first, or the compiler gathers the rows of all devices.
+  table = collectives.constrain(jnp.asarray(table), "tensor", None)
   return jnp.take(table, rows, axis=0, mode="clip").astype(dtype)
 
 

@@ -114,6 +114,34 @@ def step_stack(
   return jax.lax.scan(layer, x, (stacked, cache))
 
 
+def unstack(blocks: Block) -> list[Block]:
+  """The blocks of a stack one by one, with arrays of their own."""
+  graphdef, stacked = nnx.split(blocks)
+  num_layers = jax.tree.leaves(stacked)[0].shape[0]
+  parts = (jax.tree.map(lambda a, i=i: a[i], stacked) for i in range(num_layers))
+  return [nnx.merge(graphdef, part) for part in parts]
+
+
+def step_layers(
+  layers: Sequence[Block],
+  x: Float[Array, "B N D"],
+  caches: Sequence[Cache],
+  *,
+  positions: Int[Array, "B N"],
+  rotary: Rotary | None = None,
+) -> tuple[Float[Array, "B N D"], tuple[Cache, ...]]:
+  """`step_stack` of `unstack`ed blocks and caches, without its loop.
+
+  On a CPU the loop copies each layer's weights before it uses them, which for a single token costs
+  more than the products (docs/log.md). This compiles slower.
+  """
+  new = []
+  for layer, cache in zip(layers, caches, strict=True):
+    x, cache = layer.step(x, cache, positions=positions, rotary=rotary)
+    new.append(cache)
+  return x, tuple(new)
+
+
 def _scan_in_turns(layers: Sequence[Callable], x, parts: Any, num_layers: int, unroll: int):
   """Scans over whole turns of `layers`; what is left of the last turn comes after."""
   period = len(layers)

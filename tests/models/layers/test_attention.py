@@ -49,6 +49,29 @@ SEGMENTS = jnp.ones((2, 5), jnp.int32)
 
 
 @pytest.mark.parametrize(
+  "segments", [None, jnp.array([[1, 1, 2, 2, 0]] * 2)], ids=["plain", "packed"]
+)
+def test_cudnn_is_told_of_causality_and_of_all_else_by_a_mask(monkeypatch, segments):
+  """The kernel runs on a GPU only, so what it is asked for is looked at."""
+  asked = {}
+
+  def kernel(query, key, value, **options):
+    asked.update(options)
+    return query
+
+  monkeypatch.setattr(jax.nn, "dot_product_attention", kernel)
+  inputs = [jnp.asarray(x) for x in random_inputs(num_keys=5)]
+  scope = Scope(causal=True, segments=segments)
+  dot_product_attention(*inputs, scope=scope, kernel="cudnn")
+  assert asked["is_causal"] and asked["implementation"] == "cudnn"
+  if segments is None:
+    assert asked["mask"] is None
+  else:
+    same = segments[:, :, None] == segments[:, None, :]
+    np.testing.assert_array_equal(asked["mask"][:, 0], same)
+
+
+@pytest.mark.parametrize(
   ("backend", "dtype", "head_dim", "scope", "expected"),
   [
     ("cpu", "float32", 64, Scope(), "einsum"),

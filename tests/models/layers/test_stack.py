@@ -8,7 +8,13 @@ from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Scope
-from pretrainjax.models.layers.stack import make_stack, run_stack, step_stack
+from pretrainjax.models.layers.stack import (
+  make_stack,
+  run_stack,
+  step_layers,
+  step_stack,
+  unstack,
+)
 
 SIZES = {"embed_dim": 8, "num_heads": 2, "mlp_dim": 12}
 X = jax.random.normal(jax.random.key(0), (3, 5, 8))
@@ -140,3 +146,16 @@ def test_step_by_step_equals_all_at_once():
       blocks, X[:, start:end], cache, positions=places[:, start:end], rotary=part
     )
     np.testing.assert_allclose(y, whole[:, start:end], atol=1e-5)
+
+
+def test_steps_without_a_loop_are_those_with_one(stack):
+  rng = np.random.default_rng(0)
+  cache = Cache(*(jnp.asarray(rng.normal(size=(4, 3, 6, 2, 4)), jnp.float32) for _ in range(2)))
+  options = {"positions": jnp.array([[2], [5], [0]])}
+  y, stepped = step_stack(stack, X[:, :1], cache, **options)
+  caches = [Cache(cache.keys[i], cache.values[i]) for i in range(4)]
+  y_layers, caches = step_layers(unstack(stack), X[:, :1], caches, **options)
+  np.testing.assert_allclose(y_layers, y, atol=1e-6)
+  for i, cache in enumerate(caches):
+    np.testing.assert_allclose(cache.keys, stepped.keys[i], atol=1e-6)
+    np.testing.assert_allclose(cache.values, stepped.values[i], atol=1e-6)

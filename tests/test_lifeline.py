@@ -1,0 +1,143 @@
+"""Who is lost, whose fault an error is, and what processes say to each other as they end."""
+
+import threading
+import time
+
+import pytest
+
+from pretrainjax import lifeline
+from pretrainjax.distributed import PeerLost
+from pretrainjax.lifeline import Lifeline, is_of_others, silent
+
+
+class Store:
+  """The coordination service's, for several lifelines in one process."""
+
+  def __init__(self):
+    self.values, self._changed = {}, threading.Condition()
+
+  def key_value_set(self, key, value, allow_overwrite=False):
+    with self._changed:
+      if key in self.values and not allow_overwrite:
+        raise ValueError("ALREADY_EXISTS")
+      self.values[key] = value
+      self._changed.notify_all()
+
+  def key_value_dir_get(self, key):
+    return [(k, v) for k, v in self.values.items() if k.startswith(f"{key}/")]
+
+  def blocking_key_value_get(self, key, timeout_in_ms):
+    with self._changed:
+      if not self._changed.wait_for(lambda: key in self.values, timeout_in_ms / 1000):
+        raise ValueError("DEADLINE_EXCEEDED")
+      return self.values[key]
+
+
+class Left(BaseException):
+  """A process has left."""
+
+
+@pytest.fixture
+def many(monkeypatch):
+  """Makes lifelines of processes, whose ends are noted in `many.ends`."""
+  store = Store()
+  monkeypatch.setattr(lifeline, "client", lambda: store)
+  monkeypatch.setattr(lifeline, "_on_abort", lambda act: act)
+  monkeypatch.setattr(lifeline, "_BEAT", 0.05)
+  monkeypatch.setattr(lifeline, "_SOON", 0.3)
+  monkeypatch.setattr(lifeline, "_GRACE", 0.2)
+  made = []
+
+  def make(count, *, start=None, patience=30.0):
+    for index in range(count):
+
+      def leave(status, index=index):
+        make.ends.setdefault(index, status)
+        raise Left
+
+      one = Lifeline(
+        verb="pretrain", index=index, count=count, address="h:1", patience=patience, leave=leave
+      )
+      made.append(one)
+      if start is None or index in start:
+        one.start()
+    return made
+
+  make.ends = {}
+  monkeypatch.setattr(threading, "excepthook", lambda arguments: None)
+  yield make
+  for one in made:
+    one._ended.set()
+
+
+def wait_for(many, count):
+  end = time.monotonic() + 10
+  while len(many.ends) < count and time.monotonic() < end:
+    time.sleep(0.01)
+  return many.ends
+
+
+def test_silence_is_measured_by_patience_or_since_trouble():
+  beats = {1: ("7", 10.0), 2: ("9", 25.0)}
+  assert silent(beats, now=29.0, patience=20.0, trouble=None) == []
+  assert silent(beats, now=31.0, patience=20.0, trouble=None) == [1]
+  assert silent(beats, now=25.5, patience=20.0, trouble=24.0) == [], "too early to say"
+  assert silent(beats, now=28.0, patience=20.0, trouble=24.0) == [1]
+
+
+def test_whose_fault_an_error_is():
+  gloo = ValueError("UNKNOWN: Gloo AllGather failed: Read error [127.0.0.1]: Connection reset")
+  assert is_of_others(gloo) and is_of_others(PeerLost("process 1 did not come"))
+  wrapped = RuntimeError("a step failed")
+  wrapped.__cause__ = gloo
+  assert is_of_others(wrapped)
+  assert not is_of_others(ValueError("shapes differ")) and not is_of_others(None)
+
+
+def test_a_silent_process_is_named_to_all(many, capsys):
+  """Process 2 came, said its name, and never beats."""
+  made = many(3, start=(0, 1), patience=0.4)
+  made[2]._put("name/2", "node2, pid 77")
+  assert wait_for(many, 2) == {0: 43, 1: 43}
+  said = capsys.readouterr().err.splitlines()
+  assert len(said) == 2 and len(set(said)) == 1
+  assert said[0].startswith("pretrain: process lost: process 2 (node2, pid 77) did not answer for")
+  assert said[0].endswith("start the same command again to go on")
+
+
+def test_after_trouble_the_dead_are_found_soon(many, capsys):
+  made = many(3, start=(0, 1))
+  made[2]._put("name/2", "node2, pid 77")
+  with pytest.raises(Left):
+    made[1].fail(ValueError("Gloo AllReduce failed"), status=1, line="", debug=False)
+  assert wait_for(many, 2) == {0: 43, 1: 43}
+  assert "process 2 (node2, pid 77)" in capsys.readouterr().err
+
+
+def test_an_exception_is_told_once_and_named_to_the_others(many, capsys):
+  made = many(2)
+  with pytest.raises(Left):
+    made[1].fail(KeyError("shoe"), status=1, line="", debug=False)
+  assert wait_for(many, 2) == {0: 43, 1: 1}
+  said = capsys.readouterr().err
+  assert said.count("KeyError: 'shoe'\n") == 1, "the traceback"
+  assert "process lost: process 1 (" in said and "failed: KeyError: 'shoe'; start" in said
+
+
+def test_a_mistake_ends_all_with_its_status_and_one_line(many, capsys):
+  made = many(3)
+  with pytest.raises(Left):
+    made[2].fail(ValueError("x"), status=2, line="error: --config.x: wrong", debug=False)
+  assert wait_for(many, 3) == {0: 2, 1: 2, 2: 2}
+  said = capsys.readouterr().err.splitlines()
+  assert said.count("pretrain: error: --config.x: wrong") == 1
+  (first,) = (line for line in said if "says process 2" in line)
+  assert first.startswith("pretrain: error: --config.x: wrong (says process 2 (")
+  assert len(said) == 2
+
+
+def test_all_processes_may_end(many):
+  made = many(2)
+  made[0].stop()
+  made[1].stop()
+  assert many.ends == {}
