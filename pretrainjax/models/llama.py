@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.models.causal import CausalModel, residual_std
+from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.models.layers.norm import RMSNorm
@@ -140,5 +141,6 @@ class Llama(CausalModel):
     return self.token_embedding[...] if table is None else table[...]
 
   def _rotary(self, positions) -> Rotary:
-    head_dim = self.blocks.attention.head_dim
+    block = self.blocks if isinstance(self.blocks, Block) else self.blocks[0]
+    head_dim = block.attention.head_dim
     return rotary_angles(positions, head_dim=head_dim, theta=self.theta)

@@ -159,7 +159,7 @@ def test_bfloat16_weights_are_cast_once_and_give_the_same():
   make = functools.partial(MODELS["llama"], dtype="bfloat16")
   made = Generator(make(rngs=nnx.Rngs(1)), end_id=END)
   params = made._arrays[0]
-  assert params["blocks"]["mlp"]["up"]["kernel"].dtype == jnp.bfloat16
+  assert params["blocks"][0]["mlp"]["up"]["kernel"].dtype == jnp.bfloat16
   assert params["norm"]["scale"].dtype == jnp.float32
   tokens, _ = generate(make, PROMPTS[:2], sampling=Sampling(temperature=0))
   expected = [uncached(make, p, sampling=Sampling(temperature=0)) for p in PROMPTS[:2]]
