@@ -93,6 +93,7 @@ def preempt(job: Job) -> int:
   assert 0 < reached < STEPS, f"SIGTERM came too late: the run was at {reached} of {STEPS}"
   # SLURM holds what is requeued for two minutes, in case that the node is bad.
   until(lambda: job.facts()["JobState"] == "PENDING", f"{job.log} to wait for its restart")
+  time.sleep(10)  # or the restart meets what is left of the first start, and fails at once
   output_of("scontrol", "update", f"JobId={job.number}", "StartTime=now")
   return reached
 
