@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import synthetic
 
-STEPS = 60
+STEPS = 200
 
 
 class Leg(NamedTuple):
