@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import jax
 
-from pretrainjax.command import USER_ERROR, Request, launch
-from pretrainjax.errors import nearest
+from pretrainjax.command import Request, launch, refused
 
 
 class _Verb(NamedTuple):
@@ -33,13 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the binary; returns its exit status."""
   arguments = list(sys.argv[1:] if argv is None else argv)
   place = _verb_place(arguments)
-  if place is None:
-    print(f"usage: python -m pretrainjax.benchmark {{{','.join(_VERBS)}}} ...; each has --help")
-    return 0 if {"-h", "--help"} & set(arguments) else USER_ERROR
-  verb = arguments.pop(place)
-  if verb not in _VERBS:
-    print(f"benchmark: error: no verb '{verb}'{nearest(verb, _VERBS)}", file=sys.stderr)
-    return USER_ERROR
+  if place is not None:
+    verb = arguments.pop(place)
+  else:
+    verb = "--help" if {"-h", "--help"} & set(arguments) else ""
+  status = refused(verb, _VERBS, called="python -m pretrainjax.benchmark", name="benchmark")
+  if status is not None:
+    return status
   module = importlib.import_module(f"pretrainjax.benchmarking.{_VERBS[verb].module}")
 
   def work(request: Request) -> None:

@@ -9,6 +9,7 @@ A program sees devices in one of three ways:
 * one device: nothing is bound and there is no mesh; everything is the identity.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -115,8 +116,7 @@ def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
   if mesh.empty or is_bound() or mesh.size == 1:
     return x
   fitting = [
-    axis if _length(mesh, axis) and n % _length(mesh, axis) == 0 else None
-    for n, axis in zip(x.shape, axes, strict=True)
+    axis if n % _length(mesh, axis) == 0 else None for n, axis in zip(x.shape, axes, strict=True)
   ]
   return jax.lax.with_sharding_constraint(x, P(*fitting))
 
@@ -131,10 +131,7 @@ def _is_bound(name: str) -> bool:
 
 def _length(mesh: Any, axis: str | tuple[str, ...] | None) -> int:
   names = axis if isinstance(axis, tuple) else (axis,)
-  size = 1
-  for name in names:
-    size *= mesh.shape.get(name, 1) if name else 1
-  return size
+  return math.prod(mesh.shape.get(name, 1) for name in names if name)
 
 
 def _shards(mesh: Any) -> int:

@@ -15,7 +15,7 @@ import platform
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -125,13 +125,27 @@ def launch(
 def main() -> int:
   """The console script: `pretrainjax VERB ...` runs `python -m pretrainjax.VERB ...`."""
   verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
-  if verb in ("", "-h", "--help"):
-    print(f"usage: pretrainjax {{{','.join(VERBS)}}} ...; each has --help")
-    return 0 if verb else USER_ERROR
-  if verb not in VERBS:
-    print(f"pretrainjax: error: no verb '{verb}'{nearest(verb, VERBS)}", file=sys.stderr)
-    return USER_ERROR
+  if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
+    return status
   return importlib.import_module(f"pretrainjax.{verb}").main(rest)
+
+
+def refused(verb: str, verbs: Collection[str], *, called: str, name: str) -> int | None:
+  """The exit status for a word that is no verb, after saying which there are; None for a verb.
+
+  Args:
+    verb: what was typed; "" and the flags of help ask for the verbs.
+    verbs: that there are.
+    called: how the binary is started.
+    name: of the binary, for messages.
+  """
+  if verb in ("", "-h", "--help"):
+    print(f"usage: {called} {{{','.join(verbs)}}} ...; each has --help")
+    return 0 if verb else USER_ERROR
+  if verb not in verbs:
+    print(f"{name}: error: no verb '{verb}'{nearest(verb, verbs)}", file=sys.stderr)
+    return USER_ERROR
+  return None
 
 
 def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.ArgumentParser:

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from pretrainjax.command import USER_ERROR, Request, launch
-from pretrainjax.errors import nearest
+from pretrainjax.command import Request, launch, refused
 
 
 class _Use(NamedTuple):
@@ -33,12 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs the binary; returns its exit status."""
   arguments = list(sys.argv[1:] if argv is None else argv)
   verb = arguments[0] if arguments else ""
-  if verb in ("", "-h", "--help"):
-    print(f"usage: python -m pretrainjax.predict {{{','.join(_USES)}}} ...; each has --help")
-    return 0 if verb else USER_ERROR
-  if verb not in _USES:
-    print(f"predict: error: no verb '{verb}'{nearest(verb, _USES)}", file=sys.stderr)
-    return USER_ERROR
+  status = refused(verb, _USES, called="python -m pretrainjax.predict", name="predict")
+  if status is not None:
+    return status
   use = _USES[verb]
   module = importlib.import_module(f"pretrainjax.prediction.{use.module}")
   return launch(

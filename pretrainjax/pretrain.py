@@ -17,6 +17,7 @@ from pretrainjax.report.curves import curves_png
 from pretrainjax.report.table import config_table
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.loop import Stopped, fit
+from pretrainjax.train.parallel import scalar
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
 from pretrainjax.train.vocabulary import keep_tokenizer
@@ -89,7 +90,7 @@ def train(
   with Checkpoints(workdir, keep=run.train.keep) as checkpoints:
     state = _start(run, checkpoints, first)
     barrier("the start of training")
-    step = int(state.step.addressable_data(0).reshape(-1)[0])
+    step = int(scalar(state.step))
     if step and is_main():
       print(f"{verb}: going on from step {step} of {run.total_steps} in {workdir}")
     tracker = Tracker(workdir, run.train.tracking, step=step)
@@ -115,13 +116,7 @@ def train(
 
 def _start(run: Run, checkpoints: Checkpoints, first: TrainState | None) -> TrainState:
   parallel = run.parallel
-  abstract = jax.eval_shape(run.init)
-  target = jax.tree.map(
-    lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-    abstract,
-    parallel.state_sharding(abstract),
-  )
-  restored = checkpoints.restore(target)
+  restored = checkpoints.restore(parallel.abstract(jax.eval_shape(run.init)))
   if restored is not None:
     return parallel.place(restored) if parallel.mode == "pmap" else restored
   # From the host: one process's device cannot send to another one's.

@@ -14,7 +14,6 @@ from jax.sharding import PartitionSpec as P
 
 from pretrainjax.collectives import ROWS
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.flops import count_flops
 from pretrainjax.train.state import TrainState
 
 
@@ -52,11 +51,7 @@ def abstract_state(run: Run) -> TrainState:
   if run.parallel.mode == "pmap":  # a copy on each device, along a new first axis
     count = jax.device_count()
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), state)
-  return jax.tree.map(
-    lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
-    state,
-    run.parallel.state_sharding(state),
-  )
+  return run.parallel.abstract(state)
 
 
 def abstract_batch(run: Run, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
@@ -105,7 +100,7 @@ def compile_step(run: Run, state: Any, batch: Any) -> Step:
   else:
     compiled, text = _compile_for_cpu(lowered)
   seconds = time.perf_counter() - start
-  return Step(compiled, seconds, count_flops(program, state, batch) / jax.device_count(), text)
+  return Step(compiled, seconds, run.parallel.flops(program, state, batch), text)
 
 
 def _compile_for_cpu(lowered: Any) -> tuple[Any, str]:

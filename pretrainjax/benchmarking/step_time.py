@@ -107,7 +107,7 @@ def time_steps(
   """
   state = run.parallel.make(run.init)
   batch = next_batch()
-  tokens = count_tokens(batch) * jax.process_count()
+  tokens = count_tokens(batch) * run.parallel.share(run.data.batch_size)[1]
   batch = run.parallel.put(batch)
   step = compile_step(run, state, batch)
   memory = memory_of(step, state)

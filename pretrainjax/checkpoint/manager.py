@@ -76,13 +76,14 @@ class Checkpoints:
     """
     self._folder = Path(workdir).absolute() / FOLDER
     self._keep = keep
-    self._options = options = ocp.CheckpointManagerOptions(
+    self._read_only = read_only
+    options = ocp.CheckpointManagerOptions(
       preservation_policy=None if read_only else keep.policy(),
       create=not read_only,
       read_only=read_only,
       cleanup_tmp_directories=not read_only,
       enable_async_checkpointing=not read_only,
-      multiprocessing_options=_alone() if read_only else _together(),
+      multiprocessing_options=_processes(alone=read_only),
     )
     handlers = {
       "state": ocp.StandardCheckpointHandler(),
@@ -116,8 +117,8 @@ class Checkpoints:
       Exception: whatever else made the save before this one fail.
     """
     state = _named(state)
-    meta = {"step": step, "fingerprint": fingerprint(state), "jax": jax.__version__}
-    meta["layout"] = _layout()
+    meta = {"step": step, "fingerprint": fingerprint(state)}
+    meta |= {"jax": jax.__version__, "layout": _layout()}
     has_metric = self._keep.metric is not None and self._keep.metric in (metrics or {})
     with _saying_that_the_disk_is_full(self._folder):
       return self._manager.save(
@@ -224,7 +225,7 @@ class Checkpoints:
     if wrong:
       raise ValueError(f"checksum differs in {len(wrong)} arrays, first {wrong[0]}")
     layout = restored["meta"].get("layout", _layout())
-    if layout != _layout() and not self._options.read_only:
+    if layout != _layout() and not self._read_only:
       _log.warning(
         "step %d was saved by %s and goes on with %s: the same examples in the same order, numbers "
         "equal to float tolerance",
@@ -233,14 +234,10 @@ class Checkpoints:
     return restored["state"]
 
 
-def _together() -> ocp.options.MultiprocessingOptions:
-  return ocp.options.MultiprocessingOptions()
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-  """A reader waits for no other process, and reads all by itself."""
-  if jax.process_count() == 1:
-    return _together()
+def _processes(*, alone: bool) -> ocp.options.MultiprocessingOptions:
+  """Whom Orbax waits for: a reader waits for no other process, and reads all by itself."""
+  if not alone or jax.process_count() == 1:
+    return ocp.options.MultiprocessingOptions()
   index = jax.process_index()
   return ocp.options.MultiprocessingOptions(
     primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"reader_{index}"
@@ -290,10 +287,7 @@ def _at(named: Any, path: tuple) -> Any:
 
 
 def _name(key: Any) -> str:
-  for attribute in ("name", "key", "idx"):
-    if hasattr(key, attribute):
-      return str(getattr(key, attribute))
-  raise TypeError(f"no name for {key!r}")
+  return jax.tree_util.keystr((key,), simple=True)
 
 
 def _compare(saved: Any, wanted: Any, where: str) -> None:

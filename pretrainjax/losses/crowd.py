@@ -70,7 +70,7 @@ def _forward(anchors, candidates, labels, excluded):
   def look(block, turn) -> _Seen:
     first = _owner(turn) * len(block)
     fn = functools.partial(_look, block=block, first=first)
-    return _in_parts(fn, (anchors, labels, excluded), len(block))
+    return _in_parts(fn, (anchors, labels, excluded), len(block))[0]
 
   def turn(carry, number):
     block, seen = carry
@@ -92,8 +92,7 @@ def _backward(saved, cotangents):
   def push(block, turn):
     first = _owner(turn) * len(block)
     fn = functools.partial(_push, block=block, first=first)
-    d_anchors, d_block = _in_parts(fn, (anchors, excluded, log_total, weights), len(block), True)
-    return d_anchors, d_block
+    return _in_parts(fn, (anchors, excluded, log_total, weights), len(block))
 
   def turn(carry, number):
     block, d_anchors, d_block = carry
@@ -124,17 +123,19 @@ def _logits(anchors, block, excluded, first) -> Float[Array, "A C"]:
   return jnp.where(is_excluded, -jnp.inf, logits)
 
 
-def _look(anchors, labels, excluded, *, block, first) -> _Seen:
+def _look(anchors, labels, excluded, *, block, first) -> tuple[_Seen, tuple]:
+  """What is known over a block, and nothing to be summed over anchors."""
   logits = _logits(anchors, block, excluded, first)
   highest = jnp.max(logits, axis=1)
   highest = jnp.where(jnp.isneginf(highest), 0.0, highest)
   is_label = (first + jnp.arange(len(block)))[None] == labels[:, None]
-  return _Seen(
+  seen = _Seen(
     highest=highest,
     total=jnp.sum(jnp.exp(logits - highest[:, None]), axis=1),
     ties=jnp.sum((logits >= highest[:, None]).astype(jnp.float32), axis=1),
     labelled=jnp.max(jnp.where(is_label, logits, -jnp.inf), axis=1),
   )
+  return seen, ()
 
 
 def _merge(a: _Seen, b: _Seen) -> _Seen:
@@ -153,23 +154,26 @@ def _push(anchors, excluded, log_total, weights, *, block, first):
   return jnp.einsum("ac,cd->ad", slope, block), jnp.einsum("ac,ad->cd", slope, anchors)
 
 
-def _in_parts(fn, by_anchor: tuple, num_candidates: int, last_is_sum: bool = False):
-  """fn(*by_anchor), in as many equal parts of the anchors as memory asks for."""
+def _in_parts(fn, by_anchor: tuple, num_candidates: int):
+  """fn(*by_anchor), in as many equal parts of the anchors as memory asks for.
+
+  `fn` returns what is by anchor, and what is summed over them.
+  """
   num_anchors = len(by_anchor[0])
   wanted = -(-num_anchors * num_candidates // _MAX_LOGITS)
-  parts = next(n for n in range(wanted, num_anchors + 1) if num_anchors % n == 0)
-  if parts == 1:
+  num_parts = next(n for n in range(wanted, num_anchors + 1) if num_anchors % n == 0)
+  if num_parts == 1:
     return fn(*by_anchor)
-  cut = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), by_anchor)
-  if not last_is_sum:
-    found = jax.lax.map(lambda part: fn(*part), cut)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
   def add(total, part):
-    by_anchor, more = fn(*part)
-    return total + more, by_anchor
+    found, more = fn(*part)
+    return jax.tree.map(jnp.add, total, more), found
 
-  first, rest = (jax.tree.map(lambda x, i=i: x[i], cut) for i in (slice(0, 1), slice(1, None)))
-  start, total = fn(*jax.tree.map(lambda x: x[0], first))
-  total, others = jax.lax.scan(add, total, rest)
-  return jnp.concatenate([start, others.reshape(-1, *others.shape[2:])]), total
+  parts = jax.tree.map(lambda x: x.reshape(num_parts, -1, *x.shape[1:]), by_anchor)
+  start, total = fn(*jax.tree.map(lambda x: x[0], parts))
+  total, others = jax.lax.scan(add, total, jax.tree.map(lambda x: x[1:], parts))
+
+  def join(x, y):
+    return jnp.concatenate([x, y.reshape(-1, *y.shape[2:])])
+
+  return jax.tree.map(join, start, others), total

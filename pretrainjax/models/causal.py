@@ -11,7 +11,7 @@ from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import as_text, check_length, embed
 from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
 from pretrainjax.models.layers.scope import Rotary, Scope, positions_of
-from pretrainjax.models.layers.stack import Remat, run_stack, step_layers, step_stack, unstack
+from pretrainjax.models.layers.stack import Remat, run_stack, step_layers, unstack
 from pretrainjax.models.text_encoder import TextEncoder
 from pretrainjax.types import Text
 
@@ -27,7 +27,7 @@ class CausalModel(TextEncoder):
     remat: see `layers.stack.Remat`.
     unroll: blocks that an iteration of the loop over layers holds.
     token_embedding: "V D".
-    blocks: a stack; of `unstacked`, a list.
+    blocks: a stack; of an `unstacked` model, a list.
     norm: the last norm.
   """
 
@@ -69,29 +69,33 @@ class CausalModel(TextEncoder):
     x = run_stack(self.blocks, x, scopes=[scope], remat=self.remat, unroll=self.unroll, **random)
     return self.norm(x)
 
-  def empty_cache(self, batch_size: int, length: int) -> Cache | tuple[Cache, ...]:
-    """Room for `length` tokens of every row, for `step`."""
-    if not isinstance(self.blocks, Block):
-      return tuple(self._room(block, (batch_size, length)) for block in self.blocks)
-    num_layers = len(self.blocks.attention.key.kernel)
-    return self._room(self.blocks, (num_layers, batch_size, length))
+  def unstacked(self) -> "CausalModel":
+    """A copy that reads token by token, whose blocks have arrays of their own."""
+    copy = nnx.merge(*nnx.split(self))
+    copy.blocks = nnx.List(unstack(self.blocks))
+    return copy
 
-  def _room(self, block: Block, shape: tuple[int, ...]) -> Cache:
-    heads = block.attention.num_kv_heads
-    shape = (*shape, heads, block.attention.key.kernel.shape[-1] // heads)
-    return Cache(jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
+  def empty_cache(self, batch_size: int, length: int) -> tuple[Cache, ...]:
+    """Room for `length` tokens of every row, one a layer, for `step` of an `unstacked` model."""
+
+    def room(block: Block) -> Cache:
+      heads = block.attention.num_kv_heads
+      shape = (batch_size, length, heads, block.attention.key.kernel.shape[-1] // heads)
+      return Cache(jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
+
+    return tuple(room(block) for block in self.blocks)
 
   def step(
     self,
     tokens: Int[Array, "B N"],
-    cache: Cache | tuple[Cache, ...],
+    caches: tuple[Cache, ...],
     positions: Int[Array, "B N"],
-  ) -> tuple[Float[Array, "B N D"], Cache | tuple[Cache, ...]]:
+  ) -> tuple[Float[Array, "B N D"], tuple[Cache, ...]]:
     """Reads some more tokens of texts whose beginnings are in the cache.
 
     Args:
       tokens: the next ones, one or more.
-      cache: of `empty_cache`, or what came back the last time; not to be used again.
+      caches: of `empty_cache`, or what came back the last time; not to be used again.
       positions: of `tokens` in their texts, below `max_length`; each sees all up to its own. Places
         beyond the cache are not remembered.
 
@@ -99,16 +103,9 @@ class CausalModel(TextEncoder):
       The tokens after the last norm, as `sequence` has them, and the cache with them in it.
     """
     x = self._embed(tokens, positions)
-    run = step_stack if isinstance(self.blocks, Block) else step_layers
     rotary = self._rotary(positions)
-    x, cache = run(self.blocks, x, cache, positions=positions, rotary=rotary)
-    return self.norm(x), cache
-
-  def unstacked(self) -> "CausalModel":
-    """A copy for `step` alone, whose blocks, and caches, have arrays of their own."""
-    copy = nnx.merge(*nnx.split(self))
-    copy.blocks = nnx.List(unstack(self.blocks))
-    return copy
+    x, caches = step_layers(self.blocks, x, caches, positions=positions, rotary=rotary)
+    return self.norm(x), caches
 
   def _embed(self, tokens, positions) -> Float[Array, "B T D"]:
     """What the blocks get; a model with a table of positions adds it here."""

@@ -6,7 +6,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.models.causal import CausalModel, residual_std
-from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.models.layers.norm import RMSNorm
@@ -109,6 +108,7 @@ class Llama(CausalModel):
       raise ValueError(f"num_heads={num_heads}: expected a divisor of embed_dim / 2, {embed_dim}/2")
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.pool, self.dropout, self.theta = pool, dropout, theta
+    self.head_dim = embed_dim // num_heads
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
     init = nnx.initializers.normal(init_std)
     table = (vocab_size, embed_dim)
@@ -141,6 +141,4 @@ class Llama(CausalModel):
     return self.token_embedding[...] if table is None else table[...]
 
   def _rotary(self, positions) -> Rotary:
-    block = self.blocks if isinstance(self.blocks, Block) else self.blocks[0]
-    head_dim = block.attention.head_dim
-    return rotary_angles(positions, head_dim=head_dim, theta=self.theta)
+    return rotary_angles(positions, head_dim=self.head_dim, theta=self.theta)

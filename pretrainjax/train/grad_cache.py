@@ -55,8 +55,7 @@ def cached_gradient(
     return extras, found
 
   def contrast(params: Any, found: Any):
-    loss, metrics = objective.contrast(nnx.merge(graphdef, params, state.extras), found)
-    return loss, metrics
+    return objective.contrast(nnx.merge(graphdef, params, state.extras), found)
 
   def push(carry: Any, part_index_slope: Any):
     grads, extras = carry

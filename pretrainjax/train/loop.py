@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import one_line
 from pretrainjax.distributed import agree, is_asked_to_stop, is_connected
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.flops import count_flops
+from pretrainjax.train.parallel import scalar
 from pretrainjax.train.progress import Progress, count_tokens
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
@@ -57,7 +56,7 @@ def fit(
     UserError: after `max_bad_steps` steps in a row that were not finite.
   """
   # --- start: data from this very step on, the step compiled -------------------------------
-  start = int(_scalar(state.step))
+  start = int(scalar(state.step))
   part, parts = run.parallel.share(run.data.batch_size)
   batches = run.data.batches(
     seed=run.config.seed, start=start, process_index=part, process_count=parts
@@ -68,7 +67,7 @@ def fit(
       return state
     batch, tokens = _next(run, batches, parts)
     program = run.parallel.program(run.step(), state)
-    flops = _flops(run, program, state, batch)
+    flops = run.parallel.flops(program, state, batch)
     train_step = program.lower(state, batch).compile()
     progress = Progress(
       start=start,
@@ -137,15 +136,6 @@ def _next(run: Run, batches: Iterator, parts: int) -> tuple[Any, int]:
   return run.parallel.put(batch), count_tokens(batch) * parts
 
 
-def _flops(run: Run, program: Callable, state: TrainState, batch: Any) -> float:
-  """Of one step on one device."""
-  if run.parallel.mode == "jit":
-    return count_flops(program, state, batch) / jax.device_count()
-  count = jax.local_device_count()  # pmap is traced with what this process holds
-  own = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), (state, batch))
-  return count_flops(program, *own) / count
-
-
 def _finish(
   run: Run,
   step: int,
@@ -159,11 +149,11 @@ def _finish(
   """Waits for a step's numbers, logs them when due, and stops a run that has gone bad."""
   jax.block_until_ready(metrics["loss"])
   progress.step(step, data_wait_seconds=batches.wait_seconds, tokens=tokens)
-  bad = int(_scalar(metrics["bad_in_row"]))
+  bad = int(scalar(metrics["bad_in_row"]))
   due = step % run.train.log_every == 0 or step == run.total_steps
   if not (bad or due):
     return
-  values = {name: float(_scalar(value)) for name, value in metrics.items()}
+  values = {name: float(scalar(value)) for name, value in metrics.items()}
   if bad:
     _log.warning(
       "step %d skipped: loss %s, gradient norm %s", step, values["loss"], values["grad_norm"]
@@ -177,11 +167,6 @@ def _finish(
       "gradient and were skipped; the checkpoints before are intact; lower "
       "--config.optimizer.learning_rate or set --config.optimizer.clip_norm"
     )
-
-
-def _scalar(value: jax.Array) -> np.generic:
-  """A scalar that every device holds, of which pmap returns all copies."""
-  return np.asarray(value.addressable_data(0)).reshape(-1)[0]
 
 
 @contextlib.contextmanager

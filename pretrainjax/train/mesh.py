@@ -45,9 +45,8 @@ class Axes:
     if self.data == -1:
       found["data"] = num_devices // others
     if math.prod(found.values()) != num_devices:
-      product = " x ".join(f"{name}={size}" for name, size in found.items())
-      if self.data == -1:
-        product = product.replace(f"data={found['data']}", "data=?")
+      shown = found | ({"data": "?"} if self.data == -1 else {})
+      product = " x ".join(f"{name}={size}" for name, size in shown.items())
       raise UserError(
         f"--config.parallel.mesh: {product} does not make {num_devices} devices; "
         f"{_advice(self.data, others, num_devices)}"

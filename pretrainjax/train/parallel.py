@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from pretrainjax.collectives import AXIS, ROWS
 from pretrainjax.errors import UserError
+from pretrainjax.train.flops import count_flops
 from pretrainjax.train.mesh import Axes
 from pretrainjax.train.sharding import state_specs
 from pretrainjax.types import Batch
@@ -85,6 +86,14 @@ class Parallel:
     specs = state_specs(abstract, mesh.shape)
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
+  def abstract(self, state: Any) -> Any:
+    """The shapes of a whole state, each with its sharding: what a checkpoint is restored to."""
+    return jax.tree.map(
+      lambda leaf, where: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where),
+      state,
+      self.state_sharding(state),
+    )
+
   def make(self, init: Callable[[], Any]) -> Any:
     """Runs `init` so that its result is born in place, compiled once."""
     sharding = self.state_sharding(jax.eval_shape(init))
@@ -127,6 +136,16 @@ class Parallel:
     kept = jax.tree.map(lambda x: x.sharding, state)
     return jax.jit(step_on_mesh, donate_argnums=0, out_shardings=(kept, NamedSharding(mesh, P())))
 
+  def flops(self, program: Callable, state: Any, batch: Any) -> float:
+    """Of one step on one device, see `count_flops`; arrays, or shapes of them."""
+    if self.mode == "jit":
+      return count_flops(program, state, batch) / jax.device_count()
+    count = jax.local_device_count()  # pmap is traced with what this process holds
+    own = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype), (state, batch)
+    )
+    return count_flops(program, *own) / count
+
   def put(self, batch: Mapping[str, np.ndarray]) -> Batch:
     """Sends this process's rows to its devices; returns at once."""
     if self.mode == "pmap":
@@ -139,6 +158,11 @@ class Parallel:
   @functools.cached_property
   def _pmap_mesh(self) -> Mesh:
     return Mesh(np.asarray(jax.devices()), (AXIS,))
+
+
+def scalar(value: jax.Array) -> np.generic:
+  """A scalar that every device holds, of which pmap returns all copies."""
+  return np.asarray(value.addressable_data(0)).reshape(-1)[0]
 
 
 def _copied(x: Any, sharding: NamedSharding) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Which axis of the mesh cuts which axis of a parameter: one table an architecture.
+"""Which axis of the mesh cuts which axis of a parameter, by tables.
 
 A row is (the end of the parameter's path, an axis of the mesh or None for each of its last axes).
 The first row that fits holds, also for the optimizer's moments, which have the parameter's path
@@ -20,29 +20,24 @@ Rule = tuple[str, tuple[str | None, ...]]
 
 # Megatron's cut, arXiv 1909.08053: the first product of a pair by columns, the second by rows, so
 # that one sum over devices a pair is enough. The other side is cut by "fsdp".
-ATTENTION: tuple[Rule, ...] = (
+TRANSFORMER: tuple[Rule, ...] = (
   (r"attention/(query|key|value)/kernel", ("fsdp", "tensor")),  # D, heads x head_dim
   (r"attention/(query|key|value)/bias", ("tensor",)),
   (r"attention/out/kernel", ("tensor", "fsdp")),
-)
-MLP: tuple[Rule, ...] = (
   (r"mlp/(up|gate)/kernel", ("fsdp", "tensor")),  # D, mlp_dim
   (r"mlp/(up|gate)/bias", ("tensor",)),
   (r"mlp/down/kernel", ("tensor", "fsdp")),
 )
-# A table's rows are looked up, and are the columns of the logits.
+# Of BERT, ModernBERT, ELECTRA, GPT-2, Llama and T5: a table's rows are looked up, and are the
+# columns of the logits.
 VOCABULARY: tuple[Rule, ...] = (
   (r"(token_embedding|output_table)", ("tensor", "fsdp")),  # V, D
   (r"head/bias", ("tensor",)),  # V
 )
-
-VIT = (*ATTENTION, *MLP)  # with the decoder of MAE
-BERT = (*ATTENTION, *MLP, *VOCABULARY)  # ModernBERT and ELECTRA too
-GPT = (*ATTENTION, *MLP, *VOCABULARY)  # Llama too
-T5 = (*ATTENTION, *MLP, *VOCABULARY, (r"relative_bias/table", (None, "tensor")))  # buckets, heads
+T5: tuple[Rule, ...] = ((r"relative_bias/table", (None, "tensor")),)  # buckets, heads
 RESNET: tuple[Rule, ...] = ((r"conv[^/]*/kernel", (None, None, None, "fsdp")),)  # H W in out
 
-TABLE = (*T5, *RESNET)  # paths tell architectures apart: the longest table holds the others
+TABLE = (*TRANSFORMER, *VOCABULARY, *T5, *RESNET)  # paths tell architectures apart
 
 # Below this many elements "fsdp" does not cut: it would cost more than it saves.
 _MIN_SHARDED = 2**14
@@ -58,9 +53,12 @@ def state_specs(abstract: Any, sizes: Mapping[str, int]) -> Any:
   Raises:
     UserError: where "tensor" does not divide what it would cut, with the arithmetic.
   """
-  return jax.tree_util.tree_map_with_path(
-    lambda path, leaf: spec_of(_text(path), leaf.shape, sizes), abstract
-  )
+
+  def cut(path: tuple, leaf: Any) -> P:
+    name = jax.tree_util.keystr(path, simple=True, separator="/")
+    return spec_of(name, leaf.shape, sizes)
+
+  return jax.tree_util.tree_map_with_path(cut, abstract)
 
 
 def spec_of(path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
@@ -100,8 +98,3 @@ def _cut_longest(axes: list, path: str, shape: tuple[int, ...], sizes: Mapping[s
   free = [i for i in range(first, len(shape)) if axes[i] is None and _cuts(shape, i, sizes)]
   if free:
     axes[max(free, key=lambda i: shape[i])] = "fsdp"
-
-
-def _text(path: tuple) -> str:
-  names = (next(str(getattr(k, a)) for a in ("name", "key", "idx") if hasattr(k, a)) for k in path)
-  return "/".join(names)

@@ -68,10 +68,11 @@ def test_no_token_sees_a_later_one(make):
 @MAKERS
 def test_reading_in_steps_equals_reading_at_once(make):
   expected = sequence(make, TOKENS)
-  cache, tokens = made(make).empty_cache(2, 12), jnp.asarray(TOKENS)
+  model, tokens = made(make).unstacked(), jnp.asarray(TOKENS)
+  cache = model.empty_cache(2, 12)
   places = jnp.broadcast_to(jnp.arange(12)[None], (2, 12))
   for start, end in ((0, 7), (7, 8), (8, 12)):
-    x, cache = made(make).step(tokens[:, start:end], cache, places[:, start:end])
+    x, cache = model.step(tokens[:, start:end], cache, places[:, start:end])
     close(x, expected[:, start:end])
 
 
@@ -88,10 +89,11 @@ def test_an_unstacked_model_reads_as_the_stack_does(make):
 def test_rows_of_a_cache_may_be_at_different_places(make):
   lengths = jnp.array([3, 6])
   places = jnp.broadcast_to(jnp.arange(6)[None], (2, 6))
-  cache = made(make).empty_cache(2, 12)
+  model = made(make).unstacked()
+  cache = model.empty_cache(2, 12)
   # The shorter row reads three tokens of padding too, and then over them.
-  _, cache = made(make).step(jnp.asarray(TOKENS[:, :6]), cache, places)
-  step = jax.jit(made(make).step)
+  _, cache = model.step(jnp.asarray(TOKENS[:, :6]), cache, places)
+  step = jax.jit(model.step)
   for offset in range(4):
     place = (lengths + offset)[:, None]
     x, cache = step(jnp.take_along_axis(jnp.asarray(TOKENS), place, axis=1), cache, place)
@@ -103,7 +105,8 @@ def test_rows_of_a_cache_may_be_at_different_places(make):
 def test_the_last_token_is_the_feature_and_all_arrays_have_their_dtype(make):
   model = make(dtype="bfloat16", rngs=nnx.Rngs(0))
   encoded = model(jnp.asarray(TOKENS))
-  assert encoded.tokens.dtype == jnp.bfloat16 and model.empty_cache(2, 4).keys.dtype == jnp.bfloat16
+  assert encoded.tokens.dtype == jnp.bfloat16
+  assert all(c.keys.dtype == jnp.bfloat16 for c in model.unstacked().empty_cache(2, 4))
   np.testing.assert_array_equal(encoded.pooled, encoded.tokens[:, -1])
   assert all(x.dtype == jnp.float32 for x in jax.tree.leaves(nnx.state(model, nnx.Param)))
 

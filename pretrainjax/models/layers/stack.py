@@ -96,24 +96,6 @@ def run_stack(
   return _scan_in_turns(layers, x, (stacked, rates, keys), num_layers, unroll)
 
 
-def step_stack(
-  blocks: Block,
-  x: Float[Array, "B N D"],
-  cache: Cache,
-  *,
-  positions: Int[Array, "B N"],
-  rotary: Rotary | None = None,
-) -> tuple[Float[Array, "B N D"], Cache]:
-  """Reads some more tokens, see `Attention.step`; every array of the cache is one a layer."""
-  graphdef, stacked = nnx.split(blocks)
-
-  def layer(x, state_and_cache):
-    state, layer_cache = state_and_cache
-    return nnx.merge(graphdef, state).step(x, layer_cache, positions=positions, rotary=rotary)
-
-  return jax.lax.scan(layer, x, (stacked, cache))
-
-
 def unstack(blocks: Block) -> list[Block]:
   """The blocks of a stack one by one, with arrays of their own."""
   graphdef, stacked = nnx.split(blocks)
@@ -130,10 +112,10 @@ def step_layers(
   positions: Int[Array, "B N"],
   rotary: Rotary | None = None,
 ) -> tuple[Float[Array, "B N D"], tuple[Cache, ...]]:
-  """`step_stack` of `unstack`ed blocks and caches, without its loop.
+  """Reads some more tokens, see `Attention.step`, with the blocks of `unstack`.
 
-  On a CPU the loop copies each layer's weights before it uses them, which for a single token costs
-  more than the products (docs/log.md). This compiles slower.
+  Not a scan over the stack: on a CPU it copies each layer's weights before it uses them, which for
+  a single token takes as long as the products (docs/log.md).
   """
   new = []
   for layer, cache in zip(layers, caches, strict=True):

@@ -8,13 +8,7 @@ from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Scope
-from pretrainjax.models.layers.stack import (
-  make_stack,
-  run_stack,
-  step_layers,
-  step_stack,
-  unstack,
-)
+from pretrainjax.models.layers.stack import make_stack, run_stack, step_layers, unstack
 
 SIZES = {"embed_dim": 8, "num_heads": 2, "mlp_dim": 12}
 X = jax.random.normal(jax.random.key(0), (3, 5, 8))
@@ -138,21 +132,32 @@ def test_step_by_step_equals_all_at_once():
   places = jnp.broadcast_to(jnp.arange(5)[None], (3, 5))
   angles = rotary_angles(places, head_dim=4, theta=100.0)
   whole = run_stack(blocks, X, scopes=[Scope(causal=True, rotary=angles)])
-  empty = jnp.zeros((3, 3, 6, 1, 4))
-  cache = Cache(empty, empty)
+  empty = jnp.zeros((3, 6, 1, 4))
+  layers, caches = unstack(blocks), (Cache(empty, empty),) * 3
   for start, end in ((0, 3), (3, 4), (4, 5)):
     part = rotary_angles(places[:, start:end], head_dim=4, theta=100.0)
-    y, cache = step_stack(
-      blocks, X[:, start:end], cache, positions=places[:, start:end], rotary=part
+    y, caches = step_layers(
+      layers, X[:, start:end], caches, positions=places[:, start:end], rotary=part
     )
     np.testing.assert_allclose(y, whole[:, start:end], atol=1e-5)
+
+
+def step_in_a_loop(blocks, x, cache, **options):
+  """`step_layers` as a scan over the stack; every array of the cache is one a layer."""
+  graphdef, stacked = nnx.split(blocks)
+
+  def layer(x, state_and_cache):
+    state, layer_cache = state_and_cache
+    return nnx.merge(graphdef, state).step(x, layer_cache, **options)
+
+  return jax.lax.scan(layer, x, (stacked, cache))
 
 
 def test_steps_without_a_loop_are_those_with_one(stack):
   rng = np.random.default_rng(0)
   cache = Cache(*(jnp.asarray(rng.normal(size=(4, 3, 6, 2, 4)), jnp.float32) for _ in range(2)))
   options = {"positions": jnp.array([[2], [5], [0]])}
-  y, stepped = step_stack(stack, X[:, :1], cache, **options)
+  y, stepped = step_in_a_loop(stack, X[:, :1], cache, **options)
   caches = [Cache(cache.keys[i], cache.values[i]) for i in range(4)]
   y_layers, caches = step_layers(unstack(stack), X[:, :1], caches, **options)
   np.testing.assert_allclose(y_layers, y, atol=1e-6)
