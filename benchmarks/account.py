@@ -5,6 +5,7 @@ calls, ours of the operations of the compiled program. Both add up to about the 
 """
 
 import collections
+import platform
 import re
 import tempfile
 import time
@@ -116,6 +117,14 @@ def torch_bandwidth(size: int, tries: int = 20) -> float:
 
   numbers = torch.ones(size // 4)
   return _fastest(lambda: numbers.sum().item(), size, tries)
+
+
+def processor() -> str:
+  """The processor's name."""
+  path = Path("/proc/cpuinfo")
+  lines = path.read_text().splitlines() if path.is_file() else []
+  names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+  return names[0] if names else platform.machine()
 
 
 def show(accounts: Mapping[str, Mapping[str, float]]) -> None:

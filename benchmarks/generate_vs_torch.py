@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import statistics
 import sys
 import time
@@ -82,7 +81,7 @@ def main() -> None:
     return
   flags.out.mkdir(parents=True, exist_ok=True)
   results = [compare(name, batch, flags) for name in flags.sizes for batch in flags.batches]
-  machine = {"machine": processor(), "threads": flags.threads}
+  machine = {"machine": account.processor(), "threads": flags.threads}
   report = machine | {"arguments": sys.argv[1:], "results": results}
   (flags.out / "generate_vs_torch.json").write_text(json.dumps(report, indent=2))
   print(f"{machine['machine']}, {flags.threads} threads, {flags.tokens} tokens a prompt\n")
@@ -219,14 +218,6 @@ def peer(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
 
   version = f"torch {torch.__version__}, transformers {transformers.__version__}"
   return generate, account.torch_bandwidth(size.weight_bytes), version
-
-
-def processor() -> str:
-  """The processor's name."""
-  path = Path("/proc/cpuinfo")
-  lines = path.read_text().splitlines() if path.is_file() else []
-  names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-  return names[0] if names else platform.machine()
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:

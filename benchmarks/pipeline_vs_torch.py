@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from account import processor
+
 BATCH, SIZE, WIDTH, HEIGHT = 128, 224, 500, 375
 # Name, side, cores, and the side's own options: threads of ours, worker processes of PyTorch's.
 CASES = (
@@ -59,7 +61,7 @@ def main() -> None:
       runs[name].append(result)
       print(f"{repeat + 1}/{flags.repeats} {name}: {result['wall']:.0f} images/s", file=sys.stderr)
   results = [summary(name, count, runs[name]) for name, _, count, _ in CASES if runs[name]]
-  report = {"machine": machine(), "batch": BATCH, "size": SIZE, "images": flags.images}
+  report = {"machine": processor(), "batch": BATCH, "size": SIZE, "images": flags.images}
   report |= {"jpeg_bytes": mean_size(folder), "results": results, "runs": runs}
   (flags.out / "pipeline.json").write_text(json.dumps(report, indent=2))
   show(results)
@@ -241,12 +243,6 @@ def summary(name: str, cores: int, runs: list[dict]) -> dict[str, Any]:
   """Medians of a case; per core by the clock, and per second of processor time."""
   medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
   return {"name": name, "cores": cores, "per_core": medians["wall"] / cores, **medians}
-
-
-def machine() -> str:
-  """The processor's name."""
-  lines = Path("/proc/cpuinfo").read_text().splitlines()
-  return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
 def mean_size(folder: Path) -> float:

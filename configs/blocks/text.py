@@ -36,6 +36,12 @@ def data(
   )
 
 
+def corpus(*, length: int, batch_size: int, smoke: bool, **changes) -> ConfigDict:
+  """A corpus of one's own, `prepare text --name=corpus`, too large for memory."""
+  sizes = {"length": 64 if smoke else length, "batch_size": 8 if smoke else batch_size}
+  return data(datasets="corpus", **sizes, cache="none", num_threads=8, **changes)
+
+
 def embed_dim(smoke: bool) -> int:
   """Width of `bert`."""
   return 16 if smoke else EMBED_DIM

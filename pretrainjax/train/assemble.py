@@ -92,7 +92,7 @@ class Run:
     return init_state(self.objective, self.tx, seed=self.config.seed, with_ema=with_ema)
 
   def step(self) -> Callable:
-    """The training step, to be compiled by `Parallel.compile`."""
+    """The training step, to be compiled by `Parallel.program`."""
     return make_train_step(
       self.objective,
       self.graphdef,

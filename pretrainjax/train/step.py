@@ -28,7 +28,7 @@ def make_train_step(
   grad_cache: bool = False,
   ema_decay: float | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Makes the step for `Parallel.compile`; the same one serves jit and pmap.
+  """Makes the step for `Parallel.program`; the same one serves jit and pmap.
 
   Args:
     objective: what is minimised.

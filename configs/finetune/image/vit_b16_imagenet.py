@@ -8,10 +8,8 @@ from ml_collections import ConfigDict
 
 from configs.blocks import finetuning, imagenet
 from configs.blocks.forms import form
-from configs.pretrain.image.mae_vit_b16_imagenet import TINY
-from pretrainjax.config import recipe, spec
+from pretrainjax.config import spec
 from pretrainjax.data.image import RandomResizedCrop
-from pretrainjax.models.vit import ViT, vit_variant
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -19,15 +17,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   arg = form(arg, "smoke")
   smoke = arg == "smoke"
   batch_size = 8 if smoke else 1024
-  backbone = recipe(
-    ViT,
-    image_size=imagenet.SIZE,
-    **(TINY if smoke else vit_variant("B/16")),
-    image_mean=imagenet.MEAN,
-    image_std=imagenet.STD,
-    dtype="float32" if smoke else "bfloat16",
-    **finetuning.CHANGES,
-  )
+  backbone = imagenet.vit("B/16", smoke=smoke, **finetuning.CHANGES)
   return finetuning.mae_recipe(
     backbone=backbone,
     num_classes=imagenet.NUM_CLASSES,

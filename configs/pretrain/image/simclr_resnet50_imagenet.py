@@ -8,7 +8,6 @@ from ml_collections import ConfigDict
 
 from configs.blocks import imagenet, training
 from configs.blocks.forms import form
-from pretrainjax.augment import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.models.heads import Projector
@@ -22,7 +21,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   arg = form(arg, "smoke")
   smoke = arg == "smoke"
-  dtype = "float32" if smoke else "bfloat16"
+  dtype = imagenet.dtype(smoke)
   # Depth 18 in the smoke form: 50 layers take long to compile and show nothing more.
   backbone = recipe(ResNet, depth=18 if smoke else 50, dtype=dtype)
   width = 512 if smoke else 2048
@@ -32,15 +31,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       SimCLR,
       backbone=backbone,
       projector=recipe(Projector, in_dim=width, hidden_dim=64 if smoke else 2048, dtype=dtype),
-      augment=spec(
-        ColorAugment,
-        brightness=0.8,
-        contrast=0.8,
-        saturation=0.8,
-        hue=0.2,
-        gray_probability=0.2,
-        blur_probability=0.5,
-      ),
+      augment=imagenet.simclr_colors(),
       temperature=0.1,
     ),
     data=imagenet.data(

@@ -10,50 +10,31 @@ from ml_collections import ConfigDict
 
 from configs.blocks import imagenet, training
 from configs.blocks.forms import form
-from pretrainjax.augment import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.models.heads import Projector
-from pretrainjax.models.vit import ViT, vit_variant
 from pretrainjax.objectives.contrastive.simclr import SimCLR
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupCosine
-
-TINY = {"embed_dim": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32, "patch_size": 16}
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   arg = form(arg, "smoke")
   smoke = arg == "smoke"
-  dtype = "float32" if smoke else "bfloat16"
-  size = TINY if smoke else vit_variant("B/16")
-  backbone = recipe(
-    ViT,
-    image_size=imagenet.SIZE,
-    **size,
-    pool="mean",
-    image_mean=imagenet.MEAN,
-    image_std=imagenet.STD,
-    dtype=dtype,
-  )
+  backbone = imagenet.vit("B/16", smoke=smoke, pool="mean")
   batch_size = 4 if smoke else 4096
   return training.run(
     objective=spec(
       SimCLR,
       backbone=backbone,
       projector=recipe(
-        Projector, in_dim=size["embed_dim"], hidden_dim=64 if smoke else 2048, dtype=dtype
+        Projector,
+        in_dim=backbone.embed_dim,
+        hidden_dim=64 if smoke else 2048,
+        dtype=imagenet.dtype(smoke),
       ),
-      augment=spec(
-        ColorAugment,
-        brightness=0.8,
-        contrast=0.8,
-        saturation=0.8,
-        hue=0.2,
-        gray_probability=0.2,
-        blur_probability=0.5,
-      ),
+      augment=imagenet.simclr_colors(),
       temperature=0.1,
     ),
     data=imagenet.data(

@@ -45,13 +45,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = 2 if smoke else 500_000 if roberta else 1_000_000
   return training.run(
     objective=spec(MaskedLM, backbone=backbone, head=head, chunk_size=4096),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 8192 if roberta else 256,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=8192 if roberta else 256, smoke=smoke),
     optimizer=spec(
       Optimizer,
       learning_rate=6e-4 if roberta else 1e-4,  # RoBERTa: table 9

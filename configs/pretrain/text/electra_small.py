@@ -45,13 +45,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       head=text.masked_lm_head(width // 4, vocab_size=VOCAB_SIZE, embedding_dim=table),
       detector=text.detector(width),
     ),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 128,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=128, smoke=smoke),
     optimizer=spec(
       Optimizer,
       learning_rate=5e-4,

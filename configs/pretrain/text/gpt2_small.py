@@ -36,13 +36,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   return training.run(
     objective=spec(CausalLM, backbone=backbone, chunk_size=8192),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 512,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=512, smoke=smoke),
     optimizer=text.language_model_optimizer(6e-4, warmup=0 if smoke else 2000),
     duration=training.steps(2 if smoke else 600_000),
     log_every=1 if smoke else 100,

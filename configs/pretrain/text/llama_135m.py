@@ -37,13 +37,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = 2 if smoke else 600_000
   return training.run(
     objective=spec(CausalLM, backbone=backbone, chunk_size=8192),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 512,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=512, smoke=smoke),
     optimizer=spec(
       Optimizer,
       learning_rate=3e-3,

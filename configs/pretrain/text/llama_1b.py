@@ -41,13 +41,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = 2 if smoke else 500_000
   return training.run(
     objective=spec(CausalLM, backbone=backbone, chunk_size=8192),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 1024,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=1024, smoke=smoke),
     optimizer=spec(
       Optimizer,
       learning_rate=4e-4,

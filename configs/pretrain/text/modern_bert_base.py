@@ -43,13 +43,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   steps = 2 if smoke else 360_000
   return training.run(
     objective=spec(MaskedLM, backbone=backbone, head=head, mask_rate=0.3, chunk_size=4096),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 4608,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=4608, smoke=smoke),
     optimizer=spec(
       Optimizer,
       learning_rate=5e-4 if arg == "large" else 8e-4,

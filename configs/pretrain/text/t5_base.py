@@ -36,13 +36,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       decoder=recipe(T5Decoder, **size),
       chunk_size=4096,
     ),
-    data=text.data(
-      datasets="corpus",
-      length=64 if smoke else LENGTH,
-      batch_size=8 if smoke else 128,
-      cache="none",
-      num_threads=8,
-    ),
+    data=text.corpus(length=LENGTH, batch_size=128, smoke=smoke),
     optimizer=spec(
       Optimizer,
       learning_rate=2e-3,
