@@ -39,8 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-  """Adds the flag that rewrites golden files."""
+  """Adds the flags that rewrite golden files, and that say where trials of faults are noted."""
   parser.addoption("--renew-golden", action="store_true", help="rewrite tests/golden")
+  parser.addoption("--trials", metavar="FILE", help="append a JSON line a fault's trial to FILE")
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ COVERED_BY = {
   "data/builders/text/tally.py": "tests/data/builders/text/test_stages.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
-  "pretrain.py": "tests/end_to_end/test_kill_and_resume.py",
+  "pretrain.py": "tests/faults/test_01_killed.py",
   "finetune.py": "tests/end_to_end/test_main_job.py",
   "evaluate.py": "tests/end_to_end/test_main_job.py",
   "objectives/base.py": "tests/objectives/masked/test_mae.py",

@@ -1,0 +1,54 @@
+"""What tests of faults leave behind: a line a trial, for `make faults`.
+
+One file a row of the fault matrix, test_NN_name.py, whose docstring begins with the fault. A test
+takes the fixture `trial` and calls it once for each fault that was survived; what fails an assert
+is a trial that was not.
+"""
+
+import ast
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+  """Lets the fixture know how the test itself went."""
+  report = yield
+  if report.when == "call":
+    item.stash[_PASSED] = report.passed
+  return report
+
+
+_PASSED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
+  """`trial(lost_steps=3, seconds=1.5)` notes that one fault was survived.
+
+  lost_steps: of training, that had to be done again; None where a fault costs none by nature.
+  seconds: from the fault until the run goes on, or until it has said what is wrong.
+  """
+  survived: list[dict[str, Any]] = []
+  start = time.monotonic()
+
+  def note(*, lost_steps: int | None = None, seconds: float | None = None) -> None:
+    survived.append({"survived": True, "lost_steps": lost_steps, "seconds": seconds})
+
+  yield note
+  path, module = request.config.getoption("--trials"), Path(request.path)
+  if path is None or _PASSED not in request.node.stash:  # skipped
+    return
+  if not request.node.stash[_PASSED]:
+    survived = [{"survived": False, "lost_steps": None, "seconds": None}]
+  assert survived, "the test took `trial` and noted none"
+  fault = ast.get_docstring(ast.parse(module.read_text())).splitlines()[0].rstrip(".")
+  about = {"row": int(module.stem.split("_")[1]), "fault": fault, "test": request.node.name}
+  about["took"] = round(time.monotonic() - start, 1)
+  with open(path, "a") as file:  # one write a line: two processes may append
+    file.write("".join(json.dumps(about | one) + "\n" for one in survived))
