@@ -71,8 +71,8 @@ case $verb in
     ;;
   run)
     [ $# -gt 0 ] || usage
-    # JAX asks the slice who the other hosts are.
-    everywhere "cd pretrainjax && PATH=\$HOME/venv/bin:\$PATH launch/environment.sh $(printf '%q ' "$@")--distributed=on"
+    # JAX asks the slice who the other hosts are; notices of maintenance and preemption become SIGTERM.
+    everywhere "cd pretrainjax && PATH=\$HOME/venv/bin:\$PATH launch/environment.sh python launch/on_notice.py -- $(printf '%q ' "$@")--distributed=on"
     ;;
   ssh) everywhere "$*" ;;
   status) execute "${tpu[@]}" describe "$TPU_NAME" "${where[@]}" --format='value(state,health)' ;;
