@@ -65,14 +65,19 @@ class Trial:
 
 def assert_same(one: Path, other: Path) -> None:
   """The newest states are the same bits, the metrics the same numbers."""
+  assert_same_state(one, other, STEPS)
+  assert numbers(one) == numbers(other)
+
+
+def assert_same_state(one: Path, other: Path, step: int) -> None:
+  """The states of a step, which is the newest, are the same bits."""
   states = []
   for workdir in (one, other):
     with Checkpoints(workdir, read_only=True) as checkpoints:
-      assert checkpoints.steps()[0] == STEPS
-      states.append(jax.device_get(checkpoints.arrays(STEPS)))
+      assert checkpoints.steps()[0] == step
+      states.append(jax.device_get(checkpoints.arrays(step)))
   assert set(states[0]) >= {"step", "params", "opt_state", "key", "bad_steps"}
   jax.tree.map(_assert_same_bits, *states)
-  assert numbers(one) == numbers(other)
 
 
 def _assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
@@ -80,10 +85,21 @@ def _assert_same_bits(a: np.ndarray, b: np.ndarray) -> None:
   assert a.tobytes() == b.tobytes()
 
 
+def rows_of(workdir: Path) -> list[dict]:
+  """The whole rows of metrics.jsonl so far; a run may be writing the next one."""
+  path = workdir / "metrics.jsonl"
+  text = path.read_text() if path.exists() else ""
+  return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def numbers_of(workdir: Path) -> list[dict]:
+  """The same without what depends on timing."""
+  return [{k: v for k, v in row.items() if not k.startswith("perf/")} for row in rows_of(workdir)]
+
+
 def numbers(workdir: Path) -> list[dict]:
-  """The rows of metrics.jsonl without what depends on timing."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  rows = [{k: v for k, v in json.loads(x).items() if not k.startswith("perf/")} for x in lines]
+  """The same of a whole `Trial`."""
+  rows = numbers_of(workdir)
   trained = [row["step"] for row in rows if "loss" in row]
   assert trained == list(range(1, STEPS + 1)), "each step has one row, in order"
   assert sum("collapse/rank_me" in row for row in rows) == STEPS // 10

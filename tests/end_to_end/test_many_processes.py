@@ -1,16 +1,15 @@
 """Several processes are one run: its numbers, its folder, and how it ends when one of them does."""
 
-import json
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import binaries
-import jax
 import numpy as np
 import pytest
 import synthetic
+from trials import assert_same_state, numbers_of
 
 from pretrainjax.checkpoint.manager import Checkpoints
 
@@ -46,15 +45,9 @@ def succeed(
   return ended
 
 
-def numbers(workdir: Path) -> list[dict]:
-  """Rows of metrics without what depends on timing."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  return [{k: v for k, v in json.loads(x).items() if not k.startswith("perf/")} for x in lines]
-
-
 def assert_close(one: Path, other: Path) -> None:
   """Losses and gradients are the same to float tolerance, row by row."""
-  rows, others = numbers(one), numbers(other)
+  rows, others = numbers_of(one), numbers_of(other)
   assert [r["step"] for r in rows] == [r["step"] for r in others]
   assert any("loss" in row for row in rows)
   for a, b in zip(rows, others, strict=True):
@@ -65,13 +58,8 @@ def assert_close(one: Path, other: Path) -> None:
 
 def assert_same(one: Path, other: Path, step: int) -> None:
   """The states of a step are the same bits, the metrics the same numbers."""
-  states = []
-  for workdir in (one, other):
-    with Checkpoints(workdir, read_only=True) as checkpoints:
-      assert checkpoints.steps()[0] == step
-      states.append(jax.device_get(checkpoints.arrays(step)))
-  jax.tree.map(np.testing.assert_array_equal, *states)
-  assert numbers(one) == numbers(other)
+  assert_same_state(one, other, step)
+  assert numbers_of(one) == numbers_of(other)
 
 
 def wait_for_rows(workdir: Path, rows: int, running: list[subprocess.Popen]) -> None:
@@ -263,7 +251,7 @@ def test_a_damaged_part_of_one_process_sends_all_back(tmp_path, data):
   ended = succeed(*arguments(damaged, data, *more, steps=10), processes=2, devices=2)
   assert "going on from step 5 of 10" in ended[0].out
   assert "CHECKPOINT DAMAGED, trying an older one: step 10" in "".join(ended[0].errors)
-  assert numbers(calm) == numbers(damaged)
+  assert numbers_of(calm) == numbers_of(damaged)
 
 
 @pytest.mark.slow
