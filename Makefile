@@ -12,6 +12,9 @@ PREPARE ?=
 TORCH ?= torch==2.13.0
 # Processes that share the suite.
 WORKERS ?= 2
+FAULTS ?= runs/faults
+# Flags of tests/faults/soak.py, such as --minutes=5 --seed=1.
+SOAK ?=
 # PARITY=no leaves those tests out, and torch with them.
 PARITY ?= yes
 
@@ -20,7 +23,7 @@ PIP := $(BIN)/pip install -qq
 RUN := $(BIN)/python -m pretrainjax
 ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 
-.PHONY: quickstart install test slurm lint dev build check-install
+.PHONY: quickstart install test slurm faults soak lint dev build check-install
 
 # Where no source has Fashion-MNIST, prepare says so and takes scikit-learn's digits: all that
 # follows then runs on those.
@@ -47,6 +50,19 @@ test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-to
 slurm: install
 	test -d $(DATA)/fashion_mnist || $(RUN).prepare fashion_mnist --data_dir=$(DATA) $(PREPARE)
 	$(BIN)/python tests/slurm/preemption.py --data_dir=$(DATA)
+
+# The fault matrix, trial by trial; ends with a table, and fails if a fault was not survived.
+faults: $(VENV)/.installed-test
+	rm -rf $(FAULTS) && mkdir -p $(FAULTS)
+	status=0; \
+	$(BIN)/python -m pytest -q tests/faults -m "slow or not slow" \
+	  --trials=$(FAULTS)/trials.jsonl || status=$$?; \
+	$(BIN)/python tests/faults/table.py $(FAULTS)/trials.jsonl && exit $$status
+
+# Twenty minutes of random faults into a run of two processes: the end must be the same, bit for bit.
+soak: $(VENV)/.installed-test
+	test -d $(DATA)/fashion_mnist || $(RUN).prepare fashion_mnist --data_dir=$(DATA) $(PREPARE)
+	$(BIN)/python tests/faults/soak.py --data_dir=$(DATA) --out=runs/soak $(SOAK)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

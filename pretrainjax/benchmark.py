@@ -12,6 +12,7 @@ from typing import NamedTuple
 import jax
 
 from pretrainjax.command import Request, launch, refused
+from pretrainjax.ending import as_process
 
 
 class _Verb(NamedTuple):
@@ -68,4 +69,4 @@ def _verb_place(arguments: Sequence[str]) -> int | None:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  as_process(main)

@@ -97,10 +97,10 @@ def find(
   return found or alone._replace(by="as no cluster was found")
 
 
-def seconds(text: str, name: str) -> int:
+def seconds(text: str, name: str, *, lowest: int = 1) -> int:
   """A time limit as a number; raises UserError for what is none."""
-  if not text.isdecimal() or int(text) < 1:
-    raise UserError(f"--{name}: found '{text}', expected whole seconds, at least 1")
+  if not text.isdecimal() or int(text) < lowest:
+    raise UserError(f"--{name}: found '{text}', expected whole seconds, at least {lowest}")
   return int(text)
 
 

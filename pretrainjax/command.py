@@ -2,13 +2,15 @@
 
 Exit status: 0 done; 1 a failure of ours or the machine's, with a traceback; 2 the user's mistake,
 in one line; 42 preempted and saved, start the same command again to go on; 43 another process of
-the run was lost, start them all again.
+the run was lost, start them all again; 124 no progress; 130 interrupted.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import errno
 import importlib
+import io
 import logging
 import os
 import platform
@@ -17,19 +19,27 @@ import sys
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ml_collections import ConfigDict
 
-from pretrainjax import cluster
+from pretrainjax import cluster, determinism
 from pretrainjax.config_text import flatten, load_config, override
+from pretrainjax.ending import Ending, as_process
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.rendezvous import PeerLost
+from pretrainjax.watchdog import STUCK, Watchdog
 
 if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
   from pretrainjax.lifeline import Lifeline
 
 VERBS = ("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark")
 USER_ERROR, PREEMPTED = 2, 42
+# What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
+_NO_PLACE = (
+  *(errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP),
+  *(errno.ENOTDIR, errno.EISDIR),
+)
 
 
 class Preempted(Exception):
@@ -44,11 +54,15 @@ class Request:
     config: with all overrides applied.
     workdir: where the run lives.
     options: the binary's own flags.
+    ending: ends the process at once, from any thread.
+    watchdog: to be told what the run does; None where the binary does not train.
   """
 
   config: ConfigDict
   workdir: Path
   options: argparse.Namespace
+  ending: Ending = dataclasses.field(default_factory=lambda: Ending(""))
+  watchdog: Watchdog | None = None
 
 
 def launch(
@@ -78,7 +92,10 @@ def launch(
     The exit status.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
-  debug = "--debug" in argv
+  debug, watchdog = "--debug" in argv, None
+  for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors="backslashreplace")
   logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
   # Orbax tells every reader that it is one.
   logging.getLogger("absl").setLevel(logging.ERROR)
@@ -102,15 +119,30 @@ def launch(
     for key in ("data_dir", "datasets"):
       if getattr(known, key) is not None:
         _set_everywhere(config, key, getattr(known, key))
-    lifeline = _join(verb, known) if many_processes else None
+    ending = Ending(verb)
+    if "stuck_after" in known:
+      stuck_after = cluster.seconds(known.stuck_after, "stuck_after", lowest=0)
+      watchdog = Watchdog(float(stuck_after), act=lambda line: ending.end(line, status=STUCK))
+    deterministic = determinism.is_wanted(config)
+    started_before = deterministic and _set_xla_flags()
+    lifeline = _join(verb, known, ending, watchdog) if many_processes else None
     _set_up_jax()
-    request = Request(config=config, workdir=Path(known.workdir or "."), options=known)
+    if deterministic:
+      _check_devices(started_before)
+    workdir = Path(known.workdir or ".")
+    request = Request(config, workdir, known, ending=ending, watchdog=watchdog)
     with _together(lifeline, debug=debug):
       work(request)
   except UserError as error:
     if debug:
       raise
     print(f"{verb}: error: {error}", file=sys.stderr)
+    return USER_ERROR
+  except OSError as error:
+    if debug or error.errno not in _NO_PLACE or error.filename is None:
+      raise
+    reason = UserError(f"'{error.filename}' cannot be used ({error.strerror})")
+    print(f"{verb}: error: {reason}", file=sys.stderr)
     return USER_ERROR
   except Preempted as stop:
     if str(stop):
@@ -119,11 +151,19 @@ def launch(
   except KeyboardInterrupt:
     print(f"{verb}: interrupted", file=sys.stderr)
     return 130
+  finally:
+    if watchdog is not None:
+      watchdog.stop()
   return 0
 
 
+def script() -> NoReturn:
+  """The console script, as a process: see `main`."""
+  as_process(lambda _: main())
+
+
 def main() -> int:
-  """The console script: `pretrainjax VERB ...` runs `python -m pretrainjax.VERB ...`."""
+  """What the console script does: `pretrainjax VERB ...` is `python -m pretrainjax.VERB ...`."""
   verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
   if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
     return status
@@ -236,7 +276,9 @@ def _print_help(parser: argparse.ArgumentParser, config: ConfigDict | None) -> N
       print(f"  {key} = {value!r}")
 
 
-def _join(verb: str, flags: argparse.Namespace) -> "Lifeline | None":
+def _join(
+  verb: str, flags: argparse.Namespace, ending: Ending, watchdog: Watchdog | None
+) -> "Lifeline | None":
   """Joins the other processes of the run; None where there are none."""
   found = cluster.find(flags, os.environ)
   if found.num_processes == 1:
@@ -249,7 +291,7 @@ def _join(verb: str, flags: argparse.Namespace) -> "Lifeline | None":
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("pretrainjax.data").setLevel(logging.WARNING)
   from pretrainjax.distributed import connect
-  from pretrainjax.lifeline import Lifeline
+  from pretrainjax.lifeline import PEER_LOST, Lifeline
 
   limits = {
     name: cluster.seconds(getattr(flags, name), name)
@@ -261,17 +303,24 @@ def _join(verb: str, flags: argparse.Namespace) -> "Lifeline | None":
     count=found.num_processes,
     address=found.address,
     patience=float(limits["heartbeat_timeout"]),
+    watchdog=watchdog,
+    leave=ending.leave,
   )
-  connect(
-    found.address,
-    num_processes=found.num_processes,
-    process_id=found.process_id,
-    local_device_ids=found.local_device_ids,
-    # XLA beats twice in this time, so that it judges after half of it at the earliest: not before
-    # the lifeline, who names whom it misses.
-    **limits | {"heartbeat_timeout": limits["heartbeat_timeout"] * 5 // 2},
-  )
-  lifeline.start()
+  try:
+    lines = connect(
+      found.address,
+      num_processes=found.num_processes,
+      process_id=found.process_id,
+      local_device_ids=found.local_device_ids,
+      # XLA beats twice in this time, so that it judges after half of it at the earliest: not before
+      # the lifeline, who names whom it misses.
+      **limits | {"heartbeat_timeout": limits["heartbeat_timeout"] * 5 // 2},
+    )
+  except PeerLost as error:
+    ending.end(f"could not join the run at {found.address}: {error}", status=PEER_LOST)
+    raise
+  lifeline.start(lines)
+  ending.through(lifeline.give_up)
   return lifeline
 
 
@@ -303,6 +352,25 @@ def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
     raise stop
 
 
+def _set_xla_flags() -> bool:
+  """Asks XLA for determinism, which reads it when it starts; whether it has started already."""
+  os.environ["XLA_FLAGS"] = determinism.xla_flags(os.environ.get("XLA_FLAGS", ""))
+  bridge = sys.modules.get("jax._src.xla_bridge")
+  return bridge is not None and bridge.backends_are_initialized()
+
+
+def _check_devices(started_before: bool) -> None:
+  import jax
+
+  determinism.check_device(
+    jax.default_backend(),
+    version=jax.devices()[0].client.platform_version,
+    num_devices=jax.device_count(),
+    started_before=started_before,
+    environ=os.environ,
+  )
+
+
 def _set_up_jax() -> None:
   """Switches the persistent compilation cache on, keyed by what its entries depend on."""
   import jax  # not before flags are known to be good: a mistake should be told at once
@@ -325,4 +393,4 @@ def _cpu_name() -> str:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  script()

@@ -6,9 +6,11 @@ and both write ALL arguments down, so that every one of them can be overridden b
 misspelt flag is caught, and the JSON saved beside a checkpoint rebuilds the encoder alone.
 """
 
+import fnmatch
 import functools
 import importlib
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -21,8 +23,25 @@ from pretrainjax.errors import UserError, nearest
 
 TARGET = "_target"
 RECIPE = "_recipe"
-# `build` imports from nowhere else: a config is data, also one that came with a checkpoint.
-_ALLOWED = ("pretrainjax", "optax")
+# `build` calls nothing else: a config is data, also one that came with a stranger's checkpoint.
+# What is here makes objects; what reads, writes, runs or loads is in other modules.
+_ALLOWED = (
+  *("optax", "pretrainjax.models", "pretrainjax.objectives", "pretrainjax.evaluators"),
+  *("pretrainjax.losses", "pretrainjax.augment", "pretrainjax.mixing", "pretrainjax.masking"),
+  *("pretrainjax.data.image", "pretrainjax.data.image_data", "pretrainjax.data.text_data"),
+  "pretrainjax.checkpoint.manager:Keep",
+  *("pretrainjax.train.assemble:Train", "pretrainjax.train.duration:Duration"),
+  *("pretrainjax.train.mesh:Axes", "pretrainjax.train.optimizer", "pretrainjax.train.schedule"),
+  *("pretrainjax.train.parallel:Parallel", "pretrainjax.train.tracking:Tracking"),
+  "pretrainjax.train.spikes:Spikes",
+  "pretrainjax.data.builders.*.source:Source",
+  *(
+    f"pretrainjax.data.builders.text.{name}"
+    for name in ("cleaning:Cleaning", "duplicates:Duplicates", "fields:Fields", "form:Form")
+  ),
+  "pretrainjax.data.builders.text.holdout:Holdout",
+  "pretrainjax.data.builders.text.training:Tokenization",
+)
 _AWAITED = ("self", "rngs")
 
 
@@ -30,7 +49,7 @@ def spec(target: Callable, **kwargs: Any) -> ConfigDict:
   """Names `target` with all its arguments; `build` then calls it.
 
   Args:
-    target: a class or function of pretrainjax or optax.
+    target: a class of pretrainjax, or a class or function of optax; `build` knows which.
     **kwargs: values that differ from its defaults: plain values, specs, or dicts of them.
 
   Returns:
@@ -68,8 +87,8 @@ def build(config: Any, *, path: str = "config") -> Any:
     path: where `config` lies in the whole, for messages.
 
   Raises:
-    UserError: for a target outside of pretrainjax and optax, an unknown or missing argument,
-      a value of the wrong type, or one that the target refuses.
+    UserError: for a target that configs may not name, an unknown or missing argument, a value of
+      the wrong type, or one that the target refuses.
   """
   if isinstance(config, (tuple, list)):
     return type(config)(build(v, path=f"{path}[{i}]") for i, v in enumerate(config))
@@ -84,8 +103,20 @@ def build(config: Any, *, path: str = "config") -> Any:
     return functools.partial(target, **arguments)
   try:
     return target(**arguments)
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, OverflowError) as error:
     raise UserError(f"{path}: {one_line(error)}") from error
+
+
+def seed_of(config: ConfigDict) -> int:
+  """The seed of a config.
+
+  Raises:
+    UserError: for one that no random generator takes.
+  """
+  seed = config.get("seed")
+  if type(seed) is not int or not 0 <= seed < 1 << 63:
+    raise UserError(f"--config.seed: found {seed}, expected at least 0, and below 2^63")
+  return seed
 
 
 def _parameters(target: Callable) -> dict[str, inspect.Parameter]:
@@ -122,21 +153,39 @@ def default_field(value: Any, hint: Any) -> Any:
   return None
 
 
-def resolve(name: str, path: str) -> Callable:
-  """The class or function that "module:Name" names, if it is one that a config may name."""
-  module, _, attribute = name.partition(":")
-  if module.split(".")[0] not in _ALLOWED or not attribute.isidentifier():
-    allowed = " or ".join(_ALLOWED)
-    raise UserError(f"{path}.{TARGET}: found '{name}', expected 'module:Name' of {allowed}")
+def resolve(name: Any, path: str) -> Callable:
+  """The class, or function of optax, that "module:Name" names, if a config may name it.
+
+  Args:
+    name: out of a config, so anything.
+    path: where it lies in the whole, for messages.
+
+  Raises:
+    UserError: for a name outside of what configs may build. Nothing is imported before that.
+  """
+  module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+  is_name = re.fullmatch(r"[A-Za-z]\w*(\.\w+)*:[A-Za-z]\w*", str(name), flags=re.ASCII)
+  if not is_name or not any(_is_under(f"{module}:{attribute}", place) for place in _ALLOWED):
+    raise UserError(
+      f"{path}.{TARGET}: found {name!r}, expected 'module:Name' of what configs may build: "
+      "classes of pretrainjax that pretrainjax/config.py lists, and what is in optax"
+    )
   try:
     target = getattr(importlib.import_module(module), attribute)
   except (ImportError, AttributeError) as error:
     raise UserError(f"{path}.{TARGET}: '{name}' does not exist ({one_line(error)})") from error
   # A module's attribute may be something that it merely imports, such as `os`.
-  home = getattr(target, "__module__", "").split(".")[0]
-  if not callable(target) or home not in _ALLOWED:
-    raise UserError(f"{path}.{TARGET}: '{name}' is not a class or function of {home or module}")
+  home = str(getattr(target, "__module__", ""))
+  is_of_optax = module.split(".")[0] == home.split(".")[0] == "optax"
+  is_made = inspect.isclass(target) and (is_of_optax or home == module)  # ours: no function
+  if not is_made and not (is_of_optax and inspect.isfunction(target)):
+    raise UserError(f"{path}.{TARGET}: '{name}' is not a class of {module}, or a function of optax")
   return target
+
+
+def _is_under(name: str, place: str) -> bool:
+  """Whether "module:Name" is `place`, or in it; "*" stands for a folder."""
+  return fnmatch.fnmatchcase(name, place) or name.startswith((f"{place}.", f"{place}:"))
 
 
 def _checked(target: Callable, arguments: dict[str, Any], path: str) -> dict[str, Any]:
@@ -149,12 +198,20 @@ def _checked(target: Callable, arguments: dict[str, Any], path: str) -> dict[str
   checked = {}
   for name, value in arguments.items():
     hint = hints.get(name, Any)
-    if isinstance(value, int) and not isinstance(value, bool) and not is_bearable(value, hint):
-      value = float(value)  # 1 is a fine float; 1.5 is no int
-    if not is_bearable(value, hint):
+    is_truth = isinstance(value, bool)
+    if isinstance(value, int) and not is_truth and not is_bearable(value, hint):
+      value = _as_float(value)  # 1 is a fine float; 1.5 is no int
+    if not is_bearable(value, hint) or (is_truth and hint is int):
       raise UserError(f"{path}.{name}: found {value!r}, expected {_say(hint, value)}")
     checked[name] = value
   return checked
+
+
+def _as_float(value: int) -> float | int:
+  try:
+    return float(value)
+  except OverflowError:
+    return value
 
 
 def _say(hint: Any, value: Any) -> str:

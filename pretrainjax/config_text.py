@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from beartype.door import is_bearable
 from ml_collections import ConfigDict, FieldReference
 
 from pretrainjax.config import RECIPE, TARGET, default_field, hints_of, one_line, resolve
@@ -40,7 +41,9 @@ def override(config: ConfigDict, key: str, text: str) -> None:
       raise UserError(f"{flag}: {where} has no key '{name}'{nearest(name, choices)}")
     parent, node = node, node[name]
   value = _literal(text)
-  if isinstance(node, str) and not isinstance(value, str) and value is not None:
+  if isinstance(value, bool) and isinstance(node, (int, float)) and not isinstance(node, bool):
+    raise UserError(f"{flag}: found {text!r} (bool), expected {type(node).__name__}")
+  if isinstance(node, str) and not isinstance(value, str) and not _may_be(value, parent, last):
     value = text
   if isinstance(node, tuple) and not isinstance(value, (tuple, list)):
     value = (value,)
@@ -52,6 +55,13 @@ def override(config: ConfigDict, key: str, text: str) -> None:
       kind = parent.get_type(last).__name__
     message = f"{flag}: found {text!r} ({type(value).__name__}), expected {kind}"
     raise UserError(message) from None
+
+
+def _may_be(value: Any, parent: ConfigDict, name: str) -> bool:
+  """Whether a word of a config may become `value`; none stays a word where it is a choice."""
+  if value is not None or TARGET not in parent:
+    return value is None
+  return is_bearable(None, hints_of(resolve(parent[TARGET], "config")).get(name, Any))
 
 
 def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
@@ -122,8 +132,18 @@ def to_json(config: ConfigDict) -> str:
 
 
 def from_json(text: str) -> ConfigDict:
-  """The inverse of `to_json`; types of None fields are restored from what the targets say."""
-  return _unplain(json.loads(text))
+  """The inverse of `to_json`; types of None fields are restored from what the targets say.
+
+  Raises:
+    UserError: for whatever `to_json` does not write; it may come from a stranger.
+  """
+  try:
+    config = _unplain(json.loads(text))
+  except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    raise UserError(f"no config as it is saved: {one_line(error)}") from error
+  if not isinstance(config, ConfigDict):
+    raise UserError(f"no config as it is saved: found a {type(config).__name__}, expected a dict")
+  return config
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
@@ -151,6 +171,7 @@ def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
   ]
 
 
+_DEEPEST = 64  # ours have 6 levels; whoever walks through a config recurses
 # Flags read better than Python where they differ.
 _WORDS = {"true": True, "false": False, "none": None, "null": None}
 
@@ -158,14 +179,14 @@ _WORDS = {"true": True, "false": False, "none": None, "null": None}
 def _literal(text: str) -> Any:
   if text.lower() in _WORDS:
     return _WORDS[text.lower()]
-  if re.fullmatch(r"[+-]?\d+", text):
+  if re.fullmatch(r"[+-]?[0-9]{1,40}", text):
     return int(text)
   try:
     number = float(text)
     return number if math.isfinite(number) else text
   except ValueError:
     pass
-  if "," in text or text.startswith("("):
+  if text.count("(") + text.count("[") <= 1 and ("," in text or text.startswith("(")):
     parts = [p.strip().strip("'\"") for p in text.strip("()[] ").split(",")]
     return tuple(_literal(p) for p in parts if p)
   return text.strip("'\"")
@@ -180,16 +201,18 @@ def _plain(value: Any) -> Any:
     return {"_tuple": [_plain(v) for v in value]}
   if value is None or isinstance(value, (bool, int, float, str)):
     return value
-  raise TypeError(f"a config holds plain values, found {value!r}")
+  raise UserError(f"config: found {value!r}, expected plain values: numbers, words, tuples, dicts")
 
 
-def _unplain(value: Any) -> Any:
+def _unplain(value: Any, depth: int = 0) -> Any:
+  if depth > _DEEPEST:
+    raise ValueError(f"more than {_DEEPEST} levels")
   if not isinstance(value, dict):
     return value
   if set(value) == {"_tuple"}:
-    return tuple(_unplain(v) for v in value["_tuple"])
-  if TARGET not in value:
-    return ConfigDict({k: _unplain(v) for k, v in value.items()}, sort_keys=False)
-  hints = hints_of(resolve(value[TARGET], "config"))
-  fields = {k: default_field(_unplain(v), hints.get(k, Any)) for k, v in value.items()}
+    return tuple(_unplain(v, depth + 1) for v in value["_tuple"])
+  fields = {key: _unplain(v, depth + 1) for key, v in value.items()}
+  if TARGET in value:
+    hints = hints_of(resolve(value[TARGET], "config"))
+    fields = {key: default_field(v, hints.get(key, Any)) for key, v in fields.items()}
   return ConfigDict(fields, sort_keys=False)

@@ -7,6 +7,7 @@ one; every function here does nothing, or answers for one process, where there i
 import errno
 import itertools
 import logging
+import os
 import socket
 import time
 from collections.abc import Sequence
@@ -17,16 +18,13 @@ from jax._src import distributed as _jax_distributed
 from jax.experimental import multihost_utils
 
 from pretrainjax.errors import UserError
+from pretrainjax.rendezvous import Guest, PeerLost, come, receive
 
 # How long processes wait for each other, in seconds, where nothing else is said.
 PATIENCE = 600.0
 # All processes come to the same waits in the same order: the number tells one from the next.
 _NUMBER = itertools.count()
 _log = logging.getLogger(__name__)
-
-
-class PeerLost(Exception):
-  """Another process is gone, or did not come where it was waited for."""
 
 
 def connect(
@@ -38,7 +36,7 @@ def connect(
   initialization_timeout: int,
   heartbeat_timeout: int,
   shutdown_timeout: int,
-) -> None:
+) -> dict[int, socket.socket]:
   """Joins a run of several processes; before anything asks for a device.
 
   Args:
@@ -51,8 +49,14 @@ def connect(
     heartbeat_timeout: seconds of silence after which XLA ends all processes.
     shutdown_timeout: seconds to wait for the others at the end.
 
+  Returns:
+    Lines to other processes by number, to all on process 0 and to process 0 on others; whoever ends
+    closes its own. To be kept.
+
   Raises:
-    UserError: for an address that is no host's, or a port that is taken.
+    UserError: for an address that is no host's, a port that is taken, or processes that do not
+      fit together.
+    PeerLost: where others do not come.
   """
   host, _, port = address.rpartition(":")
   host = host.strip("[]")
@@ -62,8 +66,12 @@ def connect(
     raise UserError(
       f"--coordinator_address: host '{host}' cannot be resolved ({error.strerror})"
     ) from error
+  me = Guest(process_id, num_processes, f"{socket.gethostname()}, pid {os.getpid()}")
   if process_id == 0:
     check_port(int(port))
+    lines = receive(int(port), me, seconds=initialization_timeout)
+  else:
+    lines = {0: come(host, int(port), me, seconds=initialization_timeout)}
   warning = loopback_warning(host, socket.gethostname())
   if warning:
     _log.warning(warning)
@@ -76,6 +84,7 @@ def connect(
     heartbeat_timeout_seconds=heartbeat_timeout,
     shutdown_timeout_seconds=shutdown_timeout,
   )
+  return lines
 
 
 def leave() -> None:

@@ -3,13 +3,28 @@
 import difflib
 from collections.abc import Iterable
 
+_LONGEST, _HALF = 4000, 1900
+
 
 class UserError(Exception):
   """A mistake of the user's: binaries print it as one line and exit with status 2.
 
   The message names the file, key or flag, what was found, what was expected and, where
-  there is one, the nearest valid choice.
+  there is one, the nearest valid choice. Whatever names and values it repeats, it is one line.
   """
+
+  def __str__(self) -> str:
+    """The message, printable, and cut in its middle where it is absurdly long."""
+    text = printable(super().__str__())
+    return text if len(text) <= _LONGEST else f"{text[:_HALF]} ... {text[-_HALF:]}"
+
+
+def printable(text: str) -> str:
+  """The text on one line: what moves the cursor, changes colours or is no letter is spelt out."""
+  if text.isprintable():
+    return text
+  spelt = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+  return "".join(spelt)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

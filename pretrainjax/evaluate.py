@@ -5,7 +5,6 @@ number of an encoder with random parameters.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.command import Request, launch
-from pretrainjax.config import build
+from pretrainjax.config import build, seed_of
 from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.ending import as_process
 from pretrainjax.evaluators.compare import Comparison, Subject, compare
 from pretrainjax.evaluators.results import append_results
 from pretrainjax.objectives.split import abstract_split, split
@@ -42,13 +42,14 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(request: Request) -> None:
+  seed = seed_of(request.config)
   evaluators = build(request.config.evals, path="config.evals")
   loaded = load(request.workdir)
   if (path := loaded.tokenizer_path) is not None:
     check_tokenizers(data_of(evaluators), Tokenizer.load(path), path=path)
   random = None
   if not request.options.no_random_init:
-    random = _subject(loaded, _random_module(loaded, seed=request.config.seed))
+    random = _subject(loaded, _random_module(loaded, seed=seed))
   print(f"evaluating step {loaded.step} of {request.workdir}", flush=True)
   comparison = compare(
     evaluators,
@@ -56,7 +57,7 @@ def _work(request: Request) -> None:
     random,
     checkpoint=str(request.workdir),
     step=loaded.step,
-    random_seed=request.config.seed,
+    random_seed=seed,
   )
   _store(comparison, Path(str(request.workdir).partition("@")[0]) / "evaluation", loaded.step)
 
@@ -84,4 +85,4 @@ def _store(comparison: Comparison, folder: Path, step: int) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  as_process(main)

@@ -4,7 +4,6 @@
 init the same network is trained from scratch.
 """
 
-import sys
 from collections.abc import Sequence
 
 import jax
@@ -16,6 +15,7 @@ from pretrainjax.command import Request, launch
 from pretrainjax.config import RECIPE, TARGET
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.distributed import is_main
+from pretrainjax.ending import as_process
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.objectives.split import split
 from pretrainjax.pretrain import add_flags, start_in, train
@@ -48,9 +48,11 @@ def _work(request: Request) -> None:
   if loaded is not None and loaded.tokenizer_path is not None:
     expected = Tokenizer.load(loaded.tokenizer_path)
     check_tokenizers({"data": run.data}, expected, path=loaded.tokenizer_path)
-  start_in(request.workdir, run, allow_change=request.options.allow_config_change)
-  first = None if loaded is None else first_state(run, loaded)
-  train(run, request.workdir, profile=request.options.profile, verb="finetune", first=first)
+  options, workdir = request.options, request.workdir
+  with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
+    first = None if loaded is None else first_state(run, loaded)
+    about = {"profile": options.profile, "watchdog": request.watchdog}
+    train(run, workdir, verb="finetune", first=first, **about)
 
 
 def adopt(config: ConfigDict, pretrained: ConfigDict) -> None:
@@ -92,4 +94,4 @@ def first_state(run: Run, loaded: Loaded) -> TrainState:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  as_process(main)

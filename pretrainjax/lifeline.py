@@ -18,13 +18,16 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pretrainjax.distributed import PeerLost, client
+from pretrainjax.ending import GO_ON, flush
+from pretrainjax.rendezvous import ended
+from pretrainjax.watchdog import STUCK, Doing, Watchdog, write_stacks
 
 PEER_LOST = 43
 # Keys of the store.
 _LIFE = "pretrainjax/life"
 _VERDICT = "pretrainjax/verdict/0"
 # Seconds: between beats; in which the living beat surely; that others need to read the verdict.
-_BEAT, _SOON, _GRACE = 1.0, 3.0, 1.0
+_BEAT, _SOON, _GRACE = 1.0, 3.0, 0.5
 # What XLA, gloo, NCCL and the coordination service say when the other side is gone.
 _SIGNS = (
   *("Gloo", "NCCL", "coordination service", "CoordinationService", "Connection reset by peer"),
@@ -57,6 +60,7 @@ class Lifeline:
     count: int,
     address: str,
     patience: float,
+    watchdog: Watchdog | None = None,
     leave: Callable[[int], Any] = os._exit,
   ):
     """Makes it; nothing runs yet.
@@ -67,20 +71,27 @@ class Lifeline:
       count: of processes.
       address: of the coordinator.
       patience: seconds of silence after which a process is lost.
+      watchdog: knows what this process does, which each beat tells the others.
       leave: ends the process with a status, without any cleaning up, which would wait for the dead.
     """
     self._verb, self._index, self._count, self._address = verb, index, count, address
     self._patience, self._leave = patience, leave
+    self._watchdog = watchdog or Watchdog(0.0)
     self._ended = threading.Event()
     self._speaking = threading.Lock()
-    self._connected = False
+    self._connected, self._beats = False, 0
     self._names: dict[int, str] = {}
+    self._lines: dict[int, socket.socket] = {}
     self._thread: threading.Thread | None = None
     self._abort_handler = _on_abort(self._aborted)  # kept alive as long as this is
 
-  def start(self) -> None:
-    """Begins to beat and to look after the others; JAX's processes are connected."""
-    self._connected = True
+  def start(self, lines: dict[int, socket.socket] | None = None) -> None:
+    """Begins to beat and to look after the others; JAX's processes are connected.
+
+    Args:
+      lines: to other processes, by number, which end with them; see `connect`.
+    """
+    self._connected, self._lines = True, lines or {}
     self._put(f"name/{self._index}", f"{socket.gethostname()}, pid {os.getpid()}")
     target = self._look_on if self._index == 0 else self._listen
     self._thread = threading.Thread(target=target, daemon=True, name="lifeline")
@@ -119,15 +130,31 @@ class Lifeline:
       self._end("", status)  # all processes made the same mistake, and another one has said it
     self._end(trace + (f"{self._verb}: {line}\n" if line else ""), status)
 
+  def give_up(self, line: str, status: int) -> None:
+    """Ends all processes for a reason that is no error of one of them.
+
+    Whoever waits for a process that still compiles is not stuck: then nothing is done.
+
+    Args:
+      line: what happened.
+      status: STUCK, which all end with, saying where they are; or 1.
+    """
+    doing = self._doing() if status == STUCK else {}
+    if any(one.phase == "start" for one in doing.values()):
+      return
+    verdict = Verdict(self._where(line, doing) if doing else line, status, self._index)
+    held = self._say(verdict)
+    if held is not None and held != verdict:
+      self._obey(held)  # another process was first
+    self._end(f"{self._verb}: {verdict.text}; {GO_ON}\n", status)
+
   # --- threads ------------------------------------------------------------------------------
 
   def _listen(self) -> None:
     """On all but process 0: beat, and leave when there is a verdict."""
-    beat = 0
     while not self._ended.is_set():
       try:
-        self._put(f"beat/{self._index}", str(beat))
-        beat += 1
+        self._beat()
         self._read_names()
         text = client().blocking_key_value_get(_VERDICT, int(_BEAT * 1000))
       except Exception:  # no verdict in this second; or no service, which aborts the process
@@ -138,9 +165,13 @@ class Lifeline:
     """On process 0: watch the beats, judge, and leave when there is a verdict."""
     beats: dict[int, tuple[str, float]] = {}
     born, trouble = time.monotonic(), None
-    while not self._ended.wait(_BEAT / 2):
+    while not self._ended.is_set():
+      gone = ended(self._lines, seconds=_BEAT / 2)
+      self._beat()
       now, notes = time.monotonic(), self._notes()
       self._read_names(notes)
+      if gone and not self._ended.is_set():  # one with a reason has given it already
+        self._say(Verdict(f"{self._list(gone)} has ended without a word", PEER_LOST, -1))
       for index in range(1, self._count):
         beat = notes.get(f"beat/{index}", "")
         if index not in beats or beats[index][0] != beat:
@@ -175,6 +206,8 @@ class Lifeline:
       line = self._lost(verdict.text)
     elif verdict.status == 1:
       line = self._lost(f"{self._list([verdict.by])} failed: {verdict.text}")
+    elif verdict.status == STUCK:
+      line = f"{self._verb}: {verdict.text}; {GO_ON}"
     else:  # mistakes and interruptions are every process's, and told by the one who spoke first
       said = f"{self._verb}: {verdict.text} (says {self._list([verdict.by])})"
       line = said if self._index == 0 else ""
@@ -198,9 +231,11 @@ class Lifeline:
 
   def _end(self, text: str, status: int) -> None:
     with self._speaking:  # one thread speaks, and the process ends with it
-      sys.stdout.flush()
+      flush()
+      if status == STUCK:
+        write_stacks()
       sys.stderr.write(text)
-      sys.stderr.flush()
+      flush()
       if self._index == 0 and self._connected:  # the service ends with this process
         time.sleep(_GRACE)
       self._leave(status)
@@ -208,12 +243,33 @@ class Lifeline:
   # --- words --------------------------------------------------------------------------------
 
   def _lost(self, text: str) -> str:
-    return f"{self._verb}: process lost: {text}; start the same command again to go on"
+    return f"{self._verb}: process lost: {text}; {GO_ON}"
+
+  def _doing(self) -> dict[int, Doing]:
+    """What each process does, or did a second ago."""
+    notes = self._notes()
+    self._read_names(notes)
+    doing = {self._index: self._watchdog.doing()}
+    for name, text in notes.items():
+      if name.startswith("beat/") and (index := int(name.removeprefix("beat/"))) not in doing:
+        doing[index] = Doing(*json.loads(text)[1:])
+    return doing
+
+  def _where(self, line: str, doing: dict[int, Doing]) -> str:
+    """Who is in which phase: those who wait in a step may wait for one that does not come."""
+    elsewhere = {i: d for i, d in doing.items() if d.phase != "step"} or doing
+    said = "; ".join(f"{self._list([i])} {d}" for i, d in sorted(elsewhere.items()))
+    return f"{line.partition(' in phase')[0]}: {said}"
 
   def _list(self, indices: list[int]) -> str:
     return " and ".join(f"process {i} ({self._names.get(i, 'never seen')})" for i in indices)
 
   # --- the store ----------------------------------------------------------------------------
+
+  def _beat(self) -> None:
+    """Says that this process lives, and what it does."""
+    self._beats += 1
+    self._put(f"beat/{self._index}", json.dumps([self._beats, *self._watchdog.doing()]))
 
   def _put(self, name: str, text: str) -> None:
     try:
@@ -262,7 +318,8 @@ def silent(
     trouble: when a call between processes failed; the living beat again soon after.
   """
   if trouble is not None:
-    return [i for i, (_, seen) in beats.items() if seen < trouble and now - trouble > _SOON]
+    # A beat that was seen together with the trouble may have been the last one.
+    return [i for i, (_, seen) in beats.items() if seen <= trouble and now - trouble > _SOON]
   return [i for i, (_, seen) in beats.items() if now - seen > patience]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from pretrainjax.command import Request, launch, refused
+from pretrainjax.ending import as_process
 
 
 class _Use(NamedTuple):
@@ -54,4 +55,4 @@ def _work(module: Any, request: Request) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  as_process(main)

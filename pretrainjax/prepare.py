@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +46,7 @@ from pretrainjax.data.builders.text.stages import Job, write_dataset
 from pretrainjax.data.builders.text.training import Tokenization
 from pretrainjax.data.builders.wordnet.source import Source as WordNet
 from pretrainjax.data.builders.write import REPORT, folder_of, is_complete, write
+from pretrainjax.ending import as_process
 from pretrainjax.errors import UserError, nearest
 
 _SHOWN = 5
@@ -300,4 +300,4 @@ def _show_text(report: dict, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  as_process(main)

@@ -4,8 +4,8 @@ The same command, started again, goes on where the run was.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -13,15 +13,19 @@ import jax
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request, launch
 from pretrainjax.distributed import barrier, is_main
+from pretrainjax.ending import Ending, as_process
 from pretrainjax.report.curves import curves_png
 from pretrainjax.report.table import config_table
 from pretrainjax.train.assemble import Run, assemble
+from pretrainjax.train.lock import take
 from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.parallel import scalar
+from pretrainjax.train.roll_back import resume
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
 from pretrainjax.train.vocabulary import keep_tokenizer
-from pretrainjax.train.workdir import claim, meet
+from pretrainjax.train.workdir import claim, make, meet
+from pretrainjax.watchdog import Watchdog
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,32 +48,53 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     help="go on from the workdir's checkpoints though the config differs",
   )
   parser.add_argument("--profile", action="store_true", help="write a trace to WORKDIR/profile")
+  parser.add_argument(
+    "--stuck_after",
+    metavar="SECONDS",
+    default="900",
+    help="of no progress, after which the run ends with 124 and says where it is; 0 waits for ever",
+  )
 
 
 def _work(request: Request) -> None:
   if is_main():
     print(config_table(request.config))
   run = assemble(request.config)
-  start_in(request.workdir, run, allow_change=request.options.allow_config_change)
-  train(run, request.workdir, profile=request.options.profile, verb="pretrain")
+  options, workdir = request.options, request.workdir
+  with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
+    train(run, workdir, profile=options.profile, verb="pretrain", watchdog=request.watchdog)
 
 
-def start_in(workdir: Path, run: Run, *, allow_change: bool) -> None:
-  """Makes `workdir` this run's, with all that whoever loads its checkpoints needs.
+@contextlib.contextmanager
+def start_in(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
+  """Makes `workdir` this run's while inside, with all that loading its checkpoints needs.
 
   Args:
     workdir: made if it is missing.
     run: the config, built.
     allow_change: see `claim`.
+    ending: of this process, if another run takes the folder.
   """
-  if is_main():
-    claim(workdir, run.config, allow_change=allow_change)
-    keep_tokenizer(workdir, run.data, allow_change=allow_change)
-  meet(workdir)
+  with contextlib.ExitStack() as held:
+    if is_main():
+      make(workdir)
+      lock = take(workdir, lost=lambda line: ending.end(line, status=1))
+      held.callback(lock.release)
+      ending.first(lock.release)
+      claim(workdir, run.config, allow_change=allow_change)
+      keep_tokenizer(workdir, run.data, allow_change=allow_change)
+    meet(workdir)
+    yield
 
 
 def train(
-  run: Run, workdir: Path, *, profile: bool, verb: str, first: TrainState | None = None
+  run: Run,
+  workdir: Path,
+  *,
+  profile: bool,
+  verb: str,
+  first: TrainState | None = None,
+  watchdog: Watchdog | None = None,
 ) -> TrainState:
   """Trains `run` in `workdir` to its end, from the newest checkpoint there if there is one.
 
@@ -79,6 +104,7 @@ def train(
     profile: write a trace.
     verb: of the binary, for messages.
     first: the state to start from where there is no checkpoint; None makes a new one.
+    watchdog: is told what the run does; None looks after nothing.
 
   Returns:
     The last state, whole.
@@ -86,9 +112,12 @@ def train(
   Raises:
     Preempted: after SIGTERM, with the state saved.
   """
-  stopped = None
-  with Checkpoints(workdir, keep=run.train.keep) as checkpoints:
-    state = _start(run, checkpoints, first)
+  stopped, watchdog = None, watchdog or Watchdog(0.0)
+  with watchdog.phase("checkpoint"), Checkpoints(workdir, keep=run.train.keep) as checkpoints:
+    state = resume(run, checkpoints, workdir)
+    if state is None:
+      with watchdog.phase("start"):
+        state = _new(run, first)
     barrier("the start of training")
     step = int(scalar(state.step))
     if step and is_main():
@@ -96,7 +125,14 @@ def train(
     tracker = Tracker(workdir, run.train.tracking, step=step)
     try:
       folder = str(workdir / "profile") if profile else None
-      state = fit(run, state, checkpoints=checkpoints, tracker=tracker, profile_to=folder)
+      state = fit(
+        *(run, state),
+        workdir=workdir,
+        checkpoints=checkpoints,
+        tracker=tracker,
+        profile_to=folder,
+        watchdog=watchdog,
+      )
     except Stopped as stop:
       stopped = stop
     finally:
@@ -114,14 +150,11 @@ def train(
   return run.parallel.whole(state)
 
 
-def _start(run: Run, checkpoints: Checkpoints, first: TrainState | None) -> TrainState:
-  parallel = run.parallel
-  restored = checkpoints.restore(parallel.abstract(jax.eval_shape(run.init)))
-  if restored is not None:
-    return parallel.place(restored) if parallel.mode == "pmap" else restored
+def _new(run: Run, first: TrainState | None) -> TrainState:
   # From the host: one process's device cannot send to another one's.
+  parallel = run.parallel
   return parallel.make(run.init) if first is None else parallel.place(jax.device_get(first))
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  as_process(main)

@@ -41,10 +41,22 @@ def call(capsys, verb: str, *arguments: str | Path) -> Ended:
   return Ended(status, captured.out, captured.err.splitlines())
 
 
-def start(verb: str, *arguments: str | Path, devices: int = 1) -> subprocess.Popen:
-  """Starts a binary as a process with so many simulated devices; its output is piped."""
+def start(
+  verb: str, *arguments: str | Path, devices: int = 1, fault: str | None = None
+) -> subprocess.Popen:
+  """Starts a binary as a process with so many simulated devices; its output is piped.
+
+  Args:
+    verb: the binary.
+    *arguments: of the command line.
+    devices: simulated ones.
+    fault: that happens in it, as faulty.py has it.
+  """
+  program = ["-m", f"pretrainjax.{verb}"]
+  if fault is not None:
+    program = [str(ROOT / "tests/faulty.py"), fault, verb]
   return subprocess.Popen(
-    [sys.executable, "-m", f"pretrainjax.{verb}", *map(str, arguments)],
+    [sys.executable, *program, *map(str, arguments)],
     env=simulated.environment(devices),
     cwd=ROOT,
     stdout=subprocess.PIPE,
@@ -59,6 +71,7 @@ def start_many(
   processes: int,
   devices: int = 1,
   own: dict[int, Sequence[str]] | None = None,
+  faults: dict[int, str] | None = None,
 ) -> list[subprocess.Popen]:
   """Starts a binary as several processes of one run.
 
@@ -68,13 +81,18 @@ def start_many(
     processes: how many.
     devices: simulated ones of each process.
     own: further arguments of a process, by its number.
+    faults: that happen in a process, by its number.
   """
   with socket.socket() as probe:
     probe.bind(("localhost", 0))
     port = probe.getsockname()[1]
   flags = (f"--coordinator_address=localhost:{port}", f"--num_processes={processes}")
   return [
-    start(verb, *arguments, *flags, f"--process_id={i}", *(own or {}).get(i, ()), devices=devices)
+    start(
+      *(verb, *arguments, *flags, f"--process_id={i}", *(own or {}).get(i, ())),
+      devices=devices,
+      fault=(faults or {}).get(i),
+    )
     for i in range(processes)
   ]
 

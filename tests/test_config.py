@@ -1,6 +1,11 @@
 """Configs name classes, are checked against them, and build nothing else."""
 
+import ast
 import dataclasses
+import importlib
+import re
+import types
+from pathlib import Path
 from typing import Literal
 
 import optax
@@ -8,7 +13,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
-from pretrainjax.config import RECIPE, TARGET, build, recipe, spec
+from pretrainjax.config import RECIPE, TARGET, build, recipe, resolve, seed_of, spec
 from pretrainjax.errors import UserError
 from pretrainjax.train.parallel import Parallel
 
@@ -52,6 +57,13 @@ def test_an_integer_is_a_fine_float_but_not_the_other_way():
   with config.ignore_type():
     config.last = 1.5
   with pytest.raises(UserError, match=r"config.last: found 1.5, expected int"):
+    build(config)
+
+
+def test_a_truth_value_is_no_number():
+  config = spec(Keep)
+  config.last = True
+  with pytest.raises(UserError, match="config.last: found True, expected int"):
     build(config)
 
 
@@ -105,3 +117,89 @@ def test_literals_of_a_dataclass_are_read():
   # The check below would pass vacuously if annotations could not be read.
   assert Keep.__annotations__["mode"] == Literal["max", "min"]
   assert dataclasses.is_dataclass(Keep)
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63, True, None, 1.0, "1"])
+def test_seeds_are_counts_that_generators_take(seed):
+  with pytest.raises(UserError, match="--config.seed: found"):
+    seed_of(ConfigDict({"seed": seed}))
+  assert seed_of(ConfigDict({"seed": 7})) == 7
+
+
+@pytest.mark.parametrize(
+  "target",
+  [
+    # What pretrainjax itself has that reads, writes, runs or imports.
+    "pretrainjax.data.builders.places:run",
+    "pretrainjax.config_text:load_config",
+    "pretrainjax.config:build",
+    "pretrainjax.prepare:main",
+    "pretrainjax.checkpoint.manager:Checkpoints",
+    "pretrainjax.train.tracking:Tracker",
+    "pretrainjax.evaluators.results:append_results",
+    # Names that are there, but of something else.
+    "pretrainjax.models.vit:nnx",
+    "pretrainjax.models.vit:np",
+    "pretrainjax.models.vit:Any",
+    "pretrainjax.objectives.masked.mae:ViT",
+    "pretrainjax.models.vit:__loader__",
+    "pretrainjax.models.vit:__builtins__",
+    "optax:tree_utils",
+    "optax:__spec__",
+    "optax._src.base:jax",
+    "optax._src.base:NamedTuple",
+    # Ways around the name.
+    "pretrainjax.models.vit:os.system",
+    "pretrainjax.models.vit:ViT.__init__",
+    "pretrainjax.models.vit:ViT:x",
+    "pretrainjax.models.vit:ViT\n",
+    " pretrainjax.models.vit:ViT",
+    "pretrainjax.models.vit\uff1aViT",
+    "\uff50retrainjax.models.vit:ViT",
+    "pretrainjax.models..vit:ViT",
+    ".models.vit:ViT",
+    "pretrainjax.models.vit.:ViT",
+    "pretrainjax.models/vit:ViT",
+    "pretrainjax.modelsx:ViT",
+    "pretrainjax.models.vit\0:ViT",
+    "optaxx:adam",
+    3,
+    None,
+    ("pretrainjax.models.vit", "ViT"),
+    {"a": "b"},
+  ],
+)
+def test_no_way_around_the_list(target, monkeypatch):
+  imported = []
+  importer = types.SimpleNamespace(
+    import_module=lambda name: imported.append(name) or importlib.import_module(name)
+  )
+  monkeypatch.setattr("pretrainjax.config.importlib", importer)
+  config = ConfigDict()
+  config[TARGET] = target
+  with pytest.raises(UserError, match="_target") as refusal:
+    build(config)
+  assert str(refusal.value).isprintable()
+  assert all(name.startswith(("pretrainjax.", "optax")) for name in imported)
+  # What is no name at all is not even looked for.
+  if not re.fullmatch(r"[\w.]+:\w+", str(target), flags=re.ASCII) or ".." in str(target):
+    assert not imported
+
+
+def test_all_that_our_configs_name_is_on_the_list_and_only_makes_objects():
+  """Classes are dataclasses, modules or tables of values: their constructors touch no file."""
+  for path in (Path(__file__).parents[1] / "pretrainjax").rglob("*.py"):
+    module = ".".join(path.relative_to(path.parents[1]).with_suffix("").parts)
+    module = f"pretrainjax{module.partition('pretrainjax')[2]}"
+    classes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)]
+    for node in classes:
+      try:
+        resolve(f"{module}:{node.name}", "config")
+      except UserError:
+        continue
+      made = [f for f in node.body if getattr(f, "name", "") in ("__init__", "__post_init__")]
+      calls = {ast.unparse(c.func) for f in made for c in ast.walk(f) if isinstance(c, ast.Call)}
+      touching = {"open", "exec", "eval", "print", "__import__"}
+      assert not calls & touching and not any(
+        name.startswith(("os.", "subprocess.", "shutil.", "Path(", "importlib.")) for name in calls
+      ), f"{module}:{node.name}"

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
-from pretrainjax.config import spec
+from pretrainjax.config import recipe, spec
 from pretrainjax.config_text import difference, flatten, from_json, load_config, override, to_json
 from pretrainjax.errors import UserError
+from pretrainjax.models.gpt import GPT
 
 
 def _config() -> ConfigDict:
@@ -102,3 +103,56 @@ def test_load_config(tmp_path):
   (tmp_path / "empty.py").write_text("")
   with pytest.raises(UserError, match="defines no get_config"):
     load_config(str(tmp_path / "empty.py"))
+
+
+def test_none_is_a_word_where_it_is_one_of_a_choice():
+  sizes = {"vocab_size": 5, "max_length": 4, "embed_dim": 4, "mlp_dim": 4}
+  config = ConfigDict({"model": recipe(GPT, **sizes, num_layers=1, num_heads=1)})
+  override(config, "model.remat", "none")
+  assert config.model.remat == "none"
+  config.model.remat = "full"
+  override(config, "model.remat", "none")
+  assert config.model.remat == "none"
+  keep = ConfigDict({"keep": spec(Keep, metric="knn/top1")})
+  override(keep, "keep.metric", "none")
+  assert keep.keep.metric is None
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    *("", "[]", "3", "null", '"x"', "{", '{"a": ' * 5000, "[" * 100_000, '{"a": {"b": ' * 40 + "1"),
+    *('{"_tuple": 3}', '{"_target": 3}', '{"_target": "os:system"}', '{"__class__": 1}'),
+    *('{"a.b": 1}', '{"a": ' + "9" * 5000 + "}", '{"a": ' * 70 + "1" + "}" * 70),
+  ],
+)
+def test_json_of_strangers_is_a_config_or_a_line(text):
+  with pytest.raises(UserError) as refusal:
+    from_json(text)
+  assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize(
+  ("key", "text", "part"),
+  [
+    ("n", "9" * 5000, "expected int"),
+    ("n", "true", "found 'true' (bool), expected int"),
+    ("rate", "false", "found 'false' (bool), expected float"),
+    ("rate", "1e400", "expected float"),
+    ("a\nb", "1", r"no key 'a\nb'"),
+    ("\x1b[2J", "1", r"\x1b[2J"),
+    ("\u202ekey", "1", r"\u202ekey"),
+    ("x" * 100_000, "1", " ... "),
+  ],
+)
+def test_a_message_is_one_printable_line_of_bearable_length(key, text, part):
+  with pytest.raises(UserError) as refusal:
+    override(_config(), key, text)
+  message = str(refusal.value)
+  assert message.isprintable() and len(message) < 5000 and part in message
+
+
+def test_a_tuple_of_tuples_is_not_torn_apart():
+  config = _config()
+  override(config, "scale", "((1, 2), (3, 4))")
+  assert config.scale == ("((1, 2), (3, 4))",)  # a word, which `build` then refuses

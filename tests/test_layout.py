@@ -10,8 +10,8 @@ PACKAGE = ROOT / "pretrainjax"
 
 # A module imports only from its own layer and those above it.
 LAYERS = (
-  ("errors", "types", "collectives", "distributed", "config", "config_text"),
-  ("data",),
+  ("errors", "types", "collectives", "rendezvous", "distributed", "config", "config_text"),
+  ("data", "watchdog"),
   ("models/layers",),
   ("models",),
   ("augment", "mixing", "masking", "losses"),
@@ -26,6 +26,8 @@ LAYERS = (
     *(
       "command",
       "cluster",
+      "ending",
+      "determinism",
       "lifeline",
       "prepare",
       "pretrain",
@@ -65,7 +67,6 @@ COVERED_BY = {
   "data/builders/text/encode.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/tally.py": "tests/data/builders/text/test_stages.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "pretrain.py": "tests/faults/test_01_killed.py",

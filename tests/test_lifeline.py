@@ -1,5 +1,6 @@
 """Who is lost, whose fault an error is, and what processes say to each other as they end."""
 
+import socket
 import threading
 import time
 
@@ -7,7 +8,8 @@ import pytest
 
 from pretrainjax import lifeline
 from pretrainjax.distributed import PeerLost
-from pretrainjax.lifeline import Lifeline, is_of_others, silent
+from pretrainjax.lifeline import Lifeline, Verdict, is_of_others, silent
+from pretrainjax.watchdog import STUCK, Watchdog
 
 
 class Store:
@@ -48,7 +50,7 @@ def many(monkeypatch):
   monkeypatch.setattr(lifeline, "_GRACE", 0.2)
   made = []
 
-  def make(count, *, start=None, patience=30.0):
+  def make(count, *, start=None, patience=30.0, lines=None, dogs=None):
     for index in range(count):
 
       def leave(status, index=index):
@@ -56,11 +58,17 @@ def many(monkeypatch):
         raise Left
 
       one = Lifeline(
-        verb="pretrain", index=index, count=count, address="h:1", patience=patience, leave=leave
+        verb="pretrain",
+        index=index,
+        count=count,
+        address="h:1",
+        patience=patience,
+        leave=leave,
+        watchdog=(dogs or {}).get(index),
       )
       made.append(one)
       if start is None or index in start:
-        one.start()
+        one.start(lines if index == 0 else None)
     return made
 
   make.ends = {}
@@ -83,6 +91,7 @@ def test_silence_is_measured_by_patience_or_since_trouble():
   assert silent(beats, now=31.0, patience=20.0, trouble=None) == [1]
   assert silent(beats, now=25.5, patience=20.0, trouble=24.0) == [], "too early to say"
   assert silent(beats, now=28.0, patience=20.0, trouble=24.0) == [1]
+  assert silent(beats, now=29.0, patience=20.0, trouble=25.0) == [1, 2], "it may have been the last"
 
 
 def test_whose_fault_an_error_is():
@@ -134,6 +143,70 @@ def test_a_mistake_ends_all_with_its_status_and_one_line(many, capsys):
   (first,) = (line for line in said if "says process 2" in line)
   assert first.startswith("pretrain: error: --config.x: wrong (says process 2 (")
   assert len(said) == 2
+
+
+def test_whoever_ends_without_a_word_is_named_at_once(many, capsys):
+  here, there = socket.socketpair()
+  made = many(2, start=(0,), lines={1: here})
+  made[1]._put("name/1", "node1, pid 77")
+  struck = time.monotonic()
+  there.close()
+  assert wait_for(many, 1) == {0: 43}
+  assert time.monotonic() - struck < 2, "no patience of 30 s"
+  assert "process 1 (node1, pid 77) has ended without a word" in capsys.readouterr().err
+
+
+def test_whoever_said_why_before_it_ended_is_believed(many, capsys):
+  here, there = socket.socketpair()
+  made = many(2, start=(0,), lines={1: here})
+  made[1]._say(Verdict("ValueError: shapes", 1, 1))
+  there.close()
+  assert wait_for(many, 1) == {0: 43}
+  assert "failed: ValueError: shapes" in capsys.readouterr().err
+
+
+def test_no_progress_ends_all_and_names_who_is_waited_for(many, capsys, monkeypatch):
+  """Processes 0 and 2 wait in a step for process 1, which waits for its data."""
+  stacks = []
+  monkeypatch.setattr(lifeline, "write_stacks", lambda: stacks.append(1))
+  phases = {0: "step", 1: "data", 2: "step"}
+  dogs = {}
+  for index, phase in phases.items():
+    dogs[index] = Watchdog(0.0)
+    dogs[index]._phases, dogs[index]._step = (phase,), 8
+  made = many(3, dogs=dogs)
+  time.sleep(0.2)  # beats
+  with pytest.raises(Left):
+    made[2].give_up("no progress for 9 s in phase 'step' at step 8", STUCK)
+  assert wait_for(many, 3) == {0: STUCK, 1: STUCK, 2: STUCK}
+  lines = capsys.readouterr().err.splitlines()
+  assert len(lines) == 3 and len(set(lines)) == 1
+  assert lines[0].startswith("pretrain: no progress for 9 s: process 1 (")
+  assert "in phase 'data' at step 8; start the same command" in lines[0]
+  assert "process 0" not in lines[0] and "process 2" not in lines[0]
+  assert len(stacks) == 3, "each writes its own"
+
+
+def test_whoever_waits_for_one_that_compiles_is_not_stuck(many):
+  dogs = {index: Watchdog(0.0) for index in range(2)}
+  dogs[0]._phases, dogs[1]._phases = ("step",), ("step", "start")
+  made = many(2, dogs=dogs)
+  time.sleep(0.2)
+  made[0].give_up("no progress for 9 s in phase 'step' at step 1", STUCK)
+  assert many.ends == {} and made[0]._verdict() is None
+
+
+def test_where_all_wait_in_a_step_all_are_named(many, capsys):
+  dogs = {index: Watchdog(0.0) for index in range(2)}
+  for dog in dogs.values():
+    dog._phases = ("step",)
+  made = many(2, dogs=dogs)
+  time.sleep(0.2)
+  with pytest.raises(Left):
+    made[1].give_up("no progress for 9 s in phase 'step' at step 8", STUCK)
+  wait_for(many, 2)
+  said = capsys.readouterr().err
+  assert "process 0 (" in said and "process 1 (" in said
 
 
 def test_all_processes_may_end(many):

@@ -8,6 +8,7 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import binaries
 import jax
@@ -19,12 +20,31 @@ STEPS, EVERY = 40, 5
 JIT, PMAP = ("jit", 1), ("pmap", 2)
 
 
-class Trial:
-  """One command, to be started as often as it takes."""
+class Recovery(NamedTuple):
+  """What a fault cost.
 
-  def __init__(self, workdir: Path, data: Path, layout: tuple[str, int]):
+  Attributes:
+    lost_steps: that were done again.
+    seconds: from the fault until the run was further than it had been.
+  """
+
+  lost_steps: int
+  seconds: float
+
+
+class Trial:
+  """One command, to be started as often as it takes.
+
+  Attributes:
+    workdir: of the run.
+    recoveries: one a start of `to_the_end` or `struck` after a signal of `struck`.
+  """
+
+  def __init__(self, workdir: Path, data: Path, layout: tuple[str, int], *more: str):
     mode, self._devices = layout
     self.workdir = workdir
+    self.recoveries: list[Recovery] = []
+    self._struck_at, self._reached, self._saved = None, 0, 0
     self._arguments = (
       f"--config={binaries.MAE}",
       f"--workdir={workdir}",
@@ -34,15 +54,35 @@ class Trial:
       f"--config.train.checkpoint_every={EVERY}",
       "--config.evals.collapse.every=10",
       *binaries.QUICK,
+      *more,
     )
 
-  def start(self) -> subprocess.Popen:
-    return binaries.start("pretrain", *self._arguments, devices=self._devices)
+  def start(self, *more: str) -> subprocess.Popen:
+    return binaries.start("pretrain", *self._arguments, *more, devices=self._devices)
 
-  def to_the_end(self) -> binaries.Ended:
-    ended = binaries.finish(self.start())
+  def to_the_end(self, *more: str) -> binaries.Ended:
+    process = self.start(*more)
+    while self._struck_at is not None and process.poll() is None:
+      self._look()
+      time.sleep(0.002)
+    ended = binaries.finish(process)
+    self._look()
     assert ended.status == 0, "\n".join(ended.errors)
     return ended
+
+  def _newest(self) -> int:
+    folder = self.workdir / "checkpoints"
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    return max((int(name) for name in names if name.isdecimal()), default=0)
+
+  def _look(self) -> None:
+    """Notes a recovery as soon as the run is further than it was when it was struck."""
+    if self._struck_at is None:
+      return
+    if any(row["step"] > self._reached for row in rows_of(self.workdir)[-1:]):
+      lost, seconds = self._reached - self._saved, time.monotonic() - self._struck_at
+      self.recoveries.append(Recovery(lost, seconds))
+      self._struck_at = None
 
   def struck(self, with_signal: int, *, rows: int, delay: float = 0.0) -> binaries.Ended:
     """Sends a signal, once there are so many more rows of metrics and a moment has passed."""
@@ -53,6 +93,7 @@ class Trial:
     process, size = self.start(), -1
     while process.poll() is None:
       new = path.read_bytes() if path.exists() else b""
+      self._look()
       is_running = len(new) != size and size >= 0  # the file as it was found is no sign of life
       size = len(new)
       if is_running and new.count(b"\n") >= wanted:
@@ -60,7 +101,12 @@ class Trial:
       time.sleep(0.002)
     time.sleep(delay)
     process.send_signal(with_signal)
-    return binaries.finish(process)
+    struck_at, ended = time.monotonic(), binaries.finish(process)
+    if ended.status != 0:  # or it was at its end already
+      self._reached = max([self._reached, *(row["step"] for row in rows_of(self.workdir))])
+      if self._struck_at is None:  # or it had not come further since the one before
+        self._struck_at, self._saved = struck_at, self._newest()
+    return ended
 
 
 def assert_same(one: Path, other: Path) -> None:

@@ -8,6 +8,7 @@ from pretrainjax.train.assemble import Train
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.mesh import Axes
 from pretrainjax.train.parallel import Parallel
+from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.tracking import Tracking
 
 
@@ -25,7 +26,7 @@ def run(
   config = ConfigDict(sort_keys=False)
   config.seed = seed
   config.objective, config.data, config.optimizer = objective, data, optimizer
-  options = {"keep": spec(Keep), "tracking": spec(Tracking)} | train
+  options = {"keep": spec(Keep), "spikes": spec(Spikes), "tracking": spec(Tracking)} | train
   config.train = spec(Train, duration=duration, **options)
   config.parallel = spec(Parallel, mesh=spec(Axes))
   config.evals = evals if evals is not None else ConfigDict()

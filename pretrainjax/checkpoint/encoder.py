@@ -2,20 +2,25 @@
 
 import dataclasses
 import logging
+import re
+import time
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
-from pretrainjax.config import build
+from pretrainjax.checkpoint.manifest import verify
+from pretrainjax.checkpoint.named import differences, listing, refuse
+from pretrainjax.config import build, one_line
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.types import Encoder
 
+# How often a reader looks again, and how long it waits for a sign that a trainer is at work.
+_ATTEMPTS, _SECONDS = 20, 0.5
 _log = logging.getLogger(__name__)
 Weights = Literal["auto", "ema", "online"]
 
@@ -82,17 +87,19 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
     raise UserError(
       f"{workdir}: no run's folder, {FOLDER}/ is missing{nearest(workdir.name, folders)}"
     )
+  verify(workdir)
   with Checkpoints(workdir, read_only=True) as checkpoints:
-    step, state = _arrays(checkpoints, workdir, step)
-    config = checkpoints.config(step)
-  objective = build(config.objective, path="config.objective")
-  graphdef, params, extras = abstract_split(objective)
+    step, config, state = _newest_intact(checkpoints, workdir, step)
+  objective = _built(config, workdir)
+  graphdef, params, extras = _abstract(objective, workdir)
   saved = state["params"] if weights == "online" or "ema" not in state else state["ema"]
   if weights == "ema" and "ema" not in state:
     raise UserError(
       f"{workdir}: weights='ema', but the run kept no moving average (train.ema_decay)"
     )
-  _check_same(saved, params, workdir)
+  found = {"params": saved, "extras": state.get("extras", {})}
+  rows = differences(listing(found), listing({"params": params, "extras": extras}))
+  refuse(rows, f"{workdir}@{step}", hint="its config does not make these arrays: other code did")
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
   return Loaded(config=config, objective=objective, module=module, step=step, workdir=workdir)
 
@@ -106,26 +113,58 @@ def split_reference(workdir: str | Path, step: int | None = None) -> tuple[Path,
   path, _, at = str(workdir).partition("@")
   if not at:
     return Path(path), step
-  if not at.isdigit() or step not in (None, int(at)):
+  if not re.fullmatch("[0-9]{1,18}", at) or step not in (None, int(at)):
     raise UserError(f"'{workdir}': found step '{at}', expected WORKDIR[@STEP] with one number")
   return Path(path), int(at)
 
 
-def _arrays(checkpoints: Checkpoints, workdir: Path, step: int | None) -> tuple[int, Any]:
-  steps = checkpoints.steps()
-  if not steps or (step is not None and step not in steps):
-    wanted = "any checkpoint" if step is None else f"checkpoint {step}"
-    raise UserError(f"{workdir}: has not {wanted}; saved: {steps or 'none'}")
-  for candidate in steps if step is None else [step]:
+def _built(config: ConfigDict, workdir: Path) -> Objective:
+  """The objective of a config that may be anyone's."""
+  objective = build(config.get("objective"), path="config.objective")
+  if not isinstance(objective, Objective):
+    found = type(objective).__name__
+    raise UserError(f"{workdir}: its config makes a {found}, expected an objective")
+  return objective
+
+
+def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:
+  """See `abstract_split`; recipes of models are built here, and may not go together."""
+  try:
+    return abstract_split(objective)
+  except (ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+    raise UserError(f"{workdir}: its config makes no model: {one_line(error)[:500]}") from error
+
+
+def _newest_intact(
+  checkpoints: Checkpoints, workdir: Path, step: int | None
+) -> tuple[int, ConfigDict, Any]:
+  """A step with its config and arrays; beside a trainer, who may delete it while it is read."""
+  damaged: dict[int, str] = {}
+  for _ in range(_ATTEMPTS):
+    steps = checkpoints.steps()
+    if not steps or (step is not None and step not in steps):
+      wanted = "any checkpoint" if step is None else f"checkpoint {step}"
+      raise UserError(f"{workdir}: has not {wanted}; saved: {steps or 'none'}")
+    tried = [s for s in (steps if step is None else [step]) if s not in damaged]
+    if not tried:
+      break
     try:
-      return candidate, checkpoints.arrays(candidate)
+      return tried[0], checkpoints.config(tried[0]), checkpoints.arrays(tried[0])
     except Exception as error:  # Orbax raises many kinds for damage
-      reason = " ".join(str(error).split())[:300]
-      _log.warning("CHECKPOINT DAMAGED: %s, step %s: %s", workdir, candidate, reason)
-  raise UserError(f"{workdir}: no intact checkpoint among {steps if step is None else [step]}")
+      if _is_being_deleted(checkpoints, tried[0], steps):
+        continue
+      damaged[tried[0]] = " ".join(str(error).split())[:200]
+      _log.warning("CHECKPOINT DAMAGED: %s, step %s: %s", workdir, tried[0], damaged[tried[0]])
+  raise UserError(
+    f"{workdir}: no intact checkpoint among {[step] if step is not None else checkpoints.steps()}"
+  )
 
 
-def _check_same(saved: Any, wanted: Any, workdir: Path) -> None:
-  shapes = [jax.tree.map(lambda x: tuple(x.shape), tree) for tree in (saved, wanted)]
-  if shapes[0] != shapes[1]:
-    raise UserError(f"{workdir}: its arrays do not fit its config; it was made by other code")
+def _is_being_deleted(checkpoints: Checkpoints, step: int, before: list[int]) -> bool:
+  """Whether a step is gone, or going: a trainer deletes old ones once there are newer ones."""
+  end = time.monotonic() + _SECONDS
+  while checkpoints.has(step) and max(checkpoints.steps(), default=0) <= max(before):
+    if time.monotonic() > end:
+      return False
+    time.sleep(0.05)
+  return True

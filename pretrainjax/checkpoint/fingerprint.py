@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
-_UNSIGNED = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint64}
+_UNSIGNED = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint32}  # 8 bytes become two
 
 
 def fingerprint(tree: Any) -> dict[str, int]:
@@ -29,7 +29,7 @@ def _sum(x: Array) -> UInt32[Array, ""]:
   if x.dtype == jnp.bool_:
     x = x.astype(jnp.uint8)
   bits = jax.lax.bitcast_convert_type(x, _UNSIGNED[x.dtype.itemsize]).astype(jnp.uint32)
-  index = _index(x.shape)
+  index = _index(bits.shape)
   weight = index * jnp.uint32(2246822519) * jnp.uint32(2) + jnp.uint32(1)
   return jnp.sum((bits ^ (index * jnp.uint32(2654435761))) * weight, dtype=jnp.uint32)
 

@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
-import errno
 import json
 import logging
-import os
+import math
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +15,21 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from pretrainjax.checkpoint.fingerprint import fingerprint
+from pretrainjax.checkpoint import meta as metas
+from pretrainjax.checkpoint import quarantine, verified
+from pretrainjax.checkpoint.named import named
+from pretrainjax.checkpoint.policy import NewestAndBest
+from pretrainjax.checkpoint.room import disk_error, lack_of_room, remove_leftovers
 from pretrainjax.config_text import from_json, to_json
-from pretrainjax.distributed import agree, gather
+from pretrainjax.distributed import agree, barrier, is_main
 from pretrainjax.errors import UserError
 
 FOLDER = "checkpoints"
-# What the system calls a disk that takes no more.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Seconds: Orbax' own time limit goes by the time of day, and a clock that is set forward would end
+# a run in the middle of a save. The watchdog has one that does not.
+_TIMEOUT = 10**9
+# Seconds that a save of several processes is given after a failure of one of them.
+_OTHERS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -45,19 +53,6 @@ class Keep:
     if self.last < 1 or self.best < 1:
       raise ValueError(f"last={self.last}, best={self.best}: both are at least 1")
 
-  def policy(self):
-    """The same in Orbax's words."""
-    policies = [ocp.checkpoint_managers.LatestN(self.last)]
-    if self.metric:
-      best = ocp.checkpoint_managers.BestN(
-        n=self.best,
-        get_metric_fn=lambda metrics: metrics[self.metric],
-        reverse=self.mode == "min",
-        keep_checkpoints_without_metrics=False,
-      )
-      policies.append(best)
-    return ocp.checkpoint_managers.AnyPreservationPolicy(policies)
-
 
 class Checkpoints:
   """Saves and restores one workdir's states; to be closed, or the last save is lost.
@@ -72,36 +67,45 @@ class Checkpoints:
     Args:
       workdir: the run's folder.
       keep: which checkpoints stay.
-      read_only: for readers beside a running trainer: nothing is made, cleaned or deleted.
+      read_only: for readers beside a running trainer: nothing is made, cleaned, moved or deleted.
+
+    Raises:
+      UserError: where a writer cannot write.
     """
     self._folder = Path(workdir).absolute() / FOLDER
+    self._quarantine = self._folder.with_name(quarantine.FOLDER)
     self._keep = keep
     self._read_only = read_only
+    # Of the newest save, where it was not made.
+    self._missed = ""
+    self._saving: int | None = None
+    if not read_only:
+      _check_writable(self._folder)
     options = ocp.CheckpointManagerOptions(
-      preservation_policy=None if read_only else keep.policy(),
+      preservation_policy=None if read_only else self._policy(),
       create=not read_only,
       read_only=read_only,
       cleanup_tmp_directories=not read_only,
       enable_async_checkpointing=not read_only,
+      async_options=ocp.AsyncOptions(timeout_secs=_TIMEOUT),
       multiprocessing_options=_processes(alone=read_only),
     )
     handlers = {
       "state": ocp.StandardCheckpointHandler(),
-      "config": ocp.JsonCheckpointHandler(),
-      "meta": ocp.JsonCheckpointHandler(),
+      "config": ocp.JsonCheckpointHandler(filename=metas.FILE),
+      "meta": ocp.JsonCheckpointHandler(filename=metas.FILE),
     }
     self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
 
-  def steps(self) -> list[int]:
-    """Saved steps, newest first. An empty or partial folder is none, whatever Orbax says."""
-    self._manager.reload()
-    found = self._manager.all_steps()
-    return sorted((s for s in found if self._is_whole(s)), reverse=True)
+  # --- saving ---------------------------------------------------------------------------------
 
   def save(
     self, step: int, state: Any, *, config: ConfigDict, metrics: dict[str, float] | None = None
   ) -> bool:
     """Starts an asynchronous save; the arrays may be donated as soon as it returns.
+
+    A save for which the disk has no room is told and left out: the next one tries again, and
+    `wait` raises where there is none.
 
     Args:
       step: its name.
@@ -110,29 +114,143 @@ class Checkpoints:
       metrics: what `Keep.metric` chooses by; may lack it.
 
     Returns:
-      Whether a save was started; False for a step that is there already.
+      Whether a save was started; False without room, and for a step that is there already.
 
     Raises:
-      UserError: where the disk is full, for this save or the one before.
-      Exception: whatever else made the save before this one fail.
+      Exception: whatever else than a full disk made the save before this one fail.
     """
-    state = _named(state)
-    meta = {"step": step, "fingerprint": fingerprint(state)}
-    meta |= {"jax": jax.__version__, "layout": _layout()}
-    has_metric = self._keep.metric is not None and self._keep.metric in (metrics or {})
-    with _saying_that_the_disk_is_full(self._folder):
-      return self._manager.save(
+    self.settle()
+    state, written = named(state), json.loads(to_json(config))
+    metric = (metrics or {}).get(self._keep.metric or "")
+    lack = agree(f"room for step {step}", lack_of_room(self._folder, state) if is_main() else "")
+    if lack:
+      self._miss(step, lack)
+      return False
+    self._saving, self._missed = step, ""
+    with self._outliving_a_full_disk():
+      started = self._manager.save(
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
-          config=ocp.args.JsonSave(json.loads(to_json(config))),
-          meta=ocp.args.JsonSave(meta),
+          config=ocp.args.JsonSave(written),
+          meta=ocp.args.JsonSave(metas.describe(step, state, written, metric=metric)),
         ),
-        metrics=metrics if has_metric else None,
       )
+      if not started:
+        _log.warning("step %d is not saved: %s has it, or a later one", step, self._folder)
+      return started
+    return False
+
+  def settle(self) -> None:
+    """Blocks until nothing is being saved; raises what made it fail, but for a full disk."""
+    with self._outliving_a_full_disk():
+      self._manager.wait_until_finished()
+
+  def wait(self) -> None:
+    """Blocks until the newest save is durable.
+
+    Raises:
+      UserError: where the disk had no room for it.
+      Exception: whatever else made it fail.
+    """
+    self.settle()
+    if self._missed:
+      missed, self._missed = self._missed, ""
+      raise self._refusal(missed)
+
+  def close(self) -> None:
+    """Finishes the save under way as `wait` does, and frees threads."""
+    try:
+      self.wait()
+    finally:
+      self._manager.close()
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, kind: type | None, *_: Any) -> None:
+    if kind is None:
+      self.close()
+    # After a failure the other processes may never come to where closing waits for them.
+    elif jax.process_count() == 1:
+      with contextlib.suppress(UserError):  # it is in the log, and not what ended the run
+        self.close()
+    else:
+      waiting = threading.Thread(target=self._wait_quietly, daemon=True, name="last save")
+      waiting.start()
+      waiting.join(_OTHERS)
+
+  def _wait_quietly(self) -> None:
+    """Lets the save under way become durable, as far as the other processes still take part."""
+    with contextlib.suppress(Exception):
+      self._manager.wait_until_finished()
+
+  @contextlib.contextmanager
+  def _outliving_a_full_disk(self) -> Iterator[None]:
+    """Notes a save that failed for want of room; one process's alone, as others wait for it."""
+    try:
+      yield
+    except Exception as error:
+      reason = disk_error(error)
+      if not reason or self._saving is None:
+        raise
+      if jax.process_count() > 1:
+        raise self._refusal(f"step {self._saving}: {reason}") from error
+      self._miss(self._saving, reason)
+
+  def _refusal(self, missed: str) -> UserError:
+    return UserError(
+      f"{self._folder}: cannot save {missed}; what was saved before is intact; make room and start "
+      "the same command again to go on"
+    )
+
+  def _miss(self, step: int, reason: str) -> None:
+    self._missed = f"step {step}: {reason}"
+    _log.warning(
+      "CHECKPOINT NOT SAVED: %s; training goes on and tries again at the next save; there are %s",
+      *(self._missed, self.steps() or "none"),
+    )
+    if is_main():
+      remove_leftovers(self._folder, step)
+
+  # --- what there is --------------------------------------------------------------------------
+
+  def steps(self) -> list[int]:
+    """Saved steps, newest first. An empty or partial folder is none, whatever Orbax says."""
+    return sorted((s for s in self._numbered() if self.has(s)), reverse=True)
+
+  def has(self, step: int) -> bool:
+    """Whether all parts of a step are there."""
+    return all((self._folder / str(step) / item).is_dir() for item in metas.ITEMS)
+
+  def config(self, step: int) -> ConfigDict:
+    """The resolved config saved with `step`, verified."""
+    return from_json(json.dumps(metas.read(self._folder / str(step))[1]))
+
+  def _numbered(self) -> list[int]:
+    # Not as Orbax does it: what a trainer deletes meanwhile must not be an error.
+    found = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
+    return [int(name) for name in found if name.isdecimal() and str(int(name)) == name]
+
+  def _policy(self) -> NewestAndBest:
+    value = None if self._keep.metric is None else self._value
+    return NewestAndBest(last=self._keep.last, best=self._keep.best, value=value)
+
+  def _value(self, step: int) -> float:
+    """How good a step is, NaN where nobody knows."""
+    try:
+      value = metas.read(self._folder / str(step))[0].get("metric")
+    except metas.Damaged:  # or not there yet
+      return math.nan
+    sign = 1.0 if self._keep.mode == "max" else -1.0
+    return math.nan if value is None else sign * value
+
+  # --- restoring ------------------------------------------------------------------------------
 
   def restore(self, target: Any, *, step: int | None = None) -> Any | None:
     """Restores the newest intact state, or that of `step`.
+
+    Newer ones that are damaged are moved to WORKDIR/quarantine, once there is an intact one.
 
     Args:
       target: a pytree like the one saved, of arrays or ShapeDtypeStructs with shardings.
@@ -146,92 +264,69 @@ class Checkpoints:
         silently from nothing.
     """
     # One process may not see yet what another one does: the first decides.
-    steps = json.loads(agree("which checkpoints there are", json.dumps(self.steps())))
+    there = json.loads(agree("which checkpoints there are", json.dumps(self._standing())))
+    steps, partial, held = there
     if step is not None and step not in steps:
       raise UserError(f"{self._folder}: no checkpoint of step {step}; there are {steps or 'none'}")
-    reasons = []
+    bad = {} if step is not None else dict.fromkeys(partial, "parts of it are missing")
     for candidate in steps if step is None else [step]:
-      restored, reason = self._try_restore(candidate, target)
-      found = [r for r in gather(f"the restore of step {candidate}", reason) if r]
-      if not found:
+      restored, reason = verified.restore(self._manager, self._folder / str(candidate), target)
+      if not reason:
+        # Partial ones before it are what a killed process had begun to delete; Orbax ends that.
+        for name, why in ((name, why) for name, why in bad.items() if name > candidate):
+          moved = self.set_aside(name, reason=why)
+          _log.warning("CHECKPOINT DAMAGED: step %d (%s); it is in %s now", name, why, moved)
         return restored
-      reasons.append(f"step {candidate}: {found[0]}")
-      _log.warning("CHECKPOINT DAMAGED, trying an older one: %s", reasons[-1])
-    leftovers = self._manager.all_steps()
-    if reasons or (leftovers and step is None):
+      bad[candidate] = reason
+    if bad or held:
+      listed = "; ".join(f"step {name}: {why}" for name, why in bad.items())
       raise UserError(
-        f"{self._folder}: none of the checkpoints {sorted(leftovers)} is intact"
-        f" ({'; '.join(reasons) or 'all are incomplete'}); move the folder away to start anew"
+        f"{self._folder}: no checkpoint is intact ({listed or 'none is left'}), and a run does not "
+        f"start anew by itself; {self._quarantine} holds {', '.join(held) or 'none'}; move both "
+        "folders away to start anew"
       )
     return None
 
-  def _try_restore(self, step: int, target: Any) -> tuple[Any, str]:
-    """The state of a step, and what is wrong with it, "" if nothing is."""
-    try:
-      return self._restore(step, target), ""
-    except UserError:
-      raise
-    except Exception as error:  # Orbax raises many kinds for damage
-      reason = " ".join(str(error).split())[:300]
-      return None, f"{type(error).__name__}: {reason}"
+  def set_aside(self, step: int, *, reason: str) -> Path:
+    """Moves a step to WORKDIR/quarantine, so that it is no checkpoint and can be made anew.
 
-  def config(self, step: int) -> ConfigDict:
-    """The resolved config saved with `step`."""
-    restored = self._manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))
-    return from_json(json.dumps(restored["config"]))
+    Args:
+      step: saved before.
+      reason: why, for whoever finds it.
+
+    Returns:
+      Where it is now; to be believed on process 0.
+    """
+    self.settle()
+    moved = self._quarantine
+    if is_main():
+      moved = quarantine.move(self._folder / str(step), self._quarantine, reason=reason)
+    barrier(f"setting step {step} aside")
+    self._manager.reload()
+    return moved
 
   def arrays(self, step: int) -> Any:
     """All arrays of `step` on the host's first device, as nested dicts, verified."""
-    metadata = self._manager.item_metadata(step)["state"]
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    target = jax.tree.map(
-      lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=device), metadata.tree
-    )
-    return self._restore_named(step, target)
+    return verified.arrays(self._manager, self._folder / str(step))
 
-  def wait(self) -> None:
-    """Blocks until the save under way is durable; raises what made it fail."""
-    with _saying_that_the_disk_is_full(self._folder):
-      self._manager.wait_until_finished()
+  def _standing(self) -> tuple[list[int], list[int], list[str]]:
+    """Whole steps, partial ones, and what lies in quarantine."""
+    steps = self.steps()
+    partial = [step for step in self._numbered() if step not in steps]
+    return steps, sorted(partial), quarantine.held(self._quarantine)
 
-  def close(self) -> None:
-    """Finishes the save under way and frees threads."""
-    with _saying_that_the_disk_is_full(self._folder):
-      self._manager.close()
 
-  def __enter__(self) -> "Checkpoints":
-    return self
-
-  def __exit__(self, kind: type | None, *_: Any) -> None:
-    # After a failure the other processes may never come to where closing waits for them.
-    if kind is None or jax.process_count() == 1:
-      self.close()
-
-  def _is_whole(self, step: int) -> bool:
-    folder = self._folder / str(step)
-    return all((folder / item).is_dir() for item in ("state", "config", "meta"))
-
-  def _restore(self, step: int, target: Any) -> Any:
-    named = _named(target)
-    _compare(self._manager.item_metadata(step)["state"].tree, named, f"{self._folder}/{step}")
-    restored = self._restore_named(step, named)
-    return jax.tree_util.tree_map_with_path(lambda path, _: _at(restored, path), target)
-
-  def _restore_named(self, step: int, target: Any) -> Any:
-    args = ocp.args.Composite(state=ocp.args.StandardRestore(target), meta=ocp.args.JsonRestore())
-    restored = self._manager.restore(step, args=args)
-    saved, found = restored["meta"]["fingerprint"], fingerprint(restored["state"])
-    wrong = [path for path in saved if saved[path] != found.get(path)]
-    if wrong:
-      raise ValueError(f"checksum differs in {len(wrong)} arrays, first {wrong[0]}")
-    layout = restored["meta"].get("layout", _layout())
-    if layout != _layout() and not self._read_only:
-      _log.warning(
-        "step %d was saved by %s and goes on with %s: the same examples in the same order, numbers "
-        "equal to float tolerance",
-        *(step, layout, _layout()),
-      )
-    return restored["state"]
+def _check_writable(folder: Path) -> None:
+  """Raises UserError where this process cannot write, before anything is compiled."""
+  probe = folder / f".write_probe_{jax.process_index()}"
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise UserError(
+      f"--workdir: {socket.gethostname()} cannot write to '{folder}' ({error.strerror})"
+    ) from error
 
 
 def _processes(*, alone: bool) -> ocp.options.MultiprocessingOptions:
@@ -242,69 +337,3 @@ def _processes(*, alone: bool) -> ocp.options.MultiprocessingOptions:
   return ocp.options.MultiprocessingOptions(
     primary_host=index, active_processes={index}, barrier_sync_key_prefix=f"reader_{index}"
   )
-
-
-def _layout() -> str:
-  """What divides the work, as far as it moves the last digits of numbers."""
-  devices, processes = jax.device_count(), jax.process_count()
-  plural = "s" if devices > 1 else "", "es" if processes > 1 else ""
-  return f"{devices} device{plural[0]} of {processes} process{plural[1]}"
-
-
-@contextlib.contextmanager
-def _saying_that_the_disk_is_full(folder: Path) -> Iterator[None]:
-  """Orbax and TensorStore say it in many lines, and in the words of the system."""
-  try:
-    yield
-  except Exception as error:
-    text = str(error)
-    reason = next((os.strerror(n) for n in _FULL if os.strerror(n) in text), None)
-    if reason is None:
-      raise
-    raise UserError(
-      f"{folder}: cannot save, {reason.lower()}; what was saved before is intact; make room and "
-      "start the same command again to go on"
-    ) from error
-
-
-def _named(state: Any) -> Any:
-  """The state as nested dicts with string keys, so that names on disk say what they hold."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-  named: dict[str, Any] = {}
-  for path, leaf in leaves:
-    *parents, last = [_name(key) for key in path]
-    node = named
-    for parent in parents:
-      node = node.setdefault(parent, {})
-    node[last] = leaf
-  return named
-
-
-def _at(named: Any, path: tuple) -> Any:
-  for key in path:
-    named = named[_name(key)]
-  return named
-
-
-def _name(key: Any) -> str:
-  return jax.tree_util.keystr((key,), simple=True)
-
-
-def _compare(saved: Any, wanted: Any, where: str) -> None:
-  """Raises UserError with a table of path, saved, wanted, unless both agree; Orbax would cast."""
-
-  def flat(tree: Any) -> dict[str, str]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {
-      ".".join(_name(k) for k in path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves
-    }
-
-  a, b = flat(saved), flat(wanted)
-  rows = [
-    f"{path} {a.get(path, 'absent')} {b.get(path, 'absent')}"
-    for path in sorted({*a, *b})
-    if a.get(path) != b.get(path)
-  ]
-  if rows:
-    more = f"; and {len(rows) - 8} more" if len(rows) > 8 else ""
-    raise UserError(f"{where}: path, saved, wanted differ: {'; '.join(rows[:8])}{more}")

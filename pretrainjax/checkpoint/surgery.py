@@ -57,8 +57,8 @@ def transfer(
     allow_unused: patterns of source paths that the target may lack.
 
   Raises:
-    UserError: for a path that only one of both has and no pattern allows, for a shape that
-      differs (tables of positions apart), or where nothing fits at all.
+    UserError: for a path that only one of both has and no pattern allows, for a dtype or a
+      shape that differs (shapes of tables of positions apart), or where nothing fits at all.
   """
   saved, wanted = _flat(source), _flat(target)
   fresh = [path for path in wanted if path not in saved]
@@ -69,8 +69,10 @@ def transfer(
   result, resized = dict(wanted), []
   for path in loaded:
     old, new = saved[path], wanted[path]
-    if old.shape == new.shape:
+    if (old.shape, old.dtype) == (new.shape, new.dtype):
       result[path] = old
+    elif old.dtype != new.dtype:  # a cast would be silent
+      wrong.append(f"{path}: saved {old.dtype}, wanted {new.dtype}")
     elif fnmatch.fnmatch(path, _POSITIONS) and old.shape[-1] == new.shape[-1]:
       result[path] = _resized(old, new.shape)
       resized.append(path)

@@ -48,7 +48,7 @@ def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     UserError: for tensors that are missing or unknown.
   """
   named = drop_copies(dict(tensors), _COPIES)
-  tied = _HEAD not in named or np.array_equal(named[_HEAD], named[_SHARED])
+  tied = _HEAD not in named or np.array_equal(named[_HEAD], named.get(_SHARED, ()))
   if tied:
     named.pop(_HEAD, None)
   return to_ours(_rules(tied=tied), named)

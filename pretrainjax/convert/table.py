@@ -53,12 +53,16 @@ class Rule(NamedTuple):
 
   def split(self, tensor: np.ndarray) -> list[np.ndarray]:
     """Ours (of one layer), from their tensor."""
-    count = len(self.paths)
-    if count > 1 and tensor.shape[self.axis] % count:
-      shape = list(tensor.shape)
+    count, shape = len(self.paths), list(tensor.shape)
+    if tensor.dtype.kind in "OSUM":
+      raise UserError(f"conversion: {self.theirs} holds {tensor.dtype}, expected numbers")
+    if count > 1 and (len(shape) <= self.axis or shape[self.axis] % count):
       raise UserError(f"conversion: {self.theirs} has shape {shape}: expected {count} equal parts")
     parts = np.split(tensor, count, axis=self.axis) if count > 1 else [tensor]
-    return [np.ascontiguousarray(self.layout.to_ours(part)) for part in parts]
+    try:
+      return [np.ascontiguousarray(self.layout.to_ours(part)) for part in parts]
+    except (ValueError, IndexError) as error:
+      raise UserError(f"conversion: {self.theirs} has shape {shape} ({error})") from error
 
 
 SAME = Layout(lambda x: x, lambda x: x)
@@ -137,8 +141,31 @@ def to_ours(rules: tuple[Rule, ...], tensors: Mapping[str, np.ndarray]) -> dict[
   for rule, group in names.items():
     layers = [rule.split(np.asarray(tensors[name])) for name in group]
     for path, parts in zip(rule.paths, zip(*layers, strict=True), strict=True):
-      leaves[path] = np.stack(parts) if _LAYER in rule.theirs else parts[0]
+      leaves[path] = _stacked(rule, parts) if _LAYER in rule.theirs else parts[0]
   return _nested(leaves)
+
+
+def _stacked(rule: Rule, parts: Sequence[np.ndarray]) -> np.ndarray:
+  shapes = {part.shape for part in parts}
+  if len(shapes) > 1:
+    first, second, *_ = sorted(map(list, shapes))
+    raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")
+  return np.stack(parts)
+
+
+def taken(tensors: Mapping[str, np.ndarray], name: str, *, rank: int) -> np.ndarray:
+  """A tensor that is looked at before the table is read.
+
+  Raises:
+    UserError: where it is not there, or of another rank or kind.
+  """
+  if name not in tensors:
+    raise UserError(f"conversion: missing tensors {name}")
+  tensor = np.asarray(tensors[name])
+  if tensor.ndim != rank or tensor.dtype.kind in "OSUM" or 0 in tensor.shape:
+    shape = list(tensor.shape)
+    raise UserError(f"conversion: {name} is {tensor.dtype}{shape}, expected {rank} axes of numbers")
+  return tensor
 
 
 def drop_copies(tensors: Mapping[str, np.ndarray], copies: Mapping[str, str]) -> Tensors:
@@ -164,8 +191,11 @@ def _names(rule: Rule, tensors: Mapping[str, np.ndarray]) -> list[str]:
   prefix, found, _ = rule.theirs.partition(_LAYER)
   if not found:
     return [rule.theirs]
-  layers = {m[1] for name in tensors if (m := re.match(re.escape(prefix) + r"(\d+)\.", name))}
+  number = re.compile(re.escape(prefix) + r"([0-9]{1,9})\.")
+  layers = {m[1] for name in tensors if (m := number.match(name))}
   depth = 1 + max(map(int, layers), default=rule.first)
+  if layers and depth - rule.first > len(tensors):
+    raise UserError(f"conversion: {len(tensors)} tensors, but one of layer {depth - 1} of {prefix}")
   return [rule.theirs.format(layer=layer) for layer in range(rule.first, depth)]
 
 

@@ -19,6 +19,7 @@ from pretrainjax.convert.table import (
   linear_rules,
   norm_rules,
   patch_layout,
+  taken,
   to_ours,
   to_theirs,
 )
@@ -78,13 +79,15 @@ def from_hf(tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = ("po
   """
   named = {name.removeprefix("vit."): tensor for name, tensor in version_4(tensors).items()}
   named = {n: t for n, t in named.items() if not n.startswith(ignore)}
-  table = named.pop(POSITIONS, None)
-  if table is None:
-    raise UserError(f"conversion: missing tensors {POSITIONS}")
-  named[_CLS] = np.asarray(named[_CLS]) + table[:, :1]
-  num_channels = named["embeddings.patch_embeddings.projection.weight"].shape[1]
+  table, token = taken(named, POSITIONS, rank=3), taken(named, _CLS, rank=3)
+  if token.shape[-1] != table.shape[-1]:
+    widths = f"{token.shape[-1]}, {table.shape[-1]}"
+    raise UserError(f"conversion: {_CLS} and {POSITIONS} have different widths ({widths})")
+  del named[POSITIONS]
+  named[_CLS] = token + table[:, :1]
+  num_channels = taken(named, "embeddings.patch_embeddings.projection.weight", rank=4).shape[1]
   params = to_ours(encoder_rules("", "", num_channels), named)
-  return params | {"position_table": np.asarray(table[0, 1:])}
+  return params | {"position_table": table[0, 1:]}
 
 
 def encoder_rules(ours: str, theirs: str, num_channels: int) -> tuple[Rule, ...]:

@@ -11,6 +11,7 @@ from pretrainjax.convert.table import (
   Tensors,
   linear_rules,
   norm_rules,
+  taken,
   to_ours,
   to_theirs,
 )
@@ -78,12 +79,13 @@ def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """
   named = version_4(tensors)
   for name in _FIXED:
-    if name not in named:
-      raise UserError(f"conversion: missing tensors {name}")
-    table = np.asarray(named.pop(name))
+    table = taken(named, name, rank=3)
+    del named[name]
+    if table.shape[0] != 1 or table.shape[-1] % 4:  # sines and cosines of rows and columns
+      raise UserError(f"conversion: {name} has shape {list(table.shape)}, expected [1, 1+N, 4n]")
     fixed = with_cls_row(sincos_table(table.shape[-1], square_grid(table)))
     if not np.allclose(table, fixed, atol=1e-5):
       raise UserError(f"conversion: {name} is not the fixed sine-cosine table")
   patches = "vit.embeddings.patch_embeddings.projection.weight"
-  num_channels = named[patches].shape[1] if patches in named else 3
+  num_channels = taken(named, patches, rank=4).shape[1]
   return to_ours(rules(num_channels), named)

@@ -17,12 +17,22 @@ from jaxtyping import UInt8
 
 # Larger pictures are refused: a small file can unpack to all of the memory.
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 1 << 28
+# Pillow knows many more, some of which start other programs (EPS) or have seen no malice yet.
+_PILLOW = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+# What deflate can shrink a row of zeros to, at most; and the pixels of a block of 8 x 8, which
+# takes a JPEG one bit at least.
+_DEFLATE, _JPEG_PIXELS_A_BYTE = 1032, 8 * 64
+# Each scan of a progressive JPEG goes over the whole picture. Encoders write about ten.
+_MAX_SCANS = 100
 
 
 def decode(data: bytes, *, channels: int | None = None) -> UInt8[np.ndarray, "H W C"]:
   """Unpacks an image file to uint8; alpha is dropped.
 
-  JPEG goes through simplejpeg, PNG through OpenCV, the rest and what those refuse through Pillow.
+  JPEG goes through simplejpeg, PNG through OpenCV, the rest (WebP, BMP, GIF, TIFF, PPM) and what
+  those refuse through Pillow. A header is not believed: a few bytes that claim many pixels are
+  refused before memory is taken.
   The rotation that a camera noted (EXIF) is ignored, as tfds and torchvision do.
 
   Args:
@@ -41,17 +51,16 @@ def decode(data: bytes, *, channels: int | None = None) -> UInt8[np.ndarray, "H 
 
 
 def _decoded(data: bytes) -> np.ndarray:
+  if len(data) > MAX_BYTES:
+    raise ValueError(f"{len(data)} bytes: more than {MAX_BYTES}")
   if data[:3] == b"\xff\xd8\xff":
     # Pillow knows CMYK, and is patient with stray bytes, but not with a file cut short.
     with contextlib.suppress(ValueError):
       return _decode_jpeg(data)
   if data[:8] == b"\x89PNG\r\n\x1a\n" and len(data) > 26:
-    _check_size(int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big"))
-    grey = data[25] in (0, 4)
-    flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    image = _decode_png(data)
     if image is not None:
-      return image[:, :, None] if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+      return image
   return _decode_pillow(data)
 
 
@@ -60,13 +69,50 @@ def _decode_jpeg(data: bytes) -> np.ndarray:
   _check_size(height, width)
   if space in ("CMYK", "YCCK"):
     raise ValueError(f"{space} is for Pillow")
+  _check_jpeg(data, height, width)
   return simplejpeg.decode_jpeg(data, "GRAY" if space.upper() == "GRAY" else "RGB")
+
+
+def _check_jpeg(data: bytes, height: int, width: int) -> None:
+  if height * width > _JPEG_PIXELS_A_BYTE * len(data):
+    raise ValueError(f"{len(data)} bytes cannot hold {width} x {height} pixels")
+  if (scans := data.count(b"\xff\xda")) > _MAX_SCANS:
+    raise ValueError(f"{scans} scans: more than {_MAX_SCANS}")
+
+
+def _is_whole_png(data: bytes) -> bool:
+  """Whether chunks follow one another to the last; OpenCV makes room for whatever they claim."""
+  start = 8
+  while start + 12 <= len(data):
+    if data[start + 4 : start + 8] == b"IEND":
+      return True
+    start += 12 + int.from_bytes(data[start : start + 4], "big")
+  return False
+
+
+def _decode_png(data: bytes) -> np.ndarray | None:
+  """The image, None where OpenCV does not take it."""
+  width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+  _check_size(height, width)
+  bits = data[24] * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(data[25], 1)
+  if height * (1 + width * bits // 8) > _DEFLATE * len(data):
+    raise ValueError(f"{len(data)} bytes cannot hold {width} x {height} pixels")
+  if not _is_whole_png(data):
+    return None
+  grey = data[25] in (0, 4)
+  flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+  image = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+  if image is None:
+    return None
+  return image[:, :, None] if grey else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _decode_pillow(data: bytes) -> np.ndarray:
   try:
-    with PIL.Image.open(io.BytesIO(data)) as image:
+    with PIL.Image.open(io.BytesIO(data), formats=_PILLOW) as image:
       _check_size(image.height, image.width)
+      if image.format == "JPEG":
+        _check_jpeg(data, image.height, image.width)
       if image.mode == "F":
         raise ValueError("pixels are floating-point numbers of unknown range")
       if image.mode.startswith("I"):  # 16 bits, of which Pillow's own conversion cuts off all > 255
@@ -75,7 +121,9 @@ def _decode_pillow(data: bytes) -> np.ndarray:
       pixels = np.asarray(image.convert(mode))
   except PIL.UnidentifiedImageError as error:  # its message names an object in memory
     raise ValueError("no image of a known format, or cut short") from error
-  except (OSError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+  except ValueError:
+    raise
+  except Exception as error:  # readers raise many kinds, and warnings where those are errors
     raise ValueError(f"no readable image ({error})") from error
   return pixels[:, :, None] if mode == "L" else pixels
 

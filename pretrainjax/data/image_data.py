@@ -48,8 +48,11 @@ class ImageData(Pipeline):
   def unpacked(self, source: Source, fields: Fields) -> np.ndarray:
     """See `Pipeline`; the image "H W C" in as many channels as all datasets have."""
     del source
+    found = fields["image"].bytes_list.value
+    if len(found) != 1:
+      raise ValueError("has no image")
     try:
-      return decode(fields["image"].bytes_list.value[0], channels=self._channels)
+      return decode(found[0], channels=self._channels)
     except cv2.error as error:
       raise ValueError(str(error)) from error
 

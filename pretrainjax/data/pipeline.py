@@ -17,6 +17,7 @@ from absl import flags
 from pretrainjax.data.prefetch import Prefetched
 from pretrainjax.data.source import Fields, Source
 from pretrainjax.data.subset import stratified
+from pretrainjax.data.workers import Tie
 from pretrainjax.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -62,8 +63,9 @@ class Pipeline:
       raise ValueError(f"max_bad_fraction={self.max_bad_fraction}: expected in [0, 1]")
     if not self.datasets:
       raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
-    if not isinstance(self.datasets, str) and not all(w > 0 for w in self.datasets.values()):
-      raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0")
+    weights = () if isinstance(self.datasets, str) else self.datasets.values()
+    if not all(0 < weight < np.inf for weight in weights):
+      raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0, and finite")
     if self.cache == "memory" and self.num_workers:
       raise ValueError("num_workers: with cache='memory' expected 0, each would hold all records")
 
@@ -164,8 +166,30 @@ class Pipeline:
     iterable = batches[start:].to_iter_dataset(options)
     if self.num_workers:
       workers = grain.MultiprocessingOptions(num_workers=self.num_workers)
-      iterable = iterable.mp_prefetch(workers)
+      iterable = iterable.mp_prefetch(workers, Tie(os.getpid()))
     return Prefetched(iter(iterable))
+
+  def keys(
+    self, *, seed: int, step: int, process_index: int = 0, process_count: int = 1
+  ) -> list[str]:
+    """Which records are in a batch of `batches`, "fashion_mnist/train/123", row by row.
+
+    They are found anew from the order, so that batches need not carry them. A piece of a record
+    has its number behind, "sotu/train/7+2"; where a record cannot be read, or is empty, the one
+    that stands in for it is named.
+
+    Args:
+      seed: of the order.
+      step: which batch, from 0.
+      process_index: whose rows.
+      process_count: processes that share the batch.
+    """
+    self._open()
+    order, load = self._order(seed), _Load(self, seed)
+    size = self.batch_size // process_count
+    first = step * self.batch_size + process_index * size
+    with ThreadPoolExecutor(self.num_threads) as pool:
+      return list(pool.map(lambda row: load.name(*order[row]), range(first, first + size)))
 
   def one_pass(self) -> Iterator[dict[str, np.ndarray]]:
     """Each example once, in order.
@@ -279,18 +303,27 @@ class _Load:
 
   def in_order(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
     """The example with "valid", False where another record stands in for it."""
-    data, (record, label, piece, valid) = self._data, self._readable(*key)
+    data, (record, label, piece, offset) = self._data, self._readable(*key)
     # The position is this example's alone: the same crop on any thread, process or host.
     example = data.example(record, piece=piece, seed=self._seed, position=position)
-    example["valid"] = np.bool_(valid)
+    example["valid"] = np.bool_(offset == 0)
     if label is not None and data.class_names:
       example["label"] = np.int32(label)
     return example
 
-  def _readable(self, source: int, row: int) -> tuple[Any, int | None, int, bool]:
+  def name(self, source: int, row: int) -> str:
+    """Which record an example comes from, and its piece."""
+    data, rows = self._data, self._data._rows[source]
+    *_, offset = self._readable(source, row)
+    number, piece = divmod(int(rows[(row + offset) % len(rows)]), data._pieces[source])
+    name = _name(data.sources[source], number)
+    return name if data._pieces[source] == 1 else f"{name}+{piece}"
+
+  def _readable(self, source: int, row: int) -> tuple[Any, int | None, int, int]:
     """(record, class, piece) of an example, or of the next one that serves instead.
 
-    Both depend on nothing but the row. The fourth value says whether it is the example itself.
+    Both depend on nothing but the row. The fourth value says how far on that one stands, 0 for the
+    example itself.
     """
     data, rows = self._data, self._data._rows[source]
     message = f"{data.sources[source].name}: found no example with anything in it"
@@ -304,7 +337,7 @@ class _Load:
       if not isinstance(record, str):
         if data.is_empty(record[0], piece=piece):
           continue
-        return *record, piece, offset == 0
+        return *record, piece, offset
       _log.warning("record skipped: %s", record)
       message = (
         f"--config.data.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
@@ -322,4 +355,8 @@ class _Load:
 
 
 def _complaint(source: Source, number: int | np.integer, error: Exception) -> str:
-  return f"{source.name}/{source.split}/{number}: {' '.join(str(error).split())}"
+  return f"{_name(source, number)}: {' '.join(str(error).split())}"
+
+
+def _name(source: Source, number: int | np.integer) -> str:
+  return f"{source.name}/{source.split}/{number}"

@@ -1,10 +1,19 @@
 """Batches made ahead in a thread, with the time that the trainer waited for them."""
 
+import logging
 import queue
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from pretrainjax.data import workers
+
+# Seconds for a source to end by itself, and then again without its workers: usually, as a batch may
+# take long to make, and after a failure, when other processes wait for this one to end.
+_PATIENCE, _FAILED_PATIENCE = 10.0, 1.5
+_log = logging.getLogger(__name__)
 
 
 class Prefetched:
@@ -37,17 +46,36 @@ class Prefetched:
     return item
 
   def close(self) -> None:
-    """Stops the thread and closes the source; safe to call twice."""
+    """Stops the thread and closes the source; safe to call twice.
+
+    A source that hangs must not hang the end of a run, which perhaps ends because of it: it is left
+    alone after some seconds.
+    """
+    patience = _PATIENCE if sys.exception() is None else _FAILED_PATIENCE
     self._closed.set()
     self._end = self._end or StopIteration()
-    while self._thread.is_alive():
+    if not self._drained(patience):
+      workers.kill()  # grain would wait for what they make
+      if not self._drained(patience):
+        _log.warning("data: what makes batches did not end in %.0f s and is left", 2 * patience)
+        return
+    if hasattr(self._source, "close"):  # grain's has threads or processes of its own
+      closing = threading.Thread(target=self._source.close, daemon=True, name="close data")
+      closing.start()
+      closing.join(patience)
+      if closing.is_alive() and workers.kill():
+        closing.join(patience)
+
+  def _drained(self, seconds: float) -> bool:
+    """Lets the thread end; whether it did so in time."""
+    end = time.monotonic() + seconds
+    while self._thread.is_alive() and time.monotonic() < end:
       try:
         self._queue.get(timeout=0.05)  # it may be blocked on a full queue
       except queue.Empty:
         pass
       self._thread.join(timeout=0.05)
-    if hasattr(self._source, "close"):  # grain's has threads or processes of its own
-      self._source.close()
+    return not self._thread.is_alive()
 
   def _fill(self) -> None:
     try:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
+from google.protobuf.message import DecodeError
 from jaxtyping import Int
 from tensorflow_datasets.proto import tf_example_pb2
 
+from pretrainjax.data.dataset_folder import newest_version, open_builder, prepared_names
 from pretrainjax.errors import UserError, nearest
 
 OURS = ("fashion_mnist", "digits", "sotu", "spam_assassin", "wordnet")
 # Sets of the public catalogue that configs here name; others work too once they are prepared.
 CATALOGUE = ("mnist", "cifar10", "cifar100", "imagenet2012", "eurosat", "food101")
 
+_FLAG = "--config.data.datasets"
 # A record's features by name, not yet unpacked: `fields["image"].bytes_list.value[0]`.
 Fields = Mapping[str, Any]
 
@@ -45,16 +47,33 @@ class Source:
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """All classes, int32; reads every record, but unpacks none."""
+    """All classes, int32, -1 for records that cannot be read; reads all, but unpacks none."""
     labels, step = np.empty(len(self), np.int32), 1024
     for start in range(0, len(self), step):
-      records = self._read(range(start, min(start + step, len(self))))
-      labels[start : start + step] = [self.label(_fields(record)) for record in records]
+      rows = range(start, min(start + step, len(self)))
+      labels[start : start + step] = self._labels(rows)
     return labels
 
+  def _labels(self, rows: range) -> list[int | None]:
+    try:
+      return [self.label(fields) for fields in self.records(rows)]
+    except (RuntimeError, ValueError):  # one of them: find out which
+      if len(rows) == 1:
+        return [-1]
+      return [self._labels(range(row, row + 1))[0] for row in rows]
+
   def label(self, fields: Fields) -> int | None:
-    """A record's class, None without labels."""
-    return fields["label"].int64_list.value[0] if self.has_labels else None
+    """A record's class, None without labels; sets that keep theirs to themselves say -1.
+
+    Raises:
+      ValueError: for a class that the dataset has not got.
+    """
+    if not self.has_labels:
+      return None
+    found = list(fields["label"].int64_list.value)
+    if len(found) != 1 or not -1 <= found[0] < len(self.class_names):
+      raise ValueError(f"found class {found}, expected one below {len(self.class_names)}")
+    return found[0]
 
   @functools.cached_property
   def has_labels(self) -> bool:
@@ -80,13 +99,30 @@ class Source:
     """
     path = self.folder / "prepared.json"
     try:
-      return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+      found = json.loads(path.read_text(encoding="utf-8"))
+      reason = "" if isinstance(found, dict) else "no record of facts"
+    except (OSError, ValueError, RecursionError) as error:
       reason = getattr(error, "strerror", None) or "no JSON"
+    if reason:
       raise UserError(
-        f"--config.data.datasets: '{self.name}' has no readable prepared.json in {self.folder} "
+        f"{_FLAG}: '{self.name}' has no readable prepared.json in {self.folder} "
         f"({reason}), expected a dataset that `python -m pretrainjax.prepare` wrote"
-      ) from error
+      )
+    return found
+
+  def noted(self, fact: str, kind: type) -> Any:
+    """One of the facts in `prepared`.
+
+    Raises:
+      UserError: where it is not there, or of another kind.
+    """
+    found = self.prepared.get(fact)
+    if type(found) is not kind:  # a bool is an int to Python
+      raise UserError(
+        f"{_FLAG}: prepared.json of '{self.name}' has {fact}={found!r}, expected "
+        f"{_article(kind.__name__)} {kind.__name__}"
+      )
+    return found
 
   def has(self, feature: str) -> bool:
     """Whether records have a feature of that name."""
@@ -108,7 +144,7 @@ class Source:
     """
     if not isinstance(self._features.get(feature), kind):
       raise UserError(
-        f"--config.data.datasets: '{self.name}' has features {', '.join(self._features)}, "
+        f"{_FLAG}: '{self.name}' has features {', '.join(self._features)}, "
         f"expected {_article(feature)} '{feature}'"
       )
 
@@ -123,21 +159,29 @@ class Source:
 
   @functools.cached_property
   def _builder(self) -> Any:
-    return tfds.builder_from_directory(self.folder)
+    return open_builder(self.folder, flag=_FLAG)
 
   @functools.cached_property
   def _records(self) -> Any:
     """The reader of serialised examples: to have tfds parse them costs four times as much."""
     try:
-      return self._builder.as_data_source(split=self.split).data_source
+      records = self._builder.as_data_source(split=self.split).data_source
+      if len(records) > 0:
+        return records
+      raise ValueError("0 length")
     except NotImplementedError as error:
       folder = self._builder.data_path
       raise UserError(
-        f"--config.data.datasets: '{folder}' is written as {self._builder.info.file_format.value}, "
+        f"{_FLAG}: '{folder}' is written as {self._builder.info.file_format.value}, "
         f"expected array_record; `pip install 'pretrainjax[prepare]' && tfds convert_format "
         f"--dataset_dir={folder} --out_file_format=array_record --out_dir=OTHER_DATA_DIR`"
       ) from error
     except ValueError as error:
+      if "0 length" in str(error) or "__len__" in str(error):  # in the words of array_record
+        raise UserError(
+          f"--config.data.split: '{self.split}' of {self.name} holds no example, expected one at "
+          "least"
+        ) from error
       splits = list(self._builder.info.splits)
       name = self.split.partition("[")[0]
       hint = nearest(name, splits) if name not in splits else f" ({' '.join(str(error).split())})"
@@ -151,14 +195,17 @@ def _article(word: str) -> str:
 
 
 def _fields(record: bytes) -> Fields:
-  return tf_example_pb2.Example.FromString(record).features.feature
+  try:
+    return tf_example_pb2.Example.FromString(record).features.feature
+  except DecodeError as error:
+    raise RuntimeError("found no record as tfds writes them") from error
 
 
 def _folder(name: str, data_dir: Path) -> Path:
   """The newest prepared version of a dataset."""
-  versions = [p.parent for p in (data_dir / name).glob("*/dataset_info.json")]
-  if versions:
-    return max(versions, key=lambda path: [int(n) for n in path.name.split(".") if n.isdigit()])
+  newest = newest_version(name, data_dir)
+  if newest is not None:
+    return newest
   if name in OURS:
     command = f"python -m pretrainjax.prepare {name} --data_dir={data_dir}"
   elif name in CATALOGUE:
@@ -167,7 +214,6 @@ def _folder(name: str, data_dir: Path) -> Path:
       f"tfds build {name} --file_format=array_record --data_dir={data_dir}"
     )
   else:
-    prepared = {p.parents[1].name for p in data_dir.glob("*/*/dataset_info.json")}
-    hint = nearest(name, prepared | set(OURS) | set(CATALOGUE))
-    raise UserError(f"--config.data.datasets: no dataset '{name}' in '{data_dir}'{hint}")
-  raise UserError(f"--config.data.datasets: '{name}' is not in '{data_dir}'; prepare it: {command}")
+    hint = nearest(name, prepared_names(data_dir) | set(OURS) | set(CATALOGUE))
+    raise UserError(f"{_FLAG}: no dataset '{name}' in '{data_dir}'{hint}")
+  raise UserError(f"{_FLAG}: '{name}' is not in '{data_dir}'; prepare it: {command}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -26,6 +27,7 @@ from pretrainjax.errors import UserError
 # Features that decide which arrays a batch has.
 _FEATURES = ("segments", "second", "tags", "score")
 _NO_TAG = 65535  # tags are written as uint16
+_LONGEST = 65_535  # of blocks that `prepare` writes
 
 
 class TextRecord(NamedTuple):
@@ -97,7 +99,8 @@ class TextData(Pipeline):
   @property
   def tag_names(self) -> tuple[str, ...]:
     """One a class of tokens, () without tags."""
-    return tuple(self.sources[0].prepared.get("tag_names", ()))
+    source = self.sources[0]
+    return tuple(source.noted("tag_names", list)) if source.has("tags") else ()
 
   @functools.cached_property
   def bytes_per_token(self) -> float:
@@ -112,6 +115,12 @@ class TextData(Pipeline):
     """See `Pipeline`."""
     for source in sources:
       source.expect("tokens", tfds.features.Tensor)
+      for feature in ("tokens", *_FEATURES[:3]):
+        if source.has(feature) and source.dtype(feature).kind not in "iu":
+          raise UserError(
+            f"--config.data.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
+            "expected integers"
+          )
       _check_pair(source, self.pair)
       self.pieces(source)
     first, *others = sources
@@ -134,7 +143,11 @@ class TextData(Pipeline):
     """See `Pipeline`."""
     if not source.has("segments"):
       return 1
-    recorded = source.prepared["length"]
+    recorded = source.noted("length", int)
+    if not 1 <= recorded <= _LONGEST:
+      raise UserError(
+        f"{source.folder / 'prepared.json'}: found length={recorded}, expected in [1, {_LONGEST}]"
+      )
     if recorded % self.length:
       choices = [n for n in range(recorded, 7, -1) if recorded % n == 0]
       raise UserError(
@@ -151,17 +164,17 @@ class TextData(Pipeline):
       other = arrays.get(feature)
       if other is not None and len(other) != len(record.tokens):
         raise ValueError(f"{len(record.tokens)} tokens have {len(other)} {feature}")
-    if record.segments is not None and len(record.tokens) != source.prepared["length"]:
-      raise ValueError(f"found {len(record.tokens)} tokens, expected {source.prepared['length']}")
+    if record.segments is not None:
+      _check_block(record.tokens, record.segments, source.prepared["length"])
     for ids in (record.tokens, record.second):
       if ids is not None and len(ids) and not 0 <= ids.min() <= ids.max() < self.vocab_size:
         raise ValueError(f"found id {ids.max()}, expected below {self.vocab_size}")
     if record.tags is not None:
-      tags = record.tags.astype(np.int32)
-      record = record._replace(tags=np.where(tags == _NO_TAG, -1, tags))
-    if source.has("score"):
-      record = record._replace(score=float(fields["score"].float_list.value[0]))
-    return record
+      tags = np.where(record.tags == _NO_TAG, -1, record.tags.astype(np.int32))
+      if len(tags) and tags.max() >= len(self.tag_names):
+        raise ValueError(f"found tag {tags.max()}, expected below {len(self.tag_names)}")
+      record = record._replace(tags=tags)
+    return record._replace(score=_score(fields)) if source.has("score") else record
 
   def is_empty(self, record: TextRecord, *, piece: int) -> bool:
     """See `Pipeline`; a dataset's last block is filled up, which may be cut off as a row."""
@@ -227,9 +240,17 @@ class TextData(Pipeline):
 
 def _counts(source: Source) -> list[Mapping[str, int]]:
   """The counts of each split that a source names."""
-  splits = source.prepared["splits"]
+  splits = source.noted("splits", dict)
   names = [part.partition("[")[0].strip() for part in source.split.split("+")]
-  return list(splits.values()) if "all" in names else [splits[name] for name in names]
+  found = list(splits.values()) if "all" in names else [splits.get(name) for name in names]
+  for counts in found:
+    kinds = [isinstance(counts, dict) and type(counts.get(key)) for key in ("bytes", "tokens")]
+    if kinds != [int, int]:
+      raise UserError(
+        f"{source.folder / 'prepared.json'}: found {counts!r} of {source.split}, expected counts "
+        "of bytes and tokens"
+      )
+  return found
 
 
 def _check_pair(source: Source, pair: str) -> None:
@@ -238,6 +259,21 @@ def _check_pair(source: Source, pair: str) -> None:
       f"--config.data.pair: found '{pair}', but '{source.name}' has no second text: expected "
       "'joint' or 'first'"
     )
+
+
+def _check_block(tokens: np.ndarray, segments: np.ndarray, length: int) -> None:
+  if len(tokens) != length:
+    raise ValueError(f"found {len(tokens)} tokens, expected {length}")
+  # Documents are numbered from 1 in their order; 0 is what fills the last block up.
+  if segments.min() < 0 or segments.max() > length:
+    raise ValueError(f"found document {segments.max()} in a block of {length}")
+
+
+def _score(fields: Fields) -> float:
+  found = list(fields["score"].float_list.value)
+  if len(found) != 1 or not math.isfinite(found[0]):
+    raise ValueError(f"found score {found}, expected one finite number")
+  return float(found[0])
 
 
 def _numbers(source: Source, fields: Fields, feature: str) -> Integer[np.ndarray, " N"]:

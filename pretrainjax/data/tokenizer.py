@@ -1,5 +1,6 @@
 """Text to numbers and back: a tokenizer.json of Hugging Face's `tokenizers`, whoever trained it."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -11,6 +12,7 @@ import numpy as np
 import tokenizers
 from jaxtyping import Bool, Integer
 
+from pretrainjax.data import tokenizer_json
 from pretrainjax.errors import UserError
 
 # What ours are called, in order of their ids, and what others call the same thing.
@@ -50,7 +52,7 @@ class Tokenizer:
     """
     path = Path(path)
     try:
-      loaded = cls(path.read_text(encoding="utf-8"), path)
+      loaded = cls(tokenizer_json.read(path), path)
     except (OSError, UnicodeDecodeError) as error:
       reason = getattr(error, "strerror", None) or "not UTF-8"
       raise UserError(f"{path}: cannot be read as tokenizer.json ({reason})") from error
@@ -84,8 +86,8 @@ class Tokenizer:
   @functools.cached_property
   def special_ids(self) -> tuple[int, ...]:
     """Ids that no text is made of, ascending: the five, the sentinels and what else is declared."""
-    added = json.loads(self.text).get("added_tokens", ())
-    declared = {token["id"] for token in added if token["special"]}
+    added = self._made.get_added_tokens_decoder()
+    declared = {index for index, token in added.items() if token.special}
     return tuple(sorted(declared | {self.special_id(name) for name in SPECIALS}))
 
   @functools.cached_property
@@ -100,7 +102,7 @@ class Tokenizer:
     kind = json.loads(self.text)["model"].get("type", "BPE")
     starts = np.zeros(self.vocab_size, bool)
     for token, index in self._vocabulary.items():
-      starts[index] = not token.startswith("##") if kind == "WordPiece" else token[0] in _SPACES
+      starts[index] = not token.startswith("##") if kind == "WordPiece" else token[:1] in _SPACES
     starts[list(self.special_ids)] = False
     return starts
 
@@ -111,34 +113,48 @@ class Tokenizer:
 
   def encode(self, text: str) -> list[int]:
     """Ids of a text, without special tokens, also where it spells one."""
-    return self._made.encode(text, add_special_tokens=False).ids
+    with self._able():
+      return self._made.encode(text, add_special_tokens=False).ids
 
   def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
     """Like `encode` for many texts, by all cores."""
-    return [e.ids for e in self._made.encode_batch_fast(list(texts), add_special_tokens=False)]
+    with self._able():
+      return [e.ids for e in self._made.encode_batch_fast(list(texts), add_special_tokens=False)]
 
   def encode_ends(self, text: str) -> tuple[list[int], list[int]]:
     """Ids of a text, and for each the place in the text where it ends, in characters."""
-    encoded = self._made.encode(text, add_special_tokens=False)
+    with self._able():
+      encoded = self._made.encode(text, add_special_tokens=False)
     return encoded.ids, [end for _, end in encoded.offsets]
 
   def decode(
     self, ids: Iterable[int] | Integer[np.ndarray, " T"], skip_special: bool = True
   ) -> str:
     """The text of ids; bytes that are no UTF-8 become U+FFFD."""
-    return self._made.decode([int(i) for i in ids], skip_special_tokens=skip_special)
+    with self._able():
+      return self._made.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 
   @functools.cached_property
   def _vocabulary(self) -> dict[str, int]:
     return self._made.get_vocab(with_added_tokens=True)
 
+  def _able(self) -> contextlib.AbstractContextManager[None]:
+    return tokenizer_json.refused(self._where, "fails")
+
+  @property
+  def _where(self) -> Path | str:
+    return self.path or "tokenizer.json"
+
   @functools.cached_property
   def _made(self) -> tokenizers.Tokenizer:
-    try:
+    with tokenizer_json.refused(self._where, "is no tokenizer.json of `tokenizers`"):
+      tokenizer_json.check(self.text)
       made = tokenizers.Tokenizer.from_str(self.text)
-    except Exception as error:  # `tokenizers` raises nothing more specific
-      where = self.path or "tokenizer.json"
-      raise UserError(f"{where}: is no tokenizer.json of `tokenizers` ({error})") from error
+      largest = max(made.get_vocab(with_added_tokens=True).values(), default=0)
+    if largest >= tokenizer_json.MAX_TOKENS:
+      raise UserError(
+        f"{self._where}: has id {largest}, expected fewer than {tokenizer_json.MAX_TOKENS} tokens"
+      )
     made.no_padding()
     made.no_truncation()
     made.encode_special_tokens = True  # a text that spells "[MASK]" is a text

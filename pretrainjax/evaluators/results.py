@@ -79,14 +79,15 @@ def read_results(path: Path) -> list[Row]:
   """All rows of a file; a line that was cut off by a crash is skipped, with a warning."""
   names = {f.name for f in dataclasses.fields(Row)}
   rows = []
-  for number, line in enumerate(path.read_text().splitlines(), start=1):
+  lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+  for number, line in enumerate(lines, start=1):
     if not line.strip():
       continue
     try:
       fields = json.loads(line)
       value = math.nan if fields["value"] is None else fields["value"]
       rows.append(Row(**{k: v for k, v in fields.items() if k in names} | {"value": value}))
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
       _log.warning("%s:%d: not a row of results, skipped", path, number)
   return rows
 

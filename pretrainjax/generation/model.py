@@ -55,8 +55,8 @@ class Writing:
       raise ValueError(f"max_new_tokens: found {self.max_new_tokens}, expected at least 1")
     if not all(self.stop):
       raise ValueError("stop: found an empty string, expected at least one character")
-    if self.seed < 0:
-      raise ValueError(f"seed: found {self.seed}, expected 0 or above")
+    if not 0 <= self.seed < 1 << 63:
+      raise ValueError(f"seed: found {self.seed}, expected 0 or above, and below 2^63")
 
 
 class TextModel:

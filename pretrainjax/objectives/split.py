@@ -4,6 +4,8 @@ from typing import Any
 
 from flax import nnx
 
+from pretrainjax.config import one_line
+from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective
 
 
@@ -17,5 +19,12 @@ def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
 
 
 def abstract_split(objective: Objective) -> tuple[nnx.GraphDef, Any, Any]:
-  """The same of a new module, with shapes in place of arrays; nothing is computed."""
-  return split(nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0))))
+  """The same of a new module, with shapes in place of arrays; nothing is computed.
+
+  Raises:
+    UserError: where a recipe's model refuses its arguments: it is only made here.
+  """
+  try:
+    return split(nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0))))
+  except (ValueError, TypeError, OverflowError) as error:
+    raise UserError(f"config.objective: {one_line(error)[:500]}") from error

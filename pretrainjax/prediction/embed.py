@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -151,7 +152,11 @@ def _claim(parts: Path, identity: dict[str, Any]) -> None:
       raise UserError(f"--out: cannot make '{parts}' ({error.strerror})") from error
     _replace(manifest, json.dumps(identity, indent=2).encode())
     return
-  found = json.loads(manifest.read_text())
+  try:
+    found = dict(json.loads(manifest.read_text(encoding="utf-8")))
+  except (OSError, ValueError, TypeError, RecursionError) as error:
+    reason = " ".join(str(error).split())
+    raise UserError(f"--out: '{manifest}' cannot be read ({reason}); remove '{parts}'") from error
   differ = [key for key in identity if found.get(key) != identity[key]]
   if differ:
     raise UserError(
@@ -182,7 +187,7 @@ def _assemble_npy(target: Path, paths: list[Path], task: _Task) -> int:
   whole = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
   num_cut = 0
   for number, path in enumerate(paths):
-    features, cut = _part(path)
+    features, cut = _part(path, number, task)
     whole[number * _PART : number * _PART + len(features)] = features
     num_cut += cut
   whole.flush()
@@ -197,8 +202,8 @@ def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
   texts = read_texts(task.source, field=task.field)
   num_cut = 0
   with import_parquet().ParquetWriter(target, schema) as writer:
-    for path in paths:
-      features, cut = _part(path)
+    for number, path in enumerate(paths):
+      features, cut = _part(path, number, task)
       flat = pa.array(features.reshape(-1))
       columns = [
         list(itertools.islice(texts, _PART)),
@@ -209,9 +214,20 @@ def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
   return num_cut
 
 
-def _part(path: Path) -> tuple[Float[np.ndarray, "N D"], int]:
-  with np.load(path) as part:
-    return part["features"], int(part["num_cut"])
+def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"], int]:
+  try:
+    with zipfile.ZipFile(path) as archive:  # as `savez` writes it, nothing is compressed
+      if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+        raise ValueError("unpacks to more than it holds")
+    with np.load(path, allow_pickle=False) as part:
+      features, num_cut = np.asarray(part["features"], np.float32), int(part["num_cut"])
+    wanted = (min(_PART, task.num_texts - number * _PART), task.encoder.embed_dim)
+    if features.shape != wanted or not np.isfinite(features).all():
+      raise ValueError(f"found {features.shape}, expected finite features of shape {wanted}")
+    return features, num_cut
+  except Exception as error:  # of zip and NumPy, for damage
+    reason = " ".join(str(error).split())
+    raise UserError(f"--out: part '{path}' is damaged ({reason}); remove it") from error
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -1,9 +1,9 @@
 """Texts out of a file that a user has, one after the other."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from pretrainjax.data.records import Damaged, lines, parsed, rows
 from pretrainjax.errors import UserError, nearest
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
@@ -32,41 +32,36 @@ def read_texts(path: Path, *, field: str = "text", flag: str = "--input") -> Ite
 def _lines(path: Path, field: str) -> Iterator[str]:
   del field
   with path.open("rb") as file:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(lines(file), start=1):
+      if line is None:
+        raise UserError(f"{path}:{number}: found a {parsed(line)}")
       yield _decoded(line, path, number).rstrip("\r\n")
 
 
 def _objects(path: Path, field: str) -> Iterator[str]:
   with path.open("rb") as file:
-    for number, line in enumerate(file, start=1):
-      try:
-        found = json.loads(_decoded(line, path, number))
-      except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{number}: found no JSON ({error.msg})") from error
+    for number, line in enumerate(lines(file), start=1):
+      found = parsed(line)
+      if isinstance(found, str):
+        raise UserError(f"{path}:{number}: found no text, but something that is {found}")
       if not isinstance(found, dict) or not isinstance(found.get(field), str):
         hint = nearest(field, map(str, found)) if isinstance(found, dict) else ""
         raise UserError(f"{path}:{number}: has no text '{field}' (--field){hint}")
-      yield found[field]
+      yield _whole(found[field], path, number)
 
 
 def _rows(path: Path, field: str) -> Iterator[str]:
-  parquet = import_parquet()
+  import_parquet()
   try:
-    file = parquet.ParquetFile(path)
-  except Exception as error:  # pyarrow raises many kinds
-    raise UserError(f"'{path}' is no Parquet file ({error})") from error
-  with file:
-    if field not in file.schema_arrow.names:
-      hint = nearest(field, file.schema_arrow.names)
-      raise UserError(f"--field: '{path}' has no column '{field}'{hint}")
-    row = 0
-    for batch in file.iter_batches(columns=[field], batch_size=1024):
-      for text in batch.column(0).to_pylist():
-        row += 1
-        if not isinstance(text, str):
-          found = type(text).__name__
-          raise UserError(f"{path}: row {row} of '{field}' is a {found}, expected a text")
-        yield text
+    for number, row in enumerate(rows(path, [field]), start=1):
+      text = None if row is None else row[field]
+      if not isinstance(text, str):
+        found = type(text).__name__
+        raise UserError(f"{path}: row {number} of '{field}' is a {found}, expected a text")
+      yield text
+  except Damaged as error:
+    hint = nearest(field, error.columns) if error.columns else ""
+    raise UserError(f"--field: '{path}': found {error}{hint}") from error
 
 
 def import_parquet():
@@ -76,6 +71,15 @@ def import_parquet():
   except ImportError as error:
     raise UserError("a .parquet file needs pyarrow: pip install pyarrow") from error
   return parquet
+
+
+def _whole(text: str, path: Path, number: int) -> str:
+  """The text, unless it holds halves of surrogate pairs, which JSON can spell."""
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    raise UserError(f"{path}:{number}: is not UTF-8 ({error.reason})") from error
+  return text
 
 
 def _decoded(line: bytes, path: Path, number: int) -> str:

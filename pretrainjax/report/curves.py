@@ -27,11 +27,11 @@ def read_metrics(path: Path) -> Series:
   Values that are not finite are NaN, a line cut off by a crash is skipped.
   """
   points: dict[str, dict[int, float]] = {}
-  for line in path.read_text().splitlines():
+  for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
     try:
       row = json.loads(line)
       step = int(row.pop("step"))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
       continue
     for name, value in row.items():
       if isinstance(value, (int, float, str, type(None))):

@@ -11,12 +11,13 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
-from pretrainjax.config import build
+from pretrainjax.config import build, seed_of
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Contrastive, Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.parallel import Parallel
+from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.state import TrainState, init_state
 from pretrainjax.train.step import make_train_step
 from pretrainjax.train.tracking import Tracking
@@ -37,6 +38,8 @@ class Train:
     checkpoint_every: steps between two checkpoints.
     keep: which of them stay.
     max_bad_steps: so many skipped steps in a row end the run.
+    spikes: what is done when the loss jumps.
+    deterministic: only what gives the same bits in every run, see `pretrainjax/determinism.py`.
     tracking: where metrics go beside metrics.jsonl.
   """
 
@@ -48,6 +51,8 @@ class Train:
   checkpoint_every: int = 1000
   keep: Keep = Keep()
   max_bad_steps: int = 10
+  spikes: Spikes = Spikes()
+  deterministic: bool = False
   tracking: Tracking = Tracking()
 
   def __post_init__(self):
@@ -101,6 +106,7 @@ class Run:
       accumulate=self.train.accumulate,
       grad_cache=self.train.grad_cache,
       ema_decay=self.train.ema_decay,
+      spikes=self.train.spikes,
     )
 
   def module(self, state: TrainState) -> nnx.Module:
@@ -122,6 +128,7 @@ def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
   missing = [k for k in ("seed", "objective", "data", "optimizer", "train") if k not in config]
   if missing:
     raise UserError(f"--config: get_config() sets no '{missing[0]}'")
+  seed_of(config)
   parts = {
     key: build(config[key], path=f"config.{key}")
     for key in ("objective", "data", "optimizer", "train")

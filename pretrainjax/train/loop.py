@@ -2,12 +2,14 @@
 
 import collections
 import contextlib
+import functools
+import itertools
 import json
-import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 
@@ -16,16 +18,19 @@ from pretrainjax.config import one_line
 from pretrainjax.distributed import agree, is_asked_to_stop, is_connected
 from pretrainjax.errors import UserError
 from pretrainjax.train.assemble import Run
+from pretrainjax.train.bad_steps import note_skipped, stop_after
+from pretrainjax.train.feed import Feed
 from pretrainjax.train.parallel import scalar
-from pretrainjax.train.progress import Progress, count_tokens
+from pretrainjax.train.progress import Progress
+from pretrainjax.train.roll_back import Spike, go_back, is_to_go_back
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
+from pretrainjax.watchdog import Watchdog
 
 # More queued steps deadlock simulated devices on few cores, and hide a failure for longer.
 _IN_FLIGHT = 2
 # Seconds that processes wait for the first one's evaluation, at most.
 _EVALUATION = 3600.0
-_log = logging.getLogger(__name__)
 
 
 class Stopped(Exception):
@@ -37,76 +42,115 @@ class Stopped(Exception):
 
 
 def fit(
-  run: Run, state: TrainState, *, checkpoints: Checkpoints, tracker: Tracker, profile_to: str | None
+  run: Run,
+  state: TrainState,
+  *,
+  workdir: Path,
+  checkpoints: Checkpoints,
+  tracker: Tracker,
+  profile_to: str | None,
+  watchdog: Watchdog | None = None,
 ) -> TrainState:
   """Trains from `state.step` to the end.
 
   Args:
     run: the config, built.
     state: where to start, placed by `run.parallel`; it is donated.
+    workdir: the run's folder.
     checkpoints: where states go.
     tracker: where metrics go.
     profile_to: folder for a trace of a few steps; None takes none.
+    watchdog: is told what the loop does; None looks after nothing.
 
   Returns:
     The last state.
 
   Raises:
     Stopped: on SIGTERM, after a save.
-    UserError: after `max_bad_steps` steps in a row that were not finite.
+    UserError: after `max_bad_steps` steps in a row that were not finite, or where the loss jumps
+      after `max_roll_backs`.
   """
-  # --- start: data from this very step on, the step compiled -------------------------------
-  start = int(scalar(state.step))
-  part, parts = run.parallel.share(run.data.batch_size)
-  batches = run.data.batches(
-    seed=run.config.seed, start=start, process_index=part, process_count=parts
-  )
-  trace = _Trace(profile_to, first=min(start + 5, run.total_steps))
-  with contextlib.closing(batches), contextlib.closing(trace), _noting_sigterm() as is_asked:
-    if start >= run.total_steps:
+  # --- start: data from the next batch on, the step compiled -------------------------------
+  watchdog = watchdog or Watchdog(0.0)
+  step, last_step = int(scalar(state.step)), run.total_steps
+  feed = Feed(run)
+  trace = _Trace(profile_to, first=min(step + 5, last_step))
+  with (
+    contextlib.closing(feed),
+    contextlib.closing(trace),
+    _noting_sigterm() as is_asked,
+    watchdog.phase("step"),
+  ):
+    if step >= last_step:
       return state
-    batch, tokens = _next(run, batches, parts)
-    program = run.parallel.program(run.step(), state)
-    flops = run.parallel.flops(program, state, batch)
-    train_step = program.lower(state, batch).compile()
-    progress = Progress(
-      start=start,
-      total=run.total_steps,
-      batch_size=run.data.batch_size,
-      flops=flops,
+    with watchdog.phase("start"):
+      feed.start(state)
+    with watchdog.phase("data"):
+      batch = feed.next()
+    with watchdog.phase("start"):
+      program = run.parallel.program(run.step(), state)
+      flops = run.parallel.flops(program, state, batch.arrays)
+      train_step = program.lower(state, batch.arrays).compile()
+    progress = Progress(start=step, total=last_step, batch_size=run.data.batch_size, flops=flops)
+    finish = functools.partial(
+      _finish, run, workdir=workdir, checkpoints=checkpoints, tracker=tracker, progress=progress
     )
-    in_flight: collections.deque = collections.deque()
+    in_flight: collections.deque[_Queued] = collections.deque()
     results: dict[str, float] = {}
+    stop = False
 
     # --- steps --------------------------------------------------------------------------
-    for step in range(start + 1, run.total_steps + 1):
+    while step < last_step:
+      step += 1
+      watchdog.at(step)
       trace.before(step)
-      state, metrics = train_step(state, batch)
-      in_flight.append((step, metrics, tokens))
-      if step < run.total_steps:
-        batch, tokens = _next(run, batches, parts)  # while the device works
-      while len(in_flight) > _IN_FLIGHT or (in_flight and step == run.total_steps):
-        _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
+      state, metrics = train_step(state, batch.arrays)
+      in_flight.append(_Queued(step, metrics, batch.index, batch.tokens))
+      if step < last_step:
+        with watchdog.phase("data"):
+          batch = feed.next()  # while the device works
+      last = step == last_step
+      due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
+      stop = is_asked() or stop
+      save = last or stop or step % run.train.checkpoint_every == 0
+      spike = None
+      while spike is None and len(in_flight) > (0 if due or save else _IN_FLIGHT):
+        spike = finish(in_flight.popleft(), waited=feed.wait_seconds)
+
+      # --- the loss has jumped: back to a checkpoint, on with the batches after this -------
+      if spike is not None:
+        in_flight.clear()
+        roll_backs = int(scalar(state.roll_backs))
+        del state, metrics  # there may be no room for two
+        with watchdog.phase("checkpoint"):
+          state = go_back(
+            *(run, spike),
+            roll_backs=roll_backs,
+            workdir=workdir,
+            checkpoints=checkpoints,
+            tracker=tracker,
+          )
+        step = int(scalar(state.step))
+        with watchdog.phase("data"):
+          feed.start(state)
+          batch = feed.next()
+        continue
 
       # --- now and then: evaluate, save, stop ---------------------------------------------
-      last = step == run.total_steps
-      due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
-      stop = is_asked(step)
-      save = last or stop or step % run.train.checkpoint_every == 0
-      if due or save or stop:
-        while in_flight:
-          _finish(run, *in_flight.popleft(), progress=progress, batches=batches, tracker=tracker)
       if due:
-        with progress.paused():
+        with progress.paused(), watchdog.phase("evaluation"):
           results = evaluate(run, state, due, step=step)
         tracker.write(step, results)
       if save:
         whole = run.parallel.whole(state)
-        checkpoints.save(step, whole, config=run.config, metrics=results if due else None)
+        with watchdog.phase("checkpoint"):
+          checkpoints.save(step, whole, config=run.config, metrics=results if due else None)
       if stop:
-        checkpoints.wait()
+        with watchdog.phase("checkpoint"):
+          checkpoints.wait()
         raise Stopped(step)
-    checkpoints.wait()
+    with watchdog.phase("checkpoint"):
+      checkpoints.wait()
     progress.close()
     return state
 
@@ -130,55 +174,64 @@ def evaluate(
   return json.loads(said)
 
 
-def _next(run: Run, batches: Iterator, parts: int) -> tuple[Any, int]:
-  """The next batch on the devices, and its tokens of text in all its parts, without padding."""
-  batch = next(batches)
-  return run.parallel.put(batch), count_tokens(batch) * parts
+class _Queued(NamedTuple):
+  """A step that the devices may still be busy with, and the batch that it took."""
+
+  step: int
+  metrics: Any
+  batch: int
+  tokens: int
 
 
 def _finish(
   run: Run,
-  step: int,
-  metrics: Any,
-  tokens: int,
+  queued: _Queued,
   *,
-  progress: Progress,
-  batches: Iterator,
+  waited: float,
+  workdir: Path,
+  checkpoints: Checkpoints,
   tracker: Tracker,
-) -> None:
-  """Waits for a step's numbers, logs them when due, and stops a run that has gone bad."""
+  progress: Progress,
+) -> Spike | None:
+  """Waits for a step's numbers, and logs them when due; a spike that the run is to go back for.
+
+  A run that has gone bad ends here.
+  """
+  step, metrics, batch, tokens = queued
   jax.block_until_ready(metrics["loss"])
-  progress.step(step, data_wait_seconds=batches.wait_seconds, tokens=tokens)
-  bad = int(scalar(metrics["bad_in_row"]))
+  progress.step(step, data_wait_seconds=waited, tokens=tokens)
+  trend = metrics.pop("trend")
+  bad, high = int(scalar(metrics["bad_in_row"])), int(scalar(trend.high_in_row))
+  spikes = run.train.spikes
+  jumped = not bad and high == spikes.patience and spikes.action != "off"
   due = step % run.train.log_every == 0 or step == run.total_steps
-  if not (bad or due):
-    return
+  if not (bad or due or jumped):
+    return None
   values = {name: float(scalar(value)) for name, value in metrics.items()}
   if bad:
-    _log.warning(
-      "step %d skipped: loss %s, gradient norm %s", step, values["loss"], values["grad_norm"]
-    )
+    note_skipped(run, workdir, step=step, batch=batch, values=values)
   if due:
     tracker.write(step, values | progress.rates())
     progress.show(values)
-  if bad >= run.train.max_bad_steps:
-    raise UserError(
-      f"--config.train.max_bad_steps: {bad} steps in a row up to step {step} had no finite loss or "
-      "gradient and were skipped; the checkpoints before are intact; lower "
-      "--config.optimizer.learning_rate or set --config.optimizer.clip_norm"
-    )
+  stop_after(run, workdir, step=step, in_row=bad, checkpoints=checkpoints)
+  if not jumped:
+    return None
+  usual, deviation = float(scalar(trend.mean)), float(scalar(trend.variance)) ** 0.5
+  spike = Spike(step, batch, values["loss"], usual, deviation)
+  return spike if is_to_go_back(run, spike, checkpoints) else None
 
 
 @contextlib.contextmanager
-def _noting_sigterm() -> Iterator[Callable[[int], bool]]:
+def _noting_sigterm() -> Iterator[Callable[[], bool]]:
   """Notes SIGTERM instead of dying of it; gives a function that says at each step if it came."""
   if is_connected():  # JAX notes it, and a handler of ours would be in its way
-    yield is_asked_to_stop
+    turns = itertools.count()  # steps may go back, these do not
+    yield lambda: is_asked_to_stop(next(turns))
     return
   came = []
   before = signal.signal(signal.SIGTERM, lambda *_: came.append(time.monotonic()))
   try:
-    yield lambda step: bool(came)
+    yield lambda: bool(came)
   finally:
     if not came:  # those who ask often mean the same: it must not kill what is being closed
       signal.signal(signal.SIGTERM, before)

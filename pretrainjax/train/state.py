@@ -9,6 +9,7 @@ from flax import nnx, struct
 
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
+from pretrainjax.train.spikes import no_trend
 
 
 @struct.dataclass
@@ -18,7 +19,9 @@ class TrainState:
   Fields are not annotated with shapes, because trees of shardings have this shape too.
 
   Attributes:
-    step: steps taken, an int32 scalar, which is also the position in the data.
+    step: steps taken, an int32 scalar.
+    position: batches of the data that were used or passed over, an int32 scalar: the next step's
+      batch. It is the step until a spike of the loss makes the run pass over some.
     params: trainable arrays, nested plain dicts.
     extras: the module's other variables (batch statistics, teacher, queue), likewise.
     opt_state: the optimizer's.
@@ -26,9 +29,12 @@ class TrainState:
     ema: moving average of params, or None.
     bad_steps: how many steps were skipped because loss or gradient was not finite.
     bad_in_row: how many of them just now, one after the other.
+    trend: of the loss, see `spikes.LossTrend`.
+    roll_backs: how often the run went back to a checkpoint because the loss had jumped.
   """
 
   step: Any
+  position: Any
   params: Any
   extras: Any
   opt_state: Any
@@ -36,6 +42,8 @@ class TrainState:
   ema: Any
   bad_steps: Any
   bad_in_row: Any
+  trend: Any
+  roll_backs: Any
 
 
 def init_state(
@@ -54,6 +62,7 @@ def init_state(
   zero = jnp.zeros((), jnp.int32)
   return TrainState(
     step=zero,
+    position=zero,
     params=params,
     extras=extras,
     opt_state=tx.init(params),
@@ -61,4 +70,6 @@ def init_state(
     ema=jax.tree.map(jnp.copy, params) if with_ema else None,
     bad_steps=zero,
     bad_in_row=zero,
+    trend=no_trend(),
+    roll_backs=zero,
   )

@@ -13,6 +13,7 @@ from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
 from pretrainjax.train.grad_cache import cached_gradient, cut
+from pretrainjax.train.spikes import Spikes, follow
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.transforms import ema_update
 from pretrainjax.types import Batch, Metrics
@@ -27,6 +28,7 @@ def make_train_step(
   accumulate: int = 1,
   grad_cache: bool = False,
   ema_decay: float | None = None,
+  spikes: Spikes = Spikes(),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
   """Makes the step for `Parallel.program`; the same one serves jit and pmap.
 
@@ -41,10 +43,11 @@ def make_train_step(
     grad_cache: encode part by part, twice, and compare the whole batch in between (arXiv
       2101.06983); for objectives that are `Contrastive`.
     ema_decay: of the moving average of parameters, in [0, 1); None keeps none.
+    spikes: what a jump of the loss is.
 
   Returns:
     (state, batch) -> (state, metrics): metrics are the objective's and "loss", "grad_norm",
-    "learning_rate", "bad_steps", "bad_in_row".
+    "learning_rate", "bad_steps", "bad_in_row", all scalars, and "trend", see `LossTrend`.
   """
 
   def loss_fn(params: Any, extras: Any, batch: Batch, key: Array, step: Array):
@@ -70,23 +73,28 @@ def make_train_step(
     ema = state.ema if ema_decay is None else ema_update(state.ema, params, ema_decay, state.step)
 
     # A step that is not finite leaves everything as it was but the counts.
-    new = (params, extras, opt_state, ema)
-    old = (state.params, state.extras, state.opt_state, state.ema)
-    params, extras, opt_state, ema = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+    trend = follow(state.trend, metrics["loss"], spikes=spikes)
+    new = (params, extras, opt_state, ema, trend)
+    old = (state.params, state.extras, state.opt_state, state.ema, state.trend)
+    new = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)
+    params, extras, opt_state, ema, trend = new
     state = state.replace(
       step=state.step + 1,
+      position=state.position + 1,
       params=params,
       extras=extras,
       opt_state=opt_state,
       ema=ema,
       bad_steps=state.bad_steps + ~good,
       bad_in_row=jnp.where(good, 0, state.bad_in_row + 1),
+      trend=trend,
     )
     metrics |= {
       "grad_norm": grad_norm,
       "learning_rate": learning_rate(state.step - 1 - state.bad_steps),
       "bad_steps": state.bad_steps,
       "bad_in_row": state.bad_in_row,
+      "trend": state.trend,
     }
     return state, metrics
 

@@ -6,6 +6,7 @@ was killed and started again are bitwise those of a run that never stopped.
 
 import dataclasses
 import importlib
+import itertools
 import json
 import logging
 import math
@@ -21,6 +22,8 @@ from pretrainjax.distributed import is_main
 from pretrainjax.errors import UserError
 
 METRICS = "metrics.jsonl"
+# Rows that a spike of the loss has made a run take back.
+ROLLED_BACK = "metrics_before_roll_back.jsonl"
 _log = logging.getLogger(__name__)
 
 
@@ -45,6 +48,10 @@ class Writer(Protocol):
 
   def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Writes the numbers of one step."""
+    ...
+
+  def go_back(self, step: int) -> None:
+    """Takes back what was written of later steps, as far as that is possible."""
     ...
 
   def close(self) -> None:
@@ -95,6 +102,11 @@ class Tracker:
     for writer in self._writers:
       writer.write(step, values)
 
+  def go_back(self, step: int) -> None:
+    """Goes on after `step`, an earlier one than the last."""
+    for writer in self._writers:
+      writer.go_back(step)
+
   def close(self) -> None:
     """Closes all writers, also when one of them fails."""
     writers, self._writers = self._writers, []
@@ -110,8 +122,11 @@ class JsonlWriter:
 
   def __init__(self, workdir: Path, *, step: int = 0):
     """Opens the file, without the rows that lie after `step` or are cut short by a kill."""
-    path = Path(workdir) / METRICS
-    rows = _rows(path, step)
+    self._path = Path(workdir) / METRICS
+    self._open(step)
+
+  def _open(self, step: int) -> None:
+    path, rows = self._path, _rows(self._path, step)
     text = "".join(line for _, line in rows)
     if path.exists() and path.read_text() != text:
       temporary = path.with_suffix(".tmp")
@@ -129,6 +144,14 @@ class JsonlWriter:
     self._file.write(json.dumps(row, allow_nan=False) + "\n")
     self._file.flush()
 
+  def go_back(self, step: int) -> None:
+    """Moves the rows of later steps to WORKDIR/metrics_before_roll_back.jsonl."""
+    self._file.close()
+    later = [line for row, line in _rows(self._path, math.inf) if row["step"] > step]
+    with self._path.with_name(ROLLED_BACK).open("a") as file:
+      file.writelines(later)
+    self._open(step)
+
   def close(self) -> None:
     """Closes the file."""
     self._file.close()
@@ -140,15 +163,25 @@ class TensorBoardWriter:
   def __init__(self, workdir: Path, *, step: int = 0):
     """Opens a new event file, which hides what older ones hold after `step`."""
     module = _import("tensorboardX", "tensorboard")
-    # Without the suffix a second writer within one second overwrites the first one's file.
-    self._writer = module.SummaryWriter(
-      str(Path(workdir) / "tensorboard"), purge_step=step + 1, filename_suffix=f".from_{step}"
-    )
+    folder, times = str(Path(workdir) / "tensorboard"), itertools.count()
+
+    def open_from(step: int) -> Any:
+      # Without the suffix a second writer within one second overwrites the first one's file.
+      suffix = f".from_{step}.{next(times)}"
+      return module.SummaryWriter(folder, purge_step=step + 1, filename_suffix=suffix)
+
+    self._open_from = open_from
+    self._writer = open_from(step)
 
   def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Adds one point a number."""
     for name, value in metrics.items():
       self._writer.add_scalar(name, value, step)
+
+  def go_back(self, step: int) -> None:
+    """Goes on in a new file, as after a restart."""
+    self._writer.close()
+    self._writer = self._open_from(step)
 
   def close(self) -> None:
     """Flushes and closes the event file."""
@@ -178,6 +211,9 @@ class WandbWriter:
   def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Logs a step; the service itself drops steps that it already has."""
     self._run.log(dict(metrics), step=step)
+
+  def go_back(self, step: int) -> None:
+    """Does nothing: the service takes nothing back, and drops steps that it already has."""
 
   def close(self) -> None:
     """Ends the run."""
@@ -215,6 +251,9 @@ class MlflowWriter:
       self._client.log_batch(self._run_id, metrics=batch)
     except Exception as error:
       _log.warning("MLflow did not take step %d: %s", step, error)
+
+  def go_back(self, step: int) -> None:
+    """Does nothing: the service keeps both rows of a step that is done twice."""
 
   def close(self) -> None:
     """Marks the run as finished."""
@@ -260,16 +299,16 @@ def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
   return (str(row["step"]), *names)
 
 
-def _rows(path: Path, step: int) -> list[tuple[dict[str, Any], str]]:
+def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], str]]:
   """Rows up to `step` with their lines; a line that a kill cut short is none."""
   rows = []
   if not path.exists():
     return rows
-  for line in path.read_text().splitlines(keepends=True):
+  for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
     try:
       row = json.loads(line)
       keep = line.endswith("\n") and row["step"] <= step
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
       _log.warning("%s: dropped a broken line: %.60s", path, line)
       continue
     if keep:

@@ -1,6 +1,6 @@
 """A run's folder: the config it holds, and whether another run may go on in it."""
 
-import json
+import contextlib
 import logging
 import secrets
 import socket
@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
+from pretrainjax.checkpoint.meta import Damaged
 from pretrainjax.config_text import difference, from_json, to_json
 from pretrainjax.distributed import agree, gather, is_connected, is_main
 from pretrainjax.errors import UserError
@@ -20,6 +21,17 @@ _HARMLESS = ("data_dir", "num_threads", "num_workers")
 # What process 0 leaves for the others to find.
 _MARK = ".processes"
 _log = logging.getLogger(__name__)
+
+
+def make(workdir: Path) -> None:
+  """Makes the folder if it is missing; raises UserError where nothing can be written in it."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    probe = workdir / ".write_probe"
+    probe.write_text("")
+    probe.unlink()
+  except OSError as error:
+    raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
 
 
 def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
@@ -33,13 +45,7 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   Raises:
     UserError: where the folder cannot be written, or holds checkpoints of another config.
   """
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    probe = workdir / ".write_probe"
-    probe.write_text("")
-    probe.unlink()
-  except OSError as error:
-    raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
+  make(workdir)
   path, old = workdir / CONFIG, _old_config(workdir)
   if old is not None:
     different = difference(old, config)
@@ -121,9 +127,11 @@ def _old_config(workdir: Path) -> ConfigDict | None:
     return None
   if not path.is_file():  # lost, but each checkpoint has its own
     with Checkpoints(workdir, read_only=True) as checkpoints:
-      steps = checkpoints.steps()
-      return checkpoints.config(steps[0]) if steps else None
+      for step in checkpoints.steps():
+        with contextlib.suppress(Damaged):  # which is told where the arrays are read
+          return checkpoints.config(step)
+      return None
   try:
-    return from_json(path.read_text())
-  except (json.JSONDecodeError, UserError) as error:
+    return from_json(path.read_text(encoding="utf-8"))
+  except (ValueError, UserError) as error:
     raise UserError(f"{path}: is no config ({' '.join(str(error).split())})") from error

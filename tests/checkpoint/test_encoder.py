@@ -1,5 +1,8 @@
 """A run's encoder, from nothing but the path."""
 
+import shutil
+
+import damage
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +11,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 import pretrainjax as pj
+from pretrainjax.checkpoint import manifest
 from pretrainjax.checkpoint.encoder import load, split_reference
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build, recipe, spec
@@ -164,11 +168,51 @@ def test_loading_writes_nothing(workdir):
   assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} == before
 
 
-def test_arrays_that_do_not_fit_the_config_are_refused(tmp_path):
+def test_arrays_that_do_not_fit_the_config_are_refused(tmp_path, caplog):
   config = objective()
   params, extras = arrays(config)
   config.objective.backbone.mlp_dim = 48
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.save(1, {"params": params, "extras": extras}, config=config)
-  with pytest.raises(UserError, match="do not fit its config"):
+  with pytest.raises(UserError, match=r"@1: 3 arrays do not fit: params.encoder.blocks.mlp.down.k"):
     pj.load_encoder(tmp_path)
+  assert "float32[2, 32, 16]  float32[2, 48, 16]" in caplog.text
+
+
+def test_another_dtype_is_not_cast(tmp_path):
+  config = objective()
+  params, extras = arrays(config)
+  params["encoder"]["norm"]["bias"] = params["encoder"]["norm"]["bias"].astype(jnp.bfloat16)
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, {"params": params, "extras": extras}, config=config)
+  with pytest.raises(UserError, match=r"saved bfloat16\[16\] wanted float32\[16\]"):
+    pj.load_encoder(tmp_path)
+
+
+def test_a_step_that_a_trainer_deletes_meanwhile_is_left_for_a_newer_one(
+  tmp_path, monkeypatch, caplog
+):
+  save(tmp_path, steps=[1])
+  read, steps = Checkpoints.arrays, []
+
+  def slowly(self, step):
+    steps.append(step)
+    if step == 1:
+      save(tmp_path, steps=[2])
+      shutil.rmtree(tmp_path / "checkpoints" / "1")
+    return read(self, step)
+
+  monkeypatch.setattr(Checkpoints, "arrays", slowly)
+  assert load(tmp_path).step == 2
+  assert steps == [1, 2] and "DAMAGED" not in caplog.text
+
+
+def test_a_published_run_is_compared_with_its_manifest(tmp_path):
+  save(tmp_path, steps=[1])
+  manifest.write(tmp_path)
+  (tmp_path / "evaluation").mkdir()  # what evaluate adds does not matter
+  (tmp_path / "evaluation" / "results.jsonl").write_text("")
+  load(tmp_path)
+  damage.flip(tmp_path / "checkpoints" / "1" / "_CHECKPOINT_METADATA")
+  with pytest.raises(UserError, match="1/_CHECKPOINT_METADATA: is not what MANIFEST.json lists"):
+    load(tmp_path)

@@ -42,3 +42,14 @@ def test_it_is_the_sum_over_the_flat_array():
   weight = index * np.uint32(2246822519) * np.uint32(2) + np.uint32(1)
   expected = np.sum((bits ^ (index * np.uint32(2654435761))) * weight, dtype=np.uint32)
   assert fingerprint({"x": jnp.asarray(x)}) == {"['x']": int(expected)}
+
+
+def test_every_bit_of_eight_bytes_counts():
+  """JAX has no such arrays unless it is told to; a checkpoint of other code may."""
+  with jax.enable_x64(True):
+    x = np.arange(4, dtype=np.int64)
+    whole = fingerprint({"x": jnp.asarray(x)})
+    for bit in range(64):
+      flipped = x.copy()
+      flipped.view(np.uint64)[2] ^= np.uint64(1) << np.uint64(bit)
+      assert fingerprint({"x": jnp.asarray(flipped)}) != whole

@@ -49,3 +49,9 @@ def test_positions_follow_the_grid():
 def test_nothing_in_common_is_refused():
   with pytest.raises(UserError, match="does not fit"):
     transfer({"a": np.ones(2)}, {"b": np.ones(2)}, allow_fresh=("*",), allow_unused=("*",))
+
+
+def test_another_dtype_is_not_cast():
+  target = {"block": {"kernel": np.zeros((2, 3), np.float16)}}
+  with pytest.raises(UserError, match="block/kernel: saved float32, wanted float16"):
+    transfer(_tree(), target)

@@ -319,3 +319,44 @@ def test_evaluation_shrinks_by_area():
   small = Resize(20)(stripes, np.random.default_rng(0))
   linear = image.resize(stripes, 20, 20)
   assert small.astype(float).std() < linear.astype(float).std()
+
+
+def test_headers_that_promise_more_than_the_bytes_can_hold():
+  """They cost no memory, though each is below the limit of pixels."""
+  for bomb in (bomb_png, bomb_jpeg):
+    with pytest.raises(ValueError, match="cannot hold 9000 x 9000 pixels"):
+      decode(bomb(9_000))
+
+
+def test_a_chunk_that_claims_two_gigabytes_never_comes_to_opencv(monkeypatch):
+  """It would make room for it."""
+  whole = encoded(smooth(), "PNG")
+  monkeypatch.setattr(image.cv2, "imdecode", lambda *_: pytest.fail("OpenCV was called"))
+  with pytest.raises(ValueError, match="readable|known format"):
+    decode(whole[:33] + b"\x7f\xff\xff\xffPLTE" + whole[33:])
+
+
+def test_honest_pictures_that_shrink_well_are_read():
+  for kind, options in (("PNG", {"optimize": True}), ("JPEG", {"quality": 1, "progressive": True})):
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (3000, 2000)).save(file, kind, **options)
+    assert decode(file.getvalue()).shape == (2000, 3000, 3)
+
+
+def test_a_jpeg_that_is_gone_over_again_and_again_is_refused():
+  whole = encoded(smooth(), "JPEG", progressive=True)
+  last = whole[whole.rindex(b"\xff\xda") : -2]
+  assert decode(whole[:-2] + last * 20 + b"\xff\xd9").shape == smooth().shape
+  with pytest.raises(ValueError, match="scans: more than 100"):
+    decode(whole[:-2] + last * 2000 + b"\xff\xd9")
+
+
+def test_formats_that_are_programs_are_not_opened():
+  with pytest.raises(ValueError, match="no image of a known format"):
+    decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+
+
+def test_files_of_all_the_memory_are_refused(monkeypatch):
+  monkeypatch.setattr(image, "MAX_BYTES", 100)
+  with pytest.raises(ValueError, match="more than 100"):
+    decode(encoded(smooth(), "PNG"))

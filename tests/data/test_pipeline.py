@@ -140,6 +140,39 @@ def test_mixtures_resume_and_share_alike(make):
   assert same(part, [{k: v[half:] for k, v in batch.items()} for batch in whole])
 
 
+@pytest.mark.parametrize("step", [0, 4, 5, 13])
+def test_the_keys_of_a_batch_are_found_anew(make, step):
+  """5 is the batch across the first epoch's end; each key leads to the picture that was seen."""
+  data = make()
+  (batch,) = take(data, 1, seed=3, start=step)
+  keys = data.keys(seed=3, step=step)
+  assert [names(data)[key] for key in keys] == indices([batch])
+  parts = [data.keys(seed=3, step=step, process_index=i, process_count=2) for i in (0, 1)]
+  assert parts[0] + parts[1] == keys
+
+
+def test_keys_name_the_dataset_and_what_stands_in(make):
+  mixed = make(datasets={"shapes": 2.0, "more": 1.0})
+  (batch,) = take(mixed, 1, start=9)
+  assert [names(mixed)[key] for key in mixed.keys(seed=0, step=9)] == indices([batch])
+  torn = make(datasets="torn", batch_size=20, max_bad_fraction=0.5)
+  keys = torn.keys(seed=0, step=0)
+  assert len(set(keys)) == 17 and set(keys) <= set(names(torn))
+  assert [names(torn)[key] for key in keys] == indices(take(torn, 1))
+
+
+def names(data) -> dict[str, int]:
+  """Which picture is behind each key of a pipeline's records, of those that can be read."""
+  found = {}
+  for source in data.sources:
+    for number in range(len(source)):
+      (record,) = data._records(source, np.array([number]))
+      if not isinstance(record, str):
+        image = data.example(record[0], piece=0, seed=0, position=0)["image"]
+        found[f"{source.name}/{source.split}/{number}"] = index_of(image)
+  return found
+
+
 def test_one_pass_shows_each_example_once_in_order(make):
   batches = list(make(batch_size=8).one_pass())
   assert [int(b["valid"].sum()) for b in batches] == [8, 8, 6]

@@ -1,11 +1,14 @@
 """A thread makes items ahead, its errors are the reader's, and it ends when it is told to."""
 
+import contextlib
 import itertools
+import multiprocessing
 import threading
 import time
 
 import pytest
 
+from pretrainjax.data import prefetch, workers
 from pretrainjax.data.prefetch import Prefetched
 
 
@@ -128,3 +131,43 @@ def test_closing_closes_the_source_too():
   assert next(items) == 0
   items.close()
   assert source.closed
+
+
+def hanging():
+  """A source that hangs at its second item."""
+  yield 1
+  threading.Event().wait()
+
+
+def test_closing_does_not_wait_for_a_source_that_hangs(monkeypatch, caplog):
+  monkeypatch.setattr(prefetch, "_PATIENCE", 0.2)
+  items = Prefetched(hanging())
+  assert next(items) == 1
+  start = time.monotonic()
+  items.close()
+  assert 0.3 < time.monotonic() - start < 5
+  assert "did not end in 0 s and is left" in caplog.text
+
+
+def test_after_a_failure_it_waits_less(monkeypatch):
+  monkeypatch.setattr(prefetch, "_FAILED_PATIENCE", 0.1)
+  start = time.monotonic()
+  with pytest.raises(RuntimeError, match="elsewhere"), contextlib.closing(Prefetched(hanging())):
+    raise RuntimeError("elsewhere")
+  assert time.monotonic() - start < 5
+
+
+def test_workers_that_hang_are_killed(monkeypatch):
+  """A source that waits for a worker which does nothing, as grain's does."""
+  monkeypatch.setattr(prefetch, "_PATIENCE", 0.5)
+  context = multiprocessing.get_context("spawn")
+  worker = context.Process(target=time.sleep, args=(600,), daemon=True, name=f"{workers._NAME}-1")
+  worker.start()
+
+  def source():
+    worker.join()
+    yield from ()
+
+  items = Prefetched(source())
+  items.close()
+  assert not worker.is_alive() and not items._thread.is_alive()

@@ -137,3 +137,18 @@ def test_what_prepare_noted_is_read_or_missed(tmp_path):
   note.write_text("{")
   with pytest.raises(UserError, match="no JSON"):
     _ = Source("shapes", "train", tmp_path).prepared
+
+
+@pytest.mark.parametrize("split", ["train[:0]", "train[5:3]", "train[:1%]"])
+def test_a_split_of_nothing_is_told_as_such(data_dir, split):
+  with pytest.raises(UserError, match="holds no example, expected one at least"):
+    len(Source("shapes", split, data_dir))
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", "[" * 100_000])
+def test_what_prepare_did_not_note_is_not_read_as_such(tmp_path, text):
+  prepare("shapes", tmp_path, count=4)
+  source = Source("shapes", "train", tmp_path)
+  (source.folder / "prepared.json").write_text(text)
+  with pytest.raises(UserError, match=r"no readable prepared.json .*(no JSON|no record of facts)"):
+    _ = source.prepared

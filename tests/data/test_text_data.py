@@ -1,6 +1,7 @@
 """Texts: blocks and their parts, pairs in every form, and an order that nothing changes."""
 
 import dataclasses
+import json
 import logging
 
 import numpy as np
@@ -67,6 +68,18 @@ def whole(data: TextData) -> dict[str, np.ndarray]:
   (batch,) = dataclasses.replace(data, batch_size=data.num_examples).one_pass()
   assert batch.pop("valid").all()
   return batch
+
+
+def test_keys_of_blocks_say_which_part(make):
+  data = make(datasets="blocks", length=8)
+  keys = data.keys(seed=0, step=2)
+  (batch,) = take(data, 1, start=2)
+  for key, tokens in zip(keys, batch["tokens"], strict=True):
+    number, _, piece = key.removeprefix("blocks/train/").partition("+")
+    (record,) = data._records(data.sources[0], np.array([int(number)]))
+    example = data.example(record[0], piece=int(piece), seed=0, position=0)
+    np.testing.assert_array_equal(example["tokens"], tokens)
+  assert {key[-2:] for key in keys} == {"+0", "+1"}
 
 
 def test_facts_of_the_dataset(make):
@@ -282,3 +295,58 @@ def test_a_missing_set_names_its_command(make, name):
 def test_bad_arguments_are_named(make, changes, message):
   with pytest.raises(ValueError, match=message):
     make(**changes)
+
+
+BLOCK = tiny_texts.block([ids(1, 3)], 16)
+STRANGE = {
+  "score that is no number": ({"tokens": ids(1, 3), "score": float("nan")}, {}, "found score"),
+  "endless score": ({"tokens": ids(1, 3), "score": float("-inf")}, {}, "found score"),
+  "unknown class": ({"tokens": ids(1, 3), "label": 3}, {"class_names": "abc"}, "found class"),
+  "negative class": ({"tokens": ids(1, 3), "label": -2}, {"class_names": "abc"}, "found class"),
+  "unknown tag": ({"tokens": ids(1, 2), "tags": [0, 2]}, {"tag_names": ["O", "X"]}, "found tag 2"),
+  "document that is not there": (
+    BLOCK | {"segments": [17] * 16},
+    {"length": 16},
+    "found document 17",
+  ),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_records_of_strangers_are_counted_and_left_out(tmp_path, caplog, name):
+  bad, options, words = STRANGE[name]
+  good = {"tokens": ids(0, 2)} | {key: 0 for key in bad if key == "label"}
+  good |= {"score": 0.5} if "score" in bad else {}
+  good |= {"tags": [0, NO_TAG]} if "tags" in bad else {}
+  good = tiny_texts.block([ids(0, 3)], 16) if "segments" in bad else good
+  tiny_texts.write("strange", tmp_path, {"train": [good, bad]}, **options)
+  place = {"datasets": "strange", "data_dir": str(tmp_path), "batch_size": 2, "length": 16}
+  with caplog.at_level(logging.WARNING):
+    (batch,) = TextData(max_bad_fraction=1.0, **place).one_pass()
+  assert batch["valid"].tolist() == [True, False]
+  assert any(words in message for message in caplog.messages)
+  if "label" in bad:
+    assert TextData(**place).sources[0].labels.tolist() == [0, -1]
+
+
+@pytest.mark.parametrize(
+  ("fact", "value", "words"),
+  [
+    ("length", "16", "length='16', expected an int"),
+    ("length", True, "length=True, expected an int"),
+    ("length", 0, "length=0, expected in"),
+    ("length", 10**30, "expected in"),
+    ("length", None, "length=None, expected an int"),
+    ("splits", 3, "splits=3, expected a dict"),
+    ("splits", {"train": {"bytes": "x", "tokens": 1}}, "expected counts of bytes and tokens"),
+    ("splits", {}, "expected counts of bytes and tokens"),
+  ],
+)
+def test_facts_of_strangers_are_checked(tmp_path, fact, value, words):
+  folder = tiny_texts.write("strange", tmp_path, {"train": [BLOCK]}, length=16)
+  facts = json.loads((folder / "prepared.json").read_text())
+  (folder / "prepared.json").write_text(json.dumps(facts | {fact: value}))
+  data = TextData(datasets="strange", data_dir=str(tmp_path), batch_size=1, length=16)
+  with pytest.raises(UserError, match=words) as refusal:
+    assert data.sources and data.bytes_per_token
+  assert str(refusal.value).isprintable()

@@ -241,20 +241,6 @@ def test_one_of_two_freezes(frozen, tmp_path, data):
 
 
 @pytest.mark.slow
-def test_a_damaged_part_of_one_process_sends_all_back(tmp_path, data):
-  calm, damaged = tmp_path / "calm", tmp_path / "damaged"
-  more = ("--config.parallel.mesh.fsdp=4", "--config.train.checkpoint_every=5", *binaries.QUICK)
-  for workdir in (calm, damaged):
-    succeed(*arguments(workdir, data, *more, steps=10), processes=2, devices=2)
-  part = damaged / "checkpoints/10/state/ocdbt.process_1/d"
-  max(part.iterdir(), key=lambda path: path.stat().st_size).unlink()
-  ended = succeed(*arguments(damaged, data, *more, steps=10), processes=2, devices=2)
-  assert "going on from step 5 of 10" in ended[0].out
-  assert "CHECKPOINT DAMAGED, trying an older one: step 10" in "".join(ended[0].errors)
-  assert numbers_of(calm) == numbers_of(damaged)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_finetuning_on_two_processes(mode, tmp_path, data):
   succeed(*arguments(tmp_path / "mae", data, *binaries.QUICK, steps=2), processes=2)

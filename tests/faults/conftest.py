@@ -6,13 +6,19 @@ is a trial that was not.
 """
 
 import ast
+import dataclasses
+import functools
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import binaries
+import groups
 import pytest
+import synthetic
 
 
 @pytest.hookimpl(wrapper=True)
@@ -52,3 +58,51 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
   about["took"] = round(time.monotonic() - start, 1)
   with open(path, "a") as file:  # one write a line: two processes may append
     file.write("".join(json.dumps(about | one) + "\n" for one in survived))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+  """A prepared dataset."""
+  folder = tmp_path_factory.mktemp("data")
+  synthetic.prepare("fashion_mnist", folder)
+  return folder
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Callable[[groups.Layout], Path]:
+  """`calm(layout)`: the workdir of a `Group` that nothing disturbed."""
+
+  @functools.cache
+  def run(layout: groups.Layout) -> Path:
+    group = groups.Group(tmp_path_factory.mktemp("calm") / "run", data, layout)
+    group.to_the_end()
+    return group.workdir
+
+  return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Any:
+  """A small run that came to its end, to be copied and damaged."""
+  run = Finished(tmp_path_factory.mktemp("finished") / "run", data)
+  ended = binaries.finish(binaries.start("pretrain", *run.command(run.workdir)))
+  assert ended.status == 0, ended.errors
+  return run
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+  """A run with checkpoints of steps 2 and 4, the last."""
+
+  workdir: Path
+  data: Path
+
+  def command(self, workdir: Path, *more: str) -> tuple[str, ...]:
+    """The arguments of `pretrain` that made it, for a workdir."""
+    steps = ("--config.train.duration.steps=4", "--config.train.checkpoint_every=2")
+    where = (f"--workdir={workdir}", f"--data_dir={self.data}")
+    return f"--config={binaries.MAE}", *where, *steps, *binaries.QUICK, *more
+
+  def copy(self, workdir: Path) -> Path:
+    """The same again, for someone to damage."""
+    return Path(shutil.copytree(self.workdir, workdir))

@@ -10,6 +10,7 @@ the run had passed the step where it was struck. Ends with 1 if anything was not
 
 import argparse
 import json
+import logging
 import os
 import random
 import shutil
@@ -30,7 +31,7 @@ import damage  # noqa: E402
 import trials  # noqa: E402
 
 CONFIG = ROOT / "configs/pretrain/image/mae_vit_fashion_mnist.py"
-EVERY = 20  # steps between checkpoints
+EVERY = 50  # steps between checkpoints
 RECOVERY = 240.0  # seconds after which a fault was not survived
 
 
@@ -63,7 +64,7 @@ class Supervised:
       *("--stuck_after=60", f"--config.train.duration.steps={flags.steps}"),
       *(f"--config.train.checkpoint_every={EVERY}", "--config.train.keep.last=3"),
       *("--config.train.log_every=1", "--config.train.tracking.tensorboard=false"),
-      *("--config.evals.collapse.num_examples=64", "--config.evals.collapse.every=500"),
+      *("--config.evals.collapse.num_examples=64", "--config.evals.collapse.every=1000"),
     ]
     environment = os.environ | {
       "JAX_PLATFORMS": "cpu",
@@ -84,8 +85,13 @@ class Supervised:
 
   def step(self) -> int:
     """The last one in metrics.jsonl; 0 before there is one."""
-    rows = trials.rows_of(self.workdir)
-    return rows[-1]["step"] if rows else 0
+    path = self.workdir / "metrics.jsonl"
+    if not path.exists():
+      return 0
+    with path.open("rb") as file:  # its end, for it grows long, and is asked for often
+      file.seek(max(path.stat().st_size - 4096, 0))
+      rows = [row for row in file.read().split(b"\n")[:-1] if row.startswith(b"{")]
+    return json.loads(rows[-1])["step"] if rows else 0
 
   def pids(self) -> list[int]:
     """Of the two processes, in order; fewer while they start or end."""
@@ -177,9 +183,8 @@ def strike(run: Supervised, flags: argparse.Namespace) -> Iterator[Struck]:
       return
     time.sleep(chance.uniform(0.5, 4))
     kind, before, starts = kinds.pop(), run.step(), len(run.resumed)
-    start = time.monotonic()
     getattr(faults, kind)()
-    struck_at = max(before, run.step())
+    start, struck_at = time.monotonic(), max(before, run.step())
     if not has_passed(run, struck_at):
       return
     resumed = run.resumed[-1] if len(run.resumed) > starts else struck_at
@@ -218,7 +223,7 @@ def parse() -> argparse.Namespace:
   parser.add_argument("--out", required=True, type=Path, help="emptied: workdirs, logs, table")
   parser.add_argument("--data_dir", required=True, type=Path, help="with fashion_mnist in it")
   parser.add_argument("--minutes", type=float, default=20, help="of faults (default 20)")
-  parser.add_argument("--steps", type=int, default=6000, help="of the run (default 6000)")
+  parser.add_argument("--steps", type=int, default=20_000, help="of the run (default 20000)")
   parser.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
   return parser.parse_args()
 
@@ -226,6 +231,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
   """Runs both; returns the exit status."""
   flags = parse()
+  logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells every reader that it is one
   flags.out = flags.out.absolute()
   shutil.rmtree(flags.out, ignore_errors=True)
   flags.out.mkdir(parents=True)

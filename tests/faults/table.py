@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 ROWS = 35
+# Rows of the matrix that nothing here can meet yet.
+NOT_YET = {20: "damaged sound (nothing here reads sound yet)"}
 
 
 def main() -> int:
@@ -25,9 +27,10 @@ def main() -> int:
     "| # | fault | trials | survived | steps lost, at most | seconds to recover, median (most) |"
   )
   print("|---|---|---|---|---|---|")
-  for row in sorted(by_row):
-    print(line(row, by_row[row]))
-  missing = [row for row in range(1, ROWS + 1) if row not in by_row]
+  for row in sorted(by_row | NOT_YET):
+    nothing = f"| {row} | {NOT_YET.get(row)} | 0 | - | - | - |"
+    print(line(row, by_row[row]) if row in by_row else nothing)
+  missing = [row for row in range(1, ROWS + 1) if row not in by_row and row not in NOT_YET]
   failed = [trial["test"] for trial in trials if not trial["survived"]]
   print(f"\n{len(trials)} trials, {len(trials) - len(failed)} survived")
   if failed:

@@ -1,5 +1,6 @@
 """launch/local.py with tiny processes: ends, signals, restarts, and the text of its dry run."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCAL = ROOT / "launch/local.py"
+_SPEC = importlib.util.spec_from_file_location("local", LOCAL)
+local = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(local)
 
 
 def launch(tmp_path: Path, program: str, *flags: str, processes: int = 2) -> subprocess.Popen:
@@ -130,6 +134,82 @@ def test_a_failure_is_started_again_on_another_port_until_it_goes_well(tmp_path)
   ports = [path.read_text() for path in tmp_path.glob("try*")]
   assert len(set(ports)) == 2
   assert all(port.startswith("--coordinator_address=127.0.0.1:") for port in ports)
+
+
+@pytest.fixture
+def handlers():
+  """Signal handlers are as they were afterwards."""
+  before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+  yield
+  for number, handler in before.items():
+    signal.signal(number, handler)
+
+
+def test_one_process_is_started_again_whatever_ended_it(tmp_path, monkeypatch, capfd, handlers):
+  monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+  monkeypatch.setattr(local, "FIRST_PAUSE", 0.01)
+  program = (
+    "import os, pathlib, sys\n"
+    f"tries = pathlib.Path({str(tmp_path / 'tries')!r})\n"
+    "with tries.open('a') as file: file.write('x')\n"
+    "status = [1, 42, 43, 124, 137, 0][len(tries.read_text()) - 1]\n"
+    "os.kill(os.getpid(), 9) if status == 137 else sys.exit(status)"
+  )
+  assert local.main(["--max_restarts=5", "--", sys.executable, "-c", program]) == 0
+  said = capfd.readouterr().out
+  for restart, status in enumerate([1, 42, 43, 124, 137], start=1):
+    assert f"ended with {status}; restart {restart} of 5 in " in said
+
+
+def test_pauses_double_until_there_is_a_new_checkpoint(tmp_path, monkeypatch, handlers):
+  """The fourth attempt saves, the others fail as they are; counts go on."""
+  monkeypatch.setattr(local, "FIRST_PAUSE", 0.01)
+  monkeypatch.setattr(local, "LONGEST_PAUSE", 0.04)
+  said, attempts = [], []
+  monkeypatch.setattr(local, "say", said.append)
+  workdir = tmp_path / "run"
+
+  class Attempt:
+    def __init__(self, flags):
+      attempts.append(1)
+      if len(attempts) == 4:
+        (workdir / "checkpoints" / "10").mkdir(parents=True)
+
+    def wait(self, grace):
+      return 124
+
+  for command in ([f"--workdir={workdir}"], ["--workdir", str(workdir)]):
+    flags = local.parse(["--max_restarts=6", "--", "train", *command])
+    assert local.supervise(flags, Attempt) == 124
+    pauses = [line.rpartition(" in ")[2] for line in said]
+    assert pauses == ["0.01 s", "0.02 s", "0.04 s", "0.01 s", "0.01 s", "0.02 s"]
+    assert said[-1].startswith("ended with 124; restart 6 of 6")
+    said.clear(), attempts.clear()
+    (workdir / "checkpoints" / "10").rmdir()
+    (workdir / "checkpoints").rmdir()
+
+
+def test_a_signal_ends_a_pause_too(tmp_path):
+  launcher = launch(tmp_path, "sys.exit(43)", "--max_restarts=9", processes=1)
+  while "in 2 s" not in launcher.stdout.readline():
+    pass
+  launcher.terminate()
+  start = time.monotonic()
+  assert end(launcher)[0] == 43
+  assert time.monotonic() - start < 1
+
+
+def test_processes_are_asked_to_stop_when_the_launcher_is_killed(tmp_path):
+  program = (
+    "def saved(*_): (seen / f'saved{me}').touch(); os._exit(42)\n"
+    "signal.signal(signal.SIGTERM, saved)\n"
+    "(seen / f'ready{me}').touch(); time.sleep(60)"
+  )
+  launcher = launch(tmp_path, program)
+  wait_for(tmp_path / "ready0", tmp_path / "ready1")
+  launcher.kill()
+  wait_for(tmp_path / "saved0", tmp_path / "saved1")
+  launcher.communicate()
 
 
 def test_a_mistake_is_not_repeated(tmp_path):

@@ -1,65 +1,18 @@
 """The loop on a toy: what is done when, and how it ends."""
 
-import json
 import os
 import signal
-from collections.abc import Iterator
 
 import jax
 import numpy as np
-import optax
 import pytest
-import toy
-from ml_collections import ConfigDict
+from toy_runs import Batches, make, rows, run, saved
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
-from pretrainjax.objectives.split import abstract_split
-from pretrainjax.train.assemble import Run, Train
-from pretrainjax.train.duration import Duration
 from pretrainjax.train.loop import Stopped, fit
-from pretrainjax.train.parallel import Parallel
-from pretrainjax.train.tracking import Tracker, Tracking
-
-
-class Toy(toy.Toy):
-  """Its linear layer passes for an encoder here, where nothing is encoded."""
-
-  def encoder(self, module):
-    return module.encoder
-
-
-class Batches:
-  """Rows that depend on the step; those of steps in `bad` hold a NaN."""
-
-  batch_size = 16
-  wait_seconds = 0.0
-
-  def __init__(self, bad=(), on_step=lambda step: None):
-    self._bad, self._on_step, self.closed = set(bad), on_step, False
-
-  def batches(self, *, seed, start, process_index, process_count) -> "Batches":
-    assert (process_index, process_count) == (0, 1)
-    self._rows = self._from(start)
-    return self
-
-  def _from(self, step: int) -> Iterator:
-    while True:
-      rows = toy.batch(step)
-      step += 1
-      if step in self._bad:
-        rows["x"][0, 0] = np.nan
-      self._on_step(step)
-      yield rows
-
-  def __iter__(self):
-    return self
-
-  def __next__(self):
-    return next(self._rows)
-
-  def close(self):
-    self.closed = True
+from pretrainjax.train.tracking import Tracker
+from pretrainjax.watchdog import Watchdog
 
 
 class Seen:
@@ -74,44 +27,6 @@ class Seen:
     return {"times": len(self.given)}
 
 
-def make(data: Batches, *, steps: int, evaluators=None, **train) -> Run:
-  tx = optax.adam(1e-2)
-  graphdef, _, _ = abstract_split(Toy())
-  options = {"log_every": 1, "checkpoint_every": 2, "tracking": Tracking(tensorboard=False)} | train
-  return Run(
-    config=ConfigDict({"seed": 0}),
-    objective=Toy(),
-    data=data,
-    parallel=Parallel(),
-    train=Train(duration=Duration(steps=steps), **options),
-    evaluators=evaluators or {},
-    graphdef=graphdef,
-    tx=tx,
-    learning_rate=optax.constant_schedule(1e-2),
-    total_steps=steps,
-  )
-
-
-def run(to_run: Run, workdir, *, profile_to=None):
-  """A run from its start; the last state."""
-  with Checkpoints(workdir) as checkpoints:
-    tracker = Tracker(workdir, to_run.train.tracking)
-    try:
-      state = to_run.parallel.make(to_run.init)
-      return fit(to_run, state, checkpoints=checkpoints, tracker=tracker, profile_to=profile_to)
-    finally:
-      tracker.close()
-
-
-def saved(workdir) -> list[int]:
-  with Checkpoints(workdir, read_only=True) as checkpoints:
-    return checkpoints.steps()
-
-
-def rows(workdir) -> list[dict]:
-  return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
 def test_each_thing_is_done_when_it_is_due(tmp_path):
   often, finally_ = Seen(every=3), Seen(every=0, needs_module=True)
   data = Batches()
@@ -123,6 +38,27 @@ def test_each_thing_is_done_when_it_is_due(tmp_path):
   assert [r["step"] for r in rows(tmp_path) if "often/times" in r] == [3, 6, 7]
   assert [r["step"] for r in rows(tmp_path) if "end/times" in r] == [7]
   assert (often.given, finally_.given) == (["Linear"] * 3, ["Net"])
+
+
+def test_the_watchdog_is_told_what_is_done(tmp_path, monkeypatch):
+  dog, told = Watchdog(0.0), set()
+  evaluator = Seen(every=0)
+  monkeypatch.setattr(evaluator, "run", lambda _: told.add(str(dog.doing())) or {"x": 1.0})
+  save = Checkpoints.save
+
+  def saving(self, *args, **kwargs):
+    told.add(str(dog.doing()))
+    return save(self, *args, **kwargs)
+
+  monkeypatch.setattr(Checkpoints, "save", saving)
+  data = Batches(on_step=lambda _: told.add(str(dog.doing())))
+  run(make(data, steps=3, evaluators={"seen": evaluator}), tmp_path, watchdog=dog)
+  assert told == {
+    *(f"in phase 'data' at step {step}" for step in (0, 1, 2)),
+    *(f"in phase 'checkpoint' at step {step}" for step in (2, 3)),
+    "in phase 'evaluation' at step 3",
+  }
+  assert str(dog.doing()) == "between phases"
 
 
 def test_tokens_of_text_are_counted(tmp_path):
@@ -157,7 +93,7 @@ def test_bad_steps_are_skipped_and_counted(tmp_path, caplog):
 
 def test_too_many_in_a_row_stop_the_run(tmp_path):
   data = Batches(bad=range(5, 100))
-  with pytest.raises(UserError, match=r"3 steps in a row up to step 7 .* checkpoints before"):
+  with pytest.raises(UserError, match=r"3 steps in a row up to step 7 .* good step is 4"):
     run(make(data, steps=50, max_bad_steps=3), tmp_path)
   assert data.closed
   # What was saved holds the parameters of the last good step, whole.
@@ -208,7 +144,8 @@ def test_a_finished_run_has_nothing_to_do(tmp_path):
   seen = rows(tmp_path)
   with Checkpoints(tmp_path) as checkpoints:
     tracker = Tracker(tmp_path, to_run.train.tracking, step=2)
-    again = fit(to_run, state, checkpoints=checkpoints, tracker=tracker, profile_to=None)
+    to = {"workdir": tmp_path, "checkpoints": checkpoints, "tracker": tracker}
+    again = fit(to_run, state, **to, profile_to=None)
     tracker.close()
   assert again is state and rows(tmp_path) == seen
 

@@ -42,9 +42,10 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts():
   poisoned = toy.batch(1)
   poisoned["x"][3, 1] = np.nan
   after, metrics = step(state, poisoned)
-  for name in ("params", "extras", "opt_state", "ema", "key"):
+  for name in ("params", "extras", "opt_state", "ema", "key", "trend"):
     jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(state, name))
-  assert (int(after.step), int(after.bad_steps), int(after.bad_in_row)) == (2, 1, 1)
+  assert (int(after.step), int(after.position)) == (2, 2)
+  assert (int(after.bad_steps), int(after.bad_in_row)) == (1, 1)
   assert np.isnan(metrics["loss"])
   again, metrics = step(after, toy.batch(2))
   assert (int(again.bad_steps), int(again.bad_in_row), int(metrics["bad_in_row"])) == (1, 0, 0)

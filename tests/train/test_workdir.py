@@ -1,5 +1,6 @@
 """A folder is one config's: what it refuses, and what may differ."""
 
+import damage
 import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
@@ -54,6 +55,17 @@ def test_without_its_config_a_folder_is_still_that_of_its_checkpoints(tmp_path):
   assert from_json((tmp_path / "config.json").read_text()) == config()
 
 
+def test_a_lost_config_is_read_from_the_newest_checkpoint_that_has_one(tmp_path):
+  claim(tmp_path, config(), allow_change=False)
+  with Checkpoints(tmp_path) as checkpoints:
+    for step in (1, 2):
+      checkpoints.save(step, {"a": jnp.ones(1)}, config=config())
+  (tmp_path / "config.json").unlink()
+  damage.truncate(tmp_path / "checkpoints" / "2" / "config" / "metadata")
+  with pytest.raises(UserError, match="holds checkpoints of another config: seed: 0 -> 3"):
+    claim(tmp_path, config(seed=3), allow_change=False)
+
+
 def test_another_config_is_refused_and_changes_nothing(tmp_path):
   text = (with_checkpoint(tmp_path) / "config.json").read_text()
   changed = config(seed=3, scale=(0.2, 1.0), new=1)
@@ -80,7 +92,9 @@ def test_without_checkpoints_nothing_is_lost_by_a_change(tmp_path):
 
 def test_a_broken_config_is_named(tmp_path):
   (with_checkpoint(tmp_path) / "config.json").write_text('{"seed": ')
-  with pytest.raises(UserError, match=r"config.json: is no config \(Expecting value"):
+  with pytest.raises(
+    UserError, match=r"config.json: is no config \(no config as it is saved: Expecting"
+  ):
     claim(tmp_path, config(), allow_change=False)
 
 

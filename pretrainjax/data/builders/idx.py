@@ -10,6 +10,7 @@ import numpy as np
 from pretrainjax.errors import UserError
 
 _UINT8 = 0x08
+_MAX_BYTES = 1 << 28
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -25,11 +26,15 @@ def read_idx(path: Path) -> np.ndarray:
     UserError: for a file that is missing, damaged, longer or shorter than its header says.
   """
   try:
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    # A few bytes of gzip can unpack to all of the memory; no set of this kind has a large file.
+    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+      data = file.read(_MAX_BYTES + 1)
   except (OSError, EOFError, ValueError) as error:
     raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
   except Exception as error:  # zlib.error has no base of its own
     raise UserError(f"{path}: is not a whole gzip file ({error})") from error
+  if len(data) > _MAX_BYTES:
+    raise UserError(f"{path}: holds more than {_MAX_BYTES >> 20} MiB")
   if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UINT8 or not data[3]:
     raise UserError(f"{path}: starts with {data[:4].hex()}, expected the magic number 000008NN")
   rank = data[3]

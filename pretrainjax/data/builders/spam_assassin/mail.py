@@ -15,6 +15,9 @@ _TAG = re.compile(
   re.IGNORECASE,
 )
 _SILENT = frozenset(("script", "style"))
+# What opens, and what closes it; a parser looks for that to the end of the text, each time anew.
+_PAIRS = (("<", ">"), ("<!--", "-->"), ("<![", "]>"))
+_MOST_OPEN, _MOST_MARKUP = 100, 1 << 20
 
 
 def body(raw: bytes) -> str:
@@ -51,12 +54,20 @@ def _decoded(part: email.message.Message) -> str:
 
 
 def without_tags(markup: str) -> str:
-  """The text of HTML, a line a block."""
+  """The text of HTML, a line a block; of what only looks like it, the text without known tags."""
+  if len(markup) > _MOST_MARKUP or _is_never_closed(markup):
+    return _TAG.sub(" ", markup)
   reader = _Reader()
   reader.feed(markup)
   reader.close()
   lines = (" ".join(line.split()) for line in "".join(reader.found).split("\n"))
   return "\n".join(line for line in lines if line)
+
+
+def _is_never_closed(markup: str) -> bool:
+  return any(
+    markup.count(opening, markup.rfind(closing) + 1) > _MOST_OPEN for opening, closing in _PAIRS
+  )
 
 
 class _Reader(html.parser.HTMLParser):

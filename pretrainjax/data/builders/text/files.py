@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pretrainjax.data.builders.image_folder.files import SPLITS, has_splits
 from pretrainjax.data.builders.text.document import Unreadable
+from pretrainjax.errors import printable
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 
@@ -21,7 +22,8 @@ def files_below(root: Path) -> Iterator[Path | Unreadable]:
     yield root
     return
   real = root.resolve()
-  for folder, folders, names in os.walk(root):
+  closed: list[OSError] = []
+  for folder, folders, names in os.walk(root, onerror=closed.append):
     for name in sorted(folders):
       if Path(folder, name).is_symlink():  # os.walk does not enter it
         key = spelled(Path(folder, name).relative_to(root).as_posix())
@@ -34,6 +36,9 @@ def files_below(root: Path) -> Iterator[Path | Unreadable]:
         yield Unreadable(spelled(path.relative_to(root).as_posix()), reason, fault=False)
       else:
         yield path
+  for error in closed:
+    key = Path(error.filename).relative_to(root).as_posix()
+    yield Unreadable(spelled(key), f"folder that cannot be read ({error.strerror})")
 
 
 def _why_not(path: Path, root: Path) -> str | None:
@@ -41,9 +46,11 @@ def _why_not(path: Path, root: Path) -> str | None:
     return "hidden file"
   if path.suffix.lower() not in SUFFIXES:
     return "no text by its name"
-  if path.is_symlink() and not path.resolve().is_relative_to(root):
+  if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
     return "link out of the folder"
-  return None if path.is_file() else "link to nothing"
+  if os.path.isfile(path):
+    return None
+  return "link to nothing" if path.is_symlink() else "no plain file"
 
 
 def split_folders(root: Path) -> dict[Path, str | None]:
@@ -77,5 +84,5 @@ def listing(root: Path) -> tuple[str, int, int]:
 
 
 def spelled(name: str) -> str:
-  """A file's name as text: bytes that are no UTF-8 are spelt out."""
-  return name.encode("utf-8", "backslashreplace").decode()
+  """A file's name on one line: bytes that are no UTF-8, and line breaks, are spelt out."""
+  return printable(name)

@@ -3,23 +3,18 @@
 import codecs
 import dataclasses
 import functools
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
-
-import pyarrow
-import pyarrow.parquet as parquet
+from typing import Literal
 
 from pretrainjax.data.builders.text.document import Document, Unreadable
 from pretrainjax.data.builders.text.fields import Fields
 from pretrainjax.data.builders.text.units import pieces
+from pretrainjax.data.records import Damaged, lines, parsed, rows
 
 _CHUNK = 1 << 20  # bytes read at once
 PIECE = 1 << 20  # characters: what is longer comes in pieces, for memory's sake
-_LONGEST_LINE = 1 << 26  # bytes
-_ROWS = 256
 
 Item = Document | Unreadable
 
@@ -88,31 +83,24 @@ class Reader:
 
   def _jsonl(self, path: Path, key: str) -> Iterator[Item]:
     with open(path, "rb") as file:
-      for number, line in enumerate(_lines(file), 1):
-        place = f"{key}:{number}"
-        if line is None:
-          yield Unreadable(place, f"line of more than {_LONGEST_LINE >> 20} MiB")
-        elif line.strip():
-          record = _parsed(line)
+      for number, line in enumerate(lines(file), 1):
+        if line is None or line.strip():
+          place, record = f"{key}:{number}", parsed(line)
           is_fault = isinstance(record, str)
           yield Unreadable(place, record) if is_fault else self.fields.document(record, key=place)
 
   def _parquet(self, path: Path, key: str) -> Iterator[Item]:
     try:
-      with parquet.ParquetFile(path) as file:
-        missing = [name for name in self.fields.names() if name not in file.schema_arrow.names]
-        if missing:
-          yield Unreadable(key, f"no column '{missing[0]}'")
-          return
-        row = 0
-        for batch in file.iter_batches(batch_size=_ROWS, columns=self.fields.names()):
-          for record in batch.to_pylist():
-            yield self.fields.document(record, key=f"{key}:{row}")
-            row += 1
-    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
-      if getattr(error, "errno", None):  # the machine's; Arrow's own have none
-        raise
-      yield Unreadable(key, "not a whole parquet file")
+      for row, record in enumerate(rows(path, self.fields.names())):
+        place = f"{key}:{row}"
+        is_fault = record is None
+        yield (
+          Unreadable(place, "not UTF-8, or a value of no kind that Python has")
+          if is_fault
+          else self.fields.document(record, key=place)
+        )
+    except Damaged as error:
+      yield Unreadable(key, str(error))
 
 
 def whole(chunks: Iterable[str], key: str) -> Iterator[Document]:
@@ -140,25 +128,3 @@ def _split(chunks: Iterable[str], *, end: re.Pattern[str]) -> Iterator[str]:
       yield from done
   if rest:
     yield rest
-
-
-def _lines(file: BinaryIO) -> Iterator[bytes | None]:
-  """Lines of a file, None in place of one that is too long."""
-  while line := file.readline(_LONGEST_LINE):
-    if len(line) < _LONGEST_LINE or line.endswith(b"\n"):
-      yield line
-      continue
-    while line and not line.endswith(b"\n"):
-      line = file.readline(_LONGEST_LINE)
-    yield None
-
-
-def _parsed(line: bytes) -> Any:
-  """The record of a line, or as a string what is wrong with it."""
-  try:
-    record = json.loads(line.decode("utf-8-sig"))
-  except UnicodeDecodeError:
-    return "not UTF-8"
-  except (ValueError, RecursionError):
-    return "not JSON"
-  return "not a record of fields" if isinstance(record, str) else record

@@ -1,8 +1,8 @@
 """A folder of texts, or a tfds dataset that has texts, as a user has them."""
 
-import codecs
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,11 +49,13 @@ class Source:
   def __post_init__(self):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
       raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
+    if len(self.name) > 100:
+      raise ValueError(f"name='{self.name}': expected at most 100 letters")
     if self.part_characters < 1:
       raise ValueError(f"part_characters={self.part_characters}: expected at least 1")
     try:
-      codecs.lookup(self.encoding)
-    except LookupError:
+      "".encode(self.encoding)  # refuses those that turn bytes into bytes, such as "zip", too
+    except (LookupError, UnicodeError):
       raise ValueError(f"encoding='{self.encoding}': expected one that Python knows") from None
 
   @contextlib.contextmanager
@@ -67,7 +69,7 @@ class Source:
       yield open_dataset(self.dataset, data_dir=data_dir, fields=self.fields)
       return
     root = Path(self.root)
-    if not self.root or not root.exists():
+    if not self.root or not os.path.exists(root):  # Path's own raises for a name that is too long
       raise UserError(f"--source: '{self.root}' is no folder and no file")
     own = (data_dir / self.name).resolve()
     if own.is_relative_to(root.resolve()) or root.resolve().is_relative_to(own):
@@ -77,7 +79,10 @@ class Source:
       )
     if root.is_file() and root.suffix.lower() not in SUFFIXES:
       raise UserError(f"--source: '{root}' ends with no {', '.join(SUFFIXES)}")
-    identity, count, size = listing(root)
+    try:
+      identity, count, size = listing(root)
+    except OSError as error:
+      raise UserError(f"--source: '{root}' cannot be read ({error.strerror})") from error
     if not count:
       raise UserError(f"--source: '{root}' holds no {', '.join(SUFFIXES)}")
     yield Corpus(str(root), identity, size, parts=lambda: self._parts(root))

@@ -1,6 +1,7 @@
 """What is counted while documents come by."""
 
 import dataclasses
+import re
 from typing import Any
 
 _KEYS = 5  # shown of each reason
@@ -53,6 +54,6 @@ class Tally:
 
 def names_in_order(counts: dict[str, int]) -> list[str]:
   """Names of classes: numbers by value, words by spelling, "O" (no entity) first."""
-  if all(name.lstrip("-").isdecimal() for name in counts):
+  if all(re.fullmatch("-?[0-9]{1,40}", name) for name in counts):
     return sorted(counts, key=int)
   return sorted(counts, key=lambda name: (name != "O", name))

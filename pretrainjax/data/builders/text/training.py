@@ -11,11 +11,13 @@ from typing import Any, Literal
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
+from pretrainjax.data import tokenizer_json
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer, sentinel
 from pretrainjax.errors import UserError
 
 _ALPHABET = 1000  # characters that WordPiece can spell words with, as in BERT's trainer
-_LONG = re.compile(r"\S{4096,}")  # no word; training looks at each as a whole
+# No words; training looks at each as a whole, in a time that grows with the square of its length.
+_LONG = re.compile(r"\S{4096,}|\s{4096,}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ def existing(path: Path) -> Tokenizer:
     UserError: for a file that is missing or none.
   """
   try:
-    found = Tokenizer(path.read_text(encoding="utf-8"), path)
+    found = Tokenizer(tokenizer_json.read(path), path)
   except (OSError, UnicodeDecodeError) as error:
     reason = getattr(error, "strerror", None) or "not UTF-8"
     raise UserError(f"--config.tokenizer.path: '{path}' cannot be read ({reason})") from error

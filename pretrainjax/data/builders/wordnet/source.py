@@ -27,6 +27,7 @@ CLASS_NAMES = tuple(
     "verb.perception verb.possession verb.social verb.stative verb.weather adj.ppl"
   ).split()
 )
+_LONGEST_LINE = 1 << 20  # the longest one of WordNet 3.0 has 15,000
 _EXAMPLES = re.compile(r';\s*"|^"')
 _MARKER = re.compile(r"\((?:p|a|ip)\)$")  # of an adjective: where it may stand
 
@@ -77,7 +78,7 @@ class Source:
   def _part(self, path: Path) -> Part:
     def records() -> Iterator[Document | Unreadable]:
       with open(path, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), 1):
           if line[:1].isdigit():  # the licence is indented
             yield synset(line, key=f"{path.name}:{number}", examples=self.examples)
 
@@ -90,13 +91,20 @@ def synset(line: str, *, key: str, examples: bool) -> Document | Unreadable:
   try:
     offset, number, kind, count, *rest = fields.split()
     words = [_MARKER.sub("", word).replace("_", " ") for word in rest[: 2 * int(count, 16) : 2]]
-    label = CLASS_NAMES[int(number)]
+    label = CLASS_NAMES[_place(number)]
   except (ValueError, IndexError):
     return Unreadable(key, "no synset")
   gloss = gloss.strip()
   if not examples:
     gloss = _EXAMPLES.split(gloss, maxsplit=1)[0].strip()
   return Document(f"{kind}{offset}", gloss, second=", ".join(words), label=label)
+
+
+def _place(number: str) -> int:
+  """A number in decimal digits; int() takes a sign, too."""
+  if not number.isdecimal():
+    raise ValueError(number)
+  return int(number)
 
 
 def check_folder(folder: Path) -> Path:

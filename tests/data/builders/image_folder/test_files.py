@@ -1,5 +1,6 @@
 """Files by name and place: links, hidden ones, splits and classes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,23 @@ def test_places():
   assert place(Path("1.png"), splits=False) == ("train", "")
   assert place(Path("val/cat/1.png"), splits=True) == ("validation", "cat")
   assert place(Path("test/1.png"), splits=True) == ("test", "")
+
+
+def test_what_cannot_be_an_image_is_passed_over(tmp_path):
+  (tmp_path / "loop.png").symlink_to("loop.png")
+  os.mkfifo(tmp_path / "pipe.png")
+  dropped = []
+  assert image_files(tmp_path, dropped) == []
+  assert set(dropped) == {("loop.png", "link to nothing"), ("pipe.png", "no plain file")}
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+  def scandir(path):
+    if str(path).endswith("/a"):
+      raise PermissionError(13, "Permission denied", str(path))
+    return original(path)
+
+  (tmp_path / "a").mkdir()
+  original, dropped = os.scandir, []
+  monkeypatch.setattr(os, "scandir", scandir)
+  assert image_files(tmp_path, dropped) == [] and dropped == [("a", "folder that cannot be read")]

@@ -47,3 +47,18 @@ def test_a_folder_that_lacks_a_group(tmp_path):
       pass
   with pytest.raises(ValueError, match="test_fraction=1.0"):
     Source(test_fraction=1.0)
+
+
+def test_messages_that_no_parser_reads_are_told(tmp_path):
+  root = fill(tmp_path / "raw")
+  parts = (b'Content-Type: multipart/mixed; boundary="%d"\n\n--%d\n' % (i, i) for i in range(3000))
+  (root / "spam-1" / "00100.a.txt").write_bytes(b"".join(parts))
+  with open(root / "spam-1" / "00101.a.txt", "wb") as file:
+    file.truncate(1 << 30)
+  with Source(str(root)).open(tmp_path) as corpus:
+    parts = {part.key: list(part.records()) for part in corpus.parts()}
+  assert {(item.key, item.reason) for item in parts["broken"]} == {
+    ("spam-1/00100", "no e-mail (RecursionError)"),
+    ("spam-1/00101", "file of more than 16 MiB"),
+  }
+  assert sum(map(len, parts.values())) == 4 * len(FOLDERS) + 2

@@ -64,3 +64,29 @@ def test_names_that_are_no_utf8_are_spelt_out(tmp_path):
   (tmp_path / os.fsdecode(b"\xff.txt")).write_text("x")
   assert listing(tmp_path)[1] == 1
   assert [spelled(p.name) for p in files_below(tmp_path)] == ["\\udcff.txt"]
+
+
+def test_what_cannot_be_a_text_is_passed_over(tmp_path):
+  (tmp_path / "loop.txt").symlink_to("loop.txt")
+  os.mkfifo(tmp_path / "pipe.txt")
+  found = {(item.key, item.reason) for item in files_below(tmp_path)}
+  assert found == {("loop.txt", "link to nothing"), ("pipe.txt", "no plain file")}
+
+
+def test_a_folder_that_cannot_be_read_is_a_fault(tmp_path, monkeypatch):
+  """And not a folder without texts."""
+  fill(tmp_path, "a/b.txt", "c.txt")
+
+  def scandir(path):
+    if str(path).endswith("/a"):
+      raise PermissionError(13, "Permission denied", str(path))
+    return original(path)
+
+  original = os.scandir
+  monkeypatch.setattr(os, "scandir", scandir)
+  found = [item for item in files_below(tmp_path) if isinstance(item, Unreadable)]
+  assert found == [Unreadable("a", "folder that cannot be read (Permission denied)")]
+
+
+def test_names_are_spelled_on_one_line():
+  assert spelled("a\nb\x1b[31m\udcff\u65e5") == r"a\nb\x1b[31m\udcff" + "\u65e5"

@@ -4,6 +4,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from pretrainjax.data import records
 from pretrainjax.data.builders.text import formats
 from pretrainjax.data.builders.text.document import Document, Unreadable
 from pretrainjax.data.builders.text.fields import Fields
@@ -73,7 +74,7 @@ def test_lines_of_json(tmp_path):
 
 
 def test_a_line_that_is_too_long_is_passed_over(tmp_path, monkeypatch):
-  monkeypatch.setattr(formats, "_LONGEST_LINE", 20)
+  monkeypatch.setattr(records, "LONGEST_LINE", 20)
   content = b'{"text": "%s"}\n{"text": "b"}\n' % (b"a" * 50)
   found = read(tmp_path / "a.jsonl", content)
   assert [type(item) for item in found] == [Unreadable, Document] and found[1].key == "k:2"

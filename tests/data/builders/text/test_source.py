@@ -65,3 +65,18 @@ def test_arguments_are_checked():
     Source("x", "a", encoding="klingon")
   with pytest.raises(ValueError, match="part_characters=0"):
     Source("x", "a", part_characters=0)
+
+
+@pytest.mark.parametrize(
+  "encoding", ["zip", "base64", "rot13", "hex", "uu", "undefined", "", "a\0b"]
+)
+def test_encodings_that_turn_bytes_into_bytes_are_none(encoding):
+  with pytest.raises(ValueError):
+    Source("x", "a", encoding=encoding)
+
+
+def test_names_that_no_folder_can_have(tmp_path):
+  with pytest.raises(ValueError, match="at most 100 letters"):
+    Source("x", "a" * 101)
+  with pytest.raises(UserError, match="is no folder and no file"):
+    records(Source("x" * 5000, "some"), tmp_path)

@@ -1,6 +1,7 @@
 """Tokenizers are trained the same way every time, or taken from elsewhere and completed."""
 
 import json
+import time
 
 import pytest
 import tokenizers
@@ -82,3 +83,11 @@ def test_ranges_are_checked():
   letters = " ".join(map(chr, range(0x4E00, 0x4F00)))
   with pytest.raises(UserError, match="Unigram cannot be trained: .*not large enough"):
     make_tokenizer(Tokenization(kind="unigram", vocab_size=110), lambda: [letters], size=1)
+
+
+def test_a_document_of_nothing_but_space_takes_no_time():
+  """A run of 400,000 spaces took a minute: training looks at each word as a whole."""
+  text = "a " + " " * 400_000 + "b"
+  start = time.monotonic()
+  made = make_tokenizer(Tokenization(vocab_size=400, num_sentinels=2), lambda: [text], size=9)
+  assert made.encode("a b") and time.monotonic() - start < 10

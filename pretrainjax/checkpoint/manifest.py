@@ -1,0 +1,71 @@
+"""A list of a folder's files with their SHA-256, for what is copied, published or exported."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pretrainjax.errors import UserError
+
+NAME = "MANIFEST.json"
+
+
+def write(folder: Path) -> Path:
+  """Writes FOLDER/MANIFEST.json over all files below the folder.
+
+  Args:
+    folder: finished; what is changed in it later makes `verify` refuse it.
+
+  Returns:
+    The manifest's path.
+  """
+  entries = {name: _entry(folder / name) for name in _names(folder)}
+  path = folder / NAME
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(json.dumps({"files": entries}, indent=2) + "\n")
+  return temporary.replace(path)
+
+
+def verify(folder: Path) -> bool:
+  """Compares a folder with its manifest; files that it does not list are none of its business.
+
+  Args:
+    folder: with or without one.
+
+  Returns:
+    Whether there is a manifest, and so whether anything is known.
+
+  Raises:
+    UserError: naming the first file that is missing or not the same.
+  """
+  path = folder / NAME
+  if not path.is_file():
+    return False
+  try:
+    listed = json.loads(path.read_bytes())["files"]
+    expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in listed.items()}
+  except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    raise UserError(f"{path}: is no manifest; get the folder anew") from error
+  for name, (size, digest) in sorted(expected.items()):
+    if not (folder / name).is_file():
+      raise UserError(f"{folder / name}: is missing, though {NAME} lists it; get the folder anew")
+    if (folder / name).stat().st_size != size or _digest(folder / name) != digest:
+      raise UserError(
+        f"{folder / name}: is not what {NAME} lists ({size} bytes of SHA-256 {str(digest)[:12]}..);"
+        " get it anew"
+      )
+  return True
+
+
+def _names(folder: Path) -> list[str]:
+  files = (path for path in folder.rglob("*") if path.is_file())
+  names = (path.relative_to(folder).as_posix() for path in files)
+  return sorted(name for name in names if name not in (NAME, "MANIFEST.tmp"))
+
+
+def _entry(path: Path) -> dict[str, int | str]:
+  return {"bytes": path.stat().st_size, "sha256": _digest(path)}
+
+
+def _digest(path: Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()

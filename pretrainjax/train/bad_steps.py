@@ -1,0 +1,83 @@
+"""Steps that were not applied because loss or gradient was not finite: their records, and the end.
+
+That nothing was applied is the doing of `step.py`.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.distributed import agree, is_main
+from pretrainjax.errors import UserError
+from pretrainjax.train.assemble import Run
+from pretrainjax.train.journal import append, rows
+
+SKIPPED = "skipped.jsonl"
+# Keys that the log shows; the file has all.
+_SHOWN = 4
+_log = logging.getLogger(__name__)
+
+
+def note_skipped(
+  run: Run, workdir: Path, *, step: int, batch: int, values: Mapping[str, float]
+) -> None:
+  """Logs a skipped step and adds its records to WORKDIR/skipped.jsonl, by the first process.
+
+  Args:
+    run: the config, built.
+    workdir: the run's folder.
+    step: that was not applied.
+    batch: its position in the data, from 0.
+    values: the step's metrics, with "loss" and "grad_norm".
+  """
+  if not is_main():
+    return
+  keys = run.data.keys(seed=run.config.seed, step=batch)  # of all processes
+  shown = ", ".join(keys[:_SHOWN]) + (f" and {len(keys) - _SHOWN} more" * (len(keys) > _SHOWN))
+  loss, norm = values["loss"], values["grad_norm"]
+  _log.warning("step %d skipped: loss %s, gradient norm %s, of %s", step, loss, norm, shown)
+  path = workdir / SKIPPED
+  # A run that was killed does its last steps again, and finds the same.
+  if all((row.get("step"), row.get("batch")) != (step, batch) for row in rows(path)):
+    numbers = {"loss": str(loss), "grad_norm": str(norm)}  # JSON has no NaN
+    append(path, {"step": step, "batch": batch, **numbers, "keys": keys})
+
+
+def stop_after(
+  run: Run, workdir: Path, *, step: int, in_row: int, checkpoints: Checkpoints
+) -> None:
+  """Raises UserError once `train.max_bad_steps` steps in a row were skipped.
+
+  The last good step is where parameters broke, if it was not the data. Checkpoints after it are set
+  aside, so that the run, started again, begins before it; unless there is none before.
+
+  Args:
+    run: the config, built.
+    workdir: the run's folder.
+    step: the last of them.
+    in_row: how many they are.
+    checkpoints: of the run.
+  """
+  if in_row < run.train.max_bad_steps:
+    return
+  good, saved = step - in_row, steps_of(checkpoints)
+  before, later = [s for s in saved if s <= good], [s for s in saved if s > good]
+  reason = f"{in_row} steps in a row up to step {step} had no finite loss or gradient"
+  for one in later if before else ():
+    checkpoints.set_aside(one, reason=f"{reason}; the last good step is {good}")
+  again = (
+    f"started again, the run goes on from step {before[0]}" if before else "no checkpoint is older"
+  )
+  raise UserError(
+    f"--config.train.max_bad_steps: {reason} and were skipped; the last good step is {good}; "
+    f"{again}; {workdir / SKIPPED} names the records; lower --config.optimizer.learning_rate or "
+    "set --config.optimizer.clip_norm"
+  )
+
+
+def steps_of(checkpoints: Checkpoints) -> list[int]:
+  """Those saved, newest first, as the first process sees them."""
+  checkpoints.settle()
+  return json.loads(agree("which checkpoints there are", json.dumps(checkpoints.steps())))

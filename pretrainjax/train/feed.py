@@ -1,0 +1,63 @@
+"""Batches on the devices, from wherever the state is in the data."""
+
+from typing import NamedTuple
+
+from pretrainjax.train.assemble import Run
+from pretrainjax.train.parallel import scalar
+from pretrainjax.train.progress import count_tokens
+from pretrainjax.train.state import TrainState
+from pretrainjax.types import Batch
+
+
+class Placed(NamedTuple):
+  """A batch on the devices.
+
+  Attributes:
+    arrays: by name.
+    index: its position in the data, from 0.
+    tokens: of text in all processes' parts, without padding.
+  """
+
+  arrays: Batch
+  index: int
+  tokens: int
+
+
+class Feed:
+  """This process's parts of the batches, from wherever a state says."""
+
+  def __init__(self, run: Run):
+    self._run = run
+    self._part, self._parts = run.parallel.share(run.data.batch_size)
+    self._batches, self._index, self._waited = None, 0, 0.0
+
+  @property
+  def wait_seconds(self) -> float:
+    """How long the run has waited for data, all in all."""
+    return self._waited + (self._batches.wait_seconds if self._batches else 0.0)
+
+  def start(self, state: TrainState) -> None:
+    """Makes the next batch the one that `state` is to take."""
+    self.close()
+    self._index = int(scalar(state.position))
+    self._batches = self._run.data.batches(
+      seed=self._run.config.seed,
+      start=self._index,
+      process_index=self._part,
+      process_count=self._parts,
+    )
+
+  def next(self) -> Placed:
+    """The next batch, on its way to the devices."""
+    assert self._batches is not None
+    rows = next(self._batches)
+    self._index += 1
+    tokens = count_tokens(rows) * self._parts
+    return Placed(self._run.parallel.put(rows), self._index - 1, tokens)
+
+  def close(self) -> None:
+    """Ends what makes batches."""
+    if self._batches is not None:
+      self._waited = self.wait_seconds
+      self._batches.close()
+      self._batches = None

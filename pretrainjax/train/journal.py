@@ -1,0 +1,47 @@
+"""Files of JSON lines that a run only ever adds to, whatever kills it."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+  """All whole rows; the last one may have been cut short by a kill, and is left out.
+
+  Args:
+    path: may be missing.
+  """
+  if not path.exists():
+    return []
+  lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+  return [row for line in lines if (row := _row(line)) is not None]
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+  """Adds a row, which is on the disk when this returns.
+
+  Args:
+    path: made if it is missing.
+    row: of what JSON knows.
+  """
+  is_torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+  with path.open("a") as file:
+    file.write(("\n" if is_torn else "") + json.dumps(row) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def put_away(path: Path) -> None:
+  """Renames a file of an earlier run, so that the next one begins its own."""
+  if path.exists():
+    names = (path.with_name(f"{path.stem}.{i}{path.suffix}") for i in range(1, 10**6))
+    path.rename(next(name for name in names if not name.exists()))
+
+
+def _row(line: str) -> dict[str, Any] | None:
+  try:
+    row = json.loads(line)
+  except (ValueError, RecursionError):
+    return None
+  return row if isinstance(row, dict) else None

@@ -1,0 +1,102 @@
+"""When a loss has jumped: its running mean and deviation, kept in the state."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+# A loss that hardly moves has next to no deviation: a jump is this share of its mean at least.
+_LEAST = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Spikes:
+  """What a jump of the loss is, and what is done about it.
+
+  Attributes:
+    action: "warn" says so; "roll_back" also goes back to a checkpoint before the jump and on with
+      the batches after it, as PaLM did by hand (arXiv 2204.02311, section 5.1); "off" does nothing.
+    deviations: a loss so many standard deviations above its running mean is high.
+    patience: so many high losses in a row are a spike.
+    window: steps that the running mean and deviation look back, and steps before the first verdict.
+    back: steps that the checkpoint is to lie before the spike; PaLM took about 100.
+    skip: further batches that are passed over, beyond those seen from the checkpoint to the spike.
+    max_roll_backs: the run ends when there would be more.
+  """
+
+  action: Literal["off", "warn", "roll_back"] = "warn"
+  deviations: float = 6.0
+  patience: int = 3
+  window: int = 100
+  back: int = 100
+  skip: int = 0
+  max_roll_backs: int = 5
+
+  def __post_init__(self):
+    lowest = {"patience": 1, "window": 2, "back": 0, "skip": 0, "max_roll_backs": 1}
+    for name, low in lowest.items():
+      if getattr(self, name) < low:
+        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
+    if not self.deviations > 0:
+      raise ValueError(f"deviations={self.deviations}: expected above 0")
+
+
+@struct.dataclass
+class LossTrend:
+  """Where the loss has been lately; scalars.
+
+  Attributes:
+    count: losses so far, int32, without those that were not finite, or far above the mean.
+    mean: of the last of them, each weighing less than the next, float32.
+    variance: of them, float32.
+    high_in_row: how many were far above the mean just now, one after the other, int32.
+  """
+
+  count: Any
+  mean: Any
+  variance: Any
+  high_in_row: Any
+
+
+def no_trend() -> LossTrend:
+  """Before the first step."""
+  zero, none = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
+  return LossTrend(count=zero, mean=none, variance=none, high_in_row=zero)
+
+
+def follow(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossTrend:
+  """The trend after one more loss.
+
+  High losses are left out, so that one hides no other. Where they go on they are a new level: after
+  `patience` of them the next ones count as if only just not high, until they are usual.
+
+  Args:
+    trend: before.
+    loss: finite.
+    spikes: what is high.
+  """
+  loss = loss.astype(jnp.float32)
+  limit = highest(trend, spikes=spikes)
+  high = (trend.count >= spikes.window) & (loss > limit)
+  off = jnp.where(high, limit, loss) - trend.mean
+  counts = ~high | (trend.high_in_row >= spikes.patience)
+  share = counts / jnp.minimum(trend.count + 1, spikes.window).astype(jnp.float32)
+  return LossTrend(
+    count=trend.count + counts,
+    mean=trend.mean + share * off,
+    variance=(1.0 - share) * (trend.variance + share * off**2),
+    high_in_row=jnp.where(high, trend.high_in_row + 1, 0),
+  )
+
+
+def highest(trend: LossTrend, *, spikes: Spikes) -> Float[Array, ""]:
+  """The loss above which the next one is high.
+
+  Args:
+    trend: so far.
+    spikes: what is high.
+  """
+  deviation = jnp.maximum(jnp.sqrt(trend.variance), _LEAST * jnp.abs(trend.mean))
+  return trend.mean + spikes.deviations * deviation
