@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +56,7 @@ class Supervised:
     """Starts it."""
     self.workdir = workdir
     self.resumed: list[int] = []  # steps that it went on from
+    self.reached: list[int] = []  # the last step of each attempt that ended
     self.log = (workdir.parent / f"{workdir.name}.log").open("w")
     command = [
       *(sys.executable, str(ROOT / "launch/local.py"), "--num_processes=2", "--max_restarts=1000"),
@@ -80,6 +81,8 @@ class Supervised:
     for line in self.process.stdout:
       self.log.write(line)
       self.log.flush()
+      if "; restart " in line:
+        self.reached.append(self.step())
       if "going on from step" in line and line.startswith("[0]"):
         self.resumed.append(int(line.partition("going on from step ")[2].split()[0]))
 
@@ -182,9 +185,14 @@ def strike(run: Supervised, flags: argparse.Namespace) -> Iterator[Struck]:
     if not has_passed(run, 2 * EVERY):
       return
     time.sleep(chance.uniform(0.5, 4))
-    kind, before, starts = kinds.pop(), run.step(), len(run.resumed)
+    kind, starts, ends = kinds.pop(), len(run.resumed), len(run.reached)
     getattr(faults, kind)()
-    start, struck_at = time.monotonic(), max(before, run.step())
+    start = time.monotonic()
+    if kind != Faults.paused_for_3_seconds.__name__ and not is_true(
+      run, lambda ends=ends: len(run.reached) > ends
+    ):
+      return
+    struck_at = run.reached[-1] if len(run.reached) > ends else run.step()
     if not has_passed(run, struck_at):
       return
     resumed = run.resumed[-1] if len(run.resumed) > starts else struck_at
@@ -193,8 +201,13 @@ def strike(run: Supervised, flags: argparse.Namespace) -> Iterator[Struck]:
 
 def has_passed(run: Supervised, step: int) -> bool:
   """Waits until the run is beyond a step; False if it has ended, or does not come there."""
+  return is_true(run, lambda: run.step() > step)
+
+
+def is_true(run: Supervised, happened: Callable[[], bool]) -> bool:
+  """Waits for something to happen; False if the run has ended, or it takes too long."""
   end = time.monotonic() + RECOVERY
-  while run.step() <= step:
+  while not happened():
     if run.process.poll() is not None or time.monotonic() > end:
       return False
     time.sleep(0.05)
@@ -223,7 +236,7 @@ def parse() -> argparse.Namespace:
   parser.add_argument("--out", required=True, type=Path, help="emptied: workdirs, logs, table")
   parser.add_argument("--data_dir", required=True, type=Path, help="with fashion_mnist in it")
   parser.add_argument("--minutes", type=float, default=20, help="of faults (default 20)")
-  parser.add_argument("--steps", type=int, default=20_000, help="of the run (default 20000)")
+  parser.add_argument("--steps", type=int, default=10_000, help="of the run (default 10000)")
   parser.add_argument("--seed", type=int, default=0, help="of the faults (default 0)")
   return parser.parse_args()
 
