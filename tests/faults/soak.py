@@ -168,7 +168,9 @@ class Faults:
     act(max((p for p in self._steps.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)))
 
   def _any_file(self, step: Path) -> Path:
-    return self._chance.choice([p for p in sorted(step.rglob("*")) if p.stat().st_size > 1])
+    return self._chance.choice(
+      [p for p in sorted(step.rglob("*")) if p.is_file() and p.stat().st_size]
+    )
 
   def names(self) -> list[str]:
     """Of all kinds."""
