@@ -292,6 +292,7 @@ def _join(
     logging.getLogger("pretrainjax.data").setLevel(logging.WARNING)
   from pretrainjax.distributed import connect
   from pretrainjax.lifeline import PEER_LOST, Lifeline
+  from pretrainjax.preemption import note_sigterm
 
   limits = {
     name: cluster.seconds(getattr(flags, name), name)
@@ -319,6 +320,7 @@ def _join(
   except PeerLost as error:
     ending.end(f"could not join the run at {found.address}: {error}", status=PEER_LOST)
     raise
+  note_sigterm()  # JAX's own handler would take the signal in; training asks for the note
   lifeline.start(lines)
   ending.through(lifeline.give_up)
   return lifeline

@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 from jax._src import distributed as _jax_distributed
-from jax.experimental import multihost_utils
 
 from pretrainjax.errors import UserError
 from pretrainjax.rendezvous import Guest, PeerLost, come, receive
@@ -152,14 +151,16 @@ def client() -> Any:
 
 def is_main() -> bool:
   """Whether this process writes what the run writes once."""
-  return _index() == 0
+  return index() == 0
 
 
-def _index() -> int:
+def index() -> int:
+  """This process's number."""
   return _jax_distributed.global_state.process_id
 
 
-def _count() -> int:
+def number_of_processes() -> int:
+  """Of the run."""
   return _jax_distributed.global_state.num_processes
 
 
@@ -192,13 +193,13 @@ def gather(name: str, text: str, *, seconds: float = PATIENCE) -> list[str]:
     return [text]
   folder = f"pretrainjax/said/{next(_NUMBER)}/{name}"
   # Empty values are taken for missing ones.
-  service.key_value_set(f"{folder}/{_index()}", f"={text}")
+  service.key_value_set(f"{folder}/{index()}", f"={text}")
   try:
     service.wait_at_barrier(folder, int(seconds * 1000))
   except Exception as error:
     raise PeerLost(_absent(service, folder, name, seconds)) from error
   said = _by_process(service.key_value_dir_get(folder))
-  return [said[i] for i in range(_count())]
+  return [said[i] for i in range(number_of_processes())]
 
 
 def agree(name: str, text: str, *, seconds: float = PATIENCE) -> str:
@@ -216,7 +217,7 @@ def agree(name: str, text: str, *, seconds: float = PATIENCE) -> str:
   if service is None:
     return text
   key = f"pretrainjax/agreed/{next(_NUMBER)}/{name}"
-  if _index() == 0:
+  if index() == 0:
     service.key_value_set(key, f"={text}")
     return text
   try:
@@ -233,7 +234,7 @@ def _absent(service: Any, folder: str, name: str, seconds: float) -> str:
     came = _by_process(service.key_value_dir_get(folder))
   except Exception:  # the service may be gone itself
     return f"waiting for all processes at '{name}' failed, as process 0 does not answer"
-  missing = [str(i) for i in range(_count()) if i not in came]
+  missing = [str(i) for i in range(number_of_processes()) if i not in came]
   if not missing:
     return f"the wait at '{name}' was cut short: a process that came is gone again"
   return (
@@ -244,15 +245,3 @@ def _absent(service: Any, folder: str, name: str, seconds: float) -> str:
 
 def _by_process(pairs: list[tuple[str, str]]) -> dict[int, str]:
   return {int(key.rpartition("/")[2]): text[1:] for key, text in pairs}
-
-
-def is_asked_to_stop(step: int) -> bool:
-  """Whether all processes are to stop after `step`, as one of them got SIGTERM.
-
-  It says so on all processes at the same step, some steps after the signal; it must be asked at
-  each step, or the signal is lost: JAX has taken it in.
-
-  Args:
-    step: counts up.
-  """
-  return multihost_utils.reached_preemption_sync_point(step)

@@ -13,7 +13,6 @@ def test_one_process_is_the_first_and_agrees_with_itself():
   distributed.barrier("nowhere", seconds=0.1)
   assert distributed.agree("a word", "yes") == "yes"
   assert distributed.gather("words", "no") == ["no"]
-  assert not distributed.is_asked_to_stop(3)
 
 
 def test_a_port_that_is_taken_is_told():
@@ -64,10 +63,10 @@ class Service:
 def test_a_wait_that_is_too_long_names_who_is_missing(monkeypatch):
   service = Service()
   monkeypatch.setattr(distributed, "client", lambda: service)
-  monkeypatch.setattr(distributed, "_count", lambda: 3)
+  monkeypatch.setattr(distributed, "number_of_processes", lambda: 3)
   with pytest.raises(distributed.PeerLost) as lost:
     distributed.barrier("the start", seconds=5.0)
   assert str(lost.value).startswith("process 1, 2 did not come to 'the start' within 5 s; its log")
-  monkeypatch.setattr(distributed, "_index", lambda: 1)
+  monkeypatch.setattr(distributed, "index", lambda: 1)
   with pytest.raises(distributed.PeerLost, match="process 0 did not say 'a word' within 5 s"):
     distributed.agree("a word", "", seconds=5.0)

@@ -10,7 +10,8 @@ PACKAGE = ROOT / "pretrainjax"
 
 # A module imports only from its own layer and those above it.
 LAYERS = (
-  ("errors", "types", "collectives", "rendezvous", "distributed", "config", "config_text"),
+  ("errors", "types", "collectives", "rendezvous", "distributed", "preemption"),
+  ("config", "config_text"),
   ("data", "watchdog"),
   ("models/layers",),
   ("models",),

@@ -3,11 +3,8 @@
 import collections
 import contextlib
 import functools
-import itertools
 import json
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +12,9 @@ import jax
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import one_line
-from pretrainjax.distributed import agree, is_asked_to_stop, is_connected
+from pretrainjax.distributed import agree
 from pretrainjax.errors import UserError
+from pretrainjax.preemption import asked_to_stop
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import note_skipped, stop_after
 from pretrainjax.train.feed import Feed
@@ -78,7 +76,7 @@ def fit(
   with (
     contextlib.closing(feed),
     contextlib.closing(trace),
-    _noting_sigterm() as is_asked,
+    asked_to_stop() as is_asked,
     watchdog.phase("step"),
   ):
     if step >= last_step:
@@ -219,22 +217,6 @@ def _finish(
   usual, deviation = float(scalar(trend.mean)), float(scalar(trend.variance)) ** 0.5
   spike = Spike(step, batch, values["loss"], usual, deviation)
   return spike if is_to_go_back(run, spike, checkpoints) else None
-
-
-@contextlib.contextmanager
-def _noting_sigterm() -> Iterator[Callable[[], bool]]:
-  """Notes SIGTERM instead of dying of it; gives a function that says at each step if it came."""
-  if is_connected():  # JAX notes it, and a handler of ours would be in its way
-    turns = itertools.count()  # steps may go back, these do not
-    yield lambda: is_asked_to_stop(next(turns))
-    return
-  came = []
-  before = signal.signal(signal.SIGTERM, lambda *_: came.append(time.monotonic()))
-  try:
-    yield lambda: bool(came)
-  finally:
-    if not came:  # those who ask often mean the same: it must not kill what is being closed
-      signal.signal(signal.SIGTERM, before)
 
 
 class _Trace:
