@@ -156,6 +156,7 @@ class Pipeline:
         f"--config.data.batch_size: found {self.batch_size}, expected a multiple of "
         f"{process_count} processes"
       )
+    self._refuse_a_batch_beyond_memory(self.batch_size // process_count)
     load = _Load(self, seed)
     # Shuffle, repeat, number, batch, THEN slice: the global order must not know of processes, and
     # each must hold consecutive rows, as their devices do: a row's place decides its random keys.
@@ -198,6 +199,7 @@ class Pipeline:
     whose record cannot be unpacked, in whose place another one stands.
     """
     self._open()
+    self._refuse_a_batch_beyond_memory(self.batch_size)
     load = _Load(self, 0)
     keys = [(s, i) for s, rows in enumerate(self._rows) for i in range(len(rows))]
     with ThreadPoolExecutor(self.num_threads) as pool:
@@ -269,6 +271,18 @@ class Pipeline:
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
     _ = self._rows, self._cached  # mistakes are the caller's, not a thread's
+
+
+  def _refuse_a_batch_beyond_memory(self, rows: int) -> None:
+    """Raises UserError for a batch, of so many rows here, that the machine cannot hold once."""
+    example = _Load(self, 0).in_order(0, (0, 0))
+    needed = rows * sum(value.nbytes for value in example.values())
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+      raise UserError(
+        f"--config.data.batch_size: found {self.batch_size}, of which this machine would hold "
+        f"{needed / 1e9:.3g} GB; expected less than its memory, {memory / 1e9:.3g} GB"
+      )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ WORKERS = ("--config.data.num_workers=2", '--config.data.cache="none"')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [groups.ONE], ids=str)
+@pytest.mark.parametrize("layout", [groups.ONE, groups.TWO, groups.ONE_PMAP], ids=str)
 def test_a_worker_is_killed(layout, tmp_path, data, calm, trial):
   group = groups.Group(tmp_path / "run", data, layout, *WORKERS)
   group.start()

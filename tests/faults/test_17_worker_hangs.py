@@ -14,7 +14,7 @@ WORKERS = ("--config.data.num_workers=2", '--config.data.cache="none"')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [groups.TWO], ids=str)
+@pytest.mark.parametrize("layout", [groups.TWO, groups.ONE_PMAP], ids=str)
 def test_a_worker_hangs(layout, tmp_path, data, calm, trial):
   group = groups.Group(tmp_path / "run", data, layout, *WORKERS, "--stuck_after=10")
   group.start()

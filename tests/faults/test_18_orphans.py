@@ -9,7 +9,11 @@ WORKERS = ("--config.data.num_workers=2", '--config.data.cache="none"')
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layout", "frozen"), [(groups.ONE, True), (groups.TWO, False)], ids=str)
+@pytest.mark.parametrize(
+  ("layout", "frozen"),
+  [(groups.ONE, True), (groups.TWO, False), (groups.ONE_PMAP, False)],
+  ids=str,
+)
 def test_no_worker_is_left(layout, frozen, tmp_path, data, trial):
   """Nor one that hangs just then."""
   group = groups.Group(tmp_path / "run", data, layout, *WORKERS, steps=5000)

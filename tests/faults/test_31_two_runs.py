@@ -35,7 +35,7 @@ def test_whoever_trains_refuses(tmp_path, data, capsys, trial):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [groups.TWO], ids=str)
+@pytest.mark.parametrize("layout", [groups.TWO, groups.ONE_PMAP], ids=str)
 def test_the_second_refuses_and_the_third_takes_over(layout, tmp_path, data, calm, trial):
   first, second = (groups.Group(tmp_path / "run", data, layout) for _ in range(2))
   first.start()

@@ -35,7 +35,7 @@ def test_files_from_the_future(tmp_path, data, calm, trial):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [groups.ONE, groups.TWO], ids=str)
+@pytest.mark.parametrize("layout", [groups.ONE, groups.TWO, groups.ONE_PMAP], ids=str)
 def test_the_clock_jumps_in_the_middle(layout, tmp_path, data, calm, trial):
   """Back by ten years at step 10, forth by twenty at step 20, under a watchdog that is awake."""
   group = groups.Group(tmp_path / "run", data, layout, "--stuck_after=20")
