@@ -333,6 +333,7 @@ def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
     yield
     return
   from pretrainjax.distributed import barrier, is_main, leave
+  from pretrainjax.preemption import note_sigterm
 
   stop = None
   try:
@@ -348,6 +349,7 @@ def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
   except BaseException as error:
     lifeline.fail(error, status=1, line="", debug=debug)
   lifeline.stop()
+  note_sigterm().close()
   leave()
   lifeline.close()
   if stop is not None:
