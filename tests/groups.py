@@ -76,7 +76,7 @@ class Group:
     """Starts, and expects a good end."""
     self.start(*more)
     ended = self.finish()
-    assert [e.status for e in ended] == [0] * self.layout.processes, ended
+    assert [e.status for e in ended] == [0] * self.layout.processes, told(ended)
     return ended
 
   def wait_for_rows(self, rows: int) -> None:
@@ -97,7 +97,8 @@ class Group:
       assert any(process.poll() is None for process in self.running), self.finish()
       time.sleep(0.005)
     seconds = time.monotonic() - struck
-    assert [e.status for e in self.finish()] == [0] * self.layout.processes
+    ended = self.finish()
+    assert [e.status for e in ended] == [0] * self.layout.processes, told(ended)
     return seconds
 
   def reached(self) -> int:
@@ -127,6 +128,11 @@ class Ended(NamedTuple):
     """When the fault of this process happened."""
     (line,) = (line for line in self.errors if line.startswith(MARK))
     return float(line.removeprefix(MARK))
+
+
+def told(ended: list[Ended]) -> str:
+  """The last lines of each process; pytest cuts anything but a text short."""
+  return "\n".join(f"status {e.status}:\n" + "\n".join(e.errors[-40:]) for e in ended)
 
 
 def supervised(group: Group, *flags: str) -> subprocess.Popen:

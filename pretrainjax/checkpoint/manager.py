@@ -30,6 +30,8 @@ FOLDER = "checkpoints"
 _TIMEOUT = 10**9
 # Seconds that a save of several processes is given after a failure of one of them.
 _OTHERS = 2.0
+# Times that a reader lists the steps anew because one was deleted meanwhile.
+_TRIES = 20
 _log = logging.getLogger(__name__)
 
 
@@ -95,7 +97,7 @@ class Checkpoints:
       "config": ocp.JsonCheckpointHandler(filename=metas.FILE),
       "meta": ocp.JsonCheckpointHandler(filename=metas.FILE),
     }
-    self._manager = ocp.CheckpointManager(self._folder, options=options, item_handlers=handlers)
+    self._manager = _opened(self._folder, options=options, item_handlers=handlers)
 
   # --- saving ---------------------------------------------------------------------------------
 
@@ -314,6 +316,14 @@ class Checkpoints:
     steps = self.steps()
     partial = [step for step in self._numbered() if step not in steps]
     return steps, sorted(partial), quarantine.held(self._quarantine)
+
+
+def _opened(folder: Path, *, options: Any, item_handlers: Any) -> ocp.CheckpointManager:
+  """Orbax's manager, which fails where a trainer deletes a step while a reader lists them."""
+  for _ in range(_TRIES - 1):
+    with contextlib.suppress(FileNotFoundError):
+      return ocp.CheckpointManager(folder, options=options, item_handlers=item_handlers)
+  return ocp.CheckpointManager(folder, options=options, item_handlers=item_handlers)
 
 
 def _check_writable(folder: Path) -> None:

@@ -233,3 +233,19 @@ def test_a_reader_finds_what_the_writer_saved_meanwhile(tmp_path):
       assert reader.steps() == [2, 1]
       kernel = reader.arrays(2)["params"]["b"]["kernel"]
   np.testing.assert_array_equal(kernel, _state(2)["params"]["b"]["kernel"])
+
+
+def test_a_reader_lists_anew_where_a_step_goes_while_it_lists(tmp_path, monkeypatch):
+  """As a trainer beside it deletes one; Orbax raises then."""
+  _save(tmp_path, [1])
+  opened, calls = manager.ocp.CheckpointManager, []
+
+  def open_late(*args, **options):
+    calls.append(args)
+    if len(calls) < 3:
+      raise FileNotFoundError("checkpoints/47")
+    return opened(*args, **options)
+
+  monkeypatch.setattr(manager.ocp, "CheckpointManager", open_late)
+  with Checkpoints(tmp_path, read_only=True) as reader:
+    assert reader.steps() == [1] and len(calls) == 3
