@@ -4,6 +4,8 @@ import contextlib
 import gc
 import logging
 import sys
+import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from pretrainjax.checkpoint.named import at, differences, listing, named, refuse
 from pretrainjax.distributed import gather
 from pretrainjax.errors import UserError
 
+# Seconds for the reads of a damaged checkpoint to end by themselves.
+_READS = 10.0
 _log = logging.getLogger(__name__)
 
 
@@ -100,8 +104,21 @@ def _read(manager: ocp.CheckpointManager, folder: Path, target: Any) -> Any:
       return manager.restore(int(folder.name), args=args)["state"]
     except Exception as error:  # of many kinds
       reason = _line(error)
-    gc.collect()
+    _outwait_reads()
   raise Damaged(reason)
+
+
+def _outwait_reads() -> None:
+  """Waits for the reads that Orbax abandoned at its first error: each would still complain."""
+  end = time.monotonic() + _READS
+  while _num_reads() and time.monotonic() < end:
+    time.sleep(0.05)
+    gc.collect()
+
+
+def _num_reads() -> int:
+  coroutines = [thing for thing in gc.get_objects() if type(thing) is types.CoroutineType]
+  return sum("orbax" in coroutine.cr_code.co_filename for coroutine in coroutines)
 
 
 def _together(name: str, part: Callable[[], Any]) -> tuple[Any, str]:

@@ -272,7 +272,6 @@ class Pipeline:
       flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
     _ = self._rows, self._cached  # mistakes are the caller's, not a thread's
 
-
   def _refuse_a_batch_beyond_memory(self, rows: int) -> None:
     """Raises UserError for a batch, of so many rows here, that the machine cannot hold once."""
     example = _Load(self, 0).in_order(0, (0, 0))

@@ -129,3 +129,22 @@ def test_a_run_and_its_readers_pass_an_empty_step_over(finished, tmp_path, trial
   assert {p.name for p in (workdir / "quarantine").iterdir()} == {"STEP-4", "STEP-9"}
   assert_same_state(finished.workdir, workdir, 4)
   trial(lost_steps=2, seconds=time.monotonic() - start)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [damage.truncate, zero], ids=["cut", "0"])
+def test_it_is_told_in_one_line(how, finished, tmp_path, trial):
+  """Of hundreds of reads that end in errors, of which each would print a traceback."""
+  workdir = finished.copy(tmp_path / "run")
+  data = (workdir / "checkpoints/4/state/ocdbt.process_0/d").iterdir()
+  how(max(data, key=lambda path: path.stat().st_size))
+  config = binaries.ROOT / "configs/evaluate/image/fashion_mnist.py"
+  where = (f"--config={config}:smoke", f"--workdir={workdir}", f"--data_dir={finished.data}")
+  read = binaries.finish(binaries.start("evaluate", *where, "--no_random_init"))
+  start = time.monotonic()
+  ended = binaries.finish(binaries.start("pretrain", *finished.command(workdir)))
+  for one in (read, ended):
+    assert one.status == 0, one.errors[-40:]
+    assert sum("CHECKPOINT DAMAGED" in line for line in one.errors) == 1
+    assert not any("Traceback" in line for line in one.errors)
+  trial(lost_steps=2, seconds=time.monotonic() - start)
