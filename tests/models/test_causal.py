@@ -28,10 +28,18 @@ def made(make):
   return nnx.merge(graphdef, jax.tree.map(lambda x: x * 5 if x.ndim > 1 else x, state))
 
 
+@functools.cache
+def encode(make):
+  """Jitted: operations compiled one by one take longer."""
+  graphdef, state = nnx.split(made(make))
+  run = jax.jit(lambda state, text: nnx.merge(graphdef, state).sequence(text))
+  return functools.partial(run, state)
+
+
 def sequence(make, tokens, segments=None):
   tokens = jnp.asarray(tokens)
   text = tokens if segments is None else Text(tokens, jnp.asarray(segments))
-  return made(make).sequence(text)
+  return encode(make)(text)
 
 
 @MAKERS

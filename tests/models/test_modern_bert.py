@@ -57,7 +57,8 @@ def test_shapes(pool):
   encoder = tiny(pool=pool)
   assert isinstance(encoder, Encoder)
   assert (encoder.embed_dim, encoder.vocab_size, encoder.max_length) == (8, 19, 12)
-  encoded = encoder(text())
+  graphdef, state = nnx.split(encoder)
+  encoded = jax.jit(lambda s, x: nnx.merge(graphdef, s)(x))(state, text())
   assert encoded.tokens.shape == (3, 9, 8) and encoded.pooled.shape == (3, 8)
   np.testing.assert_array_equal(encoded.valid, text().segments > 0)
 

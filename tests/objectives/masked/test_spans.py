@@ -7,6 +7,8 @@ from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
 
 FIRST, END = 100, 3
 SHARES = {"noise_density": 0.15, "mean_span_length": 3.0}
+STATIC = ("first_sentinel", "sentinel_step", "end_id", *SHARES)
+jitted = jax.jit(cut_spans, static_argnames=STATIC)  # operations compiled one by one take longer
 
 
 def cut(counts, length, seed=0, **changes):
@@ -14,7 +16,7 @@ def cut(counts, length, seed=0, **changes):
   tokens = 1000 + np.arange(len(counts) * length, dtype=np.int32).reshape(-1, length)
   valid = np.arange(length)[None] < np.asarray(counts)[:, None]
   options = {"first_sentinel": FIRST, "sentinel_step": 1, "end_id": END} | SHARES | changes
-  spans = cut_spans(
+  spans = jitted(
     jax.random.key(seed), jnp.asarray(np.where(valid, tokens, 0)), jnp.asarray(valid), **options
   )
   return tokens, jax.tree.map(np.asarray, spans)
