@@ -239,6 +239,18 @@ def test_mistakes_are_told_at_the_call_not_in_a_thread(make):
     make().batches(seed=0, process_count=3)
 
 
+@pytest.mark.parametrize("size", [10**12, 10**20])
+def test_a_batch_beyond_memory_is_refused(make, size):
+  """Before a row of it is read."""
+  message = f"--config.data.batch_size: found {size}, .* expected less than its memory"
+  with pytest.raises(UserError, match=message):
+    make(batch_size=size).batches(seed=0)
+  with pytest.raises(UserError, match=message):
+    next(make(batch_size=size).one_pass())
+  with pytest.raises(UserError, match="this machine would hold"):
+    make(batch_size=size).batches(seed=0, process_count=2)
+
+
 def test_the_environment_names_the_folder(make, data_dir, monkeypatch):
   monkeypatch.setenv("PRETRAINJAX_DATA", str(data_dir))
   assert make(data_dir=None).num_examples == COUNT
