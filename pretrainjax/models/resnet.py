@@ -12,8 +12,9 @@ from pretrainjax.models.layers.norm import BatchNorm
 from pretrainjax.models.pixels import check_statistics, normalize_pixels
 from pretrainjax.types import Encoded
 
-# Blocks a stage, and whether they are bottlenecks: arXiv 1512.03385, table 1.
-DEPTHS = {18: ((2, 2, 2, 2), False), 50: ((3, 4, 6, 3), True)}
+# Blocks a stage, and whether they are bottlenecks: arXiv 1512.03385, table 1. Depth 10 is not in
+# it: half of 18, as work on few labels has it (arXiv 1904.04232), and quick to compile.
+DEPTHS = {10: ((1, 1, 1, 1), False), 18: ((2, 2, 2, 2), False), 50: ((3, 4, 6, 3), True)}
 _EXPANSION = 4
 
 
@@ -88,10 +89,10 @@ class ResidualBlock(nnx.Module):
 
 
 class ResNet(nnx.Module):
-  """ResNet-18 or ResNet-50 (v1.5), without the classifier.
+  """ResNet-10, ResNet-18 or ResNet-50 (v1.5), without the classifier.
 
   Args:
-    depth: 18 or 50.
+    depth: 10, 18 or 50.
     num_channels: of images, C.
     stem: "imagenet" is a 7x7 convolution of stride 2 and a max-pool, "cifar" one 3x3
       convolution, which keeps the resolution of small images.
@@ -107,7 +108,7 @@ class ResNet(nnx.Module):
   def __init__(
     self,
     *,
-    depth: Literal[18, 50] = 50,
+    depth: Literal[10, 18, 50] = 50,
     num_channels: int = 3,
     stem: Literal["imagenet", "cifar"] = "imagenet",
     zero_init_last: bool = True,

@@ -19,8 +19,10 @@ def images(size=16):
 
 @pytest.mark.parametrize(
   ("depth", "stem", "classes", "published"),
-  # torchvision's resnet18 and resnet50; 11.17 million is what CIFAR papers quote.
+  # torchvision's resnet18 and resnet50, pytorchcv's resnet10; 11.17 million is what CIFAR papers
+  # quote.
   [
+    (10, "imagenet", 1000, 5_418_792),
     (18, "imagenet", 1000, 11_689_512),
     (50, "imagenet", 1000, 25_557_032),
     (18, "cifar", 10, 11_173_962),

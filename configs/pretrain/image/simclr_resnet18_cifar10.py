@@ -25,7 +25,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   dtype = "float32" if smoke else "bfloat16"
   backbone = recipe(
     ResNet,
-    depth=18,
+    depth=10 if smoke else 18,
     stem="cifar",
     image_mean=cifar10.MEAN,
     image_std=cifar10.STD,

@@ -22,8 +22,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
   arg = form(arg, "smoke")
   smoke = arg == "smoke"
   dtype = imagenet.dtype(smoke)
-  # Depth 18 in the smoke form: 50 layers take long to compile and show nothing more.
-  backbone = recipe(ResNet, depth=18 if smoke else 50, dtype=dtype)
+  # Depth 10 in the smoke form: 50 layers take long to compile and show nothing more.
+  backbone = recipe(ResNet, depth=10 if smoke else 50, dtype=dtype)
   width = 512 if smoke else 2048
   batch_size = 4 if smoke else 4096
   return training.run(
