@@ -4,6 +4,12 @@ import random
 from pathlib import Path
 
 
+def array_data(step: Path, process: int = 0) -> Path:
+  """The largest file of a step's arrays that a process wrote; Orbax reads a flipped bit there."""
+  files = (step / "state" / f"ocdbt.process_{process}" / "d").iterdir()
+  return max(files, key=lambda path: path.stat().st_size)
+
+
 def flip(path: Path, chance: random.Random | None = None) -> None:
   """Turns one bit of a file: in its middle, or where chance says."""
   data = bytearray(path.read_bytes())

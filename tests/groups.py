@@ -75,9 +75,7 @@ class Group:
   def to_the_end(self, *more: str) -> list["Ended"]:
     """Starts, and expects a good end."""
     self.start(*more)
-    ended = self.finish()
-    assert [e.status for e in ended] == [0] * self.layout.processes, told(ended)
-    return ended
+    return self._finish_well()
 
   def wait_for_rows(self, rows: int) -> None:
     """Until there are so many steps in the metrics, by the processes that run."""
@@ -97,9 +95,13 @@ class Group:
       assert any(process.poll() is None for process in self.running), self.finish()
       time.sleep(0.005)
     seconds = time.monotonic() - struck
+    self._finish_well()
+    return seconds
+
+  def _finish_well(self) -> list["Ended"]:
     ended = self.finish()
     assert [e.status for e in ended] == [0] * self.layout.processes, told(ended)
-    return seconds
+    return ended
 
   def reached(self) -> int:
     """The last step in the metrics."""

@@ -3,13 +3,14 @@
 import importlib.util
 import subprocess
 import sys
+import types
 
 import binaries
 import pytest
 import synthetic
 from ml_collections import ConfigDict
 
-from pretrainjax import command
+from pretrainjax import command, distributed, preemption
 from pretrainjax.data.builders.collected import Entry
 from pretrainjax.errors import UserError
 
@@ -249,3 +250,19 @@ def test_processes_are_refused_before_they_join(tmp_path, capsys):
   refused(ended, "--coordinator_address: found nothing", "beside --num_processes")
   ended = binaries.call(capsys, "pretrain", *places, "--distributed=on")
   refused(ended, "--distributed: found on, but no cluster")
+
+
+def test_who_listens_for_sigterm_ends_before_the_service(monkeypatch):
+  """And not before the others are done, who may still ask."""
+  order = []
+  lifeline, together, noted = (
+    types.SimpleNamespace(stop=lambda: order.append("all are done"), close=lambda: None),
+    types.SimpleNamespace(close=lambda: order.append("the listener")),
+    preemption.Noted(),
+  )
+  noted.together = together
+  monkeypatch.setattr(preemption, "note_sigterm", lambda: noted)
+  monkeypatch.setattr(distributed, "leave", lambda: order.append("the service"))
+  with command._together(lifeline, debug=False):
+    pass
+  assert order == ["all are done", "the listener", "the service"]

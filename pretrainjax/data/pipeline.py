@@ -228,6 +228,11 @@ class Pipeline:
     return tuple(self.pieces(source) for source in self.sources)
 
   @functools.cached_property
+  def _example_bytes(self) -> int:
+    """Of the first one; arrays of others are as large."""
+    return sum(value.nbytes for value in _Load(self, 0).in_order(0, (0, 0)).values())
+
+  @functools.cached_property
   def _cached(self) -> tuple[dict[int, Any], ...] | None:
     """Unpacked records in memory by number, of each source."""
     if self.cache == "none":
@@ -274,8 +279,7 @@ class Pipeline:
 
   def _refuse_a_batch_beyond_memory(self, rows: int) -> None:
     """Raises UserError for a batch, of so many rows here, that the machine cannot hold once."""
-    example = _Load(self, 0).in_order(0, (0, 0))
-    needed = rows * sum(value.nbytes for value in example.values())
+    needed = rows * self._example_bytes
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
       raise UserError(

@@ -127,11 +127,7 @@ def test_batch_statistics_come_along(tmp_path):
 
 
 def _flip(workdir, step):
-  folder = workdir / "checkpoints" / str(step) / "state" / "ocdbt.process_0" / "d"
-  file = max(folder.iterdir(), key=lambda path: path.stat().st_size)
-  data = bytearray(file.read_bytes())
-  data[len(data) // 2] ^= 4
-  file.write_bytes(data)
+  damage.flip(damage.array_data(workdir / "checkpoints" / str(step)))
 
 
 def test_damage_is_passed_over_loudly_unless_the_step_was_named(tmp_path, caplog):

@@ -241,7 +241,7 @@ def test_mistakes_are_told_at_the_call_not_in_a_thread(make):
 
 @pytest.mark.parametrize("size", [10**12, 10**20])
 def test_a_batch_beyond_memory_is_refused(make, size):
-  """Before a row of it is read."""
+  """Before it is begun."""
   message = f"--config.data.batch_size: found {size}, .* expected less than its memory"
   with pytest.raises(UserError, match=message):
     make(batch_size=size).batches(seed=0)

@@ -55,8 +55,7 @@ def flipped(saved, workdir, name, chance) -> bool:
 
 def test_the_array_data(saved, tmp_path, trial):
   """Where Orbax finds nothing."""
-  data = [name for name in files(saved, 2) if "ocdbt.process_0/d" in str(name)]
-  largest = max(data, key=lambda name: (saved / name).stat().st_size)
+  largest = damage.array_data(saved / "checkpoints/2").relative_to(saved)
   chance, start = random.Random(0), time.monotonic()
   for number in range(4):
     found = flipped(saved, tmp_path / str(number), largest, chance)
@@ -79,8 +78,7 @@ def test_any_file(saved, tmp_path, trial):
 @pytest.mark.slow
 def test_a_run_goes_on_from_the_step_before_and_ends_the_same(capsys, finished, tmp_path, trial):
   workdir = finished.copy(tmp_path / "run")
-  data = (workdir / "checkpoints/4/state/ocdbt.process_0/d").iterdir()
-  damage.flip(max(data, key=lambda path: path.stat().st_size))
+  damage.flip(damage.array_data(workdir / "checkpoints/4"))
   start = time.monotonic()
   process = binaries.start("pretrain", *finished.command(workdir))
   ended = binaries.finish(process)
@@ -96,8 +94,8 @@ def test_a_run_goes_on_from_the_step_before_and_ends_the_same(capsys, finished, 
 @pytest.mark.slow
 def test_the_part_of_one_process_sends_all_back(data, calm, tmp_path, trial):
   workdir = Path(shutil.copytree(calm(TWO), tmp_path / "run"))
-  part = workdir / "checkpoints" / str(STEPS) / "state/ocdbt.process_1/d"
-  file, chance = max(part.iterdir(), key=lambda path: path.stat().st_size), random.Random(0)
+  file = damage.array_data(workdir / "checkpoints" / str(STEPS), process=1)
+  chance = random.Random(0)
   for _ in range(32):  # one of them may lie where nothing is read
     damage.flip(file, chance)
   start = time.monotonic()

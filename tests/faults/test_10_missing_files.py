@@ -112,14 +112,18 @@ def test_a_folder(how, saved, tmp_path, trial):
   trial(lost_steps=1, seconds=time.monotonic() - start)
 
 
+def evaluated(workdir, data) -> binaries.Ended:
+  config = binaries.ROOT / "configs/evaluate/image/fashion_mnist.py"
+  where = (f"--config={config}:smoke", f"--workdir={workdir}", f"--data_dir={data}")
+  return binaries.finish(binaries.start("evaluate", *where, "--no_random_init"))
+
+
 @pytest.mark.slow
 def test_a_run_and_its_readers_pass_an_empty_step_over(finished, tmp_path, trial):
   workdir = finished.copy(tmp_path / "run")
   empty(workdir / "checkpoints" / "4")
   shutil.copytree(workdir / "checkpoints" / "2", workdir / "checkpoints" / "9")
-  config = binaries.ROOT / "configs/evaluate/image/fashion_mnist.py"
-  where = (f"--config={config}:smoke", f"--workdir={workdir}", f"--data_dir={finished.data}")
-  read = binaries.finish(binaries.start("evaluate", *where, "--no_random_init"))
+  read = evaluated(workdir, finished.data)
   assert read.status == 0 and "evaluating step 2 of" in read.out, read
   assert any("step 9: is a copy of step 2" in line for line in read.errors)
   assert not (workdir / "quarantine").exists(), "a reader moves nothing"
@@ -136,11 +140,8 @@ def test_a_run_and_its_readers_pass_an_empty_step_over(finished, tmp_path, trial
 def test_it_is_told_in_one_line(how, finished, tmp_path, trial):
   """Of hundreds of reads that end in errors, of which each would print a traceback."""
   workdir = finished.copy(tmp_path / "run")
-  data = (workdir / "checkpoints/4/state/ocdbt.process_0/d").iterdir()
-  how(max(data, key=lambda path: path.stat().st_size))
-  config = binaries.ROOT / "configs/evaluate/image/fashion_mnist.py"
-  where = (f"--config={config}:smoke", f"--workdir={workdir}", f"--data_dir={finished.data}")
-  read = binaries.finish(binaries.start("evaluate", *where, "--no_random_init"))
+  how(damage.array_data(workdir / "checkpoints/4"))
+  read = evaluated(workdir, finished.data)
   start = time.monotonic()
   ended = binaries.finish(binaries.start("pretrain", *finished.command(workdir)))
   for one in (read, ended):

@@ -24,9 +24,9 @@ def text(seed=0):
   return Text(rng.integers(5, 19, segments.shape).astype(np.int32), segments)
 
 
-def run(encoder, inputs):
+def run(encoder, inputs, method=ModernBERT.sequence):
   graphdef, state = nnx.split(encoder)
-  return jax.jit(lambda s, x: nnx.merge(graphdef, s).sequence(x))(state, inputs)
+  return jax.jit(lambda s, x: method(nnx.merge(graphdef, s), x))(state, inputs)
 
 
 def num_params(make):
@@ -57,8 +57,7 @@ def test_shapes(pool):
   encoder = tiny(pool=pool)
   assert isinstance(encoder, Encoder)
   assert (encoder.embed_dim, encoder.vocab_size, encoder.max_length) == (8, 19, 12)
-  graphdef, state = nnx.split(encoder)
-  encoded = jax.jit(lambda s, x: nnx.merge(graphdef, s)(x))(state, text())
+  encoded = run(encoder, text(), ModernBERT.__call__)
   assert encoded.tokens.shape == (3, 9, 8) and encoded.pooled.shape == (3, 8)
   np.testing.assert_array_equal(encoded.valid, text().segments > 0)
 

@@ -1,7 +1,7 @@
 """Run by test_sharded.py in a process of its own with 8 simulated devices.
 
-Holds loss, gradient, metrics and batch statistics to: one device = pmap over 8 = jit over 8, on a
-mesh with every axis, or (SimCLR) of data alone.
+Holds loss, gradient, metrics and batch statistics to: one device = pmap over 8 = jit over 8 = a
+mesh with every axis.
 Classification has nothing of its own to hold: mixing is in losses/on_eight_devices.py.
 """
 
@@ -78,7 +78,8 @@ def main() -> int:
     single = jax.jit(fn)(params, extras, batch, tiny.KEY)
     # A ReLU at zero falls either way where rows are summed in another order: measured, one draw of
     # SimCLR's augmentation differs by 4e-3 on a mesh of 2 x 4, another by 4e-6.
-    for way in (pmapped, sharded if name == "simclr" else cut_everywhere):
+    smooth = name != "simclr"
+    for way in (pmapped, sharded, cut_everywhere) if smooth else (pmapped, sharded):
       other = dict(jax.tree.leaves_with_path(way(fn, params, extras, batch)))
       for path, x in jax.tree.leaves_with_path(single):
         where = f"{name}, {way.__name__}, {jax.tree_util.keystr(path)}"
