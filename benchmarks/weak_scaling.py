@@ -23,7 +23,7 @@ from pretrainjax.benchmarking.chips import Chip, bandwidth, named_chip  # noqa: 
 from pretrainjax.benchmarking.collectives import ring_factor  # noqa: E402
 from pretrainjax.benchmarking.mesh_report import MeshReport  # noqa: E402
 from pretrainjax.benchmarking.simulate import report_meshes  # noqa: E402
-from pretrainjax.config_text import load_config  # noqa: E402
+from pretrainjax.config.text import load_config  # noqa: E402
 from pretrainjax.report.table import markdown_table  # noqa: E402
 
 # Config, and rows of the batch that each device has.

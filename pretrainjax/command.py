@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ml_collections import ConfigDict
 
 from pretrainjax import cluster, determinism
-from pretrainjax.config_text import flatten, load_config, override
+from pretrainjax.config.text import flatten, load_config, override
 from pretrainjax.ending import Ending, as_process
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.rendezvous import PeerLost

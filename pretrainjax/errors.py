@@ -46,3 +46,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return ""
   more = ", ..." if len(choices) > 12 else ""
   return f"; valid: {', '.join(choices[:12])}{more}"
+
+
+def one_line(error: BaseException) -> str:
+  """An exception's message without its line breaks."""
+  return " ".join(str(error).split()) or type(error).__name__

@@ -13,7 +13,7 @@ from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.command import Request, launch
-from pretrainjax.config import build, seed_of
+from pretrainjax.config.objects import build, seed_of
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.ending import as_process
 from pretrainjax.evaluators.compare import Comparison, Subject, compare

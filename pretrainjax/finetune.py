@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.checkpoint.surgery import transfer
 from pretrainjax.command import Request, launch
-from pretrainjax.config import RECIPE, TARGET
+from pretrainjax.config.allowed import TARGET
+from pretrainjax.config.objects import RECIPE
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.distributed import is_main
 from pretrainjax.ending import as_process

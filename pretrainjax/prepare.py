@@ -17,7 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.command import Request, launch
-from pretrainjax.config import build, spec
+from pretrainjax.config.objects import build, spec
 from pretrainjax.data.builders.base import CollectedBuilder
 from pretrainjax.data.builders.collected import (
   Collected,

@@ -18,7 +18,7 @@ from pretrainjax.benchmarking.batches import noise_batch
 from pretrainjax.benchmarking.collectives import read_collectives
 from pretrainjax.benchmarking.compiled import compile_step, memory_of
 from pretrainjax.benchmarking.mesh_report import run_on_mesh
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 from pretrainjax.train.mesh import Axes
 
 STEPS = 3

@@ -14,7 +14,7 @@ import tiny_texts
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.command import VERBS
-from pretrainjax.config_text import load_config, override
+from pretrainjax.config.text import load_config, override
 from pretrainjax.train.assemble import assemble
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build
-from pretrainjax.config_text import flatten, from_json, load_config, to_json
+from pretrainjax.config.text import flatten, from_json, load_config, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.assemble import assemble

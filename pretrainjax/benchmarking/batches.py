@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from pretrainjax.config_text import flatten
+from pretrainjax.config.text import flatten
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError

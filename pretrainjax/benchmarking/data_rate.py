@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pretrainjax.benchmarking.output import add_output_flags, write_json
 from pretrainjax.command import Request
-from pretrainjax.config import build
+from pretrainjax.config.objects import build
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
 

@@ -17,8 +17,8 @@ from pretrainjax.benchmarking.compiled import (
   compile_step,
   memory_of,
 )
-from pretrainjax.config import spec
-from pretrainjax.config_text import from_json, to_json
+from pretrainjax.config.objects import spec
+from pretrainjax.config.text import from_json, to_json
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.mesh import NAMES, Axes
 from pretrainjax.train.parallel import Parallel

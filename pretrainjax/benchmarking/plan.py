@@ -18,7 +18,7 @@ from pretrainjax.benchmarking.mesh_report import MeshReport
 from pretrainjax.benchmarking.output import add_output_flags, gib, write_json
 from pretrainjax.benchmarking.simulate import Refusal, are_here, report_meshes
 from pretrainjax.command import Request
-from pretrainjax.config import build
+from pretrainjax.config.objects import build
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
 from pretrainjax.train.mesh import Axes

@@ -11,9 +11,8 @@ import jax
 from ml_collections import ConfigDict
 
 from pretrainjax.benchmarking.mesh_report import MeshReport, report_mesh
-from pretrainjax.config import one_line
-from pretrainjax.config_text import from_json, to_json
-from pretrainjax.errors import UserError
+from pretrainjax.config.text import from_json, to_json
+from pretrainjax.errors import UserError, one_line
 
 
 def are_here(num_devices: int) -> bool:

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
 from pretrainjax.checkpoint.named import differences, listing, refuse
-from pretrainjax.config import build, one_line
-from pretrainjax.errors import UserError, nearest
+from pretrainjax.config.objects import build
+from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.types import Encoder

@@ -20,7 +20,7 @@ from pretrainjax.checkpoint import quarantine, verified
 from pretrainjax.checkpoint.named import named
 from pretrainjax.checkpoint.policy import NewestAndBest
 from pretrainjax.checkpoint.room import disk_error, lack_of_room, remove_leftovers
-from pretrainjax.config_text import from_json, to_json
+from pretrainjax.config.text import from_json, to_json
 from pretrainjax.distributed import agree, barrier, is_main
 from pretrainjax.errors import UserError
 

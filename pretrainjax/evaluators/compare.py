@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from flax import nnx
 
-from pretrainjax.config import one_line
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, one_line
 from pretrainjax.evaluators.accuracy import per_class_accuracy
 from pretrainjax.evaluators.base import Evaluation, Outcome
 from pretrainjax.evaluators.features import FeatureCache

@@ -4,8 +4,7 @@ from typing import Any
 
 from flax import nnx
 
-from pretrainjax.config import one_line
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.base import Objective
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from pretrainjax.config import RECIPE, TARGET
-from pretrainjax.config_text import flatten
+from pretrainjax.config.allowed import TARGET
+from pretrainjax.config.objects import RECIPE
+from pretrainjax.config.text import flatten
 from pretrainjax.evaluators.compare import RANDOM_INIT, TRAINED
 from pretrainjax.evaluators.results import CLASS_PREFIX, Row, is_share
 

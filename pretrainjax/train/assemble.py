@@ -11,7 +11,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
-from pretrainjax.config import build, seed_of
+from pretrainjax.config.objects import build, seed_of
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Contrastive, Objective
 from pretrainjax.objectives.split import abstract_split

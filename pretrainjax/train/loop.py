@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import jax
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.config import one_line
 from pretrainjax.distributed import agree
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, one_line
 from pretrainjax.preemption import asked_to_stop
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import note_skipped, stop_after

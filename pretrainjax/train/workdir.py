@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.meta import Damaged
-from pretrainjax.config_text import difference, from_json, to_json
+from pretrainjax.config.text import difference, from_json, to_json
 from pretrainjax.distributed import agree, gather, is_connected, is_main
 from pretrainjax.errors import UserError
 

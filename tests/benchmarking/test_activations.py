@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from pretrainjax.benchmarking.activations import kept_by_step, kept_for_backward
 from pretrainjax.benchmarking.batches import batch_shapes
 from pretrainjax.benchmarking.mesh_report import run_on_mesh
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 
 LAYERS, ROWS, WIDTH = 5, 8, 16
 

@@ -9,7 +9,7 @@ import synthetic
 
 from pretrainjax.benchmarking.batches import batch_shapes, noise_batch
 from pretrainjax.config import build
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 from pretrainjax.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / "configs"

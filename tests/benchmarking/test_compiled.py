@@ -13,7 +13,7 @@ from pretrainjax.benchmarking.compiled import (
   memory_of,
 )
 from pretrainjax.benchmarking.mesh_report import run_on_mesh
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 
 ONE = {"data": 1, "fsdp": 1, "tensor": 1, "context": 1}
 

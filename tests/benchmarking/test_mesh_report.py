@@ -3,7 +3,7 @@
 import pytest
 
 from pretrainjax.benchmarking.mesh_report import report_mesh, run_on_mesh
-from pretrainjax.config_text import flatten, load_config
+from pretrainjax.config.text import flatten, load_config
 from pretrainjax.errors import UserError
 
 MLP = "configs/finetune/image/mlp_fashion_mnist.py:smoke"

@@ -7,7 +7,7 @@ import pytest
 from pretrainjax.benchmarking.chips import named_chip
 from pretrainjax.benchmarking.mesh_report import MeshReport
 from pretrainjax.benchmarking.plan import Row, candidates, mesh_name, plan_json, plan_text, verdict
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 from pretrainjax.errors import UserError
 
 GIB = 2**30

@@ -5,7 +5,7 @@ import pytest
 from pretrainjax.benchmarking import simulate
 from pretrainjax.benchmarking.mesh_report import MeshReport
 from pretrainjax.benchmarking.simulate import are_here, report_meshes
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 from pretrainjax.errors import UserError
 
 MLP = "configs/finetune/image/mlp_fashion_mnist.py:smoke"

@@ -9,7 +9,7 @@ import pytest
 from pretrainjax.benchmarking.batches import noise_batch
 from pretrainjax.benchmarking.mesh_report import run_on_mesh
 from pretrainjax.benchmarking.step_time import StepTimes, time_steps, times_json, times_text
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 
 TIMES = StepTimes(
   device="NVIDIA H100 80GB HBM3",

@@ -113,7 +113,7 @@ def test_a_dataset_that_names_a_module(key, tmp_path, evil_module, capsys, trial
 
 
 def file_config(path) -> dict:
-  return {"_target": "pretrainjax.config_text:load_config", "reference": str(path)}
+  return {"_target": "pretrainjax.config.text:load_config", "reference": str(path)}
 
 
 CONFIGS = {

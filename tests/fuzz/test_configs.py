@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 from rounds import both, bytes_or_edited, fuzz, result_or_line
 
 from pretrainjax.checkpoint.manager import Keep
-from pretrainjax.config import build, resolve, spec
-from pretrainjax.config_text import flatten, from_json, override, to_json
+from pretrainjax.config import build, spec
+from pretrainjax.config.allowed import resolve
+from pretrainjax.config.text import flatten, from_json, override, to_json
 
 VALUES = {"count": 1, "rate": 0.5, "word": "x", "flag": True, "pair": (1, 2.0), "none": None}
 KEYS = ["count", "rate", "word", "flag", "pair", "none", "keep.last", "keep.metric", "keep.mode"]
@@ -61,7 +62,7 @@ def test_stored_configs(cases):
 
 MODULES = st.sampled_from(
   [
-    *("pretrainjax", "pretrainjax.config", "pretrainjax.config_text", "pretrainjax.models.vit"),
+    *("pretrainjax", "pretrainjax.config", "pretrainjax.config.text", "pretrainjax.models.vit"),
     *("pretrainjax.checkpoint.manager", "pretrainjax.data.builders.places", "pretrainjax.prepare"),
     *("pretrainjax.data.text_data", "optax", "optax._src.base", "os", "subprocess", "builtins", ""),
   ]

@@ -8,7 +8,7 @@ import tiny_texts
 from ml_collections import ConfigDict
 
 from pretrainjax.config import spec
-from pretrainjax.config_text import load_config
+from pretrainjax.config.text import load_config
 from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.knn import KNN

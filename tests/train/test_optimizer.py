@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from pretrainjax.config import build, spec
-from pretrainjax.config_text import from_json, override, to_json
+from pretrainjax.config.text import from_json, override, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.optimizer import Optimizer

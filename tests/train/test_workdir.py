@@ -6,7 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.config_text import from_json
+from pretrainjax.config.text import from_json
 from pretrainjax.errors import UserError
 from pretrainjax.train import workdir
 from pretrainjax.train.workdir import claim, meet

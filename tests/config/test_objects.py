@@ -13,7 +13,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
-from pretrainjax.config import RECIPE, TARGET, build, recipe, resolve, seed_of, spec
+from pretrainjax.config import build, recipe, spec
+from pretrainjax.config.allowed import TARGET, resolve
+from pretrainjax.config.objects import RECIPE, seed_of
 from pretrainjax.errors import UserError
 from pretrainjax.train.parallel import Parallel
 
@@ -84,7 +86,7 @@ def test_range_errors_of_the_target_become_one_line():
   [
     "os:system",
     "subprocess:Popen",
-    "pretrainjax.config:importlib",  # merely imported there
+    "pretrainjax.config.allowed.importlib",  # merely imported there
     "pretrainjax.config:importlib.import_module",
     "pretrainjax.config:__builtins__",
     "pretrainjax.types:Any",
@@ -131,8 +133,9 @@ def test_seeds_are_counts_that_generators_take(seed):
   [
     # What pretrainjax itself has that reads, writes, runs or imports.
     "pretrainjax.data.builders.places:run",
-    "pretrainjax.config_text:load_config",
+    "pretrainjax.config.text:load_config",
     "pretrainjax.config:build",
+    "pretrainjax.config.objects:build",
     "pretrainjax.prepare:main",
     "pretrainjax.checkpoint.manager:Checkpoints",
     "pretrainjax.train.tracking:Tracker",
@@ -174,7 +177,7 @@ def test_no_way_around_the_list(target, monkeypatch):
   importer = types.SimpleNamespace(
     import_module=lambda name: imported.append(name) or importlib.import_module(name)
   )
-  monkeypatch.setattr("pretrainjax.config.importlib", importer)
+  monkeypatch.setattr("pretrainjax.config.allowed.importlib", importer)
   config = ConfigDict()
   config[TARGET] = target
   with pytest.raises(UserError, match="_target") as refusal:
@@ -188,7 +191,7 @@ def test_no_way_around_the_list(target, monkeypatch):
 
 def test_all_that_our_configs_name_is_on_the_list_and_only_makes_objects():
   """Classes are dataclasses, modules or tables of values: their constructors touch no file."""
-  for path in (Path(__file__).parents[1] / "pretrainjax").rglob("*.py"):
+  for path in (Path(__file__).parents[2] / "pretrainjax").rglob("*.py"):
     module = ".".join(path.relative_to(path.parents[1]).with_suffix("").parts)
     module = f"pretrainjax{module.partition('pretrainjax')[2]}"
     classes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)]

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config import recipe, spec
-from pretrainjax.config_text import difference, flatten, from_json, load_config, override, to_json
+from pretrainjax.config.text import difference, flatten, from_json, load_config, override, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.models.gpt import GPT
 

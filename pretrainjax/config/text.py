@@ -14,8 +14,9 @@ from typing import Any
 from beartype.door import is_bearable
 from ml_collections import ConfigDict, FieldReference
 
-from pretrainjax.config import RECIPE, TARGET, default_field, hints_of, one_line, resolve
-from pretrainjax.errors import UserError, nearest
+from pretrainjax.config.allowed import TARGET, resolve
+from pretrainjax.config.objects import RECIPE, default_field, hints_of
+from pretrainjax.errors import UserError, nearest, one_line
 
 
 def override(config: ConfigDict, key: str, text: str) -> None:
