@@ -9,8 +9,9 @@ import platform
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 PRODUCTS = "matrix products"
 ATTENTION = "attention"
@@ -31,6 +32,15 @@ _JAX_KINDS = (
   (r"copy|transpose|concatenate|slice|broadcast", COPIES),
   (r"reduce_sum|rsqrt|norm", SUMS),
 )
+# Of names of a GPU's kernels, where nothing better is known of them.
+_KERNEL_KINDS = (
+  (r"fmha|flash|attention|sdpa", ATTENTION),
+  (r"gemm|cutlass|nvjet|xmma|cublas|fprop|dgrad|wgrad|conv|matmul", PRODUCTS),
+  (r"gelu|erf", GELU),
+  (r"adam|multi_tensor", OPTIMIZER),
+  (r"copy|transpose|memcpy|memset|Memcpy|Memset|concat|gather|fill|slice", COPIES),
+  (r"norm|sum|reduce|red_fused|per_fused", SUMS),
+)
 _TORCH_KINDS = (
   (r"scaled_dot_product", ATTENTION),
   (r"aten::(mm|addmm|bmm|linear)$|convolution", PRODUCTS),
@@ -41,8 +51,22 @@ _TORCH_KINDS = (
 )
 
 
-def of_jax(run: Callable[[], None], program: str, steps: int) -> dict[str, float]:
-  """Seconds a step by kind of our program.
+class Event(NamedTuple):
+  """One operation of a step, or all of one name.
+
+  Attributes:
+    name: of the instruction, or of the kernel.
+    kind: one of KINDS.
+    seconds: a step.
+  """
+
+  name: str
+  kind: str
+  seconds: float
+
+
+def jax_events(run: Callable[[], None], program: str, steps: int) -> list[Event]:
+  """What our program does: instructions on a CPU; kernels, by their instructions, on a GPU.
 
   Args:
     run: takes `steps` steps.
@@ -55,18 +79,23 @@ def of_jax(run: Callable[[], None], program: str, steps: int) -> dict[str, float
     with jax.profiler.trace(folder):
       run()
     path = next(Path(folder).rglob("*.xplane.pb"))
-    planes = jax.profiler.ProfileData.from_file(str(path)).planes
-    events = [event for plane in planes for line in plane.lines for event in line.events]
-    sources = _sources(program)
-    found = [(e.name, e.duration_ns) for e in events if e.name in sources]
-  seconds: dict[str, float] = collections.defaultdict(float)
-  for name, duration in found:
-    seconds[_kind(_JAX_KINDS, sources[name])] += duration / 1e9 / steps
-  return {kind: seconds[kind] for kind in KINDS}
+    planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
+    on_gpu = [plane for plane in planes if plane.name.startswith("/device:GPU")]
+    events = [e for plane in on_gpu or planes for line in plane.lines for e in line.events]
+    sources, found = _sources(program), []
+    for event in events:
+      instruction = dict(event.stats).get("hlo_op", "") if on_gpu else event.name
+      if instruction in sources:
+        kind = _kind(_JAX_KINDS, sources[instruction])
+        found.append(Event(event.name, kind, event.duration_ns / 1e9 / steps))
+      elif on_gpu:
+        kind = _kind(_KERNEL_KINDS, event.name)
+        found.append(Event(event.name, kind, event.duration_ns / 1e9 / steps))
+  return found
 
 
-def of_torch(run: Callable[[], None], steps: int) -> dict[str, float]:
-  """Seconds a step by kind of PyTorch's program: each operation's own time, on a GPU its kernels'.
+def torch_events(run: Callable[[], None], steps: int) -> list[Event]:
+  """What PyTorch's program does: operations, each its own time, on a CPU; kernels on a GPU.
 
   Args:
     run: takes `steps` steps.
@@ -76,11 +105,33 @@ def of_torch(run: Callable[[], None], steps: int) -> dict[str, float]:
 
   with profile() as profiler:
     run()
+  # Operations are listed beside the kernels that they start: either is the whole time.
+  rows = profiler.key_averages()
+  kernels = [r for r in rows if r.device_type.name == "CUDA" and r.self_device_time_total]
+  if kernels:
+    return [
+      Event(r.key, _kind(_KERNEL_KINDS, r.key), r.self_device_time_total / 1e6 / steps)
+      for r in kernels
+    ]
+  return [
+    Event(r.key, _kind(_TORCH_KINDS, r.key), r.self_cpu_time_total / 1e6 / steps) for r in rows
+  ]
+
+
+def by_kind(events: Sequence[Event]) -> dict[str, float]:
+  """Seconds a step of each of KINDS."""
+  seconds = dict.fromkeys(KINDS, 0.0)
+  for event in events:
+    seconds[event.kind] += event.seconds
+  return seconds
+
+
+def longest(events: Sequence[Event], count: int = 15) -> list[tuple[str, float]]:
+  """Names that take the most seconds a step, the longest first."""
   seconds: dict[str, float] = collections.defaultdict(float)
-  for event in profiler.key_averages():
-    own = event.self_device_time_total or event.self_cpu_time_total
-    seconds[_kind(_TORCH_KINDS, event.key)] += own / 1e6 / steps
-  return {kind: seconds[kind] for kind in KINDS}
+  for event in events:
+    seconds[event.name] += event.seconds
+  return sorted(seconds.items(), key=lambda item: -item[1])[:count]
 
 
 def jax_matmul_flops(size: int = 2048, tries: int = 10) -> float:

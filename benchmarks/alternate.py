@@ -10,8 +10,13 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+
+class SideFailed(Exception):
+  """A side ended, or could not do what it was asked for; the message says why."""
 
 
 class Side:
@@ -32,28 +37,65 @@ class Side:
     )
 
   def ask(self, **request: Any) -> Any:
-    """Sends a request and waits for the answer."""
-    assert self._process.stdin and self._process.stdout
-    self._process.stdin.write(json.dumps(request) + "\n")
-    self._process.stdin.flush()
+    """Sends a request {"do": name, ...}, see `serve`, and waits for the answer.
+
+    Raises:
+      SideFailed: where there is none.
+    """
+    self.send(**request)
+    return self.answer()
+
+  def send(self, **request: Any) -> None:
+    """Sends a request; `answer` waits for what comes of it."""
+    assert self._process.stdin
+    try:
+      self._process.stdin.write(json.dumps(request) + "\n")
+      self._process.stdin.flush()
+    except BrokenPipeError:
+      raise SideFailed(self._ended()) from None
+
+  def answer(self) -> Any:
+    """Waits for the answer to the earliest request that has none yet."""
+    assert self._process.stdout
     for line in self._process.stdout:
-      if line.startswith("answer "):
-        return json.loads(line.removeprefix("answer "))
-    sys.exit(f"one side ended with exit code {self._process.wait()}")
+      word, _, rest = line.partition(" ")
+      if word == "answer":
+        return json.loads(rest)
+      if word == "failed":
+        raise SideFailed(json.loads(rest))
+    raise SideFailed(self._ended())
 
   def close(self) -> None:
-    """Ends the process."""
+    """Ends the process once it has answered."""
     assert self._process.stdin
     self._process.stdin.close()
     self._process.wait()
 
+  def kill(self) -> None:
+    """Ends the process at once."""
+    self._process.kill()
+    self._process.wait()
+
+  def _ended(self) -> str:
+    return f"the process ended with exit code {self._process.wait()}"
+
 
 def serve(handlers: Mapping[str, Callable[..., Any]]) -> None:
-  """Answers requests {"do": name, ...} by `handlers[name](...)` until the input ends."""
+  """Answers requests {"do": name, ...} by `handlers[name](...)` until the input ends.
+
+  What a handler raises is the answer to its request, in one line; the traceback goes to the
+  standard error.
+  """
   for line in sys.stdin:
     request = json.loads(line)
-    answer = handlers[request.pop("do")](**request)
-    print("answer " + json.dumps(answer), flush=True)
+    try:
+      answer = handlers[request.pop("do")](**request)
+    except Exception as error:
+      traceback.print_exc()
+      reason = " ".join(f"{type(error).__name__}: {error}".split())
+      print("failed " + json.dumps(reason[:500]), flush=True)
+    else:
+      print("answer " + json.dumps(answer), flush=True)
 
 
 def seconds_per_step(run: Callable[[int], None], steps: int) -> float:

@@ -151,7 +151,7 @@ def prompts_of(size: Size, batch: int) -> list[list[int]]:
   return np.random.default_rng(0).integers(0, size.vocab, (batch, PROMPT)).tolist()
 
 
-def ours(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
+def ours(size: Size, weights: Path, *, batch: int, tokens: int, dtype: str = "float32") -> Made:
   """What generates, bytes a second that are summed, and the version."""
   import jax
   import safetensors.numpy
@@ -165,7 +165,7 @@ def ours(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
   bandwidth = account.jax_bandwidth(size.weight_bytes)
   sizes = {"embed_dim": size.width, "num_layers": size.layers, "num_heads": size.heads}
   sizes |= {"vocab_size": size.vocab, "max_length": size.length, "mlp_dim": 4 * size.width}
-  graphdef, _ = nnx.split(nnx.eval_shape(lambda: GPT(**sizes, rngs=nnx.Rngs(0))))
+  graphdef, _ = nnx.split(nnx.eval_shape(lambda: GPT(**sizes, dtype=dtype, rngs=nnx.Rngs(0))))
   params = nnx.State(jax.tree.map(jax.numpy.asarray, from_hf(safetensors.numpy.load_file(weights))))
   # No token has the number that would end a text.
   generator = Generator(nnx.merge(graphdef, params), end_id=size.vocab)
@@ -180,8 +180,20 @@ def ours(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
   return generate, bandwidth, f"jax {jax.__version__}"
 
 
-def peer(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
-  """The same of the peer, which leaves its weights for the other side."""
+def peer(
+  size: Size,
+  weights: Path,
+  *,
+  batch: int,
+  tokens: int,
+  dtype: str = "float32",
+  device: str = "cpu",
+  compiled: bool = False,
+) -> Made:
+  """The same of the peer, which leaves its weights for the other side.
+
+  `compiled` takes a cache of static shape, for which transformers compiles the model.
+  """
   import safetensors.torch
   import torch
   import transformers
@@ -202,8 +214,10 @@ def peer(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
   model = transformers.GPT2LMHeadModel(config).eval()
   tensors = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
   safetensors.torch.save_file(tensors, weights)
-  prompts = torch.tensor(prompts_of(size, batch))
+  model = model.to(device, getattr(torch, dtype))
+  prompts = torch.tensor(prompts_of(size, batch), device=device)
   attention_mask = torch.ones_like(prompts)
+  cache = {"cache_implementation": "static"} if compiled else {}
 
   def generate() -> list[list[int]]:
     with torch.inference_mode():
@@ -213,6 +227,7 @@ def peer(size: Size, weights: Path, *, batch: int, tokens: int) -> Made:
         max_new_tokens=tokens,
         do_sample=False,
         use_cache=True,
+        **cache,
       )
     return found[:, PROMPT:].tolist()
 

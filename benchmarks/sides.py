@@ -4,6 +4,7 @@ Either takes loss, gradient and AdamW on batches that lie on the device already,
 step costs. A process holds one side, see `alternate`.
 """
 
+import contextlib
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ class OurSteps:
     objective: what is minimised.
     optimizer: an `Optimizer`.
     batch: arrays of the host by name.
-    kernel: of attention in this process, see `force_attention`; None leaves the choice to it.
+    alone: held while XLA compiles, since it chooses kernels by timing them on the device.
   """
 
   def __init__(
@@ -42,24 +43,22 @@ class OurSteps:
     optimizer: Any,
     batch: Mapping[str, np.ndarray],
     *,
-    kernel: str | None = None,
+    alone: contextlib.AbstractContextManager = contextlib.nullcontext(),
   ):
     import jax
 
-    from pretrainjax.train.flops import count_flops
     from pretrainjax.train.parallel import Parallel
 
-    if kernel:
-      force_attention(kernel)
     parallel = Parallel()
-    init, step, num_parameters = _program(
+    init, make_step, num_parameters = _program(
       objective, optimizer, rows=len(next(iter(batch.values())))
     )
     self._state, self._batch = parallel.make(init), parallel.put(batch)
-    program = parallel.program(step, self._state)
-    flops = count_flops(program, self._state, self._batch)
+    flops = _product_flops(parallel.program(make_step(), self._state), self._state, self._batch)
+    lowered = parallel.program(make_step(), self._state).lower(self._state, self._batch)
     start = time.perf_counter()
-    self._step = program.lower(self._state, self._batch).compile()
+    with alone:
+      self._step = lowered.compile()
     self._text = self._step.as_text()
     self._about = {
       "compile_seconds": time.perf_counter() - start,
@@ -78,6 +77,11 @@ class OurSteps:
     self._loss = float(metrics["loss"])
 
   @property
+  def params(self) -> Any:
+    """The parameters as they are now."""
+    return self._state.params
+
+  @property
   def about(self) -> dict[str, Any]:
     """Parameters, operations of a step, seconds of compilation, memory, the last loss, versions.
 
@@ -90,11 +94,9 @@ class OurSteps:
     return self._about | {"loss": self._loss, "peak_bytes": peak or _resident_bytes()}
 
   def account(self) -> dict[str, Any]:
-    """The fastest matrix product, and milliseconds by kind of operation."""
-    return {
-      "matmul_flops": account.jax_matmul_flops(),
-      "account": account.of_jax(lambda: self.run(3), self._text, 3),
-    }
+    """The fastest matrix product, seconds by kind of operation, and the longest operations."""
+    events = account.jax_events(lambda: self.run(3), self._text, 3)
+    return _accounted(account.jax_matmul_flops(), events)
 
 
 class TorchSteps:
@@ -131,7 +133,7 @@ class TorchSteps:
     ]
     trained = [p for p in model.parameters() if p.requires_grad]
     self._num_parameters = sum(p.numel() for p in trained)
-    self._attention = model.config._attn_implementation
+    self._attention, self._compiled = model.config._attn_implementation, compiled
     self._model = torch.compile(model, dynamic=dynamic) if compiled else model
     self._next = 0
     start = time.perf_counter()
@@ -162,6 +164,7 @@ class TorchSteps:
       "compile_seconds": self._compile_seconds,
       "num_parameters": self._num_parameters,
       "attention": self._attention,
+      "compiled": self._compiled,
       "peak_bytes": cuda.max_memory_allocated() if on_gpu else _resident_bytes(),
       "loss": self._loss,
       "device": cuda.get_device_name() if on_gpu else "cpu",
@@ -169,11 +172,14 @@ class TorchSteps:
     }
 
   def account(self) -> dict[str, Any]:
-    """The fastest matrix product, and milliseconds by kind of operation."""
-    return {
-      "matmul_flops": account.torch_matmul_flops(self._device),
-      "account": account.of_torch(lambda: self.run(3), 3),
-    }
+    """The fastest matrix product, seconds by kind of operation, and the longest operations."""
+    events = account.torch_events(lambda: self.run(3), 3)
+    return _accounted(account.torch_matmul_flops(self._device), events)
+
+
+def _accounted(matmul_flops: float, events: Sequence[account.Event]) -> dict[str, Any]:
+  kinds, longest = account.by_kind(events), account.longest(events)
+  return {"matmul_flops": matmul_flops, "account": kinds, "longest": longest}
 
 
 def check_equal_sizes(about: Mapping[str, Mapping[str, Any]]) -> None:
@@ -183,18 +189,34 @@ def check_equal_sizes(about: Mapping[str, Mapping[str, Any]]) -> None:
     raise SystemExit(f"these are not the same models: trained parameters {counts}")
 
 
-def force_attention(kernel: str) -> None:
+def force_attention(kernel: str) -> Callable:
   """Makes all attention of this process use one kernel; before anything is compiled.
 
   The library has no switch for it, since `pick_kernel` knows better; a comparison must.
+
+  Returns:
+    The `pick_kernel` of before.
   """
   from pretrainjax.models.layers import attention
 
-  attention.pick_kernel = lambda **_: kernel
+  before, attention.pick_kernel = attention.pick_kernel, lambda **_: kernel
+  return before
+
+
+def _product_flops(program: Callable, state: Any, batch: Any) -> float:
+  """Products of a step, each once: fused attention, which makes scores again, is not counted so."""
+  from pretrainjax.models.layers import attention
+  from pretrainjax.train.flops import count_flops
+
+  before = force_attention("einsum")
+  try:
+    return count_flops(program, state, batch)
+  finally:
+    attention.pick_kernel = before
 
 
 def _program(objective: Any, optimizer: Any, *, rows: int) -> tuple[Callable, Callable, int]:
-  """What makes the state, what takes a step, and how many numbers are trained."""
+  """What makes the state, what makes a step, each traced anew, and how many numbers are trained."""
   import functools
   import math
 
@@ -207,8 +229,8 @@ def _program(objective: Any, optimizer: Any, *, rows: int) -> tuple[Callable, Ca
   graphdef, params, _ = abstract_split(objective)
   tx, rate = optimizer.build(params, total_steps=1000, batch_size=rows, num_examples=rows)
   init = functools.partial(init_state, objective, tx, seed=0, with_ema=False)
-  step = make_train_step(objective, graphdef, tx, learning_rate=rate)
-  return init, step, sum(math.prod(x.shape) for x in jax.tree.leaves(params))
+  make_step = functools.partial(make_train_step, objective, graphdef, tx, learning_rate=rate)
+  return init, make_step, sum(math.prod(x.shape) for x in jax.tree.leaves(params))
 
 
 def _program_bytes(compiled: Any) -> int | None:

@@ -137,7 +137,7 @@ def full_rows(size: Size) -> np.ndarray:
   return rng.integers(SPECIAL, size.vocab, (size.batch, size.length), dtype=np.int32)
 
 
-def our_side(size: Size, *, dtype: str, data_dir: str, kernel: str | None = None) -> OurSteps:
+def our_side(size: Size, *, dtype: str, data_dir: str) -> OurSteps:
   """Our step, ready to be run."""
   from pretrainjax.train.optimizer import Optimizer
 
@@ -150,7 +150,6 @@ def our_side(size: Size, *, dtype: str, data_dir: str, kernel: str | None = None
     objective_of(size, dtype),
     Optimizer(learning_rate=RATE, weight_decay=DECAY),
     {"tokens": tokens, "segments": segments},
-    kernel=kernel,
   )
 
 
