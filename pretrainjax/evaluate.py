@@ -13,6 +13,7 @@ from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.command import Request, launch
+from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.config.objects import build, seed_of
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.ending import as_process
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
+  add_allow_flag(parser)
   parser.add_argument(
     "--no_random_init", action="store_true", help="leave the column of the random encoder out"
   )
@@ -43,8 +45,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  evaluators = build(request.config.evals, path="config.evals")
-  loaded = load(request.workdir)
+  evaluators = build(request.config.evals, path="config.evals", allow=ANYTHING)
+  loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
   if (path := loaded.tokenizer_path) is not None:
     check_tokenizers(data_of(evaluators), Tokenizer.load(path), path=path)
   random = None

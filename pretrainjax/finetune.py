@@ -4,6 +4,7 @@
 init the same network is trained from scratch.
 """
 
+import argparse
 from collections.abc import Sequence
 
 import jax
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.checkpoint.surgery import transfer
 from pretrainjax.command import Request, launch
-from pretrainjax.config.allowed import TARGET
+from pretrainjax.config.allowed import ANYTHING, TARGET, add_allow_flag, names_of_others
 from pretrainjax.config.objects import RECIPE
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.distributed import is_main
@@ -33,19 +34,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb="finetune",
     description="Fine-tune a pretrained encoder on labels (--config.init=WORKDIR[@STEP]).",
     argv=argv,
-    add_flags=add_flags,
+    add_flags=_add_flags,
     many_processes=True,
   )
 
 
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+  add_flags(parser)
+  add_allow_flag(parser)
+
+
 def _work(request: Request) -> None:
   config = request.config
-  loaded = load(config.init) if config.get("init") else None
+  allow = (*request.options.allow, *names_of_others(config))
+  loaded = load(config.init, allow=allow) if config.get("init") else None
   if loaded is not None:
     adopt(config, loaded.config)
   if is_main():
     print(config_table(config))
-  run = assemble(config)
+  run = assemble(config, allow=ANYTHING)
   if loaded is not None and loaded.tokenizer_path is not None:
     expected = Tokenizer.load(loaded.tokenizer_path)
     check_tokenizers({"data": run.data}, expected, path=loaded.tokenizer_path)

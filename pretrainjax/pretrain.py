@@ -12,6 +12,7 @@ import jax
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request, launch
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.distributed import barrier, is_main
 from pretrainjax.ending import Ending, as_process
 from pretrainjax.report.curves import curves_png
@@ -59,7 +60,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def _work(request: Request) -> None:
   if is_main():
     print(config_table(request.config))
-  run = assemble(request.config)
+  run = assemble(request.config, allow=ANYTHING)
   options, workdir = request.options, request.workdir
   with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
     train(run, workdir, profile=options.profile, verb="pretrain", watchdog=request.watchdog)

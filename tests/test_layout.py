@@ -70,7 +70,6 @@ COVERED_BY = {
   "data/builders/text/encode.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
-  "config/allowed.py": "tests/config/test_objects.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "pretrain.py": "tests/faults/test_01_killed.py",

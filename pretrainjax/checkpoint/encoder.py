@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,8 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
 from pretrainjax.checkpoint.named import differences, listing, refuse
-from pretrainjax.config.objects import build
+from pretrainjax.config.allowed import TargetError, packages
+from pretrainjax.config.objects import build, typed
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
@@ -56,7 +58,11 @@ class Loaded:
 
 
 def load_encoder(
-  workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
+  workdir: str | Path,
+  *,
+  step: int | None = None,
+  weights: Weights = "auto",
+  allow: str | Iterable[str] = (),
 ) -> Encoder:
   """Loads the encoder that a run made; call it, jit it, differentiate through it.
 
@@ -65,22 +71,32 @@ def load_encoder(
     step: None takes the newest intact checkpoint.
     weights: "ema" takes the moving average of the weights, "online" the trained ones, "auto"
       the former where the run kept one.
+    allow: packages beside ours whose classes the run's config may name, ("mylab",): their code is
+      imported, and called with what the config says.
 
   Returns:
     A Flax NNX module; `encoder(inputs).pooled` is "B D". `nnx.split(encoder)` gives bare
     (graphdef, state) for code that is not NNX.
 
   Raises:
-    UserError: for a folder without checkpoints, a step that is not there, or damaged ones.
+    UserError: for a folder without checkpoints, a step that is not there, or damaged ones; a
+      TargetError for a class that is not allowed, or that is not there.
   """
-  return load(workdir, step=step, weights=weights).encoder
+  return load(workdir, step=step, weights=weights, allow=allow).encoder
 
 
-def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "auto") -> Loaded:
+def load(
+  workdir: str | Path,
+  *,
+  step: int | None = None,
+  weights: Weights = "auto",
+  allow: str | Iterable[str] = (),
+) -> Loaded:
   """Loads all that a run's objective made: the encoder, and what was trained beside it.
 
   The arguments are those of `load_encoder`.
   """
+  allow = packages(allow)
   workdir, step = split_reference(workdir, step)
   if not (workdir / FOLDER).is_dir():
     folders = [p.parent.name for p in workdir.parent.glob(f"*/{FOLDER}")]
@@ -90,7 +106,7 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
   verify(workdir)
   with Checkpoints(workdir, read_only=True) as checkpoints:
     step, config, state = _newest_intact(checkpoints, workdir, step)
-  objective = _built(config, workdir)
+  config, objective = _built(config, workdir, allow=allow)
   graphdef, params, extras = _abstract(objective, workdir)
   saved = state["params"] if weights == "online" or "ema" not in state else state["ema"]
   if weights == "ema" and "ema" not in state:
@@ -118,13 +134,21 @@ def split_reference(workdir: str | Path, step: int | None = None) -> tuple[Path,
   return Path(path), int(at)
 
 
-def _built(config: ConfigDict, workdir: Path) -> Objective:
-  """The objective of a config that may be anyone's."""
-  objective = build(config.get("objective"), path="config.objective")
+def _built(
+  config: ConfigDict, workdir: Path, *, allow: tuple[str, ...]
+) -> tuple[ConfigDict, Objective]:
+  """The objective of a config that may be anyone's, and the config as that objective is today."""
+  where = {"path": "config.objective", "allow": allow}
+  try:
+    own = typed(config.get("objective"), **where)
+    objective = build(own, **where)
+  except TargetError as error:
+    raise TargetError(f"{workdir}: {error}") from error
   if not isinstance(objective, Objective):
     found = type(objective).__name__
     raise UserError(f"{workdir}: its config makes a {found}, expected an objective")
-  return objective
+  parts = {key: own if key == "objective" else config[key] for key in config}
+  return ConfigDict(parts, sort_keys=False), objective
 
 
 def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:

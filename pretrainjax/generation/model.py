@@ -1,7 +1,7 @@
 """A run's causal model and its tokenizer: text in, text out."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -201,7 +201,11 @@ def _advance(run: Run, texts: list[Continuation]) -> None:
 
 
 def load_model(
-  workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
+  workdir: str | Path,
+  *,
+  step: int | None = None,
+  weights: Weights = "auto",
+  allow: str | Iterable[str] = (),
 ) -> TextModel:
   """Loads the model of text that a run made, with its tokenizer.
 
@@ -210,7 +214,7 @@ def load_model(
   Raises:
     UserError: for what `load_encoder` refuses, or a run without tokenizer.
   """
-  return text_model(load(workdir, step=step, weights=weights), workdir=workdir)
+  return text_model(load(workdir, step=step, weights=weights, allow=allow), workdir=workdir)
 
 
 def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
