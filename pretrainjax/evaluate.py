@@ -12,6 +12,7 @@ import jax
 from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded, load
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request, launch
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.config.objects import build, seed_of
@@ -61,11 +62,11 @@ def _work(request: Request) -> None:
     step=loaded.step,
     random_seed=seed,
   )
-  _store(comparison, Path(str(request.workdir).partition("@")[0]) / "evaluation", loaded.step)
+  _store(comparison, Reference.parse(request.workdir).folder / "evaluation", loaded.step)
 
 
 def _subject(loaded: Loaded, module: nnx.Module) -> Subject:
-  return Subject(encoder=loaded.objective.encoder(module), module=module)
+  return Subject(encoder=loaded.encoder_of(module), module=module)
 
 
 def _random_module(loaded: Loaded, *, seed: int) -> nnx.Module:

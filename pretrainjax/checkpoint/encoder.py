@@ -2,11 +2,10 @@
 
 import dataclasses
 import logging
-import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from flax import nnx
 from ml_collections import ConfigDict
@@ -14,6 +13,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
 from pretrainjax.checkpoint.named import differences, listing, refuse
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import TargetError, packages
 from pretrainjax.config.objects import build, typed
 from pretrainjax.errors import UserError, nearest, one_line
@@ -27,6 +27,19 @@ _log = logging.getLogger(__name__)
 Weights = Literal["auto", "ema", "online"]
 
 
+class Part(NamedTuple):
+  """One network of what a run trained.
+
+  Attributes:
+    module: with the saved arrays.
+    config: its recipe, with which another run can make it; None for what no argument of the
+      objective makes.
+  """
+
+  module: nnx.Module
+  config: ConfigDict | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Loaded:
   """A run's result.
@@ -37,6 +50,7 @@ class Loaded:
     module: the objective's module with the saved arrays.
     step: of the checkpoint.
     workdir: the run's folder; None for what was not loaded from one.
+    part: that the reference named; None without.
   """
 
   config: ConfigDict
@@ -44,11 +58,28 @@ class Loaded:
   module: nnx.Module
   step: int
   workdir: Path | None = None
+  part: str | None = None
 
   @property
   def encoder(self) -> Encoder:
-    """The part that outlives pretraining."""
-    return self.objective.encoder(self.module)
+    """The part that outlives pretraining, or the one that was named."""
+    return self.encoder_of(self.module)
+
+  def encoder_of(self, module: nnx.Module) -> Encoder:
+    """The same of another module of the objective, such as one with random parameters."""
+    if self.part is None:
+      return self.objective.encoder(module)
+    return self.objective.parts(module)[self.part]
+
+  @property
+  def parts(self) -> dict[str, Part]:
+    """All networks that outlive the run, by name, each with its recipe."""
+    recipes = self.config.objective
+    found = {}
+    for name, module in self.objective.parts(self.module).items():
+      made_by = self.objective.recipes.get(name, name)
+      found[name] = Part(module, recipes[made_by] if made_by in recipes else None)
+    return found
 
   @property
   def tokenizer_path(self) -> Path | None:
@@ -67,7 +98,8 @@ def load_encoder(
   """Loads the encoder that a run made; call it, jit it, differentiate through it.
 
   Args:
-    workdir: of `pretrain` or `finetune`; "WORKDIR@STEP" names the step too.
+    workdir: of `pretrain` or `finetune`; "WORKDIR[@STEP][:PART]" names the step too, and another
+      part of what was trained than the encoder, such as one of two towers.
     step: None takes the newest intact checkpoint.
     weights: "ema" takes the moving average of the weights, "online" the trained ones, "auto"
       the former where the run kept one.
@@ -97,7 +129,8 @@ def load(
   The arguments are those of `load_encoder`.
   """
   allow = packages(allow)
-  workdir, step = split_reference(workdir, step)
+  reference = Reference.parse(workdir, step=step)
+  workdir, step, part = reference.folder, reference.step, reference.part
   if not (workdir / FOLDER).is_dir():
     folders = [p.parent.name for p in workdir.parent.glob(f"*/{FOLDER}")]
     raise UserError(
@@ -117,21 +150,20 @@ def load(
   rows = differences(listing(found), listing({"params": params, "extras": extras}))
   refuse(rows, f"{workdir}@{step}", hint="its config does not make these arrays: other code did")
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
-  return Loaded(config=config, objective=objective, module=module, step=step, workdir=workdir)
+  _check_part(reference, objective.parts(module))
+  return Loaded(config, objective, module, step, workdir, part)
 
 
-def split_reference(workdir: str | Path, step: int | None = None) -> tuple[Path, int | None]:
-  """WORKDIR[@STEP] as its two parts.
-
-  Raises:
-    UserError: where STEP is no number, or two differ.
-  """
-  path, _, at = str(workdir).partition("@")
-  if not at:
-    return Path(path), step
-  if not re.fullmatch("[0-9]{1,18}", at) or step not in (None, int(at)):
-    raise UserError(f"'{workdir}': found step '{at}', expected WORKDIR[@STEP] with one number")
-  return Path(path), int(at)
+def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
+  """Refuses a part that the run has not, or that encodes nothing."""
+  part = reference.part
+  if part is not None and part not in there:
+    raise UserError(f"'{reference}': the run has no part '{part}'{nearest(part, there)}")
+  if part is not None and not isinstance(there[part], Encoder):
+    kind = type(there[part]).__name__
+    raise UserError(
+      f"'{reference}': found a {kind}, expected an encoder; `load(RUN).parts` has the others"
+    )
 
 
 def _built(

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from pretrainjax.checkpoint.encoder import Loaded, Weights, load, split_reference
+from pretrainjax.checkpoint.encoder import Loaded, Weights, load
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.generation.generate import Generator, Run
@@ -224,8 +225,7 @@ def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
     loaded: of `load`.
     workdir: where the tokenizer lies, perhaps with "@STEP" behind.
   """
-  folder, _ = split_reference(workdir)
-  path = folder / "tokenizer.json"
+  path = Reference.parse(workdir).folder / "tokenizer.json"
   if not path.is_file():
     raise UserError(f"{path} is missing: expected a run that was trained on text")
   return TextModel(loaded.encoder, Tokenizer.load(path))

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 import pretrainjax as pj
 from pretrainjax.checkpoint import manifest
-from pretrainjax.checkpoint.encoder import load, split_reference
+from pretrainjax.checkpoint.encoder import load
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build, recipe, spec
 from pretrainjax.config.allowed import TargetError
@@ -213,13 +213,22 @@ def test_what_is_not_there_is_said(workdir):
     pj.load_encoder(workdir, step=7)
 
 
-def test_a_reference_names_one_step():
-  assert split_reference("a/b")[1] is None
-  assert split_reference("a/b", 3)[1] == 3
-  assert split_reference("a/b@12")[1] == 12
-  for reference, step in (("a@x", None), ("a@3", 4)):
-    with pytest.raises(UserError, match="WORKDIR"):
-      split_reference(reference, step)
+def test_parts_come_with_their_recipes(workdir):
+  parts = load(workdir).parts
+  assert set(parts) == {"encoder", "head"}
+  again = build(parts["encoder"].config)(rngs=nnx.Rngs(0))
+  shapes = [jax.tree.map(jnp.shape, nnx.state(m)) for m in (again, parts["encoder"].module)]
+  assert shapes[0] == shapes[1]
+  assert build(parts["head"].config)(rngs=nnx.Rngs(0)).num_classes == 4
+
+
+def test_a_part_is_loaded_by_its_name(workdir):
+  assert first(pj.load_encoder(f"{workdir}@1:encoder")) == first(pj.load_encoder(workdir, step=1))
+  assert load(f"{workdir}:encoder").part == "encoder"
+  with pytest.raises(UserError, match=r"mae:head': found a Head, expected an encoder; `load\(RUN"):
+    pj.load_encoder(f"{workdir}:head")
+  with pytest.raises(UserError, match="mae:heda': the run has no part 'heda'; did you mean 'head'"):
+    load(f"{workdir}:heda")
 
 
 def test_loading_writes_nothing(workdir):
