@@ -48,9 +48,12 @@ def take(config: ConfigDict, *, allow: tuple[str, ...]) -> list[Taken]:
     UserError: for what cannot be loaded, a part that is not there or taken twice, or a change that
       names no argument of the encoder.
   """
+  references = list(_references(config.get("init")))
+  if not references or "objective" not in config:  # which `assemble` tells
+    return []
   taken, runs = [], {}
-  objective = resolve(config.objective[TARGET], "config.objective", allow=ANYTHING)
-  for name, reference in _references(config.get("init")):
+  objective = resolve(config.objective.get(TARGET), "config.objective", allow=ANYTHING)
+  for name, reference in references:
     run = str(Reference(reference.folder, reference.step))
     loaded = runs[run] = runs[run] if run in runs else load(run, allow=allow)
     there = loaded.parts
