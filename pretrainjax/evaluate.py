@@ -12,7 +12,9 @@ import jax
 from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded, load
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request, launch
+from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.config.objects import build, seed_of
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.ending import as_process
@@ -36,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
+  add_allow_flag(parser)
   parser.add_argument(
     "--no_random_init", action="store_true", help="leave the column of the random encoder out"
   )
@@ -43,8 +46,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  evaluators = build(request.config.evals, path="config.evals")
-  loaded = load(request.workdir)
+  evaluators = build(request.config.evals, path="config.evals", allow=ANYTHING)
+  loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
   if (path := loaded.tokenizer_path) is not None:
     check_tokenizers(data_of(evaluators), Tokenizer.load(path), path=path)
   random = None
@@ -59,11 +62,11 @@ def _work(request: Request) -> None:
     step=loaded.step,
     random_seed=seed,
   )
-  _store(comparison, Path(str(request.workdir).partition("@")[0]) / "evaluation", loaded.step)
+  _store(comparison, Reference.parse(request.workdir).folder / "evaluation", loaded.step)
 
 
 def _subject(loaded: Loaded, module: nnx.Module) -> Subject:
-  return Subject(encoder=loaded.objective.encoder(module), module=module)
+  return Subject(encoder=loaded.encoder_of(module), module=module)
 
 
 def _random_module(loaded: Loaded, *, seed: int) -> nnx.Module:

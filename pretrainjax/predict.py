@@ -4,6 +4,7 @@ Also `predict fill-mask` and `predict embed`; each has --help. They need nothing
 folder.
 """
 
+import argparse
 import importlib
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from pretrainjax.command import Request, launch, refused
+from pretrainjax.config.allowed import add_allow_flag
 from pretrainjax.ending import as_process
 
 
@@ -43,15 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb=f"predict {verb}",
     description=use.description,
     argv=arguments[1:],
-    add_flags=module.add_flags,
+    add_flags=lambda parser: _add_flags(module, parser),
     make_config=lambda flags: ConfigDict(),
   )
+
+
+def _add_flags(module: Any, parser: argparse.ArgumentParser) -> None:
+  add_allow_flag(parser)
+  module.add_flags(parser)
 
 
 def _work(module: Any, request: Request) -> None:
   from pretrainjax.checkpoint.encoder import load
 
-  module.work(request, load(request.workdir))
+  module.work(request, load(request.workdir, allow=request.options.allow))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.command import Request, launch
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.objects import build, spec
 from pretrainjax.data.builders.base import CollectedBuilder
 from pretrainjax.data.builders.collected import (
@@ -135,7 +136,7 @@ def _make_config(flags: argparse.Namespace) -> ConfigDict | None:
 
 def _work(request: Request) -> None:
   try:
-    prepare(request.config)
+    prepare(request.config, allow=ANYTHING)
   except UserError as error:
     if request.options.fallback is None or request.options.dataset in _TEXTS:
       raise
@@ -146,11 +147,12 @@ def _work(request: Request) -> None:
     prepare(config)
 
 
-def prepare(config: ConfigDict) -> Path:
+def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
   """Writes the dataset that `config` names.
 
   Args:
     config: see `default_config`.
+    allow: packages beside ours whose classes the config may name; the binary says `ANYTHING`.
 
   Returns:
     The dataset's folder, complete: tfds writes elsewhere and renames.
@@ -159,8 +161,8 @@ def prepare(config: ConfigDict) -> Path:
     UserError: where there is nothing to read, or too much of it cannot be decoded.
   """
   if "tokenizer" in config:
-    return _prepare_text(config)
-  source = build(config.source, path="config.source")
+    return _prepare_text(config, allow=allow)
+  source = build(config.source, path="config.source", allow=allow)
   data_dir = _data_dir(config)
   folder = folder_of(source.name, data_dir)
   if is_complete(folder):
@@ -184,10 +186,10 @@ def prepare(config: ConfigDict) -> Path:
   return folder
 
 
-def _prepare_text(config: ConfigDict) -> Path:
+def _prepare_text(config: ConfigDict, *, allow: tuple[str, ...]) -> Path:
   """The same for text: stage by stage, so that a run that was stopped can go on."""
   parts = ("source", "cleaning", "duplicates", "holdout", "tokenizer", "form")
-  built = {part: build(config[part], path=f"config.{part}") for part in parts}
+  built = {part: build(config[part], path=f"config.{part}", allow=allow) for part in parts}
   rules = Rules(built["cleaning"], built["duplicates"], built["holdout"])
   source, facts = built["source"], _facts(built["source"])
   job = Job(source, rules, built["tokenizer"], built["form"], config.num_shards, config.max_dropped)

@@ -1,159 +1,26 @@
 """Pretrains: `python -m pretrainjax.pretrain --config=FILE --workdir=DIR`.
 
-The same command, started again, goes on where the run was.
+The same command, started again, goes on where the run was. `--config.init=RUN[@STEP][:PART]` begins
+with what another run was trained to.
 """
 
-import argparse
-import contextlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import jax
-
-from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
-from pretrainjax.command import Preempted, Request, launch
-from pretrainjax.distributed import barrier, is_main
-from pretrainjax.ending import Ending, as_process
-from pretrainjax.report.curves import curves_png
-from pretrainjax.report.table import config_table
-from pretrainjax.train.assemble import Run, assemble
-from pretrainjax.train.lock import take
-from pretrainjax.train.loop import Stopped, fit
-from pretrainjax.train.parallel import scalar
-from pretrainjax.train.roll_back import resume
-from pretrainjax.train.state import TrainState
-from pretrainjax.train.tracking import Tracker
-from pretrainjax.train.vocabulary import keep_tokenizer
-from pretrainjax.train.workdir import claim, make, meet
-from pretrainjax.watchdog import Watchdog
+from pretrainjax.command import launch
+from pretrainjax.ending import as_process
+from pretrainjax.training import add_flags, run_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the binary; returns its exit status."""
   return launch(
-    _work,
+    lambda request: run_config(request, verb="pretrain"),
     verb="pretrain",
     description="Pretrain an encoder without labels; the same command goes on where it was.",
     argv=argv,
     add_flags=add_flags,
     many_processes=True,
   )
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-  """The flags of every binary that trains."""
-  parser.add_argument(
-    "--allow_config_change",
-    action="store_true",
-    help="go on from the workdir's checkpoints though the config differs",
-  )
-  parser.add_argument("--profile", action="store_true", help="write a trace to WORKDIR/profile")
-  parser.add_argument(
-    "--stuck_after",
-    metavar="SECONDS",
-    default="900",
-    help="of no progress, after which the run ends with 124 and says where it is; 0 waits for ever",
-  )
-
-
-def _work(request: Request) -> None:
-  if is_main():
-    print(config_table(request.config))
-  run = assemble(request.config)
-  options, workdir = request.options, request.workdir
-  with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
-    train(run, workdir, profile=options.profile, verb="pretrain", watchdog=request.watchdog)
-
-
-@contextlib.contextmanager
-def start_in(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
-  """Makes `workdir` this run's while inside, with all that loading its checkpoints needs.
-
-  Args:
-    workdir: made if it is missing.
-    run: the config, built.
-    allow_change: see `claim`.
-    ending: of this process, if another run takes the folder.
-  """
-  with contextlib.ExitStack() as held:
-    if is_main():
-      make(workdir)
-      lock = take(workdir, lost=lambda line: ending.end(line, status=1))
-      held.callback(lock.release)
-      ending.first(lock.release)
-      claim(workdir, run.config, allow_change=allow_change)
-      keep_tokenizer(workdir, run.data, allow_change=allow_change)
-    meet(workdir)
-    yield
-
-
-def train(
-  run: Run,
-  workdir: Path,
-  *,
-  profile: bool,
-  verb: str,
-  first: TrainState | None = None,
-  watchdog: Watchdog | None = None,
-) -> TrainState:
-  """Trains `run` in `workdir` to its end, from the newest checkpoint there if there is one.
-
-  Args:
-    run: the config, built.
-    workdir: already claimed.
-    profile: write a trace.
-    verb: of the binary, for messages.
-    first: the state to start from where there is no checkpoint; None makes a new one.
-    watchdog: is told what the run does; None looks after nothing.
-
-  Returns:
-    The last state, whole.
-
-  Raises:
-    Preempted: after SIGTERM, with the state saved.
-  """
-  stopped, watchdog = None, watchdog or Watchdog(0.0)
-  with watchdog.phase("checkpoint"), Checkpoints(workdir, keep=run.train.keep) as checkpoints:
-    state = resume(run, checkpoints, workdir)
-    if state is None:
-      with watchdog.phase("start"):
-        state = _new(run, first)
-    barrier("the start of training")
-    step = int(scalar(state.step))
-    if step and is_main():
-      print(f"{verb}: going on from step {step} of {run.total_steps} in {workdir}")
-    tracker = Tracker(workdir, run.train.tracking, step=step)
-    try:
-      folder = str(workdir / "profile") if profile else None
-      state = fit(
-        *(run, state),
-        workdir=workdir,
-        checkpoints=checkpoints,
-        tracker=tracker,
-        profile_to=folder,
-        watchdog=watchdog,
-      )
-    except Stopped as stop:
-      stopped = stop
-    finally:
-      tracker.close()
-    steps = checkpoints.steps()
-  if stopped is not None:
-    raise Preempted(
-      f"asked to stop; saved step {stopped.step} of {run.total_steps} in {workdir}; start the same "
-      "command again to go on"
-    )
-  if is_main():
-    curves_png(workdir / "metrics.jsonl", workdir / "curves.png", title=workdir.name)
-    print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
-    print(f"metrics      {workdir / 'metrics.jsonl'}, drawn in {workdir / 'curves.png'}")
-  return run.parallel.whole(state)
-
-
-def _new(run: Run, first: TrainState | None) -> TrainState:
-  # From the host: one process's device cannot send to another one's.
-  parallel = run.parallel
-  return parallel.make(run.init) if first is None else parallel.place(jax.device_get(first))
 
 
 if __name__ == "__main__":

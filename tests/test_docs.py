@@ -2,10 +2,12 @@
 
 import importlib
 import re
+import shlex
 import sys
 import types
 from pathlib import Path
 
+import binaries
 import jax
 import numpy as np
 import pytest
@@ -22,6 +24,9 @@ PAGES = sorted(
   [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("launch/*.md")]
 )
 RECIPES = ("An objective", "An encoder", "A dataset", "An evaluator")
+OWN = "A package of your own"
+PRETRAIN_OWN = ("--config=mylab/train.py", "--workdir=runs/dots")
+PRETRAIN_OWN += ("--config.train.tracking.tensorboard=false",)
 # A block that begins with a path is that file.
 FILE = re.compile(r"# (\S+\.py)\n")
 
@@ -67,6 +72,39 @@ def test_recipes_run(title, noise, tmp_path, monkeypatch):
   assert any(not f.startswith("pretrainjax/") for f in files), "a recipe shows a config"
 
 
+def test_a_package_of_ones_own_runs(tmp_path, monkeypatch, capsys):
+  """Outside of the checkout, commands and all; without --allow its checkpoints are refused."""
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.syspath_prepend(tmp_path)
+  monkeypatch.delenv("PRETRAINJAX_DATA", raising=False)
+  text = section(OWN)
+  codes = blocks(text, "python")
+  for block in codes:
+    if (path := FILE.match(block)) is not None:
+      Path(path.group(1)).parent.mkdir(exist_ok=True)
+      Path(path.group(1)).write_text(block)
+  try:
+    for command in commands(text):
+      _, _, binary, *arguments = shlex.split(command)
+      verb = binary.partition(".")[2]
+      if verb in ("pretrain", "finetune"):
+        arguments.append("--config.train.tracking.tensorboard=false")
+      if verb == "evaluate":
+        refused = binaries.call(capsys, verb, *arguments[:-1])
+        assert refused.status == 2, refused
+        assert "mylab.nets:Matrix" in refused.errors[-1]
+        assert "--allow=mylab" in refused.errors[-1] and "DAMAGED" not in str(refused)
+      ended = binaries.call(capsys, verb, *arguments)
+      assert ended.status == 0, ended.errors
+    exec(compile(codes[-1], f"extending.md, {OWN}", "exec"), {})
+    again = binaries.call(capsys, "pretrain", *PRETRAIN_OWN)
+    assert again.status == 0 and "going on from step 4 of 4" in again.out, again
+  finally:
+    for name in [n for n in sys.modules if n.partition(".")[0] == "mylab"]:
+      del sys.modules[name]
+  assert Path("runs/dots/evaluation/results.jsonl").is_file()
+
+
 def test_research_code_runs(tmp_path, monkeypatch):
   """The README's Python, on checkpoints that hold untrained networks."""
   configs = {"mae": "image/mae_vit_fashion_mnist", "gpt": "text/gpt_sotu", "bert": "text/bert_sotu"}
@@ -102,7 +140,7 @@ def place(path: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
   exec(compile(code, path, "exec"), module.__dict__)
 
 
-@pytest.mark.parametrize("title", RECIPES)
+@pytest.mark.parametrize("title", [*RECIPES, OWN])
 def test_examples_are_in_our_style(title):
   for block in blocks(section(title), "python"):
     assert block.isascii()

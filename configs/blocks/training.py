@@ -30,6 +30,7 @@ def run(
   config.train = spec(Train, duration=duration, **options)
   config.parallel = spec(Parallel, mesh=spec(Axes))
   config.evals = evals if evals is not None else ConfigDict()
+  config.init = config_dict.placeholder(object)  # a reference, or several
   return config
 
 
@@ -40,7 +41,7 @@ def from_checkpoint(
   fresh: tuple[str, ...] = (),
   unused: tuple[str, ...] = (),
 ) -> ConfigDict:
-  """Adds what `finetune` does with a checkpoint to a run's config.
+  """Adds what becomes of the encoder of `config.init` to a run's config.
 
   Args:
     config: of `run`.
@@ -48,7 +49,6 @@ def from_checkpoint(
     fresh: arrays that may be new because of that.
     unused: arrays that may be left behind.
   """
-  config.init = config_dict.placeholder(str)
   config.changes = changes or {}
   config.transfer = {"fresh": fresh, "unused": unused}
   return config

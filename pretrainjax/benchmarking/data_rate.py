@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pretrainjax.benchmarking.output import add_output_flags, write_json
 from pretrainjax.command import Request
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.objects import build
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
@@ -54,7 +55,7 @@ def work(request: Request) -> None:
   if "data" not in request.config:
     raise UserError("--config: get_config() sets no 'data'")
   needed = None if options.step_json is None else needed_rate(options.step_json)
-  data = build(request.config.data, path="config.data")
+  data = build(request.config.data, path="config.data", allow=ANYTHING)
   data.sources  # noqa: B018  a mistake should be told before the bar is drawn
   rates = []
   threads = thread_counts(options.threads, data.num_threads)

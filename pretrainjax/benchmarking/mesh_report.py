@@ -17,6 +17,7 @@ from pretrainjax.benchmarking.compiled import (
   compile_step,
   memory_of,
 )
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.objects import spec
 from pretrainjax.config.text import from_json, to_json
 from pretrainjax.train.assemble import Run, assemble
@@ -70,13 +71,13 @@ def run_on_mesh(config: ConfigDict, axes: Mapping[str, int]) -> Run:
   Raises:
     UserError: where it does not fit.
   """
-  config = from_json(to_json(config))  # a copy
+  config = from_json(to_json(config), allow=ANYTHING)  # a copy
   if "parallel" not in config:
     config.parallel = spec(Parallel, mesh=spec(Axes))
   for name in NAMES:
     config.parallel.mesh[name] = axes[name]
   config.evals = ConfigDict()
-  return assemble(config, num_examples=STAND_IN_EXAMPLES)
+  return assemble(config, num_examples=STAND_IN_EXAMPLES, allow=ANYTHING)
 
 
 def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:

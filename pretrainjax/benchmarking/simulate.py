@@ -11,6 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from pretrainjax.benchmarking.mesh_report import MeshReport, report_mesh
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.text import from_json, to_json
 from pretrainjax.errors import UserError, one_line
 
@@ -91,7 +92,7 @@ def _from_line(line: str) -> MeshReport | Refusal:
 def _serve() -> None:
   """Answers the one request on standard input, a line a mesh."""
   request = json.loads(sys.stdin.read())
-  config = from_json(request["config"])
+  config = from_json(request["config"], allow=ANYTHING)
   for mesh in request["meshes"]:
     found = _report(config, mesh)
     if isinstance(found, MeshReport):

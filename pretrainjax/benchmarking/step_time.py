@@ -19,6 +19,7 @@ from pretrainjax.benchmarking.compiled import Step, compile_step, memory_of
 from pretrainjax.benchmarking.mesh_report import STAND_IN_EXAMPLES
 from pretrainjax.benchmarking.output import add_output_flags, gib, write_json
 from pretrainjax.command import Request
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
 from pretrainjax.train.assemble import Run, assemble
@@ -86,7 +87,8 @@ def work(request: Request) -> None:
       raise UserError(f"--{name}: found {getattr(options, name)}, expected at least {low}")
   config = request.config.copy_and_resolve_references()
   config.evals = ConfigDict()
-  run = assemble(config, num_examples=STAND_IN_EXAMPLES if options.synthetic else None)
+  num_examples = STAND_IN_EXAMPLES if options.synthetic else None
+  run = assemble(config, num_examples=num_examples, allow=ANYTHING)
   with _batches(run, synthetic=options.synthetic) as next_batch:
     times = time_steps(run, next_batch, steps=options.steps, warmup=options.warmup)
   if jax.process_index() == 0:

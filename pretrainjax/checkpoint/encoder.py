@@ -2,10 +2,10 @@
 
 import dataclasses
 import logging
-import re
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from flax import nnx
 from ml_collections import ConfigDict
@@ -13,7 +13,9 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
 from pretrainjax.checkpoint.named import differences, listing, refuse
-from pretrainjax.config.objects import build
+from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.config.allowed import TargetError, packages
+from pretrainjax.config.objects import build, typed
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
@@ -23,6 +25,19 @@ from pretrainjax.types import Encoder
 _ATTEMPTS, _SECONDS = 20, 0.5
 _log = logging.getLogger(__name__)
 Weights = Literal["auto", "ema", "online"]
+
+
+class Part(NamedTuple):
+  """One network of what a run trained.
+
+  Attributes:
+    module: with the saved arrays.
+    config: its recipe, with which another run can make it; None for what no argument of the
+      objective makes.
+  """
+
+  module: nnx.Module
+  config: ConfigDict | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +50,7 @@ class Loaded:
     module: the objective's module with the saved arrays.
     step: of the checkpoint.
     workdir: the run's folder; None for what was not loaded from one.
+    part: that the reference named; None without.
   """
 
   config: ConfigDict
@@ -42,11 +58,28 @@ class Loaded:
   module: nnx.Module
   step: int
   workdir: Path | None = None
+  part: str | None = None
 
   @property
   def encoder(self) -> Encoder:
-    """The part that outlives pretraining."""
-    return self.objective.encoder(self.module)
+    """The part that outlives pretraining, or the one that was named."""
+    return self.encoder_of(self.module)
+
+  def encoder_of(self, module: nnx.Module) -> Encoder:
+    """The same of another module of the objective, such as one with random parameters."""
+    if self.part is None:
+      return self.objective.encoder(module)
+    return self.objective.parts(module)[self.part]
+
+  @property
+  def parts(self) -> dict[str, Part]:
+    """All networks that outlive the run, by name, each with its recipe."""
+    recipes = self.config.objective
+    found = {}
+    for name, module in self.objective.parts(self.module).items():
+      made_by = self.objective.recipes.get(name, name)
+      found[name] = Part(module, recipes[made_by] if made_by in recipes else None)
+    return found
 
   @property
   def tokenizer_path(self) -> Path | None:
@@ -56,32 +89,48 @@ class Loaded:
 
 
 def load_encoder(
-  workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
+  workdir: str | Path,
+  *,
+  step: int | None = None,
+  weights: Weights = "auto",
+  allow: str | Iterable[str] = (),
 ) -> Encoder:
   """Loads the encoder that a run made; call it, jit it, differentiate through it.
 
   Args:
-    workdir: of `pretrain` or `finetune`; "WORKDIR@STEP" names the step too.
+    workdir: of `pretrain` or `finetune`; "WORKDIR[@STEP][:PART]" names the step too, and another
+      part of what was trained than the encoder, such as one of two towers.
     step: None takes the newest intact checkpoint.
     weights: "ema" takes the moving average of the weights, "online" the trained ones, "auto"
       the former where the run kept one.
+    allow: packages beside ours whose classes the run's config may name, ("mylab",): their code is
+      imported, and called with what the config says.
 
   Returns:
     A Flax NNX module; `encoder(inputs).pooled` is "B D". `nnx.split(encoder)` gives bare
     (graphdef, state) for code that is not NNX.
 
   Raises:
-    UserError: for a folder without checkpoints, a step that is not there, or damaged ones.
+    UserError: for a folder without checkpoints, a step that is not there, or damaged ones; a
+      TargetError for a class that is not allowed, or that is not there.
   """
-  return load(workdir, step=step, weights=weights).encoder
+  return load(workdir, step=step, weights=weights, allow=allow).encoder
 
 
-def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "auto") -> Loaded:
+def load(
+  workdir: str | Path,
+  *,
+  step: int | None = None,
+  weights: Weights = "auto",
+  allow: str | Iterable[str] = (),
+) -> Loaded:
   """Loads all that a run's objective made: the encoder, and what was trained beside it.
 
   The arguments are those of `load_encoder`.
   """
-  workdir, step = split_reference(workdir, step)
+  allow = packages(allow)
+  reference = Reference.parse(workdir, step=step)
+  workdir, step, part = reference.folder, reference.step, reference.part
   if not (workdir / FOLDER).is_dir():
     folders = [p.parent.name for p in workdir.parent.glob(f"*/{FOLDER}")]
     raise UserError(
@@ -90,7 +139,7 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
   verify(workdir)
   with Checkpoints(workdir, read_only=True) as checkpoints:
     step, config, state = _newest_intact(checkpoints, workdir, step)
-  objective = _built(config, workdir)
+  config, objective = _built(config, workdir, allow=allow)
   graphdef, params, extras = _abstract(objective, workdir)
   saved = state["params"] if weights == "online" or "ema" not in state else state["ema"]
   if weights == "ema" and "ema" not in state:
@@ -101,30 +150,37 @@ def load(workdir: str | Path, *, step: int | None = None, weights: Weights = "au
   rows = differences(listing(found), listing({"params": params, "extras": extras}))
   refuse(rows, f"{workdir}@{step}", hint="its config does not make these arrays: other code did")
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
-  return Loaded(config=config, objective=objective, module=module, step=step, workdir=workdir)
+  _check_part(reference, objective.parts(module))
+  return Loaded(config, objective, module, step, workdir, part)
 
 
-def split_reference(workdir: str | Path, step: int | None = None) -> tuple[Path, int | None]:
-  """WORKDIR[@STEP] as its two parts.
-
-  Raises:
-    UserError: where STEP is no number, or two differ.
-  """
-  path, _, at = str(workdir).partition("@")
-  if not at:
-    return Path(path), step
-  if not re.fullmatch("[0-9]{1,18}", at) or step not in (None, int(at)):
-    raise UserError(f"'{workdir}': found step '{at}', expected WORKDIR[@STEP] with one number")
-  return Path(path), int(at)
+def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
+  """Refuses a part that the run has not, or that encodes nothing."""
+  part = reference.part
+  if part is not None and part not in there:
+    raise UserError(f"'{reference}': the run has no part '{part}'{nearest(part, there)}")
+  if part is not None and not isinstance(there[part], Encoder):
+    kind = type(there[part]).__name__
+    raise UserError(
+      f"'{reference}': found a {kind}, expected an encoder; `load(RUN).parts` has the others"
+    )
 
 
-def _built(config: ConfigDict, workdir: Path) -> Objective:
-  """The objective of a config that may be anyone's."""
-  objective = build(config.get("objective"), path="config.objective")
+def _built(
+  config: ConfigDict, workdir: Path, *, allow: tuple[str, ...]
+) -> tuple[ConfigDict, Objective]:
+  """The objective of a config that may be anyone's, and the config as that objective is today."""
+  where = {"path": "config.objective", "allow": allow}
+  try:
+    own = typed(config.get("objective"), **where)
+    objective = build(own, **where)
+  except TargetError as error:
+    raise TargetError(f"{workdir}: {error}") from error
   if not isinstance(objective, Objective):
     found = type(objective).__name__
     raise UserError(f"{workdir}: its config makes a {found}, expected an objective")
-  return objective
+  parts = {key: own if key == "objective" else config[key] for key in config}
+  return ConfigDict(parts, sort_keys=False), objective
 
 
 def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:

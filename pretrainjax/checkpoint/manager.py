@@ -20,7 +20,7 @@ from pretrainjax.checkpoint import quarantine, verified
 from pretrainjax.checkpoint.named import named
 from pretrainjax.checkpoint.policy import NewestAndBest
 from pretrainjax.checkpoint.room import disk_error, lack_of_room, remove_leftovers
-from pretrainjax.config.text import from_json, to_json
+from pretrainjax.config.text import read_json, to_json
 from pretrainjax.distributed import agree, barrier, is_main
 from pretrainjax.errors import UserError
 
@@ -226,8 +226,8 @@ class Checkpoints:
     return all((self._folder / str(step) / item).is_dir() for item in metas.ITEMS)
 
   def config(self, step: int) -> ConfigDict:
-    """The resolved config saved with `step`, verified."""
-    return from_json(json.dumps(metas.read(self._folder / str(step))[1]))
+    """The resolved config saved with `step`, verified; nothing that it names is looked for."""
+    return read_json(json.dumps(metas.read(self._folder / str(step))[1]))
 
   def _numbered(self) -> list[int]:
     # Not as Orbax does it: what a trainer deletes meanwhile must not be an error.

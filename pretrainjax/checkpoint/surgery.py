@@ -47,6 +47,7 @@ def transfer(
   *,
   allow_fresh: tuple[str, ...] = (),
   allow_unused: tuple[str, ...] = (),
+  part: str = "encoder",
 ) -> Transfer:
   """Fills `target` with the arrays of `source` that have the same path.
 
@@ -55,6 +56,7 @@ def transfer(
     target: new parameters, nested dicts of arrays.
     allow_fresh: patterns ("pool_norm/*") of target paths that the source may lack.
     allow_unused: patterns of source paths that the target may lack.
+    part: what both are, for messages.
 
   Raises:
     UserError: for a path that only one of both has and no pattern allows, for a dtype or a
@@ -80,7 +82,7 @@ def transfer(
       wrong.append(f"{path}: saved {list(old.shape)}, wanted {list(new.shape)}")
   if wrong or not loaded:
     listed = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
-    raise UserError(f"--config.init: the checkpoint does not fit the encoder: {listed}")
+    raise UserError(f"--config.init: the checkpoint does not fit the {part}: {listed}")
   return Transfer(_nested(result), loaded, resized, fresh, unused)
 
 

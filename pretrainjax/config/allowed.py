@@ -1,19 +1,24 @@
 """What a config may name: `build` makes nothing else, since a config may be a stranger's."""
 
+import argparse
 import fnmatch
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from pretrainjax.config.moved import today
 from pretrainjax.errors import UserError, one_line
 
 TARGET = "_target"
-# `build` calls nothing else: a config is data, also one that came with a stranger's checkpoint.
-# What is here makes objects; what reads, writes, runs or loads is in other modules.
-_ALLOWED = (
-  *("optax", "pretrainjax.models", "pretrainjax.objectives", "pretrainjax.evaluators"),
+# For `allow`: classes of any package, for what the user's own config file names.
+ANYTHING = ("*",)
+# A config is data, also one that came with a stranger's checkpoint. What is here makes objects;
+# what reads, writes, runs or loads is in other modules.
+_OURS = (
+  *("pretrainjax.models", "pretrainjax.objectives", "pretrainjax.evaluators"),
   *("pretrainjax.losses", "pretrainjax.augment", "pretrainjax.mixing", "pretrainjax.masking"),
   *("pretrainjax.data.image", "pretrainjax.data.image_data", "pretrainjax.data.text_data"),
   "pretrainjax.checkpoint.manager:Keep",
@@ -29,38 +34,152 @@ _ALLOWED = (
   "pretrainjax.data.builders.text.holdout:Holdout",
   "pretrainjax.data.builders.text.training:Tokenization",
 )
+# Where optax offers what it has. Its other modules hold tests too, which change the process.
+_OPTAX = (
+  *("optax", "optax.contrib", "optax.losses", "optax.projections", "optax.schedules"),
+  *("optax.second_order", "optax.transforms", "optax.tree"),
+)
+# The name under which a config file itself is run.
+CONFIG_FILE = "_pretrainjax_config"
 
 
-def resolve(name: Any, path: str) -> Callable:
-  """The class, or function of optax, that "module:Name" names, if a config may name it.
+_NAME = re.compile(r"[A-Za-z]\w*(\.\w+)*:[A-Za-z]\w*", flags=re.ASCII)
+_PLACE = re.compile(r"[A-Za-z]\w*(\.\w+)*(:[A-Za-z]\w*)?", flags=re.ASCII)
+
+
+class TargetError(UserError):
+  """A config names a class that may not be built, or that is not there."""
+
+
+def resolve(name: Any, path: str, *, allow: tuple[str, ...] = ()) -> Callable:
+  """The class, or function, that "module:Name" names, if a config may name it.
 
   Args:
-    name: out of a config, so anything.
+    name: out of a config, so anything; an old name of ours stands for the new one.
     path: where it lies in the whole, for messages.
+    allow: packages, modules or "module:Name" beside ours and optax; `ANYTHING` where the user
+      wrote the config.
 
   Raises:
-    UserError: for a name outside of what configs may build. Nothing is imported before that.
+    TargetError: for a name that is refused, before anything is imported, or that is not there.
   """
-  module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
-  is_name = re.fullmatch(r"[A-Za-z]\w*(\.\w+)*:[A-Za-z]\w*", str(name), flags=re.ASCII)
-  if not is_name or not any(_is_under(f"{module}:{attribute}", place) for place in _ALLOWED):
-    raise UserError(
-      f"{path}.{TARGET}: found {name!r}, expected 'module:Name' of what configs may build: "
-      "classes of pretrainjax that pretrainjax/config/allowed.py lists, and what is in optax"
+  path = f"{path}.{TARGET}"
+  if not _NAME.fullmatch(str(name)):
+    hint = ""
+    if str(name).startswith(f"{CONFIG_FILE}:"):
+      hint = "; no other file can name what a config file defines: move it to a module"
+    raise TargetError(f"{path}: found {name!r}, expected 'module:Name' of a class{hint}")
+  name = today(name)
+  module, _, attribute = name.partition(":")
+  package = _package(name)
+  if package == "optax":
+    return _of_optax(module, attribute, path)
+  is_ours = package == "pretrainjax"
+  if is_ours and not _is_under(name, _OURS):
+    raise TargetError(
+      f"{path}: found '{name}', expected 'module:Name' of what configs may build: classes of "
+      "pretrainjax that pretrainjax/config/allowed.py lists, in this version; what had another "
+      "name in an older one is in config/moved.py"
     )
-  try:
-    target = getattr(importlib.import_module(module), attribute)
-  except (ImportError, AttributeError) as error:
-    raise UserError(f"{path}.{TARGET}: '{name}' does not exist ({one_line(error)})") from error
+  if not is_ours and not _is_under(name, allow):
+    raise TargetError(
+      f"{path}: found '{name}' of the package '{package}', which a stored config may name only "
+      f'where you trust that package: --allow={package}, or allow=("{package}",) in Python'
+    )
+  target = _attribute(module, attribute, path)
   # A module's attribute may be something that it merely imports, such as `os`.
   home = str(getattr(target, "__module__", ""))
-  is_of_optax = module.split(".")[0] == home.split(".")[0] == "optax"
-  is_made = inspect.isclass(target) and (is_of_optax or home == module)  # ours: no function
-  if not is_made and not (is_of_optax and inspect.isfunction(target)):
-    raise UserError(f"{path}.{TARGET}: '{name}' is not a class of {module}, or a function of optax")
+  if is_ours:
+    is_made = inspect.isclass(target) and home == module  # no function
+  else:
+    is_made = _package(home) == package
+    is_made = is_made and (inspect.isclass(target) or inspect.isfunction(target))
+  if not is_made:
+    kind = "class" if is_ours else "class or function"
+    raise TargetError(f"{path}: '{name}' is not a {kind} of {module if is_ours else package}")
   return target
 
 
-def _is_under(name: str, place: str) -> bool:
-  """Whether "module:Name" is `place`, or in it; "*" stands for a folder."""
-  return fnmatch.fnmatchcase(name, place) or name.startswith((f"{place}.", f"{place}:"))
+def _attribute(module: str, attribute: str, path: str) -> Any:
+  """What a module that may be imported has; TargetError says what to do where there is none."""
+  package = _package(module)
+  try:
+    return getattr(importlib.import_module(module), attribute)
+  except Exception as error:  # a package may do anything while it is imported
+    reason = f"{path}: '{module}:{attribute}' does not exist ({one_line(error)[:300]})"
+    if package == "pretrainjax":
+      hint = "another version of pretrainjax wrote it, and config/moved.py has no new name for it"
+    elif isinstance(error, ModuleNotFoundError) and error.name == package:
+      hint = f"install the package '{package}', or put its folder on PYTHONPATH"
+    else:
+      hint = f"if '{package}' has moved it, import it at its old place too"
+    raise TargetError(f"{reason}; {hint}") from error
+
+
+def _of_optax(module: str, attribute: str, path: str) -> Callable:
+  """A class or function that optax offers, whichever of its modules it is called by."""
+  for public in (module,) if module in _OPTAX else _OPTAX:
+    target = getattr(importlib.import_module(public), attribute, None)
+    home = str(getattr(target, "__module__", ""))
+    is_made = inspect.isclass(target) or inspect.isfunction(target)
+    if is_made and _package(home) == "optax" and module in (public, home):
+      return target
+  raise TargetError(
+    f"{path}: found '{module}:{attribute}', expected a class or function that {_OPTAX[0]}, or one "
+    f"of {', '.join(_OPTAX[1:])}, offers"
+  )
+
+
+def _package(name: str) -> str:
+  return re.split("[.:]", name, maxsplit=1)[0]
+
+
+def _is_under(name: str, places: Iterable[str]) -> bool:
+  """Whether "module:Name" is one of `places`, or in one; "*" stands for a folder, or for all."""
+  return any(
+    fnmatch.fnmatchcase(name, place) or name.startswith((f"{place}.", f"{place}:"))
+    for place in places
+  )
+
+
+def names_of_others(config: Any) -> tuple[str, ...]:
+  """All "module:Name" of a config that are not ours, for `allow`: whoever wrote it trusts them."""
+  if isinstance(config, (tuple, list)):
+    return tuple(name for value in config for name in names_of_others(value))
+  if not hasattr(config, "items"):
+    return ()
+  found = tuple(name for key in config for name in names_of_others(config[key]))
+  own = config.get(TARGET)
+  if not _NAME.fullmatch(str(own)) or _package(own) in ("pretrainjax", "optax"):
+    return found
+  return found if _package(own) in sys.stdlib_module_names else (own, *found)
+
+
+def packages(names: str | Iterable[str]) -> tuple[str, ...]:
+  """What the user allows stored configs to name, checked.
+
+  Args:
+    names: packages or modules, "mylab" or "mylab.models"; commas may part them.
+
+  Raises:
+    UserError: for what is no package's name, or one of Python's own.
+  """
+  given = (names,) if isinstance(names, str) else names
+  found = [part.strip() for name in given for part in str(name).split(",")]
+  for name in found:
+    if not _PLACE.fullmatch(name):
+      raise UserError(f"--allow: found {name!r}, expected a package's name, such as 'mylab'")
+    if _package(name) in sys.stdlib_module_names:
+      raise UserError(f"--allow: found '{name}', which is Python's own: it makes no models")
+  return tuple(found)
+
+
+def add_allow_flag(parser: argparse.ArgumentParser) -> None:
+  """Adds --allow, for binaries that read checkpoints; `packages` reads its values."""
+  parser.add_argument(
+    "--allow",
+    metavar="PACKAGE",
+    action="append",
+    default=[],
+    help="whose classes the configs of checkpoints may name beside ours; may be repeated",
+  )

@@ -6,6 +6,7 @@ and both write ALL arguments down, so that every one of them can be overridden b
 misspelt flag is caught, and the JSON saved beside a checkpoint rebuilds the encoder alone.
 """
 
+import dataclasses
 import functools
 import inspect
 import types
@@ -27,7 +28,7 @@ def spec(target: Callable, **kwargs: Any) -> ConfigDict:
   """Names `target` with all its arguments; `build` then calls it.
 
   Args:
-    target: a class of pretrainjax, or a class or function of optax; `build` knows which.
+    target: a class of pretrainjax, a class or function of optax or of any other package.
     **kwargs: values that differ from its defaults: plain values, specs, or dicts of them.
 
   Returns:
@@ -57,25 +58,27 @@ def recipe(target: Callable, **kwargs: Any) -> ConfigDict:
   return config
 
 
-def build(config: Any, *, path: str = "config") -> Any:
+def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:
   """Builds what a config names, inside out.
 
   Args:
     config: a ConfigDict from `spec` or `recipe`, or any plain value, which is returned.
     path: where `config` lies in the whole, for messages.
+    allow: packages whose classes it may name beside ours, see `allowed.resolve`.
 
   Raises:
     UserError: for a target that configs may not name, an unknown or missing argument, a value of
       the wrong type, or one that the target refuses.
   """
   if isinstance(config, (tuple, list)):
-    return type(config)(build(v, path=f"{path}[{i}]") for i, v in enumerate(config))
+    return type(config)(build(v, path=f"{path}[{i}]", allow=allow) for i, v in enumerate(config))
   if not isinstance(config, (Mapping, ConfigDict)):
     return config
-  arguments = {k: build(config[k], path=f"{path}.{k}") for k in config if k not in (TARGET, RECIPE)}
+  names = [k for k in config if k not in (TARGET, RECIPE)]
+  arguments = {k: build(config[k], path=f"{path}.{k}", allow=allow) for k in names}
   if TARGET not in config:
     return arguments
-  target = resolve(config[TARGET], path)
+  target = resolve(config[TARGET], path, allow=allow)
   arguments = _checked(target, arguments, path)
   if config.get(RECIPE, False):
     return functools.partial(target, **arguments)
@@ -83,6 +86,34 @@ def build(config: Any, *, path: str = "config") -> Any:
     return target(**arguments)
   except (ValueError, TypeError, OverflowError) as error:
     raise UserError(f"{path}: {one_line(error)}") from error
+
+
+def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:
+  """A config that was read as plain values, as `spec` makes it today.
+
+  None fields get their types, and arguments that a class did not have yet their defaults.
+
+  Args:
+    config: a ConfigDict, or any value in one.
+    path: where it lies in the whole, for messages.
+    allow: see `build`.
+
+  Raises:
+    TargetError: for a target that it may not name, or that is not there.
+  """
+  if isinstance(config, (tuple, list)):
+    return type(config)(typed(v, path=f"{path}[{i}]", allow=allow) for i, v in enumerate(config))
+  if not isinstance(config, (Mapping, ConfigDict)):
+    return config
+  fields = {key: typed(config[key], path=f"{path}.{key}", allow=allow) for key in config}
+  if TARGET in fields:
+    target = resolve(fields[TARGET], path, allow=allow)
+    hints, parameters = hints_of(target), _parameters(target)
+    fields = {name: p.default for name, p in parameters.items() if _has_default(p)} | fields
+    # In the order of the file, and what is new behind.
+    order = [*config, *(name for name in fields if name not in config)]
+    fields = {name: default_field(fields[name], hints.get(name, Any)) for name in order}
+  return ConfigDict(fields, sort_keys=False)
 
 
 def seed_of(config: ConfigDict) -> int:
@@ -105,6 +136,10 @@ def _parameters(target: Callable) -> dict[str, inspect.Parameter]:
   return {n: p for n, p in parameters.items() if n not in _AWAITED and p.kind not in kinds}
 
 
+def _has_default(parameter: inspect.Parameter) -> bool:
+  return parameter.default is not inspect.Parameter.empty
+
+
 def hints_of(target: Callable) -> dict[str, Any]:
   """The annotations of what `target` takes, {} where they cannot be read."""
   # A dataclass's hints are on the class, another class's on its constructor.
@@ -120,8 +155,12 @@ def hints_of(target: Callable) -> dict[str, Any]:
 def default_field(value: Any, hint: Any) -> Any:
   """What a config holds for `value`.
 
-  None under `X | None` becomes a typed placeholder, so that a flag can fill it and is checked.
+  None under `X | None` becomes a typed placeholder, so that a flag can fill it and is checked; an
+  object, such as a default that is a frozen dataclass, becomes its spec.
   """
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    fields = [f.name for f in dataclasses.fields(value) if f.init]
+    return spec(type(value), **{name: getattr(value, name) for name in fields})
   if value is not None:
     return tuple(value) if isinstance(value, list) else value
   others = [h for h in typing.get_args(hint) if h is not types.NoneType]

@@ -14,8 +14,9 @@ from typing import Any
 from beartype.door import is_bearable
 from ml_collections import ConfigDict, FieldReference
 
-from pretrainjax.config.allowed import TARGET, resolve
-from pretrainjax.config.objects import RECIPE, default_field, hints_of
+from pretrainjax.config.allowed import ANYTHING, CONFIG_FILE, TARGET, resolve
+from pretrainjax.config.moved import argument_today, today
+from pretrainjax.config.objects import RECIPE, hints_of, typed
 from pretrainjax.errors import UserError, nearest, one_line
 
 
@@ -62,7 +63,9 @@ def _may_be(value: Any, parent: ConfigDict, name: str) -> bool:
   """Whether a word of a config may become `value`; none stays a word where it is a choice."""
   if value is not None or TARGET not in parent:
     return value is None
-  return is_bearable(None, hints_of(resolve(parent[TARGET], "config")).get(name, Any))
+  return is_bearable(
+    None, hints_of(resolve(parent[TARGET], "config", allow=ANYTHING)).get(name, Any)
+  )
 
 
 def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
@@ -96,7 +99,7 @@ def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> C
 
 def _run_file(file: str, arg: str | None) -> Any:
   """What a config file's `get_config` returns."""
-  loader = importlib.util.spec_from_file_location("_pretrainjax_config", file)
+  loader = importlib.util.spec_from_file_location(CONFIG_FILE, file)
   module = importlib.util.module_from_spec(loader)
   with _importable(Path(file).resolve()):
     loader.loader.exec_module(module)
@@ -132,8 +135,26 @@ def to_json(config: ConfigDict) -> str:
   return json.dumps(_plain(config), indent=2)
 
 
-def from_json(text: str) -> ConfigDict:
+def from_json(text: str, *, allow: tuple[str, ...] = ()) -> ConfigDict:
   """The inverse of `to_json`; types of None fields are restored from what the targets say.
+
+  Args:
+    text: may come from a stranger.
+    allow: packages whose classes it may name beside ours, see `allowed.resolve`.
+
+  Raises:
+    UserError: for whatever `to_json` does not write; a TargetError for a class that it may not
+      name, or that is not there.
+  """
+  config = read_json(text)
+  try:
+    return typed(config, allow=allow)
+  except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    raise UserError(f"no config as it is saved: {one_line(error)}") from error
+
+
+def read_json(text: str) -> ConfigDict:
+  """A stored config as plain values, classes by their names of today; none is looked for.
 
   Raises:
     UserError: for whatever `to_json` does not write; it may come from a stranger.
@@ -213,7 +234,7 @@ def _unplain(value: Any, depth: int = 0) -> Any:
   if set(value) == {"_tuple"}:
     return tuple(_unplain(v, depth + 1) for v in value["_tuple"])
   fields = {key: _unplain(v, depth + 1) for key, v in value.items()}
-  if TARGET in value:
-    hints = hints_of(resolve(value[TARGET], "config"))
-    fields = {key: default_field(v, hints.get(key, Any)) for key, v in fields.items()}
+  if isinstance(fields.get(TARGET), str):
+    name = today(fields[TARGET])
+    fields = {argument_today(name, key): v for key, v in fields.items()} | {TARGET: name}
   return ConfigDict(fields, sort_keys=False)

@@ -1,13 +1,14 @@
 """A run's causal model and its tokenizer: text in, text out."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from pretrainjax.checkpoint.encoder import Loaded, Weights, load, split_reference
+from pretrainjax.checkpoint.encoder import Loaded, Weights, load
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.generation.generate import Generator, Run
@@ -201,7 +202,11 @@ def _advance(run: Run, texts: list[Continuation]) -> None:
 
 
 def load_model(
-  workdir: str | Path, *, step: int | None = None, weights: Weights = "auto"
+  workdir: str | Path,
+  *,
+  step: int | None = None,
+  weights: Weights = "auto",
+  allow: str | Iterable[str] = (),
 ) -> TextModel:
   """Loads the model of text that a run made, with its tokenizer.
 
@@ -210,7 +215,7 @@ def load_model(
   Raises:
     UserError: for what `load_encoder` refuses, or a run without tokenizer.
   """
-  return text_model(load(workdir, step=step, weights=weights), workdir=workdir)
+  return text_model(load(workdir, step=step, weights=weights, allow=allow), workdir=workdir)
 
 
 def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
@@ -220,8 +225,7 @@ def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
     loaded: of `load`.
     workdir: where the tokenizer lies, perhaps with "@STEP" behind.
   """
-  folder, _ = split_reference(workdir)
-  path = folder / "tokenizer.json"
+  path = Reference.parse(workdir).folder / "tokenizer.json"
   if not path.is_file():
     raise UserError(f"{path} is missing: expected a run that was trained on text")
   return TextModel(loaded.encoder, Tokenizer.load(path))

@@ -1,6 +1,7 @@
 """What every objective is: hyper-parameters, a module to make, a loss to lower."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -23,7 +24,14 @@ class Objective:
   """Base of all objectives: frozen dataclasses of hyper-parameters, which hold no arrays.
 
   The field that makes the encoder is called `backbone` (`backbone(rngs=rngs)` -> Encoder).
+
+  Attributes:
+    recipes: which argument makes a part, where it has not the part's name.
+    inherited: parts that a new run takes of another one where none is named.
   """
+
+  recipes: ClassVar[Mapping[str, str]] = {"encoder": "backbone"}
+  inherited: ClassVar[tuple[str, ...]] = ("encoder",)
 
   def init(self, *, rngs: nnx.Rngs) -> nnx.Module:
     """Makes everything that has parameters or state.
@@ -80,6 +88,22 @@ class Objective:
   def encoder(self, module: nnx.Module) -> Encoder:
     """What fine-tuning, evaluation, prediction and export keep of `module`."""
     return module.encoder
+
+  def parts(self, module: nnx.Module) -> dict[str, nnx.Module]:
+    """The networks that other runs may take of `module`, by name.
+
+    Args:
+      module: what `init` made.
+
+    Returns:
+      "encoder", and what else `module` has. Objectives without one encoder, such as those with a
+      tower for texts and one for images, say here which networks they have.
+    """
+    networks = {k: v for k, v in vars(module).items() if isinstance(v, nnx.Module)}
+    return networks | {"encoder": self.encoder(module)}
+
+  def after_load(self, module: nnx.Module) -> None:
+    """Changes `module` in place once parts of other runs are in it: a teacher starts from them."""
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
     """Whether the optimizer may change a parameter; weight decay would move a frozen one too.

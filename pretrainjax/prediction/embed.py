@@ -19,8 +19,9 @@ from flax import nnx
 from jaxtyping import Float
 from tqdm import tqdm
 
-from pretrainjax.checkpoint.encoder import Loaded, split_reference
+from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.fingerprint import fingerprint
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
@@ -92,7 +93,7 @@ def work(request: Request, loaded: Loaded) -> None:
 
 
 def _checked(request: Request, loaded: Loaded) -> _Task:
-  options, workdir = request.options, split_reference(request.workdir)[0]
+  options, workdir = request.options, Reference.parse(request.workdir).folder
   for flag in ("input", "out"):
     if getattr(options, flag) is None:
       raise UserError(f"--{flag}: found nothing, expected a file")

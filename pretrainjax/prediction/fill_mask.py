@@ -10,7 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.checkpoint.encoder import Loaded, split_reference
+from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
@@ -46,7 +47,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(request: Request, loaded: Loaded) -> None:
   """Runs `predict fill-mask`."""
-  options, workdir = request.options, split_reference(request.workdir)[0]
+  options, workdir = request.options, Reference.parse(request.workdir).folder
   if not options.text:
     raise UserError(f'--text: found nothing, expected a text such as "The {MASK} of the union"')
   # ELECTRA has such a head too, but on its generator.

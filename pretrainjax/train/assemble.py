@@ -115,12 +115,16 @@ class Run:
     return nnx.merge(self.graphdef, params, state.extras)
 
 
-def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
+def assemble(
+  config: ConfigDict, *, num_examples: int | None = None, allow: tuple[str, ...] = ()
+) -> Run:
   """Builds and checks all parts of a config, before anything slow is done.
 
   Args:
     config: with keys seed, objective, data, optimizer, train, parallel and evals.
     num_examples: of the training data; None asks the data, which then must be there.
+    allow: packages beside ours whose classes the config may name, see `config.allowed.resolve`;
+      binaries say `ANYTHING`, since the user wrote what they are given.
 
   Raises:
     UserError: for whatever does not fit together.
@@ -129,14 +133,11 @@ def assemble(config: ConfigDict, *, num_examples: int | None = None) -> Run:
   if missing:
     raise UserError(f"--config: get_config() sets no '{missing[0]}'")
   seed_of(config)
+  keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
   parts = {
-    key: build(config[key], path=f"config.{key}")
-    for key in ("objective", "data", "optimizer", "train")
+    key: build(config[key], path=f"config.{key}", allow=allow) for key in keys if key in config
   }
-  parallel = (
-    build(config["parallel"], path="config.parallel") if "parallel" in config else Parallel()
-  )
-  evaluators = build(config["evals"], path="config.evals") if "evals" in config else {}
+  parallel, evaluators = parts.get("parallel", Parallel()), parts.get("evals", {})
   data, train = parts["data"], parts["train"]
   parallel.check_batch(data.batch_size)
   if data.batch_size % (train.accumulate * parallel.num_shards):

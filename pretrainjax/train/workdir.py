@@ -11,7 +11,9 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.meta import Damaged
-from pretrainjax.config.text import difference, from_json, to_json
+from pretrainjax.config.allowed import TargetError, names_of_others
+from pretrainjax.config.objects import typed
+from pretrainjax.config.text import difference, read_json, to_json
 from pretrainjax.distributed import agree, gather, is_connected, is_main
 from pretrainjax.errors import UserError
 
@@ -48,6 +50,8 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   make(workdir)
   path, old = workdir / CONFIG, _old_config(workdir)
   if old is not None:
+    with contextlib.suppress(TargetError):  # then it differs, and stays as it was written
+      old = typed(old, allow=names_of_others(config))
     different = difference(old, config)
     layout = [line for line in different if line.startswith("parallel.")]
     changed = [line for line in different if line not in layout and not _is_harmless(line)]
@@ -112,6 +116,8 @@ def _holds(path: Path, text: str, seconds: float) -> bool:
 
 def _is_harmless(line: str) -> bool:
   key = line.partition(":")[0]
+  if line == "init: (absent) -> None":  # older configs of pretraining have no such key
+    return True
   return key.split(".")[-1] in _HARMLESS or key.startswith("train.tracking.")
 
 
@@ -132,6 +138,6 @@ def _old_config(workdir: Path) -> ConfigDict | None:
           return checkpoints.config(step)
       return None
   try:
-    return from_json(path.read_text(encoding="utf-8"))
+    return read_json(path.read_text(encoding="utf-8"))
   except (ValueError, UserError) as error:
     raise UserError(f"{path}: is no config ({' '.join(str(error).split())})") from error

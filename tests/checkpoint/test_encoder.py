@@ -12,9 +12,11 @@ from ml_collections import ConfigDict
 
 import pretrainjax as pj
 from pretrainjax.checkpoint import manifest
-from pretrainjax.checkpoint.encoder import load, split_reference
+from pretrainjax.checkpoint.encoder import load
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build, recipe, spec
+from pretrainjax.config.allowed import TargetError
+from pretrainjax.config.moved import MOVED
 from pretrainjax.errors import UserError
 from pretrainjax.models.heads import Head
 from pretrainjax.models.resnet import ResNet
@@ -41,10 +43,13 @@ def arrays(config):
   return jax.tree.map(lambda x: jnp.asarray(rng.normal(0, 0.1, x.shape), x.dtype), shapes)
 
 
-def save(workdir, steps=(1, 2), *, ema=True, config=None):
-  """Checkpoints as training makes them; the parameters of step s are all moved by s."""
+def save(workdir, steps=(1, 2), *, ema=True, config=None, like=None):
+  """Checkpoints as training makes them; the parameters of step s are all moved by s.
+
+  Where `config` cannot be built here, they are of the networks of `like`.
+  """
   config = config or objective()
-  params, extras = arrays(config)
+  params, extras = arrays(like or config)
   with Checkpoints(workdir) as checkpoints:
     for step in steps:
       moved = jax.tree.map(lambda x, by=step: x + 0.01 * by, params)
@@ -130,6 +135,65 @@ def _flip(workdir, step):
   damage.flip(damage.array_data(workdir / "checkpoints" / str(step)))
 
 
+def test_a_class_that_has_moved_is_found_where_it_is_now(workdir, monkeypatch, tmp_path):
+  config = objective()
+  config.objective.backbone["_target"] = "pretrainjax.models.vit_of_old:OldViT"
+  save(tmp_path, config=config, like=objective())
+  with pytest.raises(TargetError, match="models.vit_of_old:OldViT' does not exist"):
+    load(tmp_path)
+  monkeypatch.setitem(MOVED, "pretrainjax.models.vit_of_old:OldViT", "pretrainjax.models.v:ViT")
+  monkeypatch.setitem(MOVED, "pretrainjax.models.v:ViT", "pretrainjax.models.vit:ViT")
+  loaded = load(tmp_path)
+  assert type(loaded.encoder) is ViT and loaded.step == 2
+  assert loaded.config.objective == load(workdir).config.objective
+
+
+@pytest.mark.parametrize(
+  ("target", "said"),
+  [
+    ("lab_of_nobody.net:Net", r'--allow=lab_of_nobody, or allow=\("lab_of_nobody",\) in Python'),
+    ("pretrainjax.models.vit:Vitt", "another version of pretrainjax wrote it"),
+    ("pretrainjax.prepare:Net", "expected 'module:Name' of what configs may build"),
+  ],
+)
+def test_a_class_that_is_not_to_be_had_is_no_damage(target, said, tmp_path, caplog):
+  save(tmp_path, steps=[1])
+  config = objective()
+  config.objective.backbone["_target"] = target
+  save(tmp_path, steps=[2], config=config, like=objective())
+  with pytest.raises(TargetError, match=said) as refusal:
+    load(tmp_path)
+  assert f"{tmp_path}: config.objective.backbone._target: " in str(refusal.value)
+  assert "DAMAGED" not in caplog.text, "nor is an older step taken"
+  assert load(tmp_path, step=1).step == 1
+
+
+def test_classes_that_only_training_needs_are_not_looked_for(tmp_path):
+  config = objective()
+  config.data = {"_target": "lab_of_nobody.data:Data", "split": "train"}
+  save(tmp_path, steps=[1], config=config)
+  assert load(tmp_path).config.data.to_dict() == config.data.to_dict()
+
+
+def test_a_package_is_let_in_by_name(tmp_path, monkeypatch):
+  (tmp_path / "lab_of_mine.py").write_text(
+    "from pretrainjax.models.vit import ViT as Base\nclass Net(Base):\n  pass\n"
+  )
+  config = objective()
+  config.objective.backbone["_target"] = "lab_of_mine:Net"
+  save(tmp_path / "run", config=config, like=objective())
+  with pytest.raises(TargetError, match="--allow=lab_of_mine"):
+    pj.load_encoder(tmp_path / "run")
+  with pytest.raises(TargetError, match="install the package 'lab_of_mine', or put its folder on"):
+    pj.load_encoder(tmp_path / "run", allow="lab_of_mine")
+  monkeypatch.syspath_prepend(tmp_path)
+  encoder = pj.load_encoder(tmp_path / "run", allow="lab_of_mine")
+  assert type(encoder).__module__ == "lab_of_mine"
+  assert pj.load(tmp_path / "run", allow=("other", "lab_of_mine")).step == 2
+  with pytest.raises(UserError, match="--allow: found 'os', which is Python's own"):
+    pj.load(tmp_path / "run", allow=("os",))
+
+
 def test_damage_is_passed_over_loudly_unless_the_step_was_named(tmp_path, caplog):
   save(tmp_path)
   _flip(tmp_path, 2)
@@ -149,13 +213,22 @@ def test_what_is_not_there_is_said(workdir):
     pj.load_encoder(workdir, step=7)
 
 
-def test_a_reference_names_one_step():
-  assert split_reference("a/b")[1] is None
-  assert split_reference("a/b", 3)[1] == 3
-  assert split_reference("a/b@12")[1] == 12
-  for reference, step in (("a@x", None), ("a@3", 4)):
-    with pytest.raises(UserError, match="WORKDIR"):
-      split_reference(reference, step)
+def test_parts_come_with_their_recipes(workdir):
+  parts = load(workdir).parts
+  assert set(parts) == {"encoder", "head"}
+  again = build(parts["encoder"].config)(rngs=nnx.Rngs(0))
+  shapes = [jax.tree.map(jnp.shape, nnx.state(m)) for m in (again, parts["encoder"].module)]
+  assert shapes[0] == shapes[1]
+  assert build(parts["head"].config)(rngs=nnx.Rngs(0)).num_classes == 4
+
+
+def test_a_part_is_loaded_by_its_name(workdir):
+  assert first(pj.load_encoder(f"{workdir}@1:encoder")) == first(pj.load_encoder(workdir, step=1))
+  assert load(f"{workdir}:encoder").part == "encoder"
+  with pytest.raises(UserError, match=r"mae:head': found a Head, expected an encoder; `load\(RUN"):
+    pj.load_encoder(f"{workdir}:head")
+  with pytest.raises(UserError, match="mae:heda': the run has no part 'heda'; did you mean 'head'"):
+    load(f"{workdir}:heda")
 
 
 def test_loading_writes_nothing(workdir):

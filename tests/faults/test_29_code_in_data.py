@@ -7,6 +7,7 @@ dataset's features.json imports nothing.
 import argparse
 import json
 import os
+import sys
 import time
 
 import binaries
@@ -126,6 +127,10 @@ CONFIGS = {
     "command": ("touch", str(path)),
     "folder": "/tmp",
   },
+  "a test of optax, which changes the process": lambda path: {
+    "_target": "optax._src.sharding_test:ShardingTest"
+  },
+  "Python's own, as if of a package": lambda path: {"_target": "mylab.os:system", "command": "x"},
   "no objective": lambda path: {"_target": "optax:identity"},
   "nothing": lambda path: {},
 }
@@ -138,8 +143,11 @@ def test_a_checkpoint_whose_config_names_code(name, tmp_path, evil_module, trial
   with Checkpoints(tmp_path / "run") as checkpoints:
     checkpoints.save(1, state, config=config)
   start = time.monotonic()
-  with pytest.raises(UserError) as refusal:
-    load_encoder(tmp_path / "run")
-  assert str(refusal.value).isprintable()
+  # Another package than the one that is allowed stays out.
+  for allow in ((), ("mylab", "pretrainjax")):
+    with pytest.raises(UserError) as refusal:
+      load_encoder(tmp_path / "run", allow=allow)
+    assert str(refusal.value).isprintable()
+  assert "optax._src.sharding_test" not in sys.modules
   assert not evil_module.exists()
   trial(seconds=time.monotonic() - start)

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
 
-from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.checkpoint.manager import Checkpoints, Keep
+from pretrainjax.config import spec
+from pretrainjax.config.moved import MOVED
 from pretrainjax.config.text import from_json
 from pretrainjax.errors import UserError
 from pretrainjax.train import workdir
@@ -88,6 +90,38 @@ def test_without_checkpoints_nothing_is_lost_by_a_change(tmp_path):
   (tmp_path / "checkpoints").mkdir()
   claim(tmp_path, config(seed=3), allow_change=False)
   assert from_json((tmp_path / "config.json").read_text()).seed == 3
+
+
+def test_names_that_have_moved_are_no_change(tmp_path, monkeypatch):
+  claim(tmp_path, config(keep=spec(Keep)), allow_change=False)
+  (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+  path = tmp_path / "config.json"
+  path.write_text(path.read_text().replace("checkpoint.manager:Keep", "saving:Kept"))
+  with pytest.raises(UserError, match="keep._target: pretrainjax.saving:Kept -> pretrainjax.check"):
+    claim(tmp_path, config(keep=spec(Keep)), allow_change=False)
+  monkeypatch.setitem(MOVED, "pretrainjax.saving:Kept", "pretrainjax.checkpoint.manager:Keep")
+  with pytest.raises(UserError, match="of another config: keep.last: 2 -> 3; choose"):
+    claim(tmp_path, config(keep=spec(Keep, last=3)), allow_change=False)
+  claim(tmp_path, config(keep=spec(Keep)), allow_change=False)
+
+
+def test_an_argument_that_came_later_is_no_change_at_its_default(tmp_path):
+  old = config(keep=spec(Keep))
+  del old.keep["mode"], old.keep["best"]
+  claim(tmp_path, old, allow_change=False)
+  (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+  with pytest.raises(UserError, match="of another config: keep.best: 1 -> 2; choose"):
+    claim(tmp_path, config(keep=spec(Keep, best=2)), allow_change=False)
+  claim(tmp_path, config(keep=spec(Keep)), allow_change=False)
+
+
+def test_a_class_that_is_gone_is_compared_by_its_name(tmp_path):
+  gone = {"_target": "lab_of_nobody.net:Net", "depth": 3}
+  claim(tmp_path, config(net=gone), allow_change=False)
+  (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+  claim(tmp_path, config(net=gone), allow_change=False)
+  with pytest.raises(UserError, match="net._target: lab_of_nobody.net:Net -> lab.net:Net; choose"):
+    claim(tmp_path, config(net=gone | {"_target": "lab.net:Net"}), allow_change=False)
 
 
 def test_a_broken_config_is_named(tmp_path):

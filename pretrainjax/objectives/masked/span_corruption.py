@@ -51,6 +51,8 @@ class SpanCorruption(Objective):
   start_id: int = 0
   chunk_size: int | None = 1024
 
+  inherited = ("encoder", "decoder")
+
   def __post_init__(self):
     if not 0 < self.noise_density < 1:
       found = self.noise_density
