@@ -17,6 +17,7 @@ from pretrainjax.config.objects import build
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.objectives.teacher import trainable
 from pretrainjax.types import Encoder
 
 # How often a reader looks again, and how long it waits for a sign that a trainer is at work.
@@ -45,8 +46,8 @@ class Loaded:
 
   @property
   def encoder(self) -> Encoder:
-    """The part that outlives pretraining."""
-    return self.objective.encoder(self.module)
+    """The part that outlives pretraining; a teacher's parameters can be trained again."""
+    return trainable(self.objective.encoder(self.module))
 
   @property
   def tokenizer_path(self) -> Path | None:

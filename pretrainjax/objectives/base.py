@@ -69,12 +69,15 @@ class Objective:
     """
     del data
 
-  def after_update(self, module: nnx.Module, *, step: int | Int[Array, ""]) -> None:
-    """Changes `module` in place once the optimizer has: a teacher's average, a queue.
+  def after_update(
+    self, module: nnx.Module, *, step: int | Int[Array, ""], progress: float | Float[Array, ""]
+  ) -> None:
+    """Changes `module` in place once the optimizer has: a teacher (`teacher.follow`), a queue.
 
     Args:
       module: with the new parameters.
       step: steps taken before this one.
+      progress: the same as a share of the run's total steps, in [0, 1]; for schedules.
     """
 
   def encoder(self, module: nnx.Module) -> Encoder:

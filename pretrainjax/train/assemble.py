@@ -112,6 +112,7 @@ class Run:
       self.graphdef,
       self.tx,
       learning_rate=self.learning_rate,
+      total_steps=self.total_steps,
       gradient=self.train.gradient,
       ema_decay=self.train.ema_decay,
       spikes=self.train.spikes,

@@ -22,6 +22,7 @@ def make_train_step(
   tx: optax.GradientTransformation,
   *,
   learning_rate: optax.Schedule,
+  total_steps: int,
   gradient: Gradient = Plain(),
   ema_decay: float | None = None,
   spikes: Spikes = Spikes(),
@@ -33,6 +34,7 @@ def make_train_step(
     graphdef: of the objective's module.
     tx: the optimizer.
     learning_rate: for the log only; `tx` holds it already.
+    total_steps: of the whole run, for what the objective's `after_update` schedules.
     gradient: how a batch becomes what `tx` takes, see `train/gradient.py`.
     ema_decay: of the moving average of parameters, in [0, 1); None keeps none.
     spikes: what a jump of the loss is.
@@ -51,7 +53,8 @@ def make_train_step(
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     module = nnx.merge(graphdef, params, extras)
-    objective.after_update(module, step=state.step)
+    progress = jnp.minimum(state.step.astype(jnp.float32) / total_steps, 1.0)
+    objective.after_update(module, step=state.step, progress=progress)
     _, params, extras = split(module)
     ema = state.ema if ema_decay is None else ema_update(state.ema, params, ema_decay, state.step)
 

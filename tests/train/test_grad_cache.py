@@ -60,7 +60,8 @@ class Pairs(Contrastive):
 def _update(objective, gradient=Plain()):
   graphdef, _, _ = abstract_split(objective)
   rate = optax.constant_schedule(1.0)
-  step = jax.jit(make_train_step(objective, graphdef, TX, learning_rate=rate, gradient=gradient))
+  about = {"learning_rate": rate, "total_steps": 1, "gradient": gradient}
+  step = jax.jit(make_train_step(objective, graphdef, TX, **about))
   state = jax.jit(lambda: init_state(objective, TX, seed=0, with_ema=False))()
   x = np.random.default_rng(0).normal(size=(24, 2, 6)).astype(np.float32)
   return step(state, {"x": x})

@@ -20,7 +20,8 @@ TX = optax.sgd(1.0)  # the update is then the gradient itself
 def _step(gradient):
   graphdef, _, _ = abstract_split(toy.Toy())
   rate = optax.constant_schedule(1.0)
-  step = make_train_step(toy.Toy(), graphdef, TX, learning_rate=rate, gradient=gradient)
+  about = {"learning_rate": rate, "total_steps": 1, "gradient": gradient}
+  step = make_train_step(toy.Toy(), graphdef, TX, **about)
   state = jax.jit(lambda: init_state(toy.Toy(), TX, seed=0, with_ema=False))()
   return jax.jit(step), state
 

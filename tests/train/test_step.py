@@ -1,6 +1,7 @@
 """One step: what it changes, and what it leaves alone when the numbers are bad."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import toy
@@ -12,14 +13,23 @@ from pretrainjax.train.step import make_train_step
 TX = optax.adam(1e-2)
 
 
+class Scheduled(toy.Toy):
+  """Keeps what it is told of the run's progress."""
+
+  def after_update(self, module, *, step, progress):
+    module.mean[...] = jnp.stack([step.astype(jnp.float32), progress, progress, progress])
+
+
 def _start(*, with_ema=False):
   return jax.jit(lambda: init_state(toy.Toy(), TX, seed=0, with_ema=with_ema))()
 
 
-def _step(**options):
-  graphdef, _, _ = abstract_split(toy.Toy())
+def _step(objective=toy.Toy(), *, total_steps=200, **options):
+  graphdef, _, _ = abstract_split(objective)
   rate = optax.constant_schedule(1e-2)
-  return jax.jit(make_train_step(toy.Toy(), graphdef, TX, learning_rate=rate, **options))
+  about = {"learning_rate": rate, "total_steps": total_steps} | options
+  step = make_train_step(objective, graphdef, TX, **about)
+  return jax.jit(step)
 
 
 def test_loss_falls_and_statistics_move():
@@ -67,3 +77,12 @@ def test_randomness_is_a_function_of_key_and_step():
   c, metrics_c = step(state.replace(step=state.step + 1), toy.batch(0))
   _, metrics_a = step(state, toy.batch(0))
   assert metrics_a["loss"] != metrics_c["loss"]
+
+
+def test_progress_is_a_share_of_the_run():
+  step, state = _step(Scheduled(), total_steps=4), _start()
+  found = []
+  for i in range(6):
+    state, _ = step(state, toy.batch(i))
+    found.append(np.asarray(state.extras["mean"])[:2])
+  np.testing.assert_array_equal(found, [[0, 0], [1, 0.25], [2, 0.5], [3, 0.75], [4, 1], [5, 1]])
