@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from pretrainjax.errors import UserError
-from pretrainjax.objectives.base import Contrastive, Objective
+from pretrainjax.objectives.base import Objective, WholeBatchObjective
 from pretrainjax.objectives.split import split
 from pretrainjax.train.gradient import GradientResult, Plain, cut, join, over_devices
 from pretrainjax.train.state import TrainState
@@ -36,7 +36,7 @@ class Cached:
   num_parts: int
 
   def check(self, objective: Objective) -> None:
-    if not isinstance(objective, Contrastive):
+    if not isinstance(objective, WholeBatchObjective):
       raise UserError(
         "--config.train.grad_cache: found True, expected False: "
         f"{type(objective).__name__} compares no examples, accumulate alone does it"
@@ -51,7 +51,7 @@ class Cached:
     *,
     key: Key[Array, ""],
   ) -> GradientResult:
-    assert isinstance(objective, Contrastive), "see `check`"
+    assert isinstance(objective, WholeBatchObjective), "see `check`"
     if self.num_parts == 1:  # all fits, and nothing needs to be encoded twice
       return Plain()(objective, graphdef, state, batch, key=key)
 
@@ -65,8 +65,8 @@ class Cached:
       found, extras = represent(state.params, extras, *part_and_index)
       return extras, found
 
-    def contrast(params: Any, found: Any):
-      return objective.contrast(nnx.merge(graphdef, params, state.extras), found)
+    def compare(params: Any, found: Any):
+      return objective.compare(nnx.merge(graphdef, params, state.extras), found)
 
     def backward(carry: Any, part_index_slopes: Any):
       grads, extras = carry
@@ -78,7 +78,7 @@ class Cached:
 
     parts, indices = cut(dict(batch), self.num_parts), jnp.arange(self.num_parts)
     _, found = jax.lax.scan(forward, state.extras, (parts, indices))
-    gradient = jax.value_and_grad(contrast, argnums=(0, 1), has_aux=True)
+    gradient = jax.value_and_grad(compare, argnums=(0, 1), has_aux=True)
     (loss, metrics), (grads, slopes) = gradient(state.params, join(found))
     again = (parts, indices, cut(slopes, self.num_parts))
     (grads, extras), _ = jax.lax.scan(backward, (grads, state.extras), again)

@@ -12,7 +12,7 @@ from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, compare_views
-from pretrainjax.objectives.base import Contrastive, Towers
+from pretrainjax.objectives.base import Towers, WholeBatchObjective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.grad_cache import Cached
 from pretrainjax.train.gradient import Accumulated, Plain
@@ -35,7 +35,7 @@ class Net(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pairs(Contrastive):
+class Pairs(WholeBatchObjective):
   """Two views, compared one way or the other."""
 
   loss_name: str = "views"
@@ -48,7 +48,7 @@ class Pairs(Contrastive):
     rows = batch["x"].reshape(-1, 6)
     return {"projected": module.encoder(rows).reshape(-1, 2, 6)}
 
-  def contrast(self, module, found):
+  def compare(self, module, found):
     views = found["projected"]
     if self.loss_name == "views":
       loss = compare_views(views, temperature=0.3).loss.mean()

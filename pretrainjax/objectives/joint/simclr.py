@@ -9,14 +9,14 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.augment import ColorAugment
 from pretrainjax.losses.contrastive import compare_views
-from pretrainjax.objectives.base import Contrastive, Towers, expect
+from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.views import augment_views, image_views, on_views
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCLR(Contrastive):
+class SimCLR(WholeBatchObjective):
   """SimCLR on batches of two cropped views, images "B 2 H W C".
 
   Args:
@@ -55,7 +55,7 @@ class SimCLR(Contrastive):
 
     return on_views(encode, images)  # B 2 H W C -> B 2 D
 
-  def contrast(
+  def compare(
     self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
   ) -> tuple[Float[Array, ""], Metrics]:
     del module

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
-from pretrainjax.objectives.base import Contrastive, Towers, expect
+from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.views import on_views
 from pretrainjax.objectives.vocabulary import check_vocabulary
@@ -19,7 +19,7 @@ from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCSE(Contrastive):
+class SimCSE(WholeBatchObjective):
   """Sentence embeddings from pairs of texts "B V T".
 
   Two views are a text twice (unsupervised: the encoder's dropout differs) or two texts that
@@ -66,7 +66,7 @@ class SimCSE(Contrastive):
 
     return on_views(encode, text)  # B V T -> B V D
 
-  def contrast(
+  def compare(
     self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
   ) -> tuple[Float[Array, ""], Metrics]:
     del module
