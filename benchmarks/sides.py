@@ -229,7 +229,8 @@ def _program(objective: Any, optimizer: Any, *, rows: int) -> tuple[Callable, Ca
   graphdef, params, _ = abstract_split(objective)
   tx, rate = optimizer.build(params, total_steps=1000, batch_size=rows, num_examples=rows)
   init = functools.partial(init_state, objective, tx, seed=0, with_ema=False)
-  make_step = functools.partial(make_train_step, objective, graphdef, tx, learning_rate=rate)
+  options = {"learning_rate": rate, "total_steps": 1000}
+  make_step = functools.partial(make_train_step, objective, graphdef, tx, **options)
   return init, make_step, sum(math.prod(x.shape) for x in jax.tree.leaves(params))
 
 

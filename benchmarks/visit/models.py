@@ -175,7 +175,7 @@ def _simclr(model: Model, options: dict[str, Any]) -> Any:
   """Without colours: the peer has none either, and the host crops."""
   from pretrainjax.models.heads import Projector
   from pretrainjax.models.resnet import ResNet
-  from pretrainjax.objectives.contrastive.simclr import SimCLR
+  from pretrainjax.objectives.joint.simclr import SimCLR
 
   dtype = options["dtype"]
   width = 2048 if model.variant == "50" else 512

@@ -19,6 +19,7 @@ from pretrainjax.config.objects import build, typed
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.objectives.teacher import trainable
 from pretrainjax.types import Encoder
 
 # How often a reader looks again, and how long it waits for a sign that a trainer is at work.
@@ -62,14 +63,17 @@ class Loaded:
 
   @property
   def encoder(self) -> Encoder:
-    """The part that outlives pretraining, or the one that was named."""
+    """The part that outlives pretraining, or the one that was named.
+
+    A teacher's parameters can be trained again.
+    """
     return self.encoder_of(self.module)
 
   def encoder_of(self, module: nnx.Module) -> Encoder:
     """The same of another module of the objective, such as one with random parameters."""
     if self.part is None:
-      return self.objective.encoder(module)
-    return self.objective.parts(module)[self.part]
+      return trainable(self.objective.encoder(module))
+    return trainable(self.objective.parts(module)[self.part])
 
   @property
   def parts(self) -> dict[str, Part]:
@@ -78,7 +82,7 @@ class Loaded:
     found = {}
     for name, module in self.objective.parts(self.module).items():
       made_by = self.objective.recipes.get(name, name)
-      found[name] = Part(module, recipes[made_by] if made_by in recipes else None)
+      found[name] = Part(trainable(module), recipes[made_by] if made_by in recipes else None)
     return found
 
   @property

@@ -1,7 +1,10 @@
 """New names of what stored configs may still call by an old one; entries stay for good."""
 
 # Old "module:Name" -> new one, which may have moved again since.
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+  "pretrainjax.objectives.contrastive.simclr:SimCLR": "pretrainjax.objectives.joint.simclr:SimCLR",
+  "pretrainjax.objectives.contrastive.simcse:SimCSE": "pretrainjax.objectives.joint.simcse:SimCSE",
+}
 # New "module:Name" -> its arguments by their old names -> by their new ones.
 RENAMED: dict[str, dict[str, str]] = {}
 

@@ -77,12 +77,15 @@ class Objective:
     """
     del data
 
-  def after_update(self, module: nnx.Module, *, step: int | Int[Array, ""]) -> None:
-    """Changes `module` in place once the optimizer has: a teacher's average, a queue.
+  def after_update(
+    self, module: nnx.Module, *, step: int | Int[Array, ""], progress: float | Float[Array, ""]
+  ) -> None:
+    """Changes `module` in place once the optimizer has: a teacher (`teacher.follow`), a queue.
 
     Args:
       module: with the new parameters.
       step: steps taken before this one.
+      progress: the same as a share of the run's total steps, in [0, 1]; for schedules.
     """
 
   def encoder(self, module: nnx.Module) -> Encoder:
@@ -115,11 +118,12 @@ class Objective:
     return True
 
 
-class Contrastive(Objective):
-  """Base of objectives that compare examples of a batch: what is costly comes first, row by row.
+class WholeBatchObjective(Objective):
+  """Base of objectives whose loss compares the examples of a whole batch, in two stages.
 
-  Cut in two, a batch can be encoded in parts and still be compared as a whole (gradient cache,
-  arXiv 2101.06983), see `train/step.py`.
+  Contrastive losses do, and those over the statistics of a batch. What is costly comes first, row
+  by row: so a batch can be encoded in parts and still be compared as a whole (gradient cache,
+  arXiv 2101.06983), see `train/grad_cache.py`.
   """
 
   def represent(
@@ -133,7 +137,7 @@ class Contrastive(Objective):
     """Encodes rows, each of them by itself (but for batch statistics); arguments as of `loss`."""
     raise NotImplementedError
 
-  def contrast(
+  def compare(
     self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
   ) -> tuple[Float[Array, ""], Metrics]:
     """Compares what `represent` found of the whole batch; returns as `loss` does."""
@@ -142,7 +146,7 @@ class Contrastive(Objective):
   def loss(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
-    return self.contrast(module, self.represent(module, batch, rngs=rngs, step=step))
+    return self.compare(module, self.represent(module, batch, rngs=rngs, step=step))
 
 
 def expect(key: str, found: Any, expected: Any) -> None:

@@ -13,9 +13,11 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config.objects import build, seed_of
 from pretrainjax.errors import UserError
-from pretrainjax.objectives.base import Contrastive, Objective
+from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.duration import Duration
+from pretrainjax.train.grad_cache import Cached
+from pretrainjax.train.gradient import Accumulated, Gradient, Plain
 from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.state import TrainState, init_state
@@ -31,8 +33,8 @@ class Train:
 
   Attributes:
     duration: of the whole run.
-    accumulate: parts that each batch is cut into, see `make_train_step`.
-    grad_cache: compare the whole batch all the same, for contrastive objectives.
+    accumulate: parts that each batch is cut into, see `gradient.Accumulated`.
+    grad_cache: compare the whole batch all the same, see `grad_cache.Cached`.
     ema_decay: of the moving average of parameters; None keeps none.
     log_every: steps between two rows of metrics.
     checkpoint_every: steps between two checkpoints.
@@ -61,6 +63,13 @@ class Train:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
     if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
       raise ValueError(f"ema_decay={self.ema_decay}: expected in [0, 1)")
+
+  @property
+  def gradient(self) -> Gradient:
+    """How a batch becomes a gradient."""
+    if self.grad_cache:
+      return Cached(self.accumulate)
+    return Plain() if self.accumulate == 1 else Accumulated(self.accumulate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +112,8 @@ class Run:
       self.graphdef,
       self.tx,
       learning_rate=self.learning_rate,
-      accumulate=self.train.accumulate,
-      grad_cache=self.train.grad_cache,
+      total_steps=self.total_steps,
+      gradient=self.train.gradient,
       ema_decay=self.train.ema_decay,
       spikes=self.train.spikes,
     )
@@ -145,11 +154,7 @@ def assemble(
       f"--config.train.accumulate: found {train.accumulate}, expected a divisor of the batch of "
       f"{data.batch_size // parallel.num_shards} examples a device"
     )
-  if train.grad_cache and not isinstance(parts["objective"], Contrastive):
-    raise UserError(
-      "--config.train.grad_cache: found True, expected False: "
-      f"{type(parts['objective']).__name__} compares no examples, accumulate alone does it"
-    )
+  train.gradient.check(parts["objective"])
   if num_examples is None:  # then the data is there
     num_examples = data.num_examples
     parts["objective"].check(data)

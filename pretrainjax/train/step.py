@@ -1,18 +1,15 @@
 """One training step: loss, gradient, update, and nothing applied that is not finite."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array
 
-from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
-from pretrainjax.train.grad_cache import cached_gradient, cut
+from pretrainjax.train.gradient import Gradient, Plain
 from pretrainjax.train.spikes import Spikes, follow
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.transforms import ema_update
@@ -25,8 +22,8 @@ def make_train_step(
   tx: optax.GradientTransformation,
   *,
   learning_rate: optax.Schedule,
-  accumulate: int = 1,
-  grad_cache: bool = False,
+  total_steps: int,
+  gradient: Gradient = Plain(),
   ema_decay: float | None = None,
   spikes: Spikes = Spikes(),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
@@ -37,11 +34,8 @@ def make_train_step(
     graphdef: of the objective's module.
     tx: the optimizer.
     learning_rate: for the log only; `tx` holds it already.
-    accumulate: parts that a batch is cut into; gradients are averaged over them, so memory
-      falls and the update stays, but for losses and layers that compare rows: contrastive ones
-      then see a part each, unless `grad_cache`, and so do batch statistics in any case.
-    grad_cache: encode part by part, twice, and compare the whole batch in between (arXiv
-      2101.06983); for objectives that are `Contrastive`.
+    total_steps: of the whole run, for what the objective's `after_update` schedules.
+    gradient: how a batch becomes what `tx` takes, see `train/gradient.py`.
     ema_decay: of the moving average of parameters, in [0, 1); None keeps none.
     spikes: what a jump of the loss is.
 
@@ -50,25 +44,17 @@ def make_train_step(
     "learning_rate", "bad_steps", "bad_in_row", all scalars, and "trend", see `LossTrend`.
   """
 
-  def loss_fn(params: Any, extras: Any, batch: Batch, key: Array, step: Array):
-    module = nnx.merge(graphdef, params, extras)
-    loss, metrics = objective.loss(module, batch, rngs=nnx.Rngs(key), step=step)
-    return loss, (metrics, split(module)[2])
-
   def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    if grad_cache and accumulate > 1:
-      grads, extras, metrics = cached_gradient(objective, graphdef, state, batch, key, accumulate)
-    else:
-      grads, extras, metrics = _gradient(loss_fn, state, batch, key, accumulate)
-    grads, metrics = collectives.mean((grads, metrics))
+    grads, extras, metrics = gradient(objective, graphdef, state, batch, key=key)
     grad_norm = optax.tree.norm(grads)
     good = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
 
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     module = nnx.merge(graphdef, params, extras)
-    objective.after_update(module, step=state.step)
+    progress = jnp.minimum(state.step.astype(jnp.float32) / total_steps, 1.0)
+    objective.after_update(module, step=state.step, progress=progress)
     _, params, extras = split(module)
     ema = state.ema if ema_decay is None else ema_update(state.ema, params, ema_decay, state.step)
 
@@ -89,7 +75,8 @@ def make_train_step(
       bad_in_row=jnp.where(good, 0, state.bad_in_row + 1),
       trend=trend,
     )
-    metrics |= {
+    metrics = {
+      **metrics,
       "grad_norm": grad_norm,
       "learning_rate": learning_rate(state.step - 1 - state.bad_steps),
       "bad_steps": state.bad_steps,
@@ -99,23 +86,3 @@ def make_train_step(
     return state, metrics
 
   return train_step
-
-
-def _gradient(loss_fn: Callable, state: TrainState, batch: Batch, key: Array, accumulate: int):
-  """Gradients, extras and metrics of the whole batch, in `accumulate` parts."""
-  grad_fn = jax.value_and_grad(loss_fn, has_aux=True)
-  if accumulate == 1:
-    (loss, (metrics, extras)), grads = grad_fn(state.params, state.extras, batch, key, state.step)
-    return grads, extras, {**metrics, "loss": loss}
-
-  def part(extras: Any, part_batch_and_index):
-    part_batch, index = part_batch_and_index
-    (loss, (metrics, extras)), grads = grad_fn(
-      state.params, extras, part_batch, jax.random.fold_in(key, index), state.step
-    )
-    return extras, (grads, {**metrics, "loss": loss})
-
-  parts = cut(dict(batch), accumulate)
-  extras, (grads, metrics) = jax.lax.scan(part, state.extras, (parts, jnp.arange(accumulate)))
-  grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
-  return grads, extras, metrics

@@ -20,8 +20,8 @@ from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
 from pretrainjax.models.vit import ViT
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
-from pretrainjax.objectives.contrastive.simclr import SimCLR
-from pretrainjax.objectives.contrastive.simcse import SimCSE
+from pretrainjax.objectives.joint.simclr import SimCLR
+from pretrainjax.objectives.joint.simcse import SimCSE
 from pretrainjax.objectives.masked.electra import Electra
 from pretrainjax.objectives.masked.mae import MAE
 from pretrainjax.objectives.masked.masked_lm import MaskedLM

@@ -7,12 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import toy
 from flax import nnx
 
+from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, compare_views
-from pretrainjax.objectives.base import Contrastive, Towers
+from pretrainjax.objectives.base import Towers, WholeBatchObjective
 from pretrainjax.objectives.split import abstract_split
-from pretrainjax.train.grad_cache import cut, join
+from pretrainjax.train.grad_cache import Cached
+from pretrainjax.train.gradient import Accumulated, Plain
 from pretrainjax.train.state import init_state
 from pretrainjax.train.step import make_train_step
 
@@ -32,7 +35,7 @@ class Net(nnx.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pairs(Contrastive):
+class Pairs(WholeBatchObjective):
   """Two views, compared one way or the other."""
 
   loss_name: str = "views"
@@ -45,7 +48,7 @@ class Pairs(Contrastive):
     rows = batch["x"].reshape(-1, 6)
     return {"projected": module.encoder(rows).reshape(-1, 2, 6)}
 
-  def contrast(self, module, found):
+  def compare(self, module, found):
     views = found["projected"]
     if self.loss_name == "views":
       loss = compare_views(views, temperature=0.3).loss.mean()
@@ -54,10 +57,11 @@ class Pairs(Contrastive):
     return loss, {"loss": loss, "size": jnp.asarray(len(views), jnp.float32)}
 
 
-def _update(objective, **options):
+def _update(objective, gradient=Plain()):
   graphdef, _, _ = abstract_split(objective)
   rate = optax.constant_schedule(1.0)
-  step = jax.jit(make_train_step(objective, graphdef, TX, learning_rate=rate, **options))
+  about = {"learning_rate": rate, "total_steps": 1, "gradient": gradient}
+  step = jax.jit(make_train_step(objective, graphdef, TX, **about))
   state = jax.jit(lambda: init_state(objective, TX, seed=0, with_ema=False))()
   x = np.random.default_rng(0).normal(size=(24, 2, 6)).astype(np.float32)
   return step(state, {"x": x})
@@ -71,24 +75,30 @@ def _params(state):
 @pytest.mark.parametrize("loss_name", ["views", "pairs"])
 def test_parts_are_as_the_whole(parts, loss_name):
   whole, expected = _update(Pairs(loss_name))
-  cached, metrics = _update(Pairs(loss_name), accumulate=parts, grad_cache=True)
+  cached, metrics = _update(Pairs(loss_name), Cached(parts))
   np.testing.assert_allclose(_params(cached), _params(whole), rtol=1e-5, atol=1e-6)
   for name in ("loss", "grad_norm", "size"):
     np.testing.assert_allclose(metrics[name], expected[name], rtol=1e-5)
-  alone, _ = _update(Pairs(loss_name), accumulate=parts)
+  alone, _ = _update(Pairs(loss_name), Accumulated(parts))
   assert np.abs(_params(alone) - _params(whole)).max() > 1e-3  # each part saw fewer negatives
 
 
 def test_batch_statistics_are_those_of_parts():
   """The limit that is stated: with BatchNorm parts are not as the whole."""
   whole, _ = _update(Pairs(with_norm=True))
-  cached, _ = _update(Pairs(with_norm=True), accumulate=4, grad_cache=True)
+  cached, _ = _update(Pairs(with_norm=True), Cached(4))
   assert np.abs(_params(cached) - _params(whole)).max() > 1e-3
   changed = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), cached.extras, whole.extras)
   assert max(jax.tree.leaves(changed)) > 1e-3
 
 
-def test_join_undoes_cut():
-  x = jnp.arange(24).reshape(12, 2)
-  np.testing.assert_array_equal(cut(x, 4)[1], x[1::4])
-  np.testing.assert_array_equal(join(cut(x, 4)), x)
+def test_one_part_is_not_encoded_twice():
+  whole, _ = _update(Pairs(with_norm=True))
+  cached, _ = _update(Pairs(with_norm=True), Cached(1))
+  np.testing.assert_array_equal(_params(cached), _params(whole))
+
+
+def test_is_for_what_compares_examples():
+  Cached(2).check(Pairs())
+  with pytest.raises(UserError, match="grad_cache: found True, expected False: Toy compares no"):
+    Cached(2).check(toy.Toy())

@@ -25,7 +25,8 @@ WIDTH = 16384  # large enough to be sharded
 objective = toy.Toy(width=WIDTH)
 tx = optax.adam(1e-3)
 graphdef, _, _ = abstract_split(objective)
-step = make_train_step(objective, graphdef, tx, learning_rate=optax.constant_schedule(1e-3))
+rate = optax.constant_schedule(1e-3)
+step = make_train_step(objective, graphdef, tx, learning_rate=rate, total_steps=5)
 
 
 def batch(i):

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 import toy
 
 from pretrainjax.objectives.split import abstract_split
@@ -14,14 +13,23 @@ from pretrainjax.train.step import make_train_step
 TX = optax.adam(1e-2)
 
 
+class Scheduled(toy.Toy):
+  """Keeps what it is told of the run's progress."""
+
+  def after_update(self, module, *, step, progress):
+    module.mean[...] = jnp.stack([step.astype(jnp.float32), progress, progress, progress])
+
+
 def _start(*, with_ema=False):
   return jax.jit(lambda: init_state(toy.Toy(), TX, seed=0, with_ema=with_ema))()
 
 
-def _step(**options):
-  graphdef, _, _ = abstract_split(toy.Toy())
+def _step(objective=toy.Toy(), *, total_steps=200, **options):
+  graphdef, _, _ = abstract_split(objective)
   rate = optax.constant_schedule(1e-2)
-  return jax.jit(make_train_step(toy.Toy(), graphdef, TX, learning_rate=rate, **options))
+  about = {"learning_rate": rate, "total_steps": total_steps} | options
+  step = make_train_step(objective, graphdef, TX, **about)
+  return jax.jit(step)
 
 
 def test_loss_falls_and_statistics_move():
@@ -51,32 +59,6 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts():
   assert (int(again.bad_steps), int(again.bad_in_row), int(metrics["bad_in_row"])) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("accumulate", [2, 4])
-def test_accumulated_gradient_is_the_mean_over_parts(accumulate):
-  graphdef, _, _ = abstract_split(toy.Toy())
-  tx = optax.sgd(1.0)  # the update is then the gradient itself
-  make = lambda parts: jax.jit(  # noqa: E731
-    make_train_step(
-      toy.Toy(), graphdef, tx, learning_rate=optax.constant_schedule(1.0), accumulate=parts
-    )
-  )
-  state = jax.jit(lambda: init_state(toy.Toy(), tx, seed=0, with_ema=False))()
-  rows = toy.batch(0)
-  whole, _ = make(accumulate)(state, rows)
-  # By hand: each part alone, with the key and statistics that it saw.
-  assert jnp.isfinite(whole.params["encoder"]["kernel"]).all()
-  part = {k: v[0::accumulate] for k, v in rows.items()}
-  alone, _ = make(1)(state, part)
-  assert not np.allclose(alone.params["encoder"]["kernel"], whole.params["encoder"]["kernel"])
-  plain, _ = make(1)(state, rows)
-  # Noise and running mean differ between the two, the gradient's direction hardly.
-  a, b = (
-    np.ravel(s.params["encoder"]["kernel"] - state.params["encoder"]["kernel"])
-    for s in (whole, plain)
-  )
-  assert a @ b / np.linalg.norm(a) / np.linalg.norm(b) > 0.99
-
-
 def test_average_of_weights_follows_them():
   step, state = _step(ema_decay=0.5), _start(with_ema=True)
   ema = state.params["encoder"]["kernel"]
@@ -95,3 +77,12 @@ def test_randomness_is_a_function_of_key_and_step():
   c, metrics_c = step(state.replace(step=state.step + 1), toy.batch(0))
   _, metrics_a = step(state, toy.batch(0))
   assert metrics_a["loss"] != metrics_c["loss"]
+
+
+def test_progress_is_a_share_of_the_run():
+  step, state = _step(Scheduled(), total_steps=4), _start()
+  found = []
+  for i in range(6):
+    state, _ = step(state, toy.batch(i))
+    found.append(np.asarray(state.extras["mean"])[:2])
+  np.testing.assert_array_equal(found, [[0, 0], [1, 0.25], [2, 0.5], [3, 0.75], [4, 1], [5, 1]])

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from configs.blocks import text, training
 from configs.blocks.forms import form
 from pretrainjax.config import spec
-from pretrainjax.objectives.contrastive.simcse import SimCSE
+from pretrainjax.objectives.joint.simcse import SimCSE
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupLinear
 

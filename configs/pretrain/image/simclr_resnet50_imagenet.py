@@ -12,7 +12,7 @@ from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.models.heads import Projector
 from pretrainjax.models.resnet import ResNet
-from pretrainjax.objectives.contrastive.simclr import SimCLR
+from pretrainjax.objectives.joint.simclr import SimCLR
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupCosine
 

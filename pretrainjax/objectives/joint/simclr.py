@@ -7,16 +7,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.augment import ColorAugment, standardize
-from pretrainjax.errors import UserError
+from pretrainjax.augment import ColorAugment
 from pretrainjax.losses.contrastive import compare_views
-from pretrainjax.objectives.base import Contrastive, Towers, expect
+from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.views import augment_views, image_views, on_views
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCLR(Contrastive):
+class SimCLR(WholeBatchObjective):
   """SimCLR on batches of two cropped views, images "B 2 H W C".
 
   Args:
@@ -46,23 +46,16 @@ class SimCLR(Contrastive):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> dict[str, Float[Array, "B *F"]]:
     del step
-    images = batch["image"]
-    if images.ndim != 5 or images.shape[1] != 2:
-      raise UserError(f"config.data.views: found images {images.shape}, expected 2 views")
-    batch_size, _, *shape = images.shape
-    views = images.reshape(2 * batch_size, *shape)  # B 2 ... -> 2B ...: views stay neighbours
-    encoder = module.encoder
-    if self.augment is not None:
-      views = self.augment(views, rngs.augment())
-      views = standardize(views, mean=encoder.image_mean, std=encoder.image_std)
+    images = image_views(batch, num_views=2)
+    images = augment_views(images, self.augment, encoder=module.encoder, rngs=rngs)
 
-    # One call for both views: batch statistics are then of both.
-    pooled = encoder(views, deterministic=False, rngs=rngs).pooled
-    projected = module.projector(pooled, deterministic=False)
-    found = {"pooled": pooled, "projected": projected}
-    return {name: x.reshape(batch_size, 2, -1) for name, x in found.items()}  # 2B D -> B 2 D
+    def encode(rows: Array) -> dict[str, Array]:
+      pooled = module.encoder(rows, deterministic=False, rngs=rngs).pooled
+      return {"pooled": pooled, "projected": module.projector(pooled, deterministic=False)}
 
-  def contrast(
+    return on_views(encode, images)  # B 2 H W C -> B 2 D
+
+  def compare(
     self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
   ) -> tuple[Float[Array, ""], Metrics]:
     del module

@@ -11,14 +11,15 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
-from pretrainjax.objectives.base import Contrastive, Towers, expect
+from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.views import on_views
 from pretrainjax.objectives.vocabulary import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCSE(Contrastive):
+class SimCSE(WholeBatchObjective):
   """Sentence embeddings from pairs of texts "B V T".
 
   Two views are a text twice (unsupervised: the encoder's dropout differs) or two texts that
@@ -57,13 +58,15 @@ class SimCSE(Contrastive):
     shape = text.tokens.shape
     if len(shape) != 3 or shape[1] not in (2, 3):
       raise UserError(f"config.data.views: found texts {shape}, expected 2 or 3 views, B V T")
-    # One call for all views: each row draws a dropout mask of its own, which is the augmentation.
-    rows = Text(*(None if x is None else x.reshape(-1, shape[2]) for x in text))  # B V T -> B*V T
-    pooled = module.encoder(rows, deterministic=False, rngs=rngs).pooled
-    found = {"pooled": pooled, "projected": module.projector(pooled)}
-    return {name: x.reshape(*shape[:2], -1) for name, x in found.items()}  # B*V D -> B V D
 
-  def contrast(
+    def encode(rows: Text) -> dict[str, Array]:
+      # Each row draws a dropout mask of its own, which is the augmentation.
+      pooled = module.encoder(rows, deterministic=False, rngs=rngs).pooled
+      return {"pooled": pooled, "projected": module.projector(pooled)}
+
+    return on_views(encode, text)  # B V T -> B V D
+
+  def compare(
     self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
   ) -> tuple[Float[Array, ""], Metrics]:
     del module
