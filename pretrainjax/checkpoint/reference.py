@@ -41,7 +41,10 @@ class Reference:
     found = _FORM.fullmatch(str(text))
     folder, at, part = found.groups() if found else ("", None, None)
     if not found or (at and step not in (None, int(at))):
-      raise UserError(f"'{text}': expected WORKDIR[@STEP][:PART] with one number for STEP")
+      typed = str(text).partition("@")[2]
+      raise UserError(
+        f"'{text}': found step '{typed}', expected WORKDIR[@STEP][:PART] with one number"
+      )
     return cls(Path(folder), int(at) if at else step, part)
 
   def __str__(self) -> str:
