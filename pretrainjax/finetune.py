@@ -19,8 +19,8 @@ from pretrainjax.distributed import is_main
 from pretrainjax.ending import as_process
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.objectives.split import split
-from pretrainjax.pretrain import add_flags, start_in, train
-from pretrainjax.report.table import config_table
+from pretrainjax.pretrain import add_flags, announce, start_in, train
+from pretrainjax.report.start import config_changes
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.vocabulary import check_tokenizers
@@ -40,15 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(request: Request) -> None:
   config = request.config
+  changes = config_changes(request.defaults, config)
   loaded = load(config.init) if config.get("init") else None
   if loaded is not None:
     adopt(config, loaded.config)
-  if is_main():
-    print(config_table(config))
   run = assemble(config)
   if loaded is not None and loaded.tokenizer_path is not None:
     expected = Tokenizer.load(loaded.tokenizer_path)
     check_tokenizers({"data": run.data}, expected, path=loaded.tokenizer_path)
+  announce(run, request, changes=changes)
   options, workdir = request.options, request.workdir
   with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
     first = None if loaded is None else first_state(run, loaded)

@@ -15,6 +15,7 @@ from pretrainjax.command import Preempted, Request, launch
 from pretrainjax.distributed import barrier, is_main
 from pretrainjax.ending import Ending, as_process
 from pretrainjax.report.curves import curves_png
+from pretrainjax.report.start import config_changes, start_text
 from pretrainjax.report.table import config_table
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.lock import take
@@ -47,6 +48,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     action="store_true",
     help="go on from the workdir's checkpoints though the config differs",
   )
+  parser.add_argument("--verbose", action="store_true", help="print the whole config at the start")
   parser.add_argument("--profile", action="store_true", help="write a trace to WORKDIR/profile")
   parser.add_argument(
     "--stuck_after",
@@ -57,12 +59,26 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _work(request: Request) -> None:
-  if is_main():
-    print(config_table(request.config))
   run = assemble(request.config)
+  announce(run, request, changes=config_changes(request.defaults, request.config))
   options, workdir = request.options, request.workdir
   with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
     train(run, workdir, profile=options.profile, verb="pretrain", watchdog=request.watchdog)
+
+
+def announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
+  """Prints what is about to be trained, on the main process; with --verbose the whole config.
+
+  Args:
+    run: the config, built.
+    request: what the user typed.
+    changes: to the config file's values, one line each.
+  """
+  if not is_main():
+    return
+  if request.options.verbose:
+    print(config_table(run.config))
+  print(start_text(run, request.workdir, changes=changes), flush=True)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from pretrainjax.config.shipped import about
 from pretrainjax.config.text import flatten, from_json, load_config, override, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.report.configs import config_markdown
 from pretrainjax.train.assemble import assemble
 
 ROOT = Path(__file__).parents[1]
@@ -185,7 +186,12 @@ def golden_files() -> list[Path]:
   return sorted((GOLDEN / "configs").rglob("*.json"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_is_mentioned_in_the_documents(name):
-  pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-  assert any(f"configs/{name}.py" in page.read_text() for page in pages)
+def test_the_page_of_configs_is_made_from_their_docstrings(request):
+  page = ROOT / "docs/configs.md"
+  head, end_of_comment, tables = page.read_text().partition(" -->\n")
+  wanted = f"\n{config_markdown()}"
+  if request.config.getoption("--renew-golden"):
+    page.write_text(head + end_of_comment + wanted)
+    return
+  assert end_of_comment and tables == wanted, "run --renew-golden, and read the difference"
+  assert all(f"`configs/{name}.py`" in tables for name in NAMES)
