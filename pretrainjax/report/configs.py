@@ -35,12 +35,11 @@ def config_list(words: Sequence[str] = ()) -> str:
   """
   names = shipped_names()
   lines = {name: docstring(shipped_folder() / f"{name}.py").partition("\n")[0] for name in names}
-  found = [
-    n for n in _in_order(names) if all(w.lower() in f"{n} {lines[n]}".lower() for w in words)
-  ]
+  texts = {name: f"{name} {line}".lower() for name, line in lines.items()}
+  found = [n for n in _in_order(names) if all(word.lower() in texts[n] for word in words)]
   if not found:
-    choices = [short_name(name, names) for name in names]
-    raise UserError(f"no config has the words '{' '.join(words)}'{nearest(words[-1], choices)}")
+    sought, choices = " ".join(words), [short_name(name, names) for name in names]
+    raise UserError(f"no config has the words '{sought}'{nearest(sought, choices)}")
   width = max(len(short_name(name, names)) for name in found)
   blocks = []
   for verb, group in groupby(found, key=_verb):

@@ -34,9 +34,8 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
     "changed": "\n".join(changes) or "nothing, all values are the config file's",
   }
   indent = "\n" + " " * (_LABEL + 1)
-  return "\n".join(
-    f"{n.ljust(_LABEL)} {text.replace(chr(10), indent)}" for n, text in facts.items()
-  )
+  lines = {name: text.replace("\n", indent) for name, text in facts.items()}
+  return "\n".join(f"{name.ljust(_LABEL)} {text}" for name, text in lines.items())
 
 
 def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
