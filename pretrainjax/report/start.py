@@ -12,8 +12,6 @@ from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.assemble import Run
 
 _LABEL = 10
-# The same change of so many values is told once.
-_MANY = 3
 
 
 def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
@@ -52,8 +50,7 @@ def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
     ends.setdefault(line[key.rfind(".") + 1 :], []).append(line)
   told = []
   for end, alike in ends.items():
-    many = len(alike) >= _MANY
-    told += [f"{end} (in {len(alike)} places)"] if many else alike
+    told.append(alike[0] if len(alike) == 1 else f"{end} (in {len(alike)} places)")
   return told
 
 
