@@ -7,24 +7,23 @@ the run was lost, start them all again; 124 no progress; 130 interrupted.
 
 import argparse
 import contextlib
+import copy
 import dataclasses
 import errno
 import importlib
 import io
 import logging
 import os
-import platform
 import re
 import sys
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ml_collections import ConfigDict
 
-from pretrainjax import cluster, determinism
-from pretrainjax.config.text import flatten, load_config, override
+from pretrainjax import backend, cluster, determinism
+from pretrainjax.config.text import load_config, override, value_lines
 from pretrainjax.ending import Ending, as_process
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.rendezvous import PeerLost
@@ -33,7 +32,10 @@ from pretrainjax.watchdog import STUCK, Watchdog
 if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
   from pretrainjax.lifeline import Lifeline
 
-VERBS = ("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark")
+VERBS = (
+  *("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark"),
+  *("configs", "config"),
+)
 USER_ERROR, PREEMPTED = 2, 42
 # What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
 _NO_PLACE = (
@@ -56,6 +58,7 @@ class Request:
     options: the binary's own flags.
     ending: ends the process at once, from any thread.
     watchdog: to be told what the run does; None where the binary does not train.
+    defaults: the config without overrides.
   """
 
   config: ConfigDict
@@ -63,6 +66,7 @@ class Request:
   options: argparse.Namespace
   ending: Ending = dataclasses.field(default_factory=lambda: Ending(""))
   watchdog: Watchdog | None = None
+  defaults: ConfigDict = dataclasses.field(default_factory=ConfigDict)
 
 
 def launch(
@@ -107,13 +111,17 @@ def launch(
       cluster.add_flags(parser)
     wants_help = any(flag in arguments for flag in ("-h", "--help"))
     known, unknown = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
-    config = _config(known, make_config, overrides)
+    config = make_config(known) if known.config is None else load_config(known.config)
+    defaults = copy.deepcopy(config)
+    _override(config, overrides)
     if wants_help:
-      _print_help(parser, config)
+      _print_help(parser, config, defaults)
       return 0
     _refuse_unknown(unknown, parser)
     if config is None:
-      raise UserError("--config: found nothing, expected FILE[:arg], such as one of configs/")
+      raise UserError(
+        "--config: found nothing, expected FILE[:arg], or NAME[:arg] of `pretrainjax configs`"
+      )
     if needs_workdir and known.workdir is None:
       raise UserError("--workdir: found nothing, expected a folder for checkpoints and logs")
     for key in ("data_dir", "datasets"):
@@ -124,13 +132,13 @@ def launch(
       stuck_after = cluster.seconds(known.stuck_after, "stuck_after", lowest=0)
       watchdog = Watchdog(float(stuck_after), act=lambda line: ending.end(line, status=STUCK))
     deterministic = determinism.is_wanted(config)
-    started_before = deterministic and _set_xla_flags()
+    started_before = deterministic and backend.set_xla_flags()
     lifeline = _join(verb, known, ending, watchdog) if many_processes else None
-    _set_up_jax()
+    backend.set_up()
     if deterministic:
-      _check_devices(started_before)
+      backend.check_devices(started_before)
     workdir = Path(known.workdir or ".")
-    request = Request(config, workdir, known, ending=ending, watchdog=watchdog)
+    request = Request(config, workdir, known, ending, watchdog, defaults)
     with _together(lifeline, debug=debug):
       work(request)
   except UserError as error:
@@ -167,6 +175,9 @@ def main() -> int:
   verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
   if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
     return status
+  if verb in ("configs", "config"):
+    shown = importlib.import_module("pretrainjax.config.__main__")
+    return shown.main(rest) if verb == "config" else shown.list_configs(rest)
   return importlib.import_module(f"pretrainjax.{verb}").main(rest)
 
 
@@ -197,7 +208,11 @@ def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.Argume
     allow_abbrev=False,
   )
   parser.error = _raise_user_error
-  parser.add_argument("--config", metavar="FILE[:arg]", help="config file and its argument")
+  parser.add_argument(
+    "--config",
+    metavar="FILE[:arg]",
+    help="config file, or the name of a shipped one, and its argument",
+  )
   if needs_workdir:
     parser.add_argument("--workdir", metavar="DIR", help="folder of checkpoints and logs")
   else:
@@ -251,29 +266,21 @@ def _refuse_unknown(unknown: list[str], parser: argparse.ArgumentParser) -> None
     raise UserError(f"unknown flag '{unknown[0]}'{nearest(name, flags)}")
 
 
-def _config(
-  flags: argparse.Namespace,
-  make_config: Callable[[argparse.Namespace], ConfigDict | None],
-  overrides: dict[str, str],
-) -> ConfigDict | None:
-  if flags.config is not None:
-    return load_config(flags.config, overrides)
-  config = make_config(flags)
+def _override(config: ConfigDict | None, overrides: dict[str, str]) -> None:
   if config is not None:
     for key, text in overrides.items():
       override(config, key, text)
-  return config
 
 
-def _print_help(parser: argparse.ArgumentParser, config: ConfigDict | None) -> None:
+def _print_help(
+  parser: argparse.ArgumentParser, config: ConfigDict | None, defaults: ConfigDict | None
+) -> None:
   parser.print_help()
-  if config is None:
-    print("\nGive --config=FILE too, to see what it can change.")
+  if config is None or defaults is None:
+    print("\nGive --config=FILE or a config's name too, to see what it can change.")
     return
   print("\nWhat the config can change (--config.KEY=VALUE), with its values:")
-  for key, value in flatten(config).items():
-    if not key.split(".")[-1].startswith("_"):
-      print(f"  {key} = {value!r}")
+  print("\n".join(value_lines(config, defaults)))
 
 
 def _join(
@@ -354,46 +361,6 @@ def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
   lifeline.close()
   if stop is not None:
     raise stop
-
-
-def _set_xla_flags() -> bool:
-  """Asks XLA for determinism, which reads it when it starts; whether it has started already."""
-  os.environ["XLA_FLAGS"] = determinism.xla_flags(os.environ.get("XLA_FLAGS", ""))
-  bridge = sys.modules.get("jax._src.xla_bridge")
-  return bridge is not None and bridge.backends_are_initialized()
-
-
-def _check_devices(started_before: bool) -> None:
-  import jax
-
-  determinism.check_device(
-    jax.default_backend(),
-    version=jax.devices()[0].client.platform_version,
-    num_devices=jax.device_count(),
-    started_before=started_before,
-    environ=os.environ,
-  )
-
-
-def _set_up_jax() -> None:
-  """Switches the persistent compilation cache on, keyed by what its entries depend on."""
-  import jax  # not before flags are known to be good: a mistake should be told at once
-  import jaxlib
-
-  cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pretrainjax" / "xla"
-  name = f"jaxlib-{jaxlib.__version__}-{platform.machine()}-{_cpu_name()}"
-  jax.config.update("jax_compilation_cache_dir", str(cache / name))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def _cpu_name() -> str:
-  """The processor's model and features as a short word: entries of another one may crash."""
-  try:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-  except OSError:
-    return platform.processor() or "cpu"
-  facts = sorted({line for line in lines if line.startswith(("model name", "flags"))})
-  return f"{zlib.crc32(''.join(facts).encode()):08x}"
 
 
 if __name__ == "__main__":

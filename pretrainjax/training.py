@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -14,6 +14,7 @@ from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.distributed import barrier, is_main
 from pretrainjax.ending import Ending
 from pretrainjax.report.curves import curves_png
+from pretrainjax.report.start import config_changes, start_text
 from pretrainjax.report.table import config_table
 from pretrainjax.train import warm_start
 from pretrainjax.train.assemble import Run, assemble
@@ -36,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     action="store_true",
     help="go on from the workdir's checkpoints though the config differs",
   )
+  parser.add_argument("--verbose", action="store_true", help="print the whole config at the start")
   parser.add_argument("--profile", action="store_true", help="write a trace to WORKDIR/profile")
   parser.add_argument(
     "--stuck_after",
@@ -53,13 +55,13 @@ def run_config(request: Request, *, verb: str) -> None:
     verb: of the binary, for messages.
   """
   config, options, workdir = request.config, request.options, request.workdir
+  changes = config_changes(request.defaults, config)
   taken = warm_start.take(config, allow=(*options.allow, *names_of_others(config)))
-  if is_main():
-    print(config_table(config))
   run = assemble(config, allow=ANYTHING)
   for path in [one.loaded.tokenizer_path for one in taken]:
     if path is not None:
       check_tokenizers({"data": run.data}, Tokenizer.load(path), path=path)
+  _announce(run, request, changes=changes)
   with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
     first = None
     if taken:
@@ -68,6 +70,15 @@ def run_config(request: Request, *, verb: str) -> None:
         print("\n".join(lines))
     about = {"profile": options.profile, "watchdog": request.watchdog}
     train(run, workdir, verb=verb, first=first, **about)
+
+
+def _announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
+  """Prints what is about to be trained, on the main process; with --verbose the whole config."""
+  if not is_main():
+    return
+  if request.options.verbose:
+    print(config_table(run.config))
+  print(start_text(run, request.workdir, changes=changes), flush=True)
 
 
 @contextlib.contextmanager

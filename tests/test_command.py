@@ -212,7 +212,7 @@ def test_our_own_failures_keep_their_traceback(tmp_path):
 def test_the_console_script_finds_the_verb(monkeypatch, capsys):
   for argv, status, part in (
     (["pretrian"], 2, "no verb 'pretrian'; did you mean 'pretrain'?"),
-    ([], 2, "usage: pretrainjax {prepare,pretrain,finetune,evaluate,predict,benchmark}"),
+    ([], 2, f"usage: pretrainjax {{{','.join(command.VERBS)}}}"),
     (["--help"], 0, "usage: pretrainjax"),
     (["pretrain"], 2, "pretrain: error: --config: found nothing"),
     (["evaluate", "--help"], 0, "python -m pretrainjax.evaluate"),

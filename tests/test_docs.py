@@ -106,7 +106,7 @@ def test_a_package_of_ones_own_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_research_code_runs(tmp_path, monkeypatch):
-  """The README's Python, on checkpoints that hold untrained networks."""
+  """The Python for users, on checkpoints that hold untrained networks."""
   configs = {"mae": "image/mae_vit_fashion_mnist", "gpt": "text/gpt_sotu", "bert": "text/bert_sotu"}
   for name, file in configs.items():
     config = load_config(str(ROOT / f"configs/pretrain/{file}.py:smoke"))
@@ -116,8 +116,12 @@ def test_research_code_runs(tmp_path, monkeypatch):
     (tmp_path / "runs" / name / "tokenizer.json").write_text(tiny_texts.tokenizer().text)
   monkeypatch.chdir(tmp_path)
   typed: dict[str, object] = {}
-  for block in blocks((ROOT / "README.md").read_text(), "python"):
-    exec(compile(block, "README.md", "exec"), typed)
+  for page in ("README.md", "docs/research_code.md"):
+    typed.clear()
+    found = blocks((ROOT / page).read_text(), "python")
+    assert found, page
+    for block in found:
+      exec(compile(block, page, "exec"), typed)
   assert typed["encoded"].pooled.shape == typed["features"].shape == (8, 16)
   assert np.isfinite(typed["loss"]) and "patch_embed" in typed["names"]
   assert len(typed["texts"]) == 2
@@ -181,6 +185,17 @@ def commands(text: str) -> list[str]:
   return [line.split("  #")[0] for line in lines if re.search(r"pretrainjax[. ]", line)]
 
 
+def named_config(command: str) -> str | None:
+  """What a command's --config names, by file or by name; None for a file that a reader has."""
+  found = re.search(r"(?:--config=|pretrainjax config )(\S+)", command)
+  if found is None or re.match(r"FILE|\.\.\.|\$|[A-Z]+\b", found.group(1)):
+    return None
+  file = found.group(1).partition(":")[0]
+  if file.endswith(".py"):
+    return str(ROOT / found.group(1)) if (ROOT / file).is_file() else None
+  return found.group(1)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_commands_name_what_is_there(page):
   text = page.read_text()
@@ -188,9 +203,11 @@ def test_commands_name_what_is_there(page):
     for verb in re.findall(r"-m pretrainjax\.(\w+)", command):
       assert verb in VERBS, command
       importlib.import_module(f"pretrainjax.{verb}")
-    reference = re.search(r"--config=(\S+)", command)
-    if reference is None or not (ROOT / reference.group(1).partition(":")[0]).is_file():
+    for verb in re.findall(r"(?<![\w-])pretrainjax (\w+)", command):
+      assert verb in VERBS, command
+    reference = named_config(command)
+    if reference is None:
       continue
-    config = load_config(str(ROOT / reference.group(1)))
+    config = load_config(reference)
     for key, value in re.findall(r"--config\.([\w.]+)=(\S+)", command):
       override(config, key, value)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 from pathlib import Path
 
 import binaries
@@ -19,9 +20,11 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build
-from pretrainjax.config.text import flatten, from_json, load_config, to_json
+from pretrainjax.config.shipped import about
+from pretrainjax.config.text import flatten, from_json, load_config, override, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.report.configs import config_markdown
 from pretrainjax.train.assemble import assemble
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +33,7 @@ FILES = sorted(p for p in (ROOT / "configs").rglob("*.py") if p.parent.name != "
 NAMES = [p.relative_to(ROOT / "configs").with_suffix("").as_posix() for p in FILES]
 TRAINED = [n for n in NAMES if not n.startswith("evaluate/")]
 STEPS = 2
+NOT_RUN = "not run to its end here"
 
 
 def load(name: str, arg: str | None = None) -> ConfigDict:
@@ -130,6 +134,26 @@ def test_a_misspelt_form_is_refused(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_docstring_tells_command_minutes_and_score(name):
+  """The command is one that runs; no figure stands there that the documents do not show."""
+  told = about(FILES[NAMES.index(name)])
+  verb, _, stem = name.split("/")
+  flags = r"--workdir=runs/\w+((?: --[\w.]+(?:=[\w./]+)?)*)"
+  typed = re.fullmatch(rf"pretrainjax {verb} --config=({stem}(?::\w+)?) {flags}", told.command)
+  assert typed, told.command
+  config = load_config(typed.group(1))
+  for key, value in re.findall(r"--config\.([\w.]+)=(\S+)", typed.group(2)):
+    override(config, key, value)
+  assert (told.minutes == NOT_RUN) == (told.expected == NOT_RUN)
+  if told.expected != NOT_RUN:
+    assert re.match(r"(about |less than )?\d+,? .*cores of an AMD EPYC|not noted", told.minutes)
+    figures = re.findall(r"\d+\.\d+", told.expected)
+    pages = [ROOT / "README.md", *(p for p in (ROOT / "docs").glob("*.md") if p.stem != "configs")]
+    shown = "\n".join(page.read_text() for page in pages)
+    assert figures and all(figure in shown for figure in figures), told.expected
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_json_rebuilds_the_config(name):
   config = load(name)
   assert flatten(from_json(to_json(config))) == flatten(config)
@@ -162,7 +186,12 @@ def golden_files() -> list[Path]:
   return sorted((GOLDEN / "configs").rglob("*.json"))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_is_mentioned_in_the_documents(name):
-  pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-  assert any(f"configs/{name}.py" in page.read_text() for page in pages)
+def test_the_page_of_configs_is_made_from_their_docstrings(request):
+  page = ROOT / "docs/configs.md"
+  head, end_of_comment, tables = page.read_text().partition(" -->\n")
+  wanted = f"\n{config_markdown()}"
+  if request.config.getoption("--renew-golden"):
+    page.write_text(head + end_of_comment + wanted)
+    return
+  assert end_of_comment and tables == wanted, "run --renew-golden, and read the difference"
+  assert all(f"`configs/{name}.py`" in tables for name in NAMES)

@@ -39,7 +39,7 @@ LAYERS = (
       "export",
       "benchmark",
     ),
-    *("prediction", "benchmarking"),
+    *("prediction", "benchmarking", "config/__main__", "backend"),
   ),
 )
 BINARIES = LAYERS[-1]
@@ -71,6 +71,7 @@ COVERED_BY = {
   "data/builders/text/encode.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
+  "config/__main__.py": "tests/test_config_commands.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "training.py": "tests/faults/test_01_killed.py",
@@ -196,6 +197,7 @@ def test_only_binaries_touch_the_process():
 
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
+  "backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
   "prepare.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "benchmark.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached

@@ -1,13 +1,11 @@
 """Configs as text: the config file, the flags that override it, JSON and back, differences."""
 
-import contextlib
 import importlib.util
 import json
 import math
 import re
-import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from ml_collections import ConfigDict, FieldReference
 from pretrainjax.config.allowed import ANYTHING, CONFIG_FILE, TARGET, resolve
 from pretrainjax.config.moved import argument_today, today
 from pretrainjax.config.objects import RECIPE, hints_of, typed
+from pretrainjax.config.shipped import importable, locate
 from pretrainjax.errors import UserError, nearest, one_line
 
 
@@ -69,18 +68,17 @@ def _may_be(value: Any, parent: ConfigDict, name: str) -> bool:
 
 
 def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
-  """Runs a config file, `FILE` or `FILE:arg`, and applies overrides in order.
+  """Runs a config file and applies overrides in order.
+
+  Args:
+    reference: `FILE` or `FILE:arg`, where FILE may be the name of a shipped config.
+    overrides: text by dotted key.
 
   Raises:
     UserError: for a missing file, one without `get_config` or that fails, or a bad override.
   """
   file, _, arg = reference.partition(":")
-  if not Path(file).is_file():
-    folder = Path(file).parent
-    near = (
-      nearest(Path(file).name, [p.name for p in folder.glob("*.py")]) if folder.is_dir() else ""
-    )
-    raise UserError(f"--config: no file '{file}'{near}")
+  file = locate(file)
   try:
     config = _run_file(file, arg or None)
   except UserError:
@@ -101,7 +99,7 @@ def _run_file(file: str, arg: str | None) -> Any:
   """What a config file's `get_config` returns."""
   loader = importlib.util.spec_from_file_location(CONFIG_FILE, file)
   module = importlib.util.module_from_spec(loader)
-  with _importable(Path(file).resolve()):
+  with importable(Path(file).resolve()):
     loader.loader.exec_module(module)
     if not hasattr(module, "get_config"):
       raise UserError(f"--config: '{file}' defines no get_config(arg=None)")
@@ -114,20 +112,6 @@ def _line(error: Exception, file: str) -> int:
     return error.lineno or 1
   frames = traceback.extract_tb(error.__traceback__)
   return next((f.lineno for f in reversed(frames) if f.filename == file), 1)
-
-
-@contextlib.contextmanager
-def _importable(file: Path) -> Iterator[None]:
-  """Lets a file below a folder `configs` import `configs.blocks`, from wherever it is run."""
-  root = next((str(p.parent) for p in file.parents if p.name == "configs"), None)
-  if root is None:
-    yield
-    return
-  sys.path.insert(0, root)
-  try:
-    yield
-  finally:
-    sys.path.remove(root)
 
 
 def to_json(config: ConfigDict) -> str:
@@ -178,6 +162,23 @@ def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
     else:
       flat[f"{prefix}{key}"] = value
   return flat
+
+
+def value_lines(config: ConfigDict, defaults: ConfigDict) -> list[str]:
+  """One line a value, "  key = value", and one for each class that is named.
+
+  A value that differs from that of `defaults` is marked by "*", with the other one behind it.
+  """
+  before, lines = flatten(defaults), []
+  for key, value in flatten(config).items():
+    *parents, name = key.split(".")
+    if name == TARGET:
+      lines.append(f"  {'.'.join(parents)}: {value}")
+    elif not name.startswith("_"):
+      was = before.get(key, "(absent)")
+      same = was == value
+      lines.append(f"{' ' if same else '*'} {key} = {value!r}{'' if same else f'  (was {was!r})'}")
+  return lines
 
 
 def difference(old: ConfigDict, new: ConfigDict) -> list[str]:

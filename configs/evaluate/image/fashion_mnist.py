@@ -1,6 +1,10 @@
 """kNN, linear probe (L-BFGS) and collapse of an encoder, on all of Fashion-MNIST.
 
 get_config(arg): "short" takes 17% and 20% of the images, "smoke" some hundreds.
+
+Command:  pretrainjax evaluate --config=fashion_mnist --workdir=runs/mae_vit_fashion_mnist
+Minutes:  less than 5 on two cores of an AMD EPYC, where all of `make quickstart` took 5 min 7 s
+Expected: after mae_vit_fashion_mnist:long kNN (k 20) 84.99 %, linear probe 85.37 %
 """
 
 from ml_collections import ConfigDict

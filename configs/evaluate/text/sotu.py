@@ -1,6 +1,10 @@
 """A causal language model on the held-out speeches, beside unigrams and 5-grams of the others.
 
 Another text: --datasets=NAME. get_config(arg): "smoke" takes some rows.
+
+Command:  pretrainjax evaluate --config=sotu --workdir=runs/gpt_sotu --no_random_init
+Minutes:  not noted
+Expected: 1.360 bits per byte after gpt_sotu:long; unigrams 2.024, 5-grams 1.361
 """
 
 from ml_collections import ConfigDict

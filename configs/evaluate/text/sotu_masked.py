@@ -1,6 +1,10 @@
 """A masked language model on the held-out speeches: loss and accuracy of hidden tokens.
 
 get_config(arg): "smoke" takes some rows.
+
+Command:  pretrainjax evaluate --config=sotu_masked --workdir=runs/bert_sotu
+Minutes:  not noted
+Expected: test loss 6.385 after bert_sotu:long
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,11 @@
 
 Pixels in [0, 1], dropout .2, Adam at 1e-3, no augmentation. get_config(arg): "short" takes a tenth
 of the steps, "smoke" two.
+
+Command:  pretrainjax finetune --config=mlp_fashion_mnist --workdir=runs/mlp_fashion_mnist
+Minutes:  not noted
+Expected: test top-1 78.57 %, with 10 % of the labels and twice the steps 82.83 %; means of three
+          seeds
 """
 
 from ml_collections import ConfigDict

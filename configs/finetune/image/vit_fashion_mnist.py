@@ -7,6 +7,12 @@ need longer schedules; switch them on with --config.objective.mixup_alpha=0.8.
 Give --config.init=WORKDIR[@STEP]. get_config(arg): "scratch" is the same network and budget
 without a checkpoint (and so without layer decay); "short" takes a tenth of the steps, "smoke" two
 steps of a tiny model. --config.seed=N --config.data.label_seed=N choose another draw.
+
+Command:  pretrainjax finetune --config=vit_fashion_mnist --workdir=runs/vit_fashion_mnist \\
+            --config.init=runs/mae_vit_fashion_mnist
+Minutes:  less than 5 on two cores of an AMD EPYC, where all of `make quickstart` took 5 min 7 s
+Expected: test top-1 80.34 % from MAE, 75.88 % from SimCLR, 69.83 % by ":scratch"; means of three
+          seeds
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,11 @@ The set: `prepare text --source=FOLDER --name=scored --config.form.kind=examples
 --config.tokenizer.path=WORKDIR/tokenizer.json`, of .jsonl with two texts and a score.
 
 Give --config.init=WORKDIR[@STEP]. get_config(arg): "smoke" two steps of a tiny model.
+
+Command:  pretrainjax finetune --config=bert_score --workdir=runs/bert_score \\
+            --config.init=runs/bert_sotu
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -8,6 +8,12 @@ as the model is small.
 Give --config.init=WORKDIR[@STEP]. get_config(arg): "scratch" is the same network and budget
 without a checkpoint; "short" takes a tenth of the steps, "smoke" two steps of a tiny model.
 --config.seed=N --config.data.label_seed=N choose another draw.
+
+Command:  pretrainjax finetune --config=bert_spam_assassin --workdir=runs/spam \\
+            --config.init=runs/bert_sotu --config.train.duration.steps=100
+Minutes:  not noted
+Expected: test top-1 84.05 % from BERT, 77.27 % from ELECTRA, 82.71 % by ":scratch"; means of three
+          seeds
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,11 @@ The set: `prepare text --source=FOLDER --name=tagged --config.form.kind=examples
 --config.tokenizer.path=WORKDIR/tokenizer.json`, of .jsonl with words and a tag for each.
 
 Give --config.init=WORKDIR[@STEP]. get_config(arg): "smoke" two steps of a tiny model.
+
+Command:  pretrainjax finetune --config=bert_tokens --workdir=runs/bert_tokens \\
+            --config.init=runs/bert_sotu
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,11 @@ The set: `prepare text --source=FOLDER --name=prompts --config.form.kind=example
 
 Give --config.init=WORKDIR[@STEP], of gpt_sotu.py or another causal model. get_config(arg): "smoke"
 two steps of a tiny model.
+
+Command:  pretrainjax finetune --config=gpt_responses --workdir=runs/gpt_responses \\
+            --config.init=runs/gpt_sotu
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

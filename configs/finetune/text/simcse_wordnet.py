@@ -7,6 +7,11 @@ masked language model makes little. "supervised" takes (gloss, lemmas) as pairs.
 
 Give --config.init=WORKDIR[@STEP] of a masked language model. get_config(arg): "supervised", "short"
 takes a tenth of the steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax finetune --config=simcse_wordnet:supervised --workdir=runs/simcse_wordnet \\
+            --config.init=runs/bert_sotu
+Minutes:  not noted, the machine had other work
+Expected: gloss to lemmas: recall@1 12.73 %, MRR 17.55 %; 1.72 % and 2.95 % without ":supervised"
 """
 
 from ml_collections import ConfigDict

@@ -2,6 +2,10 @@
 
 Batch 4096, AdamW with b2 .95, 1.5e-4 x batch / 256, weight decay .05, 40 epochs of warmup, 800
 epochs; decoder 512 wide, 8 deep. get_config("smoke"): two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=mae_vit_b16_imagenet --workdir=runs/mae_vit_b16_imagenet
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -4,8 +4,14 @@ The paper's recipe: 75% of patches hidden, normalised pixels, AdamW with b2 .95 
 .05, crops and flips only. Ours departs in size, in a higher learning rate for the few steps, and
 in milder crops of these small centred pictures.
 
-get_config(arg): "long" is what the README's table was made with; "short" takes a tenth of the
+get_config(arg): "long" is what docs/results.md shows; "short" takes a tenth of the
 steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=mae_vit_fashion_mnist:long \\
+            --workdir=runs/mae_vit_fashion_mnist
+Minutes:  about 20, on two busy cores of an AMD EPYC
+Expected: test top-1 of kNN (k 20) 84.99 %, of a linear probe 85.37 %; random init 73.93 % and 78.98
+          %
 """
 
 from ml_collections import ConfigDict

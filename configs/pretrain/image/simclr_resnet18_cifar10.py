@@ -2,6 +2,11 @@
 
 3x3 stem, temperature .5, jitter of strength .5 without blur, batch 512, LARS at 1.0 with weight
 decay 1e-6, as the paper's code; 200 epochs. get_config("smoke"): two steps with small batches.
+
+Command:  pretrainjax pretrain --config=simclr_resnet18_cifar10 \\
+            --workdir=runs/simclr_resnet18_cifar10
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,11 @@ Views, projector and temperature are the paper's for ImageNet, as in simclr_resn
 ViT is trained as MoCo v3 does (arXiv 2104.02057, section 5, whose table 4 has SimCLR too): batch
 4096, AdamW, 1.5e-4 x batch / 256, weight decay .1, 40 epochs of warmup, 300 epochs.
 get_config("smoke"): two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=simclr_vit_b16_imagenet \\
+            --workdir=runs/simclr_vit_b16_imagenet
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -4,8 +4,14 @@ The paper's CIFAR settings where they apply: temperature .5, two-layer projector
 jitter of strength .5 without blur. Pictures are grey, so that of the colour operations brightness
 and contrast remain. Ours departs in AdamW for LARS (the batch is small, the network a ViT).
 
-get_config(arg): "long" is what the README's table was made with; "short" takes a tenth of the
+get_config(arg): "long" is what docs/results.md shows; "short" takes a tenth of the
 steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=simclr_vit_fashion_mnist:long \\
+            --workdir=runs/simclr_vit_fashion_mnist
+Minutes:  9, on two busy cores of an AMD EPYC
+Expected: test top-1 of kNN (k 20) 78.80 %, of a linear probe 82.18 %; random init 73.93 % and 78.98
+          %
 """
 
 from ml_collections import ConfigDict

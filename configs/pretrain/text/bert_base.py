@@ -7,6 +7,10 @@ prediction of the next sentence, and masks anew each time (RoBERTa, arXiv 1907.1
 The corpus: `prepare text --source=FOLDER --name=corpus --config.tokenizer.kind=wordpiece
 --config.tokenizer.vocab_size=30592 --config.form.length=512`. get_config(arg): "large" is
 BERT-large, "roberta" takes RoBERTa's batch, rate and steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=bert_base --workdir=runs/bert_base
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -7,8 +7,13 @@ dropout (as in Cramming, arXiv 2212.14034), in a higher learning rate for the fe
 of tokens chosen, not 15% (arXiv 2202.08005), with b2 .98: more to learn from in each step, without
 which a model this small stays at the frequencies of words for long (docs/log.md).
 
-get_config(arg): "long" is what the README's table was made with; "short" takes a tenth of the
+get_config(arg): "long" is what docs/results.md shows; "short" takes a tenth of the
 steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=bert_sotu:long --workdir=runs/bert_sotu
+Minutes:  17, on two cores of an AMD EPYC, other work beside
+Expected: test loss of hidden tokens 6.39 nats, unigrams 6.72; fine-tuned to 1 % of spam's labels
+          84.05 %
 """
 
 from ml_collections import ConfigDict

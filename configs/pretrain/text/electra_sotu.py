@@ -5,8 +5,12 @@ whether it is the original, weighed 50 to 1; embeddings are shared, the generato
 the width. Tokens, steps and optimizer are those of bert_sotu.py. Ours departs in size, in rows of
 several speeches, and in no dropout.
 
-get_config(arg): "long" is what the README's table was made with; "short" takes a tenth of the
+get_config(arg): "long" is what docs/results.md shows; "short" takes a tenth of the
 steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=electra_sotu:long --workdir=runs/electra_sotu
+Minutes:  22, on two cores of an AMD EPYC, other work beside
+Expected: fine-tuned to 1 % of spam's labels test top-1 77.27 %, to all of them 93.10 %
 """
 
 from ml_collections import ConfigDict

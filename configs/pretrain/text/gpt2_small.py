@@ -6,6 +6,10 @@ documents that do not see each other. The name is GPT-2's, the tokenizer your ow
 
 The corpus: `prepare text --source=FOLDER --name=corpus --config.tokenizer.vocab_size=50304
 --config.form.length=1024`. get_config(arg): "medium", "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=gpt2_small --workdir=runs/gpt2_small
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

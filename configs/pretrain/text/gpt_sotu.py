@@ -4,8 +4,12 @@ The recipe of nanoGPT: AdamW with b2 .95, weight decay .1, gradients clipped at 
 to a tenth. Ours departs in size, and in a higher learning rate for the few steps. Another text:
 `prepare text --source=FOLDER --name=books`, then --datasets=books.
 
-get_config(arg): "long" is what the README's figures were made with; "short" takes a tenth of the
+get_config(arg): "long" is what docs/results.md shows; "short" takes a tenth of the
 steps, "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=gpt_sotu:long --workdir=runs/gpt_sotu
+Minutes:  22, on two cores of an AMD EPYC; 6 without ":long"
+Expected: 1.360 bits per byte on the test speeches, 1.574 without ":long"; unigrams 2.024
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,10 @@ decay .1, clipping at 1, and SmolLM's trapezoidal schedule: peak 3e-3, a fifth o
 
 The corpus: `prepare text --source=FOLDER --name=corpus --config.tokenizer.vocab_size=49152
 --config.form.length=2048`. get_config(arg): "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=llama_135m --workdir=runs/llama_135m
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

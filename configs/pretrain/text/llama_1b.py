@@ -7,6 +7,10 @@ clipping at 1. Blocks are recomputed in the backward pass.
 
 The corpus: `prepare text --source=FOLDER --name=corpus --config.tokenizer.vocab_size=128256
 --config.form.length=2048`. get_config(arg): "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=llama_1b --workdir=runs/llama_1b
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,10 @@ of its own.
 
 The corpus: `prepare text --source=FOLDER --name=corpus --config.tokenizer.vocab_size=50368
 --config.form.length=1024`. get_config(arg): "large", "smoke" two steps of a tiny model.
+
+Command:  pretrainjax pretrain --config=modern_bert_base --workdir=runs/modern_bert_base
+Minutes:  not run to its end here
+Expected: not run to its end here
 """
 
 from ml_collections import ConfigDict

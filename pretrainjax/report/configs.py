@@ -1,0 +1,98 @@
+"""Shipped configs for a person to read: a list, one with its values, a table of Markdown."""
+
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from pretrainjax.config.shipped import (
+  PACKAGE,
+  about,
+  docstring,
+  locate,
+  shipped_folder,
+  shipped_names,
+  short_name,
+)
+from pretrainjax.config.text import value_lines
+from pretrainjax.errors import UserError, nearest
+
+_WIDTH = 100
+# In the order in which one uses them.
+_VERBS = ("pretrain", "finetune", "evaluate")
+
+
+def config_list(words: Sequence[str] = ()) -> str:
+  """The shipped configs by verb, each with its name and the first line of its docstring.
+
+  Args:
+    words: only configs whose name or line holds all of them, in upper or lower case.
+
+  Raises:
+    UserError: where there is none.
+  """
+  names = shipped_names()
+  lines = {name: docstring(shipped_folder() / f"{name}.py").partition("\n")[0] for name in names}
+  texts = {name: f"{name} {line}".lower() for name, line in lines.items()}
+  found = [n for n in _in_order(names) if all(word.lower() in texts[n] for word in words)]
+  if not found:
+    sought, choices = " ".join(words), [short_name(name, names) for name in names]
+    raise UserError(f"no config has the words '{sought}'{nearest(sought, choices)}")
+  width = max(len(short_name(name, names)) for name in found)
+  blocks = []
+  for verb, group in groupby(found, key=_verb):
+    blocks.append(verb)
+    for name in group:
+      start = f"  {short_name(name, names).ljust(width)}  "
+      blocks.append(_wrap(lines[name], start))
+  return "\n".join(blocks)
+
+
+def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str:
+  """One config: its docstring, its file, and all its values; "*" marks what overrides changed.
+
+  Args:
+    reference: `NAME[:arg]` or `FILE[:arg]`.
+    config: with the overrides.
+    defaults: without them.
+  """
+  file, _, arg = reference.partition(":")
+  path = locate(file)
+  form = f", form '{arg}'" if arg else ""
+  return "\n".join([docstring(Path(path)), "", f"{path}{form}:", *value_lines(config, defaults)])
+
+
+def config_markdown() -> str:
+  """All shipped configs as Markdown: one table a verb, from the docstrings."""
+  names = shipped_names()
+  parts = []
+  for verb, group in groupby(_in_order(names), key=_verb):
+    parts += [f"## {verb}", "", "| config | what it is | minutes | expected |", "|---|---|---|---|"]
+    for name in group:
+      told = about(shipped_folder() / f"{name}.py")
+      cells = (f"`{PACKAGE}/{name}.py`", told.summary, told.minutes, told.expected)
+      parts.append(f"| {' | '.join(cells)} |")
+    parts.append("")
+  return "\n".join(parts)
+
+
+def _verb(name: str) -> str:
+  return name.partition("/")[0]
+
+
+def _in_order(names: Sequence[str]) -> list[str]:
+  """Sorted by verb, in the order of use; folders that are no verb come last."""
+  return sorted(names, key=lambda name: (*[_verb(name) != verb for verb in _VERBS], name))
+
+
+def _wrap(text: str, start: str) -> str:
+  return textwrap.fill(
+    text,
+    _WIDTH,
+    initial_indent=start,
+    subsequent_indent=" " * len(start),
+    break_long_words=False,
+    break_on_hyphens=False,
+  )

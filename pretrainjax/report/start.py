@@ -1,0 +1,107 @@
+"""What a run prints before it starts: six facts, and what differs from the config's defaults."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from pretrainjax.config.text import difference, flatten
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.assemble import Run
+
+_LABEL = 10
+
+
+def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
+  """The facts of a run and the changes to its config, one a line.
+
+  Args:
+    run: the config, built.
+    workdir: where its files go.
+    changes: of `config_changes`.
+  """
+  facts = {
+    "model": _model(run),
+    "data": _data(run),
+    "duration": _duration(run),
+    "devices": _devices(run),
+    "precision": _precision(run.config),
+    "files": f"{workdir}, a checkpoint every {run.train.checkpoint_every:,} steps",
+    "changed": "\n".join(changes) or "nothing, all values are the config file's",
+  }
+  indent = "\n" + " " * (_LABEL + 1)
+  lines = {name: text.replace("\n", indent) for name, text in facts.items()}
+  return "\n".join(f"{name.ljust(_LABEL)} {text}" for name, text in lines.items())
+
+
+def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
+  """One line a value that differs, "key: old -> new"; what changes alike in many places is one.
+
+  Args:
+    defaults: as the config file has it.
+    config: with overrides.
+  """
+  lines = difference(defaults, config)
+  ends: dict[str, list[str]] = {}
+  for line in lines:
+    key = line.partition(": ")[0]
+    ends.setdefault(line[key.rfind(".") + 1 :], []).append(line)
+  told = []
+  for end, alike in ends.items():
+    told.append(alike[0] if len(alike) == 1 else f"{end} (in {len(alike)} places)")
+  return told
+
+
+def _model(run: Run) -> str:
+  """The objective, its encoder, and the parameters of each part."""
+  _, params, _ = abstract_split(run.objective)
+  sizes = {part: sum(leaf.size for leaf in jax.tree.leaves(params[part])) for part in params}
+  total = sum(sizes.values())
+  parts = f" ({', '.join(f'{part} {_count(size)}' for part, size in sizes.items())})"
+  names = [type(run.objective).__name__, *_class_names(run.config, "objective.backbone")]
+  return f"{' on '.join(names)}, {_count(total)} parameters{parts if len(sizes) > 1 else ''}"
+
+
+def _data(run: Run) -> str:
+  datasets = run.config.data.get("datasets")
+  if isinstance(datasets, (Mapping, ConfigDict)):
+    datasets = " + ".join(datasets)
+  words = [str(word) for word in (datasets, run.config.data.get("split")) if word]
+  size = f"{run.data.num_examples:,} examples, {run.data.batch_size:,} a step"
+  return f"{' '.join(words)}: {size}" if words else size
+
+
+def _duration(run: Run) -> str:
+  epochs = run.total_steps * run.data.batch_size / run.data.num_examples
+  return f"{run.total_steps:,} steps, {epochs:.3g} epochs"
+
+
+def _devices(run: Run) -> str:
+  devices = jax.devices()
+  counts = f"{len(devices)} x {devices[0].device_kind}"
+  if jax.process_count() > 1:
+    counts += f" in {jax.process_count()} processes"
+  sizes = run.parallel.device_mesh.shape
+  mesh = " ".join(f"{name}={size}" for name, size in sizes.items() if size > 1)
+  return f"{counts}, {run.parallel.mode} on the mesh {mesh or 'data=1'}"
+
+
+def _precision(config: ConfigDict) -> str:
+  found = {v for k, v in flatten(config.objective).items() if k.rpartition(".")[2] == "dtype"}
+  return f"float32 parameters, computes in {' and '.join(sorted(found)) or 'float32'}"
+
+
+def _class_names(config: ConfigDict, key: str) -> list[str]:
+  """The name of the class at a key, [] where the config names none there."""
+  target: Any = flatten(config).get(f"{key}._target", "")
+  return [target.rpartition(":")[2]] if target else []
+
+
+def _count(number: int) -> str:
+  """A number of parameters in four letters or so: "451 K", "86.6 M", "1.24 B"."""
+  for unit, scale in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+    if number >= scale:
+      return f"{number / scale:.3g} {unit}"
+  return str(number)
