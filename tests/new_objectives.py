@@ -18,7 +18,7 @@ from pretrainjax.losses.contrastive import l2_normalize
 from pretrainjax.models.heads import Projector
 from pretrainjax.objectives.base import Objective, Towers, WholeBatchObjective
 from pretrainjax.objectives.teacher import cosine_momentum, follow, teacher_of
-from pretrainjax.objectives.views import augment_views, image_views, on_views
+from pretrainjax.objectives.views import augment_views, on_views
 from pretrainjax.train.assemble import Run, assemble
 
 
@@ -37,8 +37,7 @@ class VICReg(WholeBatchObjective):
     return Towers(encoder=self.backbone(rngs=rngs), projector=self.projector(rngs=rngs))
 
   def represent(self, module, batch, *, rngs, step):
-    images = image_views(batch, num_views=2)
-    images = augment_views(images, self.augment, encoder=module.encoder, rngs=rngs)
+    images = augment_views(batch["image"], self.augment, encoder=module.encoder, rngs=rngs)
 
     def encode(rows):
       pooled = module.encoder(rows, deterministic=False, rngs=rngs).pooled
@@ -81,8 +80,7 @@ class BYOL(Objective):
     return Towers(encoder=encoder, projector=projector, predictor=predictor, teacher=teacher)
 
   def loss(self, module, batch, *, rngs, step):
-    images = image_views(batch, num_views=2)
-    images = augment_views(images, self.augment, encoder=module.encoder, rngs=rngs)
+    images = augment_views(batch["image"], self.augment, encoder=module.encoder, rngs=rngs)
 
     def project(networks, rows):
       pooled = networks.encoder(rows, deterministic=False, rngs=rngs).pooled
