@@ -1,6 +1,6 @@
 """Several views of each example: augmented on the device, encoded together, told apart again.
 
-    images = image_views(batch, num_views=2)
+    check_views(images, num_views=2)
     images = augment_views(images, self.augment, encoder=module.encoder, rngs=rngs)
     features = on_views(lambda rows: module.encoder(rows).pooled, images)  # B 2 D
 
@@ -21,24 +21,20 @@ from jaxtyping import Array, Shaped
 
 from pretrainjax.augment import ColorAugment, standardize
 from pretrainjax.errors import UserError
-from pretrainjax.types import Batch
 
 
-def image_views(batch: Batch, *, num_views: int, name: str = "image") -> Shaped[Array, "B V H W C"]:
-  """The views of one size that a batch holds.
+def check_views(images: Shaped[Array, "..."], *, num_views: int) -> None:
+  """Refuses images "B H W C", or "B V H W C" with another number of views than an objective's.
 
   Args:
-    batch: arrays by name.
-    num_views: V, how many an objective is for.
-    name: of the array; crops of another size have another one.
+    images: of one size, out of a batch.
+    num_views: V.
 
   Raises:
-    UserError: for images with another number of views, or without.
+    UserError: with what was found.
   """
-  images = batch[name]
   if images.ndim != 5 or images.shape[1] != num_views:
     raise UserError(f"config.data.views: found images {images.shape}, expected {num_views} views")
-  return images
 
 
 def augment_views(

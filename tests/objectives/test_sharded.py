@@ -6,4 +6,4 @@ import simulated
 
 
 def test_one_device_equals_eight_pmapped_and_eight_sharded():
-  simulated.run_on_devices(Path(__file__).with_name("on_eight_devices.py"))
+  simulated.run_on_devices(Path(__file__).with_name("on_eight_devices.py"), timeout=900)

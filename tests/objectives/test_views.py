@@ -9,7 +9,7 @@ from flax import nnx
 
 from pretrainjax.augment import ColorAugment
 from pretrainjax.errors import UserError
-from pretrainjax.objectives.views import augment_views, image_views, on_views
+from pretrainjax.objectives.views import augment_views, check_views, on_views
 
 ENCODER = types.SimpleNamespace(image_mean=(0.5,), image_std=(0.25,))
 
@@ -70,4 +70,4 @@ def test_without_augmentation_views_stay_bytes():
 @pytest.mark.parametrize("shape", [(3, 8, 8, 3), (3, 3, 8, 8, 3)])
 def test_another_number_of_views_is_refused(shape):
   with pytest.raises(UserError, match=r"config.data.views: found images \(3, .* expected 2 views"):
-    image_views({"image": np.zeros(shape, np.uint8)}, num_views=2)
+    check_views(jnp.zeros(shape, jnp.uint8), num_views=2)

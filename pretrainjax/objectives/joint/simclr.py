@@ -11,7 +11,7 @@ from pretrainjax.augment import ColorAugment
 from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
-from pretrainjax.objectives.views import augment_views, image_views, on_views
+from pretrainjax.objectives.views import augment_views, check_views, on_views
 from pretrainjax.types import Batch, Metrics
 
 
@@ -46,7 +46,8 @@ class SimCLR(WholeBatchObjective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> dict[str, Float[Array, "B *F"]]:
     del step
-    images = image_views(batch, num_views=2)
+    images = batch["image"]
+    check_views(images, num_views=2)
     images = augment_views(images, self.augment, encoder=module.encoder, rngs=rngs)
 
     def encode(rows: Array) -> dict[str, Array]:
