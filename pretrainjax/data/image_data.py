@@ -10,6 +10,7 @@ import tensorflow_datasets as tfds
 from pretrainjax.data.image import Transform, decode
 from pretrainjax.data.pipeline import Pipeline
 from pretrainjax.data.source import Fields, Source
+from pretrainjax.types import Batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,15 @@ class ImageData(Pipeline):
   def image_shape(self) -> tuple[int | None, ...]:
     """(H, W, C) as prepared; None where images differ."""
     return self.sources[0].shape("image")
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """See `Pipeline`."""
+    return ("image",) if self.views > 1 else ()
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """See `Pipeline`; each view is an image."""
+    return {"images": len(batch["image"]) * self.views}
 
   def check(self, sources: tuple[Source, ...]) -> None:
     """See `Pipeline`."""

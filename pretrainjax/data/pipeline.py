@@ -19,6 +19,7 @@ from pretrainjax.data.source import Fields, Source
 from pretrainjax.data.subset import stratified
 from pretrainjax.data.workers import Tie
 from pretrainjax.errors import UserError
+from pretrainjax.types import Batch
 
 _log = logging.getLogger(__name__)
 
@@ -105,6 +106,16 @@ class Pipeline:
     """Whether an example holds nothing; the next one then stands in for it."""
     del record, piece
     return False
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """Names of a batch's arrays that have an axis of views, "B V ..."."""
+    return ()
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    del batch
+    return {}
 
   # --- what all have ------------------------------------------------------------------------
 

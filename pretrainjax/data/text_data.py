@@ -23,6 +23,7 @@ from pretrainjax.data.text_rows import (
 )
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.types import Batch
 
 # Features that decide which arrays a batch has.
 _FEATURES = ("segments", "second", "tags", "score")
@@ -101,6 +102,15 @@ class TextData(Pipeline):
     """One a class of tokens, () without tags."""
     source = self.sources[0]
     return tuple(source.noted("tag_names", list)) if source.has("tags") else ()
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """See `Pipeline`."""
+    return ("tokens", "segments", "types") if self.views > 1 or self.pair == "views" else ()
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """See `Pipeline`; padding does not count."""
+    return {"tokens": int(np.count_nonzero(batch["segments"]))}
 
   @functools.cached_property
   def bytes_per_token(self) -> float:

@@ -102,7 +102,7 @@ def fit(
       watchdog.at(step)
       trace.before(step)
       state, metrics = train_step(state, batch.arrays)
-      in_flight.append(_Queued(step, metrics, batch.index, batch.tokens))
+      in_flight.append(_Queued(step, metrics, batch.index, batch.counts))
       if step < last_step:
         with watchdog.phase("data"):
           batch = feed.next()  # while the device works
@@ -177,7 +177,7 @@ class _Queued(NamedTuple):
   step: int
   metrics: Any
   batch: int
-  tokens: int
+  counts: Mapping[str, int | float]
 
 
 def _finish(
@@ -194,9 +194,9 @@ def _finish(
 
   A run that has gone bad ends here.
   """
-  step, metrics, batch, tokens = queued
+  step, metrics, batch, counts = queued
   jax.block_until_ready(metrics["loss"])
-  progress.step(step, data_wait_seconds=waited, tokens=tokens)
+  progress.step(step, data_wait_seconds=waited, counts=counts)
   trend = metrics.pop("trend")
   bad, high = int(scalar(metrics["bad_in_row"])), int(scalar(trend.high_in_row))
   spikes = run.train.spikes

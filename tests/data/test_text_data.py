@@ -107,6 +107,13 @@ def test_texts_are_wrapped_and_filled_up_to_one_length(make):
     assert batch["segments"][i].sum() == kept + 2 and batch["label"][i] == i % 3
 
 
+def test_tokens_are_counted_without_padding(make):
+  for changes in ({}, {"views": 2}, {"datasets": "pairs", "pair": "views"}):
+    data = make(**changes)
+    (batch,) = take(data, 1)
+    assert data.count(batch) == {"tokens": int((batch["segments"] > 0).sum())}
+
+
 def test_the_order_is_a_function_of_seed_and_step(make):
   seen = indices(take(make(), 11, seed=3))
   assert sorted(seen[:COUNT]) == list(range(COUNT)) and seen[:COUNT] != list(range(COUNT))

@@ -46,7 +46,7 @@ class SimCLR(Contrastive):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> dict[str, Float[Array, "B *F"]]:
     del step
-    images = batch["image"]
+    images = module.encoder.inputs(batch)
     if images.ndim != 5 or images.shape[1] != 2:
       raise UserError(f"config.data.views: found images {images.shape}, expected 2 views")
     batch_size, _, *shape = images.shape
