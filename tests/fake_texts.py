@@ -55,7 +55,6 @@ class ArrayTexts:
 
   arrays: dict[str, np.ndarray] = dataclasses.field(repr=False)
   num_classes: int = 0
-  vocab_size: int = 20
   tag_names: tuple[str, ...] = ()
   tokenizer: Tokenizer | None = dataclasses.field(default=None, repr=False)
   bytes_per_token: float = 3.0
@@ -125,3 +124,8 @@ def word_tokenizer(words: str) -> Tokenizer:
   made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
   made.add_special_tokens(list(SPECIALS))
   return Tokenizer(made.to_str())
+
+
+def tokenizer_of_size(vocab_size: int) -> Tokenizer:
+  """A `word_tokenizer` with so many tokens, special ones among them."""
+  return word_tokenizer(" ".join(f"w{i}" for i in range(vocab_size - len(SPECIALS))))

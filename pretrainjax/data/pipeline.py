@@ -14,9 +14,11 @@ import grain
 import numpy as np
 from absl import flags
 
+from pretrainjax.data.field import ArrayShape, Field, Place
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.source import Source
 from pretrainjax.data.subset import stratified
+from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.data.workers import Tie
 from pretrainjax.errors import UserError
 from pretrainjax.types import Batch
@@ -26,9 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pipeline:
-  """Examples of one dataset, or of several mixed. A subclass knows what an example is.
-
-  It defines `unpacked` and `example`, perhaps `check`, `pieces`, `is_empty` and `settle`.
+  """Examples of one dataset, or of several mixed. A subclass says which field they are made of.
 
   Attributes:
     datasets: name of a prepared tfds dataset, or weights by name.
@@ -69,55 +69,13 @@ class Pipeline:
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0, and finite")
     if self.cache == "memory" and self.num_workers:
       raise ValueError("num_workers: with cache='memory' expected 0, each would hold all records")
+    self.make_field()  # which checks its options
 
-  # --- what a subclass says -----------------------------------------------------------------
-
-  def unpacked(self, source: Source, fields: Fields) -> Any:
-    """A record in the form that `example` takes, and that the cache keeps.
-
-    Raises:
-      ValueError: for one that cannot be unpacked.
-    """
+  def make_field(self) -> Field:
+    """What a subclass says: the arrays of an example, not yet of any dataset."""
     raise NotImplementedError
 
-  def example(self, record: Any, *, piece: int, seed: int, position: int) -> dict[str, np.ndarray]:
-    """The arrays of one example, without label.
-
-    Args:
-      record: from `unpacked`.
-      piece: which of the record's `pieces` is asked for, from 0.
-      seed: of the order.
-      position: in the order, this example's alone; with `seed` all that chance may depend on.
-    """
-    raise NotImplementedError
-
-  def check(self, sources: tuple[Source, ...]) -> None:
-    """Raises UserError for datasets that lack a feature, or do not go together."""
-
-  def settle(self) -> None:
-    """Prepares this process, or a worker's, for its threads; called before anything is read."""
-
-  def pieces(self, source: Source) -> int:
-    """Examples that each record is cut into."""
-    del source
-    return 1
-
-  def is_empty(self, record: Any, *, piece: int) -> bool:
-    """Whether an example holds nothing; the next one then stands in for it."""
-    del record, piece
-    return False
-
-  @property
-  def arrays_with_views(self) -> tuple[str, ...]:
-    """Names of a batch's arrays that have an axis of views, "B V ..."."""
-    return ()
-
-  def count(self, batch: Batch) -> dict[str, int | float]:
-    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
-    del batch
-    return {}
-
-  # --- what all have ------------------------------------------------------------------------
+  # --- facts --------------------------------------------------------------------------------
 
   @property
   def num_examples(self) -> int:
@@ -135,14 +93,42 @@ class Pipeline:
     names = {source.class_names for source in self.sources}
     return names.pop() if len(names) == 1 else ()
 
-  @functools.cached_property
+  @property
   def sources(self) -> tuple[Source, ...]:
     """The datasets, opened and checked."""
+    return self.field.sources
+
+  @functools.cached_property
+  def field(self) -> Field:
+    """What `make_field` made, of the datasets, opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
     data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
     sources = tuple(Source(name, self.split, data_dir) for name in names)
-    self.check(sources)
-    return sources
+    return self.make_field().bind(sources, key="config.data")
+
+  def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
+    """The arrays of examples by what the config says, see `Field`; no dataset is opened.
+
+    Args:
+      sizes: of the network, see there.
+    """
+    return self.make_field().shapes(sizes) | {"label": ArrayShape((), np.int32)}
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """Names of a batch's arrays that have an axis of views, "B V ..."."""
+    return self.make_field().arrays_with_views
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    return self.make_field().count(batch)
+
+  @property
+  def tokenizer(self) -> Tokenizer | None:
+    """Of the texts; None where there are none."""
+    return self.field.tokenizer
+
+  # --- batches ------------------------------------------------------------------------------
 
   def batches(
     self, *, seed: int, start: int = 0, process_index: int = 0, process_count: int = 1
@@ -236,7 +222,7 @@ class Pipeline:
 
   @functools.cached_property
   def _pieces(self) -> tuple[int, ...]:
-    return tuple(self.pieces(source) for source in self.sources)
+    return tuple(self.field.pieces(source) for source in self.sources)
 
   @functools.cached_property
   def _example_bytes(self) -> int:
@@ -267,7 +253,7 @@ class Pipeline:
     records = []
     for number, fields in zip(numbers, found, strict=True):
       try:
-        records.append((self.unpacked(source, fields), source.label(fields)))
+        records.append((self.field.unpack(source, fields), source.label(fields)))
       except ValueError as error:
         records.append(_complaint(source, number, error))
     return records
@@ -283,7 +269,7 @@ class Pipeline:
     return grain.MapDataset.mix(orders, weights=list(self.datasets.values()))
 
   def _open(self) -> None:
-    self.settle()
+    self.field.settle()
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
     _ = self._rows, self._cached  # mistakes are the caller's, not a thread's
@@ -322,7 +308,7 @@ class _Load:
 
   def __setstate__(self, state: dict[str, Any]) -> None:
     self.__dict__.update(state, _lock=threading.Lock())
-    self._data.settle()
+    self._data.field.settle()
 
   def __call__(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
     example = self.in_order(position, key)
@@ -333,7 +319,7 @@ class _Load:
     """The example with "valid", False where another record stands in for it."""
     data, (record, label, piece, offset) = self._data, self._readable(*key)
     # The position is this example's alone: the same crop on any thread, process or host.
-    example = data.example(record, piece=piece, seed=self._seed, position=position)
+    example = data.field.arrays(record, Place(piece, self._seed, position))
     example["valid"] = np.bool_(offset == 0)
     if label is not None and data.class_names:
       example["label"] = np.int32(label)
@@ -363,7 +349,7 @@ class _Load:
         self._bad += isinstance(record, str)
         seen, bad = self._seen, self._bad
       if not isinstance(record, str):
-        if data.is_empty(record[0], piece=piece):
+        if data.field.is_empty(record[0], piece=piece):
           continue
         return *record, piece, offset
       _log.warning("record skipped: %s", record)

@@ -132,7 +132,7 @@ class Perplexity(Evaluation):
     scored = scored[predicted(held_out_documents)]
     nats = {}
     for name, order in (("unigram", 1), ("ngram", self.order)):
-      model = fit_ngram(tokens, documents, order=order, vocab_size=self.data.vocab_size)
+      model = fit_ngram(tokens, documents, order=order, vocab_size=self.data.tokenizer.vocab_size)
       logs = log_probabilities(model, held_out, held_out_documents)
       nats[name] = -float(logs[scored].sum())
     return nats

@@ -68,6 +68,8 @@ class SpanCorruption(Objective):
 
   def check(self, data: Any) -> None:
     check_vocabulary(self.backbone, data)
+    if not hasattr(data, "length"):
+      raise UserError(f"config.data: found {type(data).__name__}, expected rows of one length")
     sentinels = data.tokenizer.sentinel_ids
     needed = span_sizes(data.length, **self._shares).num_spans
     wanted = tuple(self.first_sentinel + self.sentinel_step * i for i in range(needed))

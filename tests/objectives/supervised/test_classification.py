@@ -5,7 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_texts import ArrayTexts, TinyText, random_texts, text_of, word_tokenizer
+from fake_texts import (
+  ArrayTexts,
+  TinyText,
+  random_texts,
+  text_of,
+  tokenizer_of_size,
+  word_tokenizer,
+)
 from flax import nnx
 
 from pretrainjax import mixing
@@ -148,6 +155,6 @@ def test_data_that_does_not_fit_is_refused(tiny):
   with pytest.raises(UserError, match="objective.num_classes: found 4, expected 2"):
     check(num_classes=2)
   with pytest.raises(UserError, match="backbone.vocab_size: found 20, expected at least 99"):
-    check(vocab_size=99)
+    check(tokenizer=tokenizer_of_size(99))
   with pytest.raises(UserError, match="objective.mixup_alpha: found 0.5 for a TinyText"):
     check(objective=text_classification(tiny, mixup_alpha=0.5))

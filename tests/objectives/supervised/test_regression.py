@@ -56,7 +56,8 @@ def test_what_does_not_fit_is_refused():
 
 def test_data_without_scores_is_refused():
   for features, fits in (({"score"}, True), ({"label"}, False)):
-    data = types.SimpleNamespace(sources=(types.SimpleNamespace(has=features.__contains__),))
+    source = types.SimpleNamespace(has=features.__contains__)
+    data = types.SimpleNamespace(sources=(source,), tokenizer=None)
     if fits:
       regression().check(data)
     else:
