@@ -71,6 +71,7 @@ COVERED_BY = {
   "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
   "data/field.py": "tests/data/test_dataset.py",
+  "data/load.py": "tests/data/test_pipeline.py",
   "data/fields/image.py": "tests/data/test_image_data.py",
   "data/fields/text.py": "tests/data/test_text_data.py",
   "data/fields/together.py": "tests/data/test_dataset.py",

@@ -198,6 +198,8 @@ def _batches(run: Run, *, synthetic: bool) -> Iterator[Callable[[], dict[str, np
     part = {name: x[index * rows : (index + 1) * rows] for name, x in batch.items()}
     yield lambda: part
     return
+  if run.data.padding is not None:
+    raise UserError("--config.data.buckets: steps of several lengths have no one time, expected 1")
   batches = run.data.batches(seed=run.config.seed, process_index=index, process_count=count)
   with contextlib.closing(batches):
     yield lambda: next(batches)

@@ -51,8 +51,8 @@ class ArrayShape(NamedTuple):
 class Field:
   """Base of all fields: a frozen dataclass of options that turns records into arrays.
 
-  A field defines `unpack`, `arrays`, `shapes` and `count`, perhaps the others. All but `shapes`
-  and `count` are asked of a field that `bind` has told its datasets.
+  A field defines `unpack`, `arrays`, `shapes` and `count`, perhaps the
+  others. Most are asked of a field that `bind` has told its datasets.
 
   Attributes:
     sources: the datasets, opened.
@@ -122,6 +122,32 @@ class Field:
   def count(self, batch: Batch) -> dict[str, int | float]:
     """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
     raise NotImplementedError
+
+  # --- rows of several lengths ---------------------------------------------------------------
+
+  @property
+  def num_buckets(self) -> int:
+    """How many lengths rows may have, see `pretrainjax.data.buckets`; 1 gives all the same."""
+    return 1
+
+  @property
+  def longest(self) -> int:
+    """The length of a row that holds any record."""
+    raise NotImplementedError
+
+  def length_of(self, source: Source, fields: Fields) -> int:
+    """How long a record's row is, at most `longest`; nothing is unpacked.
+
+    Raises:
+      ValueError: for a record without.
+    """
+    raise NotImplementedError
+
+  def cut(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    """An example whose rows are cut to a length that holds them; other fields' arrays stay."""
+    raise NotImplementedError
+
+  # --- facts ----------------------------------------------------------------------------------
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ class TextData(Pipeline):
     pair: what becomes of a second text, likewise; "views" makes two rows an example, "B 2 T".
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
+    buckets: lengths that rows may have in training, see `TextField`; 1 gives all `length`.
 
   The others are those of `Pipeline`.
   """
@@ -24,10 +25,11 @@ class TextData(Pipeline):
   pair: Literal["joint", "views", "prompt", "first"] = "joint"
   views: int = 1
   word_starts: bool = False
+  buckets: int = 1
 
   def make_field(self) -> TextField:
     """See `Pipeline`."""
-    options = ("length", "pair", "views", "word_starts")
+    options = ("length", "pair", "views", "word_starts", "buckets")
     return TextField(**{name: getattr(self, name) for name in options})
 
   @property

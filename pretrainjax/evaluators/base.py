@@ -9,8 +9,16 @@ from jaxtyping import Int
 
 from pretrainjax.types import Batch
 
-# A dataset's fields that change no number.
-_MACHINE = ("data_dir", "batch_size", "cache", "num_threads", "num_workers", "max_bad_fraction")
+# A dataset's fields that change no number; buckets are for training.
+_MACHINE = (
+  "buckets",
+  "data_dir",
+  "batch_size",
+  "cache",
+  "num_threads",
+  "num_workers",
+  "max_bad_fraction",
+)
 
 
 @runtime_checkable

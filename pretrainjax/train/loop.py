@@ -18,6 +18,7 @@ from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import note_skipped, stop_after
 from pretrainjax.train.feed import Feed
 from pretrainjax.train.parallel import scalar
+from pretrainjax.train.programs import Programs
 from pretrainjax.train.progress import Progress
 from pretrainjax.train.roll_back import Spike, go_back, is_to_go_back
 from pretrainjax.train.state import TrainState
@@ -86,8 +87,11 @@ def fit(
       batch = feed.next()
     with watchdog.phase("start"):
       program = run.parallel.program(run.step(), state)
-      flops = run.parallel.flops(program, state, batch.arrays)
-      train_step = program.lower(state, batch.arrays).compile()
+      # Steps of several lengths have no one number.
+      is_one = getattr(run.data, "padding", None) is None
+      flops = run.parallel.flops(program, state, batch.arrays) if is_one else None
+      train_step = Programs(program)
+      train_step.compile(state, batch.arrays)
     progress = Progress(start=step, total=last_step, batch_size=run.data.batch_size, flops=flops)
     finish = functools.partial(
       _finish, run, workdir=workdir, checkpoints=checkpoints, tracker=tracker, progress=progress
@@ -101,6 +105,9 @@ def fit(
       step += 1
       watchdog.at(step)
       trace.before(step)
+      if not train_step.has(batch.arrays):  # rows of another length
+        with progress.paused(), watchdog.phase("start"):
+          train_step.compile(state, batch.arrays)
       state, metrics = train_step(state, batch.arrays)
       in_flight.append(_Queued(step, metrics, batch.index, batch.counts))
       if step < last_step:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.config.completed import completed
 from pretrainjax.config.text import difference, from_json, to_json
 from pretrainjax.distributed import agree, gather, is_connected, is_main
 from pretrainjax.errors import UserError
@@ -48,7 +49,7 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   make(workdir)
   path, old = workdir / CONFIG, _old_config(workdir)
   if old is not None:
-    different = difference(old, config)
+    different = difference(completed(old), config)
     layout = [line for line in different if line.startswith("parallel.")]
     changed = [line for line in different if line not in layout and not _is_harmless(line)]
     if changed and not allow_change:

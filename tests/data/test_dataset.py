@@ -134,9 +134,7 @@ def test_one_bad_field_drops_the_whole_example(make, caplog):
   assert len(reasons) == 3 and all(r.startswith(("image: ", "text: ")) for r in reasons)
   (batch,) = make(datasets="torn", batch_size=20, max_bad_fraction=0.5).one_pass()
   assert np.flatnonzero(~batch["valid"]).tolist() == [3, 4, 11]
-  with pytest.raises(
-    UserError, match="max_bad_fraction: .* the last one: torn/train/.*: (image|text)"
-  ):
+  with pytest.raises(UserError, match="the last one: torn/train/.*: (image|text): "):
     list(make(datasets="torn", max_bad_fraction=0.0).one_pass())
 
 

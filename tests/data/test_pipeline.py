@@ -174,7 +174,7 @@ def names(data) -> dict[str, int]:
   found = {}
   for source in data.sources:
     for number in range(len(source)):
-      (record,) = data._records(source, np.array([number]))
+      (record,) = data.unpacked(source, np.array([number]))
       if not isinstance(record, str):
         image = data.field.arrays(record[0], Place())["image"]
         found[f"{source.name}/{source.split}/{number}"] = index_of(image)

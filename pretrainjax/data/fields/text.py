@@ -27,6 +27,8 @@ from pretrainjax.types import Batch
 
 # Features that decide which arrays a batch has.
 _FEATURES = ("segments", "second", "tags", "score")
+# Arrays that have a place for each token.
+_ROWS = ("tokens", "segments", "types", "tags", "starts", "scored")
 _NO_TAG = 65535  # tags are written as uint16
 _LONGEST = 65_535  # of blocks that `prepare` writes
 
@@ -65,15 +67,19 @@ class TextField(Field):
       its response, with "scored" True on the response; "first" leaves it out.
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
+    buckets: above 1, batches have rows of one of so many lengths, by quantiles of the data, up to
+      `length`: less padding, and a program compiled for each. Not for packed blocks, and in
+      training only: a pass of evaluation has rows of `length`.
   """
 
   length: int
   pair: Literal["joint", "views", "prompt", "first"] = "joint"
   views: int = 1
   word_starts: bool = False
+  buckets: int = 1
 
   def __post_init__(self):
-    for name, low in (("length", 4), ("views", 1)):
+    for name, low in (("length", 4), ("views", 1), ("buckets", 1)):
       if getattr(self, name) < low:
         raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
     if self.views > 1 and self.pair in ("views", "prompt"):
@@ -133,6 +139,10 @@ class TextField(Field):
   def check(self) -> None:
     """See `Field`."""
     for source in self.sources:
+      if self.buckets > 1 and source.has("segments"):
+        raise UserError(
+          f"--{self.key}.buckets: found {self.buckets}, expected 1: '{source.name}' is packed"
+        )
       source.expect("tokens", tfds.features.Tensor)
       for feature in ("tokens", *_FEATURES[:3]):
         if source.has(feature) and source.dtype(feature).kind not in "iu":
@@ -195,6 +205,32 @@ class TextField(Field):
         raise ValueError(f"found tag {tags.max()}, expected below {len(self.tag_names)}")
       record = record._replace(tags=tags)
     return record._replace(score=_score(fields)) if source.has("score") else record
+
+  @property
+  def num_buckets(self) -> int:
+    """See `Field`."""
+    return self.buckets
+
+  @property
+  def longest(self) -> int:
+    """See `Field`."""
+    return self.length
+
+  def length_of(self, source: Source, fields: Fields) -> int:
+    """See `Field`; with the special tokens."""
+    names = [name for name in ("tokens", "second") if source.has(name)]
+    first, *others = (len(_numbers(source, fields, name)) for name in names)
+    if not others or self.pair == "first":
+      length = first + 2
+    elif self.pair == "views":
+      length = max(first, *others) + 2
+    else:
+      length = first + sum(others) + (3 if self.pair == "joint" else 2)
+    return min(length, self.length)
+
+  def cut(self, arrays: Row, length: int) -> Row:
+    """See `Field`."""
+    return arrays | {n: arrays[n][..., :length] for n in _ROWS if n in arrays}
 
   def is_empty(self, record: TextRecord, *, piece: int) -> bool:
     """See `Field`; a dataset's last block is filled up, which may be cut off as a row."""

@@ -53,6 +53,8 @@ class Together(Field):
         if array in owners:
           raise ValueError(f"fields.{name}: makes '{array}', which {owners[array]} makes, too")
         owners[array] = f"fields.{name}"
+    if len(names := [name for name, field in self._named() if field.num_buckets > 1]) > 1:
+      raise ValueError(f"fields: {' and '.join(names)} have buckets, expected one such field")
 
   def bind(self, sources: tuple[Source, ...], *, key: str) -> Field:
     """See `Field`."""
@@ -106,6 +108,28 @@ class Together(Field):
     """See `Field`."""
     parts = (field.count(batch).items() for _, field in self._named())
     return dict(itertools.chain.from_iterable(parts))
+
+  @property
+  def num_buckets(self) -> int:
+    """See `Field`."""
+    return max(field.num_buckets for _, field in self._named())
+
+  @property
+  def longest(self) -> int:
+    """See `Field`."""
+    return self._bucketed.longest
+
+  def length_of(self, source: Source, fields: Fields) -> int:
+    """See `Field`; that of the one field that has buckets."""
+    return self._bucketed.length_of(source, fields)
+
+  def cut(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    """See `Field`."""
+    return self._bucketed.cut(arrays, length)
+
+  @property
+  def _bucketed(self) -> Field:
+    return next(field for _, field in self._named() if field.num_buckets > 1)
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:
