@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.errors import UserError
+
 # One step's host or device arrays by name. Images: "image" (B H W C, or B V H W C with
 # several views; uint8 from the pipeline). Text: "tokens" and "segments" (int32 B T, or B V T
 # with several texts an example), perhaps "types" (likewise). All: "label" (B), "valid" (B,
@@ -60,6 +62,14 @@ class Encoder(Protocol):
 
   embed_dim: int
 
+  def inputs(self, batch: Batch) -> Any:
+    """What of a batch the encoder reads: images as they are, text as `Text`.
+
+    Args:
+      batch: arrays by name; an axis of views is left in place, "B V ...".
+    """
+    ...
+
   def __call__(
     self,
     inputs: Any,
@@ -71,7 +81,7 @@ class Encoder(Protocol):
     """Encodes a batch.
 
     Args:
-      inputs: the modality's array, for images "B H W C".
+      inputs: what `inputs` takes out of a batch, for images "B H W C".
       keep: indices of the only tokens to encode, "B M"; None encodes all.
       deterministic: False switches dropout and drop path on, which then need `rngs`.
       rngs: keys for this call; nothing is stored.
@@ -91,8 +101,19 @@ class Evaluator(Protocol):
     ...
 
 
-def encoder_inputs(batch: Batch) -> Any:
-  """What of a batch an encoder takes: images as they are, text as `Text`."""
-  if "image" in batch:
-    return batch["image"]
-  return Text(batch["tokens"], batch["segments"], batch.get("types"))
+def check_encoder(encoder: Any, *, key: str) -> None:
+  """Refuses an object that lacks a part of the `Encoder` protocol.
+
+  Args:
+    encoder: what an objective or a caller takes for one.
+    key: where it comes from, such as "config.objective.backbone".
+
+  Raises:
+    UserError: naming the part that is missing.
+  """
+  for part in ("embed_dim", "inputs", "__call__"):
+    if not hasattr(encoder, part):
+      raise UserError(
+        f"{key}: {type(encoder).__name__} has no '{part}', expected an encoder: embed_dim, "
+        "inputs(batch), which returns what it reads of a batch, and a call that returns Encoded"
+      )

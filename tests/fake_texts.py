@@ -10,7 +10,12 @@ from flax import nnx
 
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer
 from pretrainjax.models.layers.drop import dropout
-from pretrainjax.types import Encoded, Text
+from pretrainjax.types import Batch, Encoded, Text
+
+
+def text_of(batch: Batch) -> Text:
+  """The text of a batch."""
+  return Text(batch["tokens"], batch["segments"], batch.get("types"))
 
 
 class TinyText(nnx.Module):
@@ -23,6 +28,9 @@ class TinyText(nnx.Module):
     self.pool = "mean"
     self.token_embedding = nnx.Param(nnx.initializers.normal(1.0)(rngs(), (vocab_size, embed_dim)))
     self.mix = nnx.Linear(2 * embed_dim, embed_dim, rngs=rngs)
+
+  def inputs(self, batch: Batch) -> Text:
+    return text_of(batch)
 
   def __call__(self, inputs: Text, *, keep=None, deterministic=True, rngs=None) -> Encoded:
     x = self.sequence(inputs, deterministic=deterministic, rngs=rngs)
@@ -47,7 +55,6 @@ class ArrayTexts:
 
   arrays: dict[str, np.ndarray] = dataclasses.field(repr=False)
   num_classes: int = 0
-  vocab_size: int = 20
   tag_names: tuple[str, ...] = ()
   tokenizer: Tokenizer | None = dataclasses.field(default=None, repr=False)
   bytes_per_token: float = 3.0
@@ -57,6 +64,11 @@ class ArrayTexts:
   @property
   def num_examples(self) -> int:
     return len(self.arrays["tokens"])
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    names = ("tokens", "segments", "types")
+    return tuple(n for n in names if n in self.arrays and self.arrays[n].ndim == 3)
 
   @property
   def class_names(self) -> tuple[str, ...]:
@@ -112,3 +124,8 @@ def word_tokenizer(words: str) -> Tokenizer:
   made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
   made.add_special_tokens(list(SPECIALS))
   return Tokenizer(made.to_str())
+
+
+def tokenizer_of_size(vocab_size: int) -> Tokenizer:
+  """A `word_tokenizer` with so many tokens, special ones among them."""
+  return word_tokenizer(" ".join(f"w{i}" for i in range(vocab_size - len(SPECIALS))))

@@ -1,5 +1,6 @@
 """Reading the first batches of a pipeline, and comparing them."""
 
+import hashlib
 import itertools
 from typing import Any
 
@@ -15,6 +16,16 @@ def take(data: Pipeline, count: int, *, seed: int = 0, **options: Any) -> list[d
     return list(itertools.islice(stream, count))
   finally:
     stream.close()
+
+
+def digest(batches: list[dict]) -> str:
+  """The beginning of a hash of names, types, shapes and bits."""
+  found = hashlib.sha256()
+  for batch in batches:
+    for name in sorted(batch):
+      found.update(f"{name} {batch[name].dtype} {batch[name].shape}".encode())
+      found.update(np.ascontiguousarray(batch[name]).tobytes())
+  return found.hexdigest()[:16]
 
 
 def same(a: list[dict], b: list[dict]) -> bool:

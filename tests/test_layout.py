@@ -72,6 +72,11 @@ COVERED_BY = {
   "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
   "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
   "config/__main__.py": "tests/test_config_commands.py",
+  "data/field.py": "tests/data/test_dataset.py",
+  "data/load.py": "tests/data/test_pipeline.py",
+  "data/fields/image.py": "tests/data/test_image_data.py",
+  "data/fields/text.py": "tests/data/test_text_data.py",
+  "data/fields/together.py": "tests/data/test_dataset.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "training.py": "tests/faults/test_01_killed.py",
@@ -227,6 +232,37 @@ def test_nothing_is_registered():
     if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     for decorator in node.decorator_list
     if "regist" in ast.unparse(decorator).lower()
+  )
+
+
+# What tells a modality; "label" and "valid" belong to none.
+ARRAYS = {"image", "tokens", "segments", "types", "audio", "events"}
+# They say what they read, and what there is.
+KNOW_ARRAYS = ("models/", "data/")
+
+
+def asks_for_an_array(node: ast.AST) -> bool:
+  """Whether code tests which of ARRAYS are there: "image" in batch, batch.get("image")."""
+  if isinstance(node, ast.Compare) and any(type(op).__name__.endswith("In") for op in node.ops):
+    names = [node.left]
+  elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("batch.get"):
+    names = node.args[:1]
+  else:
+    return False
+  return any(isinstance(name, ast.Constant) and name.value in ARRAYS for name in names)
+
+
+def test_nobody_guesses_a_modality_by_its_arrays():
+  """An encoder says what it reads of a batch, the data what they are."""
+  assert asks_for_an_array(ast.parse("'image' not in batch", mode="eval").body)
+  assert asks_for_an_array(ast.parse("self.batch.get('tokens')", mode="eval").body)
+  assert not asks_for_an_array(ast.parse("'label' in batch", mode="eval").body)
+  none(
+    f"pretrainjax/{module}:{node.lineno} asks for an array: {ast.unparse(node)}"
+    for module in modules()
+    if not module.startswith(KNOW_ARRAYS)
+    for node in ast.walk(tree(module))
+    if asks_for_an_array(node)
   )
 
 

@@ -68,7 +68,8 @@ def write(
     name: of the dataset.
     data_dir: where datasets lie.
     splits: records by split; a record is features by name: lists of ids ("tokens", "second",
-      "segments", "tags"), "label" and "score". Bytes are written as they are.
+      "segments", "tags"), "label", "score" and "image", a file's bytes. Bytes are written as they
+      are.
     length: of blocks; None makes "examples".
     class_names: of "label".
     tag_names: of "tags".
@@ -143,6 +144,8 @@ def _feature(name: str, dtype: type, class_names: Sequence[str]) -> Any:
     return tfds.features.ClassLabel(names=list(class_names))
   if name == "score":
     return tfds.features.Scalar(np.float32)
+  if name == "image":
+    return tfds.features.Image(shape=(None, None, 1))
   dtype = np.uint16 if name == "tags" else dtype
   return tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")
 

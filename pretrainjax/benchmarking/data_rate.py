@@ -17,6 +17,7 @@ from pretrainjax.benchmarking.output import add_output_flags, write_json
 from pretrainjax.command import Request
 from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.objects import build
+from pretrainjax.data.buckets import Padding
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
 
@@ -62,13 +63,28 @@ def work(request: Request) -> None:
   for count in tqdm(threads, unit="setting", file=sys.stderr, disable=None):
     rates.append(measure_rate(data, num_threads=count, seconds=options.seconds))
   print(rates_text(rates, needed=needed, batch_size=data.batch_size))
+  if data.padding is not None:
+    print(padding_text(data.padding))
   values = {
     "cpus": os.cpu_count(),
     "batch_size": data.batch_size,
     "needed_examples_per_second": needed,
     "rates": [rate._asdict() for rate in rates],
+    "padding": None if data.padding is None else data.padding._asdict(),
   }
   write_json(options.json, values)
+
+
+def padding_text(padding: Padding) -> str:
+  """What rows of several lengths save.
+
+  >>> padding_text(Padding((16, 64), 0.125, 0.5))
+  'rows of 16 and 64: 12.5% padding, with one length 50.0%'
+  """
+  lengths = " and ".join(map(str, padding.lengths))
+  return (
+    f"rows of {lengths}: {padding.share:.1%} padding, with one length {padding.share_of_one:.1%}"
+  )
 
 
 def thread_counts(text: str | None, configured: int) -> list[int]:

@@ -24,7 +24,6 @@ from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.flops import model_flops_utilization
-from pretrainjax.train.progress import count_tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +36,7 @@ class StepTimes:
     batch_size: examples of a step, over all devices.
     compile_seconds: for the step.
     seconds: of each step that was timed.
-    tokens: of text in a step, 0 without.
+    counts: what a step's batch holds, by unit, such as "tokens".
     flops: of a step on one device.
     mfu: share of the chip's peak; None where that is not known.
     memory: bytes by the names of `compiled.Memory`, and "total".
@@ -51,7 +50,7 @@ class StepTimes:
   batch_size: int
   compile_seconds: float
   seconds: tuple[float, ...]
-  tokens: int
+  counts: dict[str, int | float]
   flops: float
   mfu: float | None
   memory: dict[str, int]
@@ -109,7 +108,8 @@ def time_steps(
   """
   state = run.parallel.make(run.init)
   batch = next_batch()
-  tokens = count_tokens(batch) * run.parallel.share(run.data.batch_size)[1]
+  parts = run.parallel.share(run.data.batch_size)[1]
+  counts = {unit: n * parts for unit, n in run.data.count(batch).items()}
   batch = run.parallel.put(batch)
   step = compile_step(run, state, batch)
   memory = memory_of(step, state)
@@ -123,7 +123,7 @@ def time_steps(
     seconds.append(time.perf_counter() - start)
     if number + 1 < warmup + steps:
       batch = run.parallel.put(next_batch())
-  return _times(run, step, memory=memory, tokens=tokens, seconds=seconds[warmup:])
+  return _times(run, step, memory=memory, counts=counts, seconds=seconds[warmup:])
 
 
 def times_text(times: StepTimes) -> str:
@@ -139,8 +139,8 @@ def times_text(times: StepTimes) -> str:
     ),
     ("examples", f"{times.examples_per_second:.4g} / s"),
   ]
-  if times.tokens:
-    rows.append(("tokens", f"{times.tokens / median:.4g} / s"))
+  for unit, count in times.counts.items():
+    rows.append((unit, f"{count / median:.4g} / s"))
   rows += [
     ("TFLOP/s a device", f"{times.flops / median / 1e12:.4g}"),
     ("MFU", "peak of this device not known" if times.mfu is None else f"{times.mfu:.1%}"),
@@ -159,12 +159,12 @@ def times_json(times: StepTimes) -> dict[str, Any]:
   return dataclasses.asdict(times) | {
     "seconds_quartiles": [low, median, high],
     "examples_per_second": times.examples_per_second,
-    "tokens_per_second": times.tokens / median if times.tokens else None,
+    **{f"{unit}_per_second": count / median for unit, count in times.counts.items()},
   }
 
 
 def _times(
-  run: Run, step: Step, *, memory: Any, tokens: int, seconds: Sequence[float]
+  run: Run, step: Step, *, memory: Any, counts: dict[str, int | float], seconds: Sequence[float]
 ) -> StepTimes:
   exchanges = read_collectives(step.text)
   return StepTimes(
@@ -173,7 +173,7 @@ def _times(
     batch_size=run.data.batch_size,
     compile_seconds=step.compile_seconds,
     seconds=tuple(seconds),
-    tokens=tokens,
+    counts=counts,
     flops=step.flops,
     mfu=model_flops_utilization(step.flops, float(np.median(seconds))),
     memory=dataclasses.asdict(memory) | {"total": memory.total},
@@ -200,6 +200,8 @@ def _batches(run: Run, *, synthetic: bool) -> Iterator[Callable[[], dict[str, np
     part = {name: x[index * rows : (index + 1) * rows] for name, x in batch.items()}
     yield lambda: part
     return
+  if run.data.padding is not None:
+    raise UserError("--config.data.buckets: steps of several lengths have no one time, expected 1")
   batches = run.data.batches(seed=run.config.seed, process_index=index, process_count=count)
   with contextlib.closing(batches):
     yield lambda: next(batches)

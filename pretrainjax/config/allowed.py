@@ -21,6 +21,7 @@ _OURS = (
   *("pretrainjax.models", "pretrainjax.objectives", "pretrainjax.evaluators"),
   *("pretrainjax.losses", "pretrainjax.augment", "pretrainjax.mixing", "pretrainjax.masking"),
   *("pretrainjax.data.image", "pretrainjax.data.image_data", "pretrainjax.data.text_data"),
+  *("pretrainjax.data.dataset", "pretrainjax.data.fields"),
   "pretrainjax.checkpoint.manager:Keep",
   *("pretrainjax.train.assemble:Train", "pretrainjax.train.duration:Duration"),
   *("pretrainjax.train.mesh:Axes", "pretrainjax.train.optimizer", "pretrainjax.train.schedule"),

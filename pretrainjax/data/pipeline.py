@@ -2,9 +2,8 @@
 
 import dataclasses
 import functools
-import logging
 import os
-import threading
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,20 +13,28 @@ import grain
 import numpy as np
 from absl import flags
 
+from pretrainjax.data.buckets import (
+  Buckets,
+  Padding,
+  Unsorted,
+  bucket_lengths,
+  padding_of,
+  record_lengths,
+)
+from pretrainjax.data.field import ArrayShape, Field
+from pretrainjax.data.load import Load, complaint
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.source import Source
 from pretrainjax.data.subset import stratified
+from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.data.workers import Tie
 from pretrainjax.errors import UserError
-
-_log = logging.getLogger(__name__)
+from pretrainjax.types import Batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pipeline:
-  """Examples of one dataset, or of several mixed. A subclass knows what an example is.
-
-  It defines `unpacked` and `example`, perhaps `check`, `pieces`, `is_empty` and `settle`.
+  """Examples of one dataset, or of several mixed. A subclass says which field they are made of.
 
   Attributes:
     datasets: name of a prepared tfds dataset, or weights by name.
@@ -68,50 +75,18 @@ class Pipeline:
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0, and finite")
     if self.cache == "memory" and self.num_workers:
       raise ValueError("num_workers: with cache='memory' expected 0, each would hold all records")
+    self.make_field()  # which checks its options
 
-  # --- what a subclass says -----------------------------------------------------------------
-
-  def unpacked(self, source: Source, fields: Fields) -> Any:
-    """A record in the form that `example` takes, and that the cache keeps.
-
-    Raises:
-      ValueError: for one that cannot be unpacked.
-    """
+  def make_field(self) -> Field:
+    """What a subclass says: the arrays of an example, not yet of any dataset."""
     raise NotImplementedError
 
-  def example(self, record: Any, *, piece: int, seed: int, position: int) -> dict[str, np.ndarray]:
-    """The arrays of one example, without label.
-
-    Args:
-      record: from `unpacked`.
-      piece: which of the record's `pieces` is asked for, from 0.
-      seed: of the order.
-      position: in the order, this example's alone; with `seed` all that chance may depend on.
-    """
-    raise NotImplementedError
-
-  def check(self, sources: tuple[Source, ...]) -> None:
-    """Raises UserError for datasets that lack a feature, or do not go together."""
-
-  def settle(self) -> None:
-    """Prepares this process, or a worker's, for its threads; called before anything is read."""
-
-  def pieces(self, source: Source) -> int:
-    """Examples that each record is cut into."""
-    del source
-    return 1
-
-  def is_empty(self, record: Any, *, piece: int) -> bool:
-    """Whether an example holds nothing; the next one then stands in for it."""
-    del record, piece
-    return False
-
-  # --- what all have ------------------------------------------------------------------------
+  # --- facts --------------------------------------------------------------------------------
 
   @property
   def num_examples(self) -> int:
     """Of one epoch, over all datasets."""
-    return sum(len(rows) for rows in self._rows)
+    return sum(len(rows) for rows in self.rows_used)
 
   @property
   def num_classes(self) -> int:
@@ -124,14 +99,42 @@ class Pipeline:
     names = {source.class_names for source in self.sources}
     return names.pop() if len(names) == 1 else ()
 
-  @functools.cached_property
+  @property
   def sources(self) -> tuple[Source, ...]:
     """The datasets, opened and checked."""
+    return self.field.sources
+
+  @functools.cached_property
+  def field(self) -> Field:
+    """What `make_field` made, of the datasets, opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
     data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
     sources = tuple(Source(name, self.split, data_dir) for name in names)
-    self.check(sources)
-    return sources
+    return self.make_field().bind(sources, key="config.data")
+
+  def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
+    """The arrays of examples by what the config says, see `Field`; no dataset is opened.
+
+    Args:
+      sizes: of the network, see there.
+    """
+    return self.make_field().shapes(sizes) | {"label": ArrayShape((), np.int32)}
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """Names of a batch's arrays that have an axis of views, "B V ..."."""
+    return self.make_field().arrays_with_views
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    return self.make_field().count(batch)
+
+  @property
+  def tokenizer(self) -> Tokenizer | None:
+    """Of the texts; None where there are none."""
+    return self.field.tokenizer
+
+  # --- batches ------------------------------------------------------------------------------
 
   def batches(
     self, *, seed: int, start: int = 0, process_index: int = 0, process_count: int = 1
@@ -157,10 +160,9 @@ class Pipeline:
         f"{process_count} processes"
       )
     self._refuse_a_batch_beyond_memory(self.batch_size // process_count)
-    load = _Load(self, seed)
     # Shuffle, repeat, number, batch, THEN slice: the global order must not know of processes, and
     # each must hold consecutive rows, as their devices do: a row's place decides its random keys.
-    rows = self._order(seed).map_with_index(load)
+    rows = self._examples(seed)
     parts = rows.batch(self.batch_size // process_count, drop_remainder=True)
     batches = parts[process_index::process_count]
     options = grain.ReadOptions(num_threads=self.num_threads, prefetch_buffer_size=4)
@@ -186,11 +188,11 @@ class Pipeline:
       process_count: processes that share the batch.
     """
     self._open()
-    order, load = self._order(seed), _Load(self, seed)
+    order, load = self._arranged(seed), Load(self, seed)
     size = self.batch_size // process_count
     first = step * self.batch_size + process_index * size
     with ThreadPoolExecutor(self.num_threads) as pool:
-      return list(pool.map(lambda row: load.name(*order[row]), range(first, first + size)))
+      return list(pool.map(lambda row: load.name(order[row]), range(first, first + size)))
 
   def one_pass(self) -> Iterator[dict[str, np.ndarray]]:
     """Each example once, in order.
@@ -200,8 +202,8 @@ class Pipeline:
     """
     self._open()
     self._refuse_a_batch_beyond_memory(self.batch_size)
-    load = _Load(self, 0)
-    keys = [(s, i) for s, rows in enumerate(self._rows) for i in range(len(rows))]
+    load = Load(self, 0)
+    keys = [(s, i) for s, rows in enumerate(self.rows_used) for i in range(len(rows))]
     with ThreadPoolExecutor(self.num_threads) as pool:
       for start in range(0, len(keys), self.batch_size):
         part = keys[start : start + self.batch_size]
@@ -210,72 +212,111 @@ class Pipeline:
         yield {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
   @functools.cached_property
-  def _rows(self) -> tuple[np.ndarray, ...]:
+  def rows_used(self) -> tuple[np.ndarray, ...]:
     """Which examples of each source are used: record * pieces + piece."""
     if self.label_fraction == 1:
-      return tuple(np.arange(len(s) * n) for s, n in zip(self.sources, self._pieces, strict=True))
+      return tuple(
+        np.arange(len(s) * n) for s, n in zip(self.sources, self.num_pieces, strict=True)
+      )
     for source in self.sources:
       if not source.has_labels:
         raise UserError(f"--config.data.label_fraction: dataset '{source.name}' has no labels")
     chosen = {"fraction": self.label_fraction, "seed": self.label_seed}
     return tuple(
       stratified(np.repeat(source.labels, pieces), **chosen)
-      for source, pieces in zip(self.sources, self._pieces, strict=True)
+      for source, pieces in zip(self.sources, self.num_pieces, strict=True)
     )
 
   @functools.cached_property
-  def _pieces(self) -> tuple[int, ...]:
-    return tuple(self.pieces(source) for source in self.sources)
+  def num_pieces(self) -> tuple[int, ...]:
+    return tuple(self.field.pieces(source) for source in self.sources)
 
   @functools.cached_property
   def _example_bytes(self) -> int:
     """Of the first one; arrays of others are as large."""
-    return sum(value.nbytes for value in _Load(self, 0).in_order(0, (0, 0)).values())
+    return sum(value.nbytes for value in Load(self, 0).in_order(0, (0, 0)).values())
 
   @functools.cached_property
-  def _cached(self) -> tuple[dict[int, Any], ...] | None:
+  def cached(self) -> tuple[dict[int, Any], ...] | None:
     """Unpacked records in memory by number, of each source."""
     if self.cache == "none":
       return None
     cached = []
-    for source, rows, pieces in zip(self.sources, self._rows, self._pieces, strict=True):
+    for source, rows, pieces in zip(self.sources, self.rows_used, self.num_pieces, strict=True):
       numbers = np.unique(rows // pieces)
       parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
-      records = [record for part in parts for record in self._records(source, part)]
+      records = [record for part in parts for record in self.unpacked(source, part)]
       cached.append(dict(zip(numbers.tolist(), records, strict=True)))
     return tuple(cached)
 
-  def _records(self, source: Source, numbers: np.ndarray) -> list[Any]:
+  def unpacked(self, source: Source, numbers: np.ndarray) -> list[Any]:
     """(unpacked record, class) of each number, or in words what is wrong with it."""
     try:
       found = source.records(numbers)
     except RuntimeError as error:  # the file is damaged: find out where
       if len(numbers) == 1:
-        return [_complaint(source, numbers[0], error)]
-      return [self._records(source, numbers[i : i + 1])[0] for i in range(len(numbers))]
+        return [complaint(source, numbers[0], error)]
+      return [self.unpacked(source, numbers[i : i + 1])[0] for i in range(len(numbers))]
     records = []
     for number, fields in zip(numbers, found, strict=True):
       try:
-        records.append((self.unpacked(source, fields), source.label(fields)))
+        records.append((self.field.unpack(source, fields), source.label(fields)))
       except ValueError as error:
-        records.append(_complaint(source, number, error))
+        records.append(complaint(source, number, error))
     return records
 
   def _order(self, seed: int) -> grain.MapDataset:
     """(source, row) for every position, without end."""
     orders = [
       grain.MapDataset.range(len(rows)).seed(seed + i).shuffle().repeat().map(_Tag(i))
-      for i, rows in enumerate(self._rows)
+      for i, rows in enumerate(self.rows_used)
     ]
     if len(orders) == 1:
       return orders[0]
     return grain.MapDataset.mix(orders, weights=list(self.datasets.values()))
 
+  def _examples(self, seed: int) -> grain.MapDataset:
+    """The example of every position, without end."""
+    load = Load(self, seed)
+    if self.padding is None:
+      return self._order(seed).map_with_index(load.at)
+    arranged = self._arranged(seed)
+    return grain.MapDataset.range(sys.maxsize).map(_Arranged(arranged, load))
+
+  def _arranged(self, seed: int) -> Buckets | Unsorted:
+    """What stands at every place of the order that batches are cut from."""
+    if self.padding is None:
+      return Unsorted(self._order(seed))
+    return Buckets(
+      self._order(seed),
+      self.row_lengths,
+      buckets=self.padding.lengths,
+      batch_size=self.batch_size,
+      seed=seed,
+    )
+
+  @functools.cached_property
+  def row_lengths(self) -> tuple[np.ndarray, ...]:
+    """How long the row of each example used is, where rows are of several lengths; else ()."""
+    if self.field.num_buckets == 1:
+      return ()
+    pairs = zip(self.sources, self.rows_used, self.num_pieces, strict=True)
+    return tuple(record_lengths(source, rows // n, self.field) for source, rows, n in pairs)
+
+  @functools.cached_property
+  def padding(self) -> Padding | None:
+    """What rows of several lengths save; None where all have one."""
+    if not self.row_lengths:
+      return None
+    lengths = np.concatenate(self.row_lengths)
+    sizes = {"buckets": self.field.num_buckets, "longest": self.field.longest}
+    return padding_of(lengths, bucket_lengths(lengths, **sizes))
+
   def _open(self) -> None:
-    self.settle()
+    self.field.settle()
     if not flags.FLAGS.is_parsed():
       flags.FLAGS.mark_as_parsed()  # grain's workers read absl flags
-    _ = self._rows, self._cached  # mistakes are the caller's, not a thread's
+    _ = self.rows_used, self.cached, self.padding  # mistakes are the caller's, not a thread's
 
   def _refuse_a_batch_beyond_memory(self, rows: int) -> None:
     """Raises UserError for a batch, of so many rows here, that the machine cannot hold once."""
@@ -289,6 +330,17 @@ class Pipeline:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Arranged:
+  """Makes the example at a place of an arranged order."""
+
+  order: Buckets
+  load: Load
+
+  def __call__(self, place: int) -> dict[str, np.ndarray]:
+    return self.load(self.order[place])
+
+
+@dataclasses.dataclass(frozen=True)
 class _Tag:
   """Says which source a row belongs to."""
 
@@ -296,84 +348,3 @@ class _Tag:
 
   def __call__(self, row: int) -> tuple[int, int]:
     return self.source, row
-
-
-class _Load:
-  """Turns a position in the order and what stands there into an example."""
-
-  def __init__(self, data: Pipeline, seed: int):
-    self._data, self._seed = data, seed
-    self._seen = self._bad = 0
-    self._lock = threading.Lock()
-
-  def __getstate__(self) -> dict[str, Any]:  # for worker processes, which count for themselves
-    return {"_data": self._data, "_seed": self._seed, "_seen": 0, "_bad": 0}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state, _lock=threading.Lock())
-    self._data.settle()
-
-  def __call__(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
-    example = self.in_order(position, key)
-    del example["valid"]
-    return example
-
-  def in_order(self, position: int, key: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The example with "valid", False where another record stands in for it."""
-    data, (record, label, piece, offset) = self._data, self._readable(*key)
-    # The position is this example's alone: the same crop on any thread, process or host.
-    example = data.example(record, piece=piece, seed=self._seed, position=position)
-    example["valid"] = np.bool_(offset == 0)
-    if label is not None and data.class_names:
-      example["label"] = np.int32(label)
-    return example
-
-  def name(self, source: int, row: int) -> str:
-    """Which record an example comes from, and its piece."""
-    data, rows = self._data, self._data._rows[source]
-    *_, offset = self._readable(source, row)
-    number, piece = divmod(int(rows[(row + offset) % len(rows)]), data._pieces[source])
-    name = _name(data.sources[source], number)
-    return name if data._pieces[source] == 1 else f"{name}+{piece}"
-
-  def _readable(self, source: int, row: int) -> tuple[Any, int | None, int, int]:
-    """(record, class, piece) of an example, or of the next one that serves instead.
-
-    Both depend on nothing but the row. The fourth value says how far on that one stands, 0 for the
-    example itself.
-    """
-    data, rows = self._data, self._data._rows[source]
-    message = f"{data.sources[source].name}: found no example with anything in it"
-    for offset in range(len(rows)):
-      number, piece = divmod(int(rows[(row + offset) % len(rows)]), data._pieces[source])
-      record = self._record(source, number)
-      with self._lock:
-        self._seen += 1
-        self._bad += isinstance(record, str)
-        seen, bad = self._seen, self._bad
-      if not isinstance(record, str):
-        if data.is_empty(record[0], piece=piece):
-          continue
-        return *record, piece, offset
-      _log.warning("record skipped: %s", record)
-      message = (
-        f"--config.data.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
-        f"expected at most {data.max_bad_fraction:.2%}; the last one: {record}"
-      )
-      if bad > data.max_bad_fraction * max(seen, 1000):
-        break
-    raise UserError(message)
-
-  def _record(self, source: int, number: int) -> tuple[Any, int | None] | str:
-    data = self._data
-    if data._cached is not None:
-      return data._cached[source][number]
-    return data._records(data.sources[source], np.array([number]))[0]
-
-
-def _complaint(source: Source, number: int | np.integer, error: Exception) -> str:
-  return f"{_name(source, number)}: {' '.join(str(error).split())}"
-
-
-def _name(source: Source, number: int | np.integer) -> str:
-  return f"{source.name}/{source.split}/{number}"

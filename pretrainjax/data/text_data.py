@@ -1,69 +1,22 @@
 """Batches of text."""
 
 import dataclasses
-import functools
-import math
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import numpy as np
-import tensorflow_datasets as tfds
-from jaxtyping import Bool, Integer
-
+from pretrainjax.data.fields.text import TextField
 from pretrainjax.data.pipeline import Pipeline
-from pretrainjax.data.source import Fields, Source
-from pretrainjax.data.text_rows import (
-  Row,
-  Specials,
-  joint,
-  longest_first,
-  part_of_block,
-  prompted,
-  single,
-)
-from pretrainjax.data.tokenizer import Tokenizer
-from pretrainjax.errors import UserError
-
-# Features that decide which arrays a batch has.
-_FEATURES = ("segments", "second", "tags", "score")
-_NO_TAG = 65535  # tags are written as uint16
-_LONGEST = 65_535  # of blocks that `prepare` writes
-
-
-class TextRecord(NamedTuple):
-  """What one record holds; None where its dataset has no such feature.
-
-  Attributes:
-    tokens: ids, "N".
-    segments: the document of each token, of packed blocks alone, "N".
-    second: ids of the second text.
-    tags: a class for each token, -1 for none, "N".
-    score: a number for the whole.
-  """
-
-  tokens: Integer[np.ndarray, " N"]
-  segments: Integer[np.ndarray, " N"] | None = None
-  second: Integer[np.ndarray, " N2"] | None = None
-  tags: Integer[np.ndarray, " N"] | None = None
-  score: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextData(Pipeline):
   """Texts of a prepared dataset, or of several mixed: "tokens" and "segments", int32.
 
-  A dataset of packed blocks is read as it is. Another one has a text, or two, a record, which
-  are wrapped here: [CLS] text [SEP], cut off at `length` or padded to it. Its "tags", -1 at
-  special tokens and padding, and its "score" come along.
-
   Attributes:
-    length: of a row. A record of a packed dataset is cut into rows of `length`, a divisor of its
-      own, and documents are counted from 1 in each.
-    pair: what becomes of a second text. "joint" makes one row, [CLS] first [SEP] second [SEP],
-      with "types"; "views" two rows an example, "B 2 T"; "prompt" one document of a prompt and
-      its response, with "scored" True on the response; "first" leaves it out.
+    length: of a row, see `TextField`.
+    pair: what becomes of a second text, likewise; "views" makes two rows an example, "B 2 T".
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
+    buckets: lengths that rows may have in training, see `TextField`; 1 gives all `length`.
 
   The others are those of `Pipeline`.
   """
@@ -72,212 +25,35 @@ class TextData(Pipeline):
   pair: Literal["joint", "views", "prompt", "first"] = "joint"
   views: int = 1
   word_starts: bool = False
+  buckets: int = 1
 
-  def __post_init__(self):
-    super().__post_init__()
-    for name, low in (("length", 4), ("views", 1)):
-      if getattr(self, name) < low:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
-    if self.views > 1 and self.pair in ("views", "prompt"):
-      raise ValueError(f"views={self.views}: with pair='{self.pair}' expected 1")
-
-  @functools.cached_property
-  def tokenizer(self) -> Tokenizer:
-    """Of all datasets."""
-    return Tokenizer.load(self.sources[0].folder / "tokenizer.json")
+  def make_field(self) -> TextField:
+    """See `Pipeline`."""
+    options = ("length", "pair", "views", "word_starts", "buckets")
+    return TextField(**{name: getattr(self, name) for name in options})
 
   @property
   def vocab_size(self) -> int:
     """Of the tokenizer."""
-    return self.tokenizer.vocab_size
+    return self.text.tokenizer.vocab_size
 
   @property
   def form(self) -> Literal["blocks", "examples"]:
-    """Whether records are packed blocks, or texts to be wrapped."""
-    return "blocks" if self.sources[0].has("segments") else "examples"
+    """See `TextField`."""
+    return self.text.form
 
   @property
   def tag_names(self) -> tuple[str, ...]:
-    """One a class of tokens, () without tags."""
-    source = self.sources[0]
-    return tuple(source.noted("tag_names", list)) if source.has("tags") else ()
+    """See `TextField`."""
+    return self.text.tag_names
 
-  @functools.cached_property
+  @property
   def bytes_per_token(self) -> float:
-    """UTF-8 bytes of the split's texts by their tokens, special ones apart.
+    """See `TextField`."""
+    return self.text.bytes_per_token
 
-    For a part of a split it is that of the whole.
-    """
-    counts = [count for source in self.sources for count in _counts(source)]
-    return sum(c["bytes"] for c in counts) / max(sum(c["tokens"] for c in counts), 1)
-
-  def check(self, sources: tuple[Source, ...]) -> None:
-    """See `Pipeline`."""
-    for source in sources:
-      source.expect("tokens", tfds.features.Tensor)
-      for feature in ("tokens", *_FEATURES[:3]):
-        if source.has(feature) and source.dtype(feature).kind not in "iu":
-          raise UserError(
-            f"--config.data.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
-            "expected integers"
-          )
-      _check_pair(source, self.pair)
-      self.pieces(source)
-    first, *others = sources
-    fingerprint = Tokenizer.load(first.folder / "tokenizer.json").fingerprint
-    for source in others:
-      other = Tokenizer.load(source.folder / "tokenizer.json").fingerprint
-      if other != fingerprint:
-        raise UserError(
-          f"--config.data.datasets: '{source.name}' has tokenizer {other}, expected {fingerprint} "
-          f"as '{first.name}'; prepare it with "
-          f"--config.tokenizer.path={first.folder / 'tokenizer.json'}"
-        )
-      if found := [f for f in _FEATURES if source.has(f) != first.has(f)]:
-        raise UserError(
-          f"--config.data.datasets: of '{first.name}' and '{source.name}' one has '{found[0]}', "
-          "the other has not: they cannot be mixed"
-        )
-
-  def pieces(self, source: Source) -> int:
-    """See `Pipeline`."""
-    if not source.has("segments"):
-      return 1
-    recorded = source.noted("length", int)
-    if not 1 <= recorded <= _LONGEST:
-      raise UserError(
-        f"{source.folder / 'prepared.json'}: found length={recorded}, expected in [1, {_LONGEST}]"
-      )
-    if recorded % self.length:
-      choices = [n for n in range(recorded, 7, -1) if recorded % n == 0]
-      raise UserError(
-        f"--config.data.length: found {self.length}, expected a divisor of {recorded}, to which "
-        f"'{source.name}' is packed: {', '.join(map(str, choices[:6]))}"
-      )
-    return recorded // self.length
-
-  def unpacked(self, source: Source, fields: Fields) -> TextRecord:
-    """See `Pipeline`."""
-    arrays = {f: _numbers(source, fields, f) for f in ("tokens", *_FEATURES[:3]) if source.has(f)}
-    record = TextRecord(**arrays)
-    for feature in ("segments", "tags"):
-      other = arrays.get(feature)
-      if other is not None and len(other) != len(record.tokens):
-        raise ValueError(f"{len(record.tokens)} tokens have {len(other)} {feature}")
-    if record.segments is not None:
-      _check_block(record.tokens, record.segments, source.prepared["length"])
-    for ids in (record.tokens, record.second):
-      if ids is not None and len(ids) and not 0 <= ids.min() <= ids.max() < self.vocab_size:
-        raise ValueError(f"found id {ids.max()}, expected below {self.vocab_size}")
-    if record.tags is not None:
-      tags = np.where(record.tags == _NO_TAG, -1, record.tags.astype(np.int32))
-      if len(tags) and tags.max() >= len(self.tag_names):
-        raise ValueError(f"found tag {tags.max()}, expected below {len(self.tag_names)}")
-      record = record._replace(tags=tags)
-    return record._replace(score=_score(fields)) if source.has("score") else record
-
-  def is_empty(self, record: TextRecord, *, piece: int) -> bool:
-    """See `Pipeline`; a dataset's last block is filled up, which may be cut off as a row."""
-    return record.segments is not None and not record.segments[piece * self.length]
-
-  def example(self, record: TextRecord, *, piece: int, seed: int, position: int) -> Row:
-    """See `Pipeline`."""
-    del seed, position
-    row = self._row(record, piece)
-    if self.word_starts:
-      row["starts"] = self._starts(row["tokens"])
-    if self.views > 1:
-      row = {name: np.repeat(array[None], self.views, axis=0) for name, array in row.items()}
-    if record.score is not None:
-      row["score"] = np.float32(record.score)
-    return row
-
-  def _row(self, record: TextRecord, piece: int) -> Row:
-    shape = {"length": self.length, "specials": self._specials}
-    if record.segments is not None:
-      return part_of_block(record.tokens, record.segments, length=self.length, piece=piece)
-    if record.second is None or self.pair == "first":
-      row = single(record.tokens, **shape)
-    elif self.pair == "joint":
-      row = joint(record.tokens, record.second, **shape)
-    elif self.pair == "prompt":
-      return prompted(record.tokens, record.second, **shape)
-    else:
-      views = [single(ids, **shape) for ids in (record.tokens, record.second)]
-      return {name: np.stack([view[name] for view in views]) for name in views[0]}
-    if record.tags is not None:
-      row["tags"] = self._tags(record, is_joint="types" in row)
-    return row
-
-  def _tags(self, record: TextRecord, *, is_joint: bool) -> Integer[np.ndarray, " T"]:
-    """Of the first text, where its tokens stand in the row."""
-    kept = self.length - 2
-    if is_joint:
-      kept, _ = longest_first(len(record.tokens), len(record.second), room=self.length - 3)
-    tags = np.full(self.length, -1, np.int32)
-    tags[1 : min(kept, len(record.tags)) + 1] = record.tags[:kept]
-    return tags
-
-  def _starts(self, tokens: Integer[np.ndarray, "*V T"]) -> Bool[np.ndarray, "*V T"]:
-    """By the tokenizer's table; after a special token, or a cut, whatever stands there begins."""
-    table, is_special = self._word_tables
-    starts, special = table[tokens], is_special[tokens]
-    starts[..., 0] = ~special[..., 0]
-    starts[..., 1:] |= special[..., :-1] & ~special[..., 1:]
-    return starts
-
-  @functools.cached_property
-  def _word_tables(self) -> tuple[Bool[np.ndarray, " E"], Bool[np.ndarray, " E"]]:
-    is_special = np.zeros(self.vocab_size, bool)
-    is_special[list(self.tokenizer.special_ids)] = True
-    return self.tokenizer.starts_word & ~is_special, is_special
-
-  @functools.cached_property
-  def _specials(self) -> Specials:
-    tokenizer = self.tokenizer
-    return Specials(pad=tokenizer.pad_id, begin=tokenizer.begin_id, end=tokenizer.end_id)
-
-
-def _counts(source: Source) -> list[Mapping[str, int]]:
-  """The counts of each split that a source names."""
-  splits = source.noted("splits", dict)
-  names = [part.partition("[")[0].strip() for part in source.split.split("+")]
-  found = list(splits.values()) if "all" in names else [splits.get(name) for name in names]
-  for counts in found:
-    kinds = [isinstance(counts, dict) and type(counts.get(key)) for key in ("bytes", "tokens")]
-    if kinds != [int, int]:
-      raise UserError(
-        f"{source.folder / 'prepared.json'}: found {counts!r} of {source.split}, expected counts "
-        "of bytes and tokens"
-      )
-  return found
-
-
-def _check_pair(source: Source, pair: str) -> None:
-  if pair in ("views", "prompt") and not source.has("second"):
-    raise UserError(
-      f"--config.data.pair: found '{pair}', but '{source.name}' has no second text: expected "
-      "'joint' or 'first'"
-    )
-
-
-def _check_block(tokens: np.ndarray, segments: np.ndarray, length: int) -> None:
-  if len(tokens) != length:
-    raise ValueError(f"found {len(tokens)} tokens, expected {length}")
-  # Documents are numbered from 1 in their order; 0 is what fills the last block up.
-  if segments.min() < 0 or segments.max() > length:
-    raise ValueError(f"found document {segments.max()} in a block of {length}")
-
-
-def _score(fields: Fields) -> float:
-  found = list(fields["score"].float_list.value)
-  if len(found) != 1 or not math.isfinite(found[0]):
-    raise ValueError(f"found score {found}, expected one finite number")
-  return float(found[0])
-
-
-def _numbers(source: Source, fields: Fields, feature: str) -> Integer[np.ndarray, " N"]:
-  values = fields[feature].bytes_list.value
-  if len(values) != 1:
-    raise ValueError(f"has no {feature}")
-  return np.frombuffer(values[0], source.dtype(feature))
+  @property
+  def text(self) -> TextField:
+    """The field, of the opened datasets."""
+    assert isinstance(self.field, TextField)
+    return self.field

@@ -9,8 +9,16 @@ from jaxtyping import Int
 
 from pretrainjax.types import Batch
 
-# A dataset's fields that change no number.
-_MACHINE = ("data_dir", "batch_size", "cache", "num_threads", "num_workers", "max_bad_fraction")
+# A dataset's fields that change no number; buckets are for training.
+_MACHINE = (
+  "buckets",
+  "data_dir",
+  "batch_size",
+  "cache",
+  "num_threads",
+  "num_workers",
+  "max_bad_fraction",
+)
 
 
 @runtime_checkable
@@ -21,15 +29,17 @@ class Examples(Protocol):
     num_examples: of the split.
     num_classes: of the labels.
     class_names: one a class.
+    arrays_with_views: names of a batch's arrays that have an axis of views, "B V ...".
   """
 
   if TYPE_CHECKING:  # an isinstance check would read them, which opens the dataset
     num_examples: int
     num_classes: int
     class_names: tuple[str, ...]
+    arrays_with_views: tuple[str, ...]
 
   def one_pass(self) -> Iterator[Batch]:
-    """Each example once, in a fixed order: what `encoder_inputs` takes, "label" and "valid" (B)."""
+    """Each example once, in a fixed order: what encoders read, "label" and "valid" (B)."""
     ...
 
 

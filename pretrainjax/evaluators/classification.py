@@ -44,7 +44,12 @@ class ClassificationAccuracy(Evaluation):
         raise ValueError(f"{self.name}: found a {found} without '{part}', expected a classifier")
     apply = functools.partial(_logits, *nnx.split((subject.encoder, subject.head)))
     logits, labels = result = forward(
-      apply, self.data, max_examples=self.max_examples, seed=self.seed, what="logits"
+      apply,
+      self.data,
+      inputs=subject.encoder.inputs,
+      max_examples=self.max_examples,
+      seed=self.seed,
+      what="logits",
     )
     labels = labels_of(result, num_classes=logits.shape[1], split="data")
     return classification_outcome(logits, labels, tuple(self.data.class_names))

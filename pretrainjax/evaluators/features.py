@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
 from pretrainjax.evaluators.base import Examples
-from pretrainjax.types import Batch, Encoded, Encoder, encoder_inputs
+from pretrainjax.types import Batch, Encoded, Encoder, check_encoder
 
 
 class Features(NamedTuple):
@@ -38,6 +38,9 @@ class FeatureCache:
     self.encoder = encoder
     self.embed_dim = encoder.embed_dim
     self._entries: list[tuple[Any, Features]] = []
+
+  def inputs(self, batch: Batch) -> Any:
+    return self.encoder.inputs(batch)
 
   def __call__(self, inputs: Any, **kwargs: Any) -> Encoded:
     return self.encoder(inputs, **kwargs)
@@ -75,12 +78,14 @@ def extract_features(
 
   Raises:
     ValueError: for features that are not finite, other views than asked for, or no examples.
+    UserError: for an encoder that does not say what it reads.
   """
+  check_encoder(encoder, key="encoder")
   options = {"max_examples": max_examples, "seed": seed, "view": view}
   if isinstance(encoder, FeatureCache):
     return encoder.features(data, **options)
   apply = functools.partial(_pooled, *nnx.split(encoder))
-  return forward(apply, data, what="features", **options)
+  return forward(apply, data, inputs=encoder.inputs, what="features", **options)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -92,6 +97,7 @@ def forward(
   apply: Callable[[Any], Array],
   data: Examples,
   *,
+  inputs: Callable[[Batch], Any],
   max_examples: int | None = None,
   seed: int = 0,
   view: int | None = None,
@@ -102,6 +108,7 @@ def forward(
   Args:
     apply: what an encoder takes, host arrays, to "B D"; B is always the batch size of the data.
     data: read once.
+    inputs: of the encoder, what it reads of a batch.
     max_examples: see `extract_features`.
     seed: see `extract_features`.
     view: see `extract_features`.
@@ -119,8 +126,10 @@ def forward(
     disable=None,
     delay=2,
   ) as progress:
-    for inputs, batch_labels, count in _packed(data.one_pass(), chosen, view):
-      waiting.append((apply(inputs), count))
+    names = data.arrays_with_views
+    read = functools.partial(_read, inputs, names=names, view=view)
+    for rows, batch_labels, count in _packed(data.one_pass(), chosen, read):
+      waiting.append((apply(rows), count))
       labels.append(batch_labels)
       if len(waiting) > 1:
         outputs.append(_to_host(*waiting.popleft()))
@@ -159,12 +168,12 @@ def _choose(num_examples: int, max_examples: int | None, seed: int) -> Int[np.nd
 
 
 def _packed(
-  batches: Iterable[Batch], chosen: np.ndarray | None, view: int | None
+  batches: Iterable[Batch], chosen: np.ndarray | None, read: Callable[[Batch], Any]
 ) -> Iterator[tuple[Any, np.ndarray | None, int]]:
   """The wanted rows as full batches of one size, the last filled up: (inputs, labels, count)."""
   kept: list[tuple[Any, np.ndarray | None]] = []
   size, held = 0, 0
-  for *rows, batch_size in _wanted_rows(batches, chosen, view):
+  for *rows, batch_size in _wanted_rows(batches, chosen, read):
     size = size or batch_size
     kept.append(tuple(rows))
     held += _count(rows)
@@ -181,12 +190,12 @@ def _packed(
 
 
 def _wanted_rows(
-  batches: Iterable[Batch], chosen: np.ndarray | None, view: int | None
+  batches: Iterable[Batch], chosen: np.ndarray | None, read: Callable[[Batch], Any]
 ) -> Iterator[tuple[Any, np.ndarray | None, int]]:
   """Rows that are valid and chosen, with the size of the batch that they come from."""
   position = 0
   for batch in batches:
-    inputs = jax.tree.map(np.asarray, encoder_inputs(_one_view(batch, view)))
+    inputs = read(batch)
     size = _count(inputs)
     rows = np.arange(size)
     if "valid" in batch:
@@ -199,19 +208,23 @@ def _wanted_rows(
     yield _part(inputs, rows), labels, size
 
 
-def _one_view(batch: Batch, view: int | None) -> Batch:
-  """The batch with the view asked for, without the axis of views."""
-  name, rank = ("image", 4) if "image" in batch else ("tokens", 2)
-  shape = np.shape(batch[name])
-  if len(shape) == rank and view is None:
-    return batch
-  views = 1 if len(shape) == rank else shape[1]
+def _read(
+  inputs: Callable[[Batch], Any], batch: Batch, *, names: Sequence[str], view: int | None
+) -> Any:
+  """What an encoder takes of one view, as host arrays."""
+  return jax.tree.map(np.asarray, inputs(_one_view(batch, names, view)))
+
+
+def _one_view(batch: Batch, names: Sequence[str], view: int | None) -> Batch:
+  """The batch with the view asked for, without the axis of views that `names` have."""
+  views = min((np.shape(batch[name])[1] for name in names if name in batch), default=1)
   if view is None:
-    raise ValueError(f"data: found {views} views, expected 1 for evaluation")
-  if view >= views or len(shape) == rank:
+    if views > 1:
+      raise ValueError(f"data: found {views} views, expected 1 for evaluation")
+    return batch
+  if view >= views or views == 1:
     raise ValueError(f"data: found {views} views, expected at least 2 and above view {view}")
-  names = {"image", "tokens", "segments", "types"} & set(batch)
-  return {**batch, **{n: np.asarray(batch[n])[:, view] for n in names}}
+  return {**batch, **{n: np.asarray(batch[n])[:, view] for n in names if n in batch}}
 
 
 def _count(inputs: Any) -> int:

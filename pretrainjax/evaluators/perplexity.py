@@ -17,7 +17,7 @@ from pretrainjax.evaluators.ngram import fit_ngram, log_probabilities, predicted
 from pretrainjax.losses.vocabulary import vocabulary_cross_entropy
 from pretrainjax.objectives.autoregressive.causal_lm import predicted_tokens, shifted
 from pretrainjax.objectives.masked.corruption import corrupt, pick
-from pretrainjax.types import Text, encoder_inputs
+from pretrainjax.types import Batch, Text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,8 @@ class Perplexity(Evaluation):
       fits = hasattr(head, "transform") and not hasattr(subject, "generator")
     if not fits:
       raise ValueError(f"head: found '{self.head}', but the run's model has no such head")
-    nats, hits, tokens, num_bytes = self._sums(functools.partial(self._score, *nnx.split(subject)))
+    score = functools.partial(self._score, *nnx.split(subject))
+    nats, hits, tokens, num_bytes = self._sums(encoder.inputs, score)
     if not tokens:
       raise ValueError("data: found no token to predict, expected some")
     if not math.isfinite(nats):
@@ -91,7 +92,7 @@ class Perplexity(Evaluation):
     protocol = {k: v for k, v in super().protocol().items() if k not in (*unused, "chunk_size")}
     return protocol | {"features": "none", "probe": "none: the model's own predictions"}
 
-  def _sums(self, score: Callable[..., "_Scores"]) -> list[float]:
+  def _sums(self, inputs: Callable[[Batch], Text], score: Callable[..., "_Scores"]) -> list[float]:
     """Nats, hits, predicted tokens, and the bytes that these stand for (0 where not known)."""
     tokenizer = self.data.tokenizer
     special = [i for i in tokenizer.special_ids if i != tokenizer.unknown_id]  # that is some text
@@ -99,7 +100,7 @@ class Perplexity(Evaluation):
     for batch in self.data.one_pass():
       valid = np.asarray(batch["valid"])
       rows = np.arange(row, row + len(valid), dtype=np.uint32)
-      found = _Scores(*map(np.asarray, score(encoder_inputs(batch), batch.get("scored"), rows)))
+      found = _Scores(*map(np.asarray, score(inputs(batch), batch.get("scored"), rows)))
       counts = found.counts & valid[:, None]
       ordinary = ~np.isin(found.labels[counts], special)
       losses, hits = (x[counts].sum(dtype=np.float64) for x in (found.losses, found.hits))
@@ -131,7 +132,7 @@ class Perplexity(Evaluation):
     scored = scored[predicted(held_out_documents)]
     nats = {}
     for name, order in (("unigram", 1), ("ngram", self.order)):
-      model = fit_ngram(tokens, documents, order=order, vocab_size=self.data.vocab_size)
+      model = fit_ngram(tokens, documents, order=order, vocab_size=self.data.tokenizer.vocab_size)
       logs = log_probabilities(model, held_out, held_out_documents)
       nats[name] = -float(logs[scored].sum())
     return nats

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float
 
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
 from pretrainjax.evaluators.correlation import pearson, spearman
-from pretrainjax.types import encoder_inputs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +40,7 @@ class RegressionScore(Evaluation):
       if "score" not in batch:
         raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
       valid = np.asarray(batch["valid"])
-      found, true = apply(encoder_inputs(batch)), batch["score"]
+      found, true = apply(subject.encoder.inputs(batch)), batch["score"]
       parts.append([np.asarray(x, np.float32)[valid] for x in (found, true)])
     if not parts:
       raise ValueError("data: found no example, expected some")

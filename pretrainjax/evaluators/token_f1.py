@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
-from pretrainjax.types import Text, encoder_inputs
+from pretrainjax.types import Text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class TokenF1(Evaluation):
     for batch in self.data.one_pass():
       if "tags" not in batch:
         raise ValueError("data: found no tags, expected a dataset of tagged tokens")
-      logits = np.asarray(apply(encoder_inputs(batch)))
+      logits = np.asarray(apply(subject.encoder.inputs(batch)))
       if logits.shape[-1] != num_tags:
         raise ValueError(f"data: found {num_tags} tags, expected the head's {logits.shape[-1]}")
       tags = np.asarray(batch["tags"])

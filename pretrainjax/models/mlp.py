@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Num
 
+from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
-from pretrainjax.models.pixels import check_statistics, normalize_pixels
+from pretrainjax.models.pixels import check_statistics
 from pretrainjax.types import Encoded
 
 
-class MLP(nnx.Module):
+class MLP(ImageEncoder):
   """Flattened pixels, one hidden ReLU layer, dropout; the class scores are a `Head`'s.
 
   Args:
@@ -52,10 +53,6 @@ class MLP(nnx.Module):
     init = nnx.initializers.xavier_uniform()
     num_pixels = math.prod(self.image_shape)
     self.hidden = nnx.Linear(num_pixels, embed_dim, dtype=dtype, kernel_init=init, rngs=rngs)
-
-  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
-    """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
-    return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
 
   def __call__(
     self,

@@ -8,8 +8,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
+from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.norm import BatchNorm
-from pretrainjax.models.pixels import check_statistics, normalize_pixels
+from pretrainjax.models.pixels import check_statistics
 from pretrainjax.types import Encoded
 
 # Blocks a stage, and whether they are bottlenecks: arXiv 1512.03385, table 1. Depth 10 is not in
@@ -88,7 +89,7 @@ class ResidualBlock(nnx.Module):
     return jax.nn.relu(x + y)
 
 
-class ResNet(nnx.Module):
+class ResNet(ImageEncoder):
   """ResNet-10, ResNet-18 or ResNet-50 (v1.5), without the classifier.
 
   Args:
@@ -143,10 +144,6 @@ class ResNet(nnx.Module):
       setattr(self, names[-1], block)
       self.embed_dim = width * _EXPANSION if bottleneck else width
     self.block_names = tuple(names)
-
-  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
-    """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
-    return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
 
   def __call__(
     self,

@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.models.layers.embedding import Pool, as_text, pool_text
-from pretrainjax.types import Encoded, Text
+from pretrainjax.types import Batch, Encoded, Text
 
 
 class TextEncoder(nnx.Module):
@@ -23,6 +23,10 @@ class TextEncoder(nnx.Module):
   max_length: int
   embed_dim: int
   pool: Pool
+
+  def inputs(self, batch: Batch) -> Text:
+    """The text of a batch, "B T", or "B V T" with several views."""
+    return Text(batch["tokens"], batch["segments"], batch.get("types"))
 
   def __call__(
     self,

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Num
 
 from pretrainjax.errors import nearest
+from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.norm import LayerNorm
@@ -15,7 +16,7 @@ from pretrainjax.models.layers.patch import PatchEmbed, grid_size, patchify
 from pretrainjax.models.layers.pool import AttentionPool, mean_pool
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
-from pretrainjax.models.pixels import check_statistics, normalize_pixels
+from pretrainjax.models.pixels import check_statistics
 from pretrainjax.types import Encoded
 
 
@@ -53,7 +54,7 @@ def vit_variant(name: str) -> dict[str, int]:
   return {**VARIANTS[letters]._asdict(), "patch_size": int(patch_size)}
 
 
-class ViT(nnx.Module):
+class ViT(ImageEncoder):
   """Patches of an image as tokens of a pre-norm transformer.
 
   Args:
@@ -159,10 +160,6 @@ class ViT(nnx.Module):
   def num_prefix(self) -> int:
     """Tokens of `sequence` before the patches: the class token, then the registers."""
     return int(self.use_cls) + self.num_registers
-
-  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
-    """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
-    return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
 
   def __call__(
     self,

@@ -19,22 +19,22 @@ def check_vocabulary(
 
   Args:
     backbone: makes the encoder, which has a `vocab_size`; nothing is computed.
-    data: with `vocab_size` and `tokenizer`, such as `data.text_data.TextData`.
+    data: with a `tokenizer`, which is None where there is no text.
     special_ids: of the objective; None if it has none.
     mask_id: likewise.
 
   Raises:
     UserError: with the config's key, what was found, and what the data has.
   """
-  if not hasattr(data, "vocab_size"):
+  tokenizer = data.tokenizer
+  if tokenizer is None:
     raise UserError(f"config.data: found {type(data).__name__}, expected text for this objective")
   found = nnx.eval_shape(lambda: backbone(rngs=nnx.Rngs(0))).vocab_size
-  if data.vocab_size > found:
+  if tokenizer.vocab_size > found:
     raise UserError(
       f"config.objective.backbone.vocab_size: found {found}, expected at least "
-      f"{data.vocab_size}, as many as the tokenizer of config.data has"
+      f"{tokenizer.vocab_size}, as many as the tokenizer of config.data has"
     )
-  tokenizer = data.tokenizer
   if mask_id is not None and mask_id != tokenizer.mask_id:
     raise UserError(
       f"config.objective.mask_id: found {mask_id}, expected {tokenizer.mask_id}, the [MASK] of "

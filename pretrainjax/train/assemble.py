@@ -24,7 +24,7 @@ from pretrainjax.train.state import TrainState, init_state
 from pretrainjax.train.step import make_train_step
 from pretrainjax.train.tracking import Tracking
 from pretrainjax.train.vocabulary import TOKENIZER, check_tokenizers, data_of, tokenizer_of
-from pretrainjax.types import Evaluator
+from pretrainjax.types import Evaluator, check_encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,9 @@ def assemble(
       check_tokenizers(data_of(evaluators), tokenizer, path=tokenizer.path or Path(TOKENIZER))
   sizes = {"batch_size": data.batch_size, "num_examples": num_examples}
   total_steps = train.duration.in_steps(**sizes)
-  graphdef, params, _ = abstract_split(parts["objective"])
+  graphdef, params, extras = abstract_split(parts["objective"])
+  encoder = parts["objective"].encoder(nnx.merge(graphdef, params, extras))
+  check_encoder(encoder, key="config.objective.backbone")
   tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
   return Run(
     config=config,

@@ -1,10 +1,10 @@
 """Batches on the devices, from wherever the state is in the data."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.parallel import scalar
-from pretrainjax.train.progress import count_tokens
 from pretrainjax.train.state import TrainState
 from pretrainjax.types import Batch
 
@@ -15,12 +15,12 @@ class Placed(NamedTuple):
   Attributes:
     arrays: by name.
     index: its position in the data, from 0.
-    tokens: of text in all processes' parts, without padding.
+    counts: what all processes' parts hold, by unit, such as "tokens".
   """
 
   arrays: Batch
   index: int
-  tokens: int
+  counts: Mapping[str, int | float]
 
 
 class Feed:
@@ -52,8 +52,9 @@ class Feed:
     assert self._batches is not None
     rows = next(self._batches)
     self._index += 1
-    tokens = count_tokens(rows) * self._parts
-    return Placed(self._run.parallel.put(rows), self._index - 1, tokens)
+    # Of equal parts; to know the others' exactly is not worth an exchange.
+    counts = {unit: n * self._parts for unit, n in self._run.data.count(rows).items()}
+    return Placed(self._run.parallel.put(rows), self._index - 1, counts)
 
   def close(self) -> None:
     """Ends what makes batches."""

@@ -18,6 +18,7 @@ from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import note_skipped, stop_after
 from pretrainjax.train.feed import Feed
 from pretrainjax.train.parallel import scalar
+from pretrainjax.train.programs import Programs
 from pretrainjax.train.progress import Progress
 from pretrainjax.train.roll_back import Spike, go_back, is_to_go_back
 from pretrainjax.train.state import TrainState
@@ -86,8 +87,11 @@ def fit(
       batch = feed.next()
     with watchdog.phase("start"):
       program = run.parallel.program(run.step(), state)
-      flops = run.parallel.flops(program, state, batch.arrays)
-      train_step = program.lower(state, batch.arrays).compile()
+      # Steps of several lengths have no one number.
+      is_one = getattr(run.data, "padding", None) is None
+      flops = run.parallel.flops(program, state, batch.arrays) if is_one else None
+      train_step = Programs(program)
+      train_step.compile(state, batch.arrays)
     progress = Progress(start=step, total=last_step, batch_size=run.data.batch_size, flops=flops)
     finish = functools.partial(
       _finish, run, workdir=workdir, checkpoints=checkpoints, tracker=tracker, progress=progress
@@ -101,8 +105,11 @@ def fit(
       step += 1
       watchdog.at(step)
       trace.before(step)
+      if not train_step.has(batch.arrays):  # rows of another length
+        with progress.paused(), watchdog.phase("start"):
+          train_step.compile(state, batch.arrays)
       state, metrics = train_step(state, batch.arrays)
-      in_flight.append(_Queued(step, metrics, batch.index, batch.tokens))
+      in_flight.append(_Queued(step, metrics, batch.index, batch.counts))
       if step < last_step:
         with watchdog.phase("data"):
           batch = feed.next()  # while the device works
@@ -177,7 +184,7 @@ class _Queued(NamedTuple):
   step: int
   metrics: Any
   batch: int
-  tokens: int
+  counts: Mapping[str, int | float]
 
 
 def _finish(
@@ -194,9 +201,9 @@ def _finish(
 
   A run that has gone bad ends here.
   """
-  step, metrics, batch, tokens = queued
+  step, metrics, batch, counts = queued
   jax.block_until_ready(metrics["loss"])
-  progress.step(step, data_wait_seconds=waited, tokens=tokens)
+  progress.step(step, data_wait_seconds=waited, counts=counts)
   trend = metrics.pop("trend")
   bad, high = int(scalar(metrics["bad_in_row"])), int(scalar(trend.high_in_row))
   spikes = run.train.spikes

@@ -1,5 +1,6 @@
 """Watching a run: how fast it is, how long it still takes, and what it waits for."""
 
+import collections
 import contextlib
 import io
 import sys
@@ -7,17 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 
-import numpy as np
 import tqdm
 
 from pretrainjax.distributed import is_main
 from pretrainjax.train.flops import model_flops_utilization
-from pretrainjax.types import Batch
 
-
-def count_tokens(batch: Batch) -> int:
-  """Tokens of text in a host's batch, padding and other modalities apart."""
-  return int(np.count_nonzero(batch["segments"])) if "segments" in batch else 0
+_PER_SECOND = "_per_second"
 
 
 class Meter:
@@ -39,23 +35,26 @@ class Meter:
     """
     self._batch_size, self._flops, self._clock = batch_size, flops, clock
     self._start = self._now = None
-    self._steps, self._tokens, self._excluded = 0, 0, 0.0
+    self._steps, self._excluded = 0, 0.0
+    self._counts: collections.Counter[str] = collections.Counter()
     self._waited = self._waited_at_start = 0.0
 
-  def step(self, *, data_wait_seconds: float = 0.0, tokens: int = 0) -> None:
+  def step(
+    self, *, data_wait_seconds: float = 0.0, counts: Mapping[str, int | float] | None = None
+  ) -> None:
     """Notes that a step is finished.
 
     Args:
       data_wait_seconds: how long the run has waited for data since it began, all in all.
-      tokens: of text in the step's batch, over all devices and hosts, without padding; 0 where
-        examples are no texts.
+      counts: what the step's batch holds, over all devices and hosts, by unit ("tokens"); None
+        counts examples alone.
     """
     self._now, self._waited = self._clock(), data_wait_seconds
     if self._start is None:
       self._restart()
     else:
       self._steps += 1
-      self._tokens += tokens
+      self._counts.update(counts or {})
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
@@ -78,14 +77,16 @@ class Meter:
       "perf/examples_per_second": self._batch_size / step_seconds,
       "perf/waiting": min((self._waited - self._waited_at_start) / seconds, 1.0),
     }
-    if self._tokens:
-      rates["perf/tokens_per_second"] = self._tokens / seconds
+    for unit, count in self._counts.items():
+      if count and count != self._batch_size * self._steps:  # examples by another name
+        rates[f"perf/{unit}_per_second"] = count / seconds
     mfu = model_flops_utilization(self._flops, step_seconds)
     self._restart()
     return rates if mfu is None else rates | {"perf/mfu": mfu}
 
   def _restart(self) -> None:
-    self._start, self._steps, self._tokens, self._excluded = self._now, 0, 0, 0.0
+    self._start, self._steps, self._excluded = self._now, 0, 0.0
+    self._counts.clear()
     self._waited_at_start = self._waited
 
 
@@ -128,9 +129,15 @@ class Progress:
         total=total, initial=start, unit="step", file=self._stream, dynamic_ncols=True
       )
 
-  def step(self, step: int, *, data_wait_seconds: float = 0.0, tokens: int = 0) -> None:
+  def step(
+    self,
+    step: int,
+    *,
+    data_wait_seconds: float = 0.0,
+    counts: Mapping[str, int | float] | None = None,
+  ) -> None:
     """Notes that `step` is finished; see `Meter.step`."""
-    self._meter.step(data_wait_seconds=data_wait_seconds, tokens=tokens)
+    self._meter.step(data_wait_seconds=data_wait_seconds, counts=counts)
     self._step = step
     self._first = self._first or (step, self._clock())
     if self._bar is not None:
@@ -149,9 +156,10 @@ class Progress:
     parts = [f"loss {values['loss']:.4g}"] if "loss" in values else []
     rates = self._rates
     if rates:
-      parts += [f"{rates['perf/examples_per_second']:.4g} examples/s"]
-      if "perf/tokens_per_second" in rates:
-        parts += [f"{rates['perf/tokens_per_second']:.4g} tokens/s"]
+      for name, rate in rates.items():
+        if name.endswith(_PER_SECOND):
+          unit = name.removeprefix("perf/").removesuffix(_PER_SECOND)
+          parts += [f"{rate:.4g} {unit}/s"]
       parts += [f"waiting {rates['perf/waiting']:.0%}"]
     if "perf/mfu" in rates:
       parts += [f"MFU {rates['perf/mfu']:.1%}"]

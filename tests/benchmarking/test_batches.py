@@ -10,7 +10,10 @@ import synthetic
 from pretrainjax.benchmarking.batches import batch_shapes, noise_batch
 from pretrainjax.config import build
 from pretrainjax.config.text import load_config
-from pretrainjax.errors import UserError
+from pretrainjax.data.dataset import Dataset
+from pretrainjax.data.fields.image import ImageField
+from pretrainjax.data.fields.text import TextField
+from pretrainjax.data.image import Resize
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 # With the name of its dataset.
@@ -49,6 +52,14 @@ def test_noise_is_the_same_at_every_call():
   assert first["tokens"].max() < config.objective.backbone.vocab_size
 
 
-def test_other_data_is_refused():
-  with pytest.raises(UserError, match="shapes are known of ImageData and TextData, found Some"):
-    batch_shapes(type("Some", (), {"batch_size": 1})(), load_config(f"{CONFIGS / list(SOME)[0]}"))
+def test_other_data_have_shapes_too():
+  """Whatever its fields are: the data say their shapes."""
+  data = Dataset(
+    datasets="not/there",
+    batch_size=2,
+    fields={"image": ImageField(transform=Resize(6)), "text": TextField(length=5)},
+  )
+  objective = load_config(f"{CONFIGS / list(SOME)[0]}").objective
+  shapes = {name: found.shape for name, found in batch_shapes(data, objective).items()}
+  rows = dict.fromkeys(("tokens", "segments", "tags"), (2, 5))
+  assert shapes == rows | {"image": (2, 6, 6, 1), "score": (2,), "label": (2,)}

@@ -70,6 +70,12 @@ def test_grey_files_among_colours_are_made_colours(make, tmp_path):
   assert take(mixture, 1)[0]["image"].shape == (4, 8, 8, 3)
 
 
+def test_each_view_counts_as_an_image(make):
+  for views in (1, 3):
+    data = make(views=views)
+    assert data.count(take(data, 1)[0]) == {"images": 4 * views}
+
+
 def test_at_least_one_view(make):
   with pytest.raises(ValueError, match="views=0: expected at least 1"):
     make(views=0)

@@ -10,7 +10,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from new_objectives import NAMES, config_of, images, nameable, run_of
+from new_objectives import NAMES, config_of, images, run_of
 
 STEPS = 3
 
@@ -38,10 +38,9 @@ def train(name: str, mode: str, **mesh: int) -> dict:
 
 def main() -> int:
   found = {}
-  with nameable():
-    for name in NAMES:
-      for layout, options in json.loads(sys.argv[1]).items():
-        found[f"{name}, {layout}"] = train(name, **options)
+  for name in NAMES:
+    for layout, options in json.loads(sys.argv[1]).items():
+      found[f"{name}, {layout}"] = train(name, **options)
   print(json.dumps(found))
   return 0
 

@@ -20,6 +20,9 @@ class TinyEncoder(nnx.Module):
     if embed_dim is None:
       self.linear.kernel.set_value(jnp.eye(size))
 
+  def inputs(self, batch):
+    return batch["image"]
+
   def __call__(self, inputs, *, keep=None, deterministic=True, rngs=None) -> Encoded:
     x = jnp.asarray(inputs, jnp.float32).reshape(len(inputs), -1) / 255.0
     x = self.linear(x)
@@ -48,6 +51,10 @@ class ArrayData:
   @property
   def num_examples(self) -> int:
     return len(self.images)
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    return ("image",) if self.images.ndim == 5 else ()
 
   @property
   def class_names(self) -> tuple[str, ...]:

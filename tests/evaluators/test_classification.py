@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 from evaluators.fakes import Classifier, blobs, identity, pixels
-from fake_texts import classes_seen, labelled_texts
+from fake_texts import classes_seen, labelled_texts, text_of
 from flax import nnx
 
 from pretrainjax.evaluators.classification import ClassificationAccuracy
 from pretrainjax.objectives.base import Towers
-from pretrainjax.types import encoder_inputs
 
 
 def test_it_scores_the_heads_logits():
@@ -32,6 +31,6 @@ def test_a_head_with_fewer_classes_than_the_data_is_refused():
 def test_texts_are_scored_as_images_are():
   head = nnx.Linear(8, 2, rngs=nnx.Rngs(1))
   module, data = Towers(encoder=classes_seen(), head=head), labelled_texts(21, seed=1)
-  logits = head(module.encoder(encoder_inputs(data.arrays)).pooled)
+  logits = head(module.encoder(text_of(data.arrays)).pooled)
   metrics = ClassificationAccuracy(data=data).run(module)
   assert metrics["top1"] == pytest.approx((logits.argmax(1) == data.arrays["label"]).mean())

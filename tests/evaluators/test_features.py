@@ -5,9 +5,10 @@ from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
 from fake_texts import ArrayTexts, TinyText, random_texts
 from flax import nnx
 
+from pretrainjax.errors import UserError
 from pretrainjax.evaluators import features as features_module
 from pretrainjax.evaluators.features import FeatureCache, extract_features, labels_of
-from pretrainjax.types import Text
+from pretrainjax.types import Text, check_encoder
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 50])
@@ -106,6 +107,11 @@ def test_one_of_several_views_is_encoded_when_it_is_asked_for():
     extract_features(encoder, data, view=2)
   with pytest.raises(ValueError, match="found 1 views, expected at least 2 and above view 0"):
     extract_features(encoder, ArrayTexts(random_texts(5)), view=0)
+
+
+def test_an_encoder_that_does_not_say_what_it_reads_is_refused():
+  with pytest.raises(UserError, match="encoder: Linear has no 'embed_dim', expected an encoder"):
+    check_encoder(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), key="encoder")
 
 
 def test_labels_out_of_range_are_refused():

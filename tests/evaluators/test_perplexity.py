@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from evaluators.fakes import identity
-from fake_texts import ArrayTexts, TinyText, random_texts, word_tokenizer
+from fake_texts import ArrayTexts, TinyText, random_texts, text_of, word_tokenizer
 from flax import nnx
 
 from pretrainjax.evaluators.ngram import fit_ngram, log_probabilities
@@ -15,7 +15,6 @@ from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 from pretrainjax.objectives.base import Towers
 from pretrainjax.prediction.embedding import padded
-from pretrainjax.types import encoder_inputs
 
 TOKENIZER = word_tokenizer("a b c d e f g h i j k l m n o")
 
@@ -131,7 +130,7 @@ def test_masked_loss_is_that_of_hidden_tokens():
     for place in np.flatnonzero((tokens >= 5) & (segments > 0)):
       hidden = tokens.copy()
       hidden[place] = 4
-      inputs = encoder_inputs({"tokens": hidden[None], "segments": segments[None]})
+      inputs = text_of({"tokens": hidden[None], "segments": segments[None]})
       logits = module.head(module.encoder.sequence(inputs), module.encoder.token_embedding[...])
       found.append(-log_softmax(logits[0, place])[tokens[place]])
     losses.append(found)

@@ -3,14 +3,13 @@ import functools
 import numpy as np
 import pytest
 from evaluators.fakes import identity
-from fake_texts import ArrayTexts, TinyText, random_texts
+from fake_texts import ArrayTexts, TinyText, random_texts, text_of
 from flax import nnx
 from scipy import stats
 
 from pretrainjax.evaluators.regression import RegressionScore
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.regression import Regression
-from pretrainjax.types import encoder_inputs
 
 HEAD = functools.partial(Head, in_dim=8, num_classes=1, init_std=0.5)
 
@@ -21,7 +20,7 @@ def test_numbers_equal_scipy_in_the_unit_of_the_scores():
   texts = random_texts(21)
   scores = np.random.default_rng(0).uniform(0, 5, 21).astype(np.float32)
   metrics = RegressionScore(data=ArrayTexts(texts | {"score": scores})).run(module)
-  found = 5 * np.asarray(module.head(module.encoder(encoder_inputs(texts)).pooled))[:, 0]
+  found = 5 * np.asarray(module.head(module.encoder(text_of(texts)).pooled))[:, 0]
   assert metrics["mse"] == pytest.approx(np.mean((found - scores) ** 2), rel=1e-5)
   assert metrics["spearman"] == pytest.approx(stats.spearmanr(found, scores).statistic)
   assert metrics["pearson"] == pytest.approx(stats.pearsonr(found, scores).statistic, rel=1e-5)

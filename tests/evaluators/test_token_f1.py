@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from evaluators.fakes import identity
+from fake_texts import text_of
 from flax import nnx
 
 from pretrainjax.evaluators.token_f1 import TokenF1, entities, entity_metrics
@@ -71,6 +72,9 @@ class Tagger(nnx.Module):
 
 class Lookup(nnx.Module):
   embed_dim = 6
+
+  def inputs(self, batch):
+    return text_of(batch)
 
   def __call__(self, inputs, *, keep=None, deterministic=True, rngs=None):
     x = jnp.eye(6)[inputs.tokens]

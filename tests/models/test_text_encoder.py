@@ -35,6 +35,14 @@ def test_tokens_alone_are_one_document_a_row():
   assert Places("last")(jnp.ones((1, 3), jnp.int32)).pooled.tolist() == [[2.0, 2.0]]
 
 
+def test_text_is_read_whatever_else_a_batch_has():
+  tokens, segments = np.full((2, 4), 7), np.ones((2, 4), np.int32)
+  text = Places("cls").inputs({"image": None, "tokens": tokens, "segments": segments})
+  assert text.tokens is tokens and text.segments is segments and text.types is None
+  views = {"tokens": tokens[:, None], "segments": segments[:, None], "types": segments[:, None]}
+  assert Places("cls").inputs(views) == Text(*views.values())
+
+
 def test_text_is_encoded_whole():
   with pytest.raises(ValueError, match="keep: found indices, expected None"):
     Places("cls")(jnp.ones((1, 3), jnp.int32), keep=jnp.zeros((1, 1), jnp.int32))

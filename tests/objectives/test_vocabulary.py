@@ -15,7 +15,8 @@ BACKBONE = functools.partial(
 def data(vocab_size=30, **ids):
   names = ("pad_id", "unknown_id", "begin_id", "end_id", "mask_id")
   tokenizer = types.SimpleNamespace(**dict(zip(names, range(5), strict=True)) | ids)
-  return types.SimpleNamespace(vocab_size=vocab_size, tokenizer=tokenizer)
+  tokenizer.vocab_size = vocab_size
+  return types.SimpleNamespace(tokenizer=tokenizer)
 
 
 def test_what_fits_passes():
@@ -29,7 +30,7 @@ def test_what_fits_passes():
     (data(vocab_size=31), "backbone.vocab_size: found 30, expected at least 31"),
     (data(mask_id=9), r"objective.mask_id: found 4, expected 9, the \[MASK\]"),
     (data(begin_id=7), r"objective.special_ids: found \(0, 1, 2, 3, 4\), expected \(0, 1, 3, 4, 7"),
-    (object(), "config.data: found object, expected text"),
+    (types.SimpleNamespace(tokenizer=None), "config.data: found SimpleNamespace, expected text"),
   ],
 )
 def test_mistakes_are_named(given, message):

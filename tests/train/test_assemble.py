@@ -38,6 +38,16 @@ def test_needs_no_data_where_it_is_told_the_number():
     make(num_examples=None, data__data_dir="/nowhere")
 
 
+def test_an_encoder_that_does_not_say_what_it_reads_is_refused(monkeypatch):
+  class Silent:
+    embed_dim = 3
+
+  monkeypatch.setattr(Objective, "encoder", lambda self, module: Silent())
+  message = "config.objective.backbone: Silent has no 'inputs', expected .*inputs.batch."
+  with pytest.raises(UserError, match=message):
+    make()
+
+
 @pytest.mark.parametrize("key", ["seed", "objective", "data", "optimizer", "train"])
 def test_a_missing_part_is_named(key):
   config = load_config(binaries.MAE)

@@ -11,6 +11,7 @@ from toy_runs import Batches, make, rows, run, saved
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
 from pretrainjax.train.loop import Stopped, fit
+from pretrainjax.train.programs import Programs
 from pretrainjax.train.tracking import Tracker
 from pretrainjax.watchdog import Watchdog
 
@@ -61,10 +62,28 @@ def test_the_watchdog_is_told_what_is_done(tmp_path, monkeypatch):
   assert str(dog.doing()) == "between phases"
 
 
+def test_rows_of_several_lengths_have_a_program_each(tmp_path, monkeypatch):
+  class Lengths(Batches):
+    def __next__(self):
+      batch = super().__next__()
+      self.steps = getattr(self, "steps", 0) + 1
+      return batch | {"padding": np.zeros((16, 3 + 2 * (self.steps % 2)), np.int32)}
+
+  one = run(make(Batches(), steps=6), tmp_path / "one")
+  compiled = []
+  compile_ = Programs.compile
+  monkeypatch.setattr(
+    Programs, "compile", lambda *a: compiled.append(a[2]["padding"].shape) or compile_(*a)
+  )
+  state = run(make(Lengths(), steps=6), tmp_path / "lengths")
+  assert compiled == [(16, 5), (16, 3)]
+  jax.tree.map(np.testing.assert_array_equal, state.params, one.params)
+
+
 def test_tokens_of_text_are_counted(tmp_path):
   class Texts(Batches):
-    def __next__(self):
-      return super().__next__() | {"segments": np.ones((16, 5), np.int32)}
+    def count(self, batch):
+      return {"tokens": 5 * len(batch["x"])}
 
   run(make(Texts(), steps=4), tmp_path)
   rates = [row for row in rows(tmp_path) if "perf/tokens_per_second" in row]

@@ -3,11 +3,10 @@
 import io
 import re
 
-import numpy as np
 import pytest
 
 from pretrainjax.train import progress as progress_lib
-from pretrainjax.train.progress import Meter, Progress, count_tokens
+from pretrainjax.train.progress import Meter, Progress
 
 
 class Clock:
@@ -55,27 +54,35 @@ def test_rates_leave_out_the_first_step_and_pauses(monkeypatch):
   assert meter.rates()["perf/step_seconds"] == pytest.approx(40)
 
 
-def test_tokens_are_counted_without_padding_and_only_of_text():
-  segments = np.array([[1, 1, 2, 0], [1, 0, 0, 0]])
-  assert count_tokens({"tokens": segments * 7, "segments": segments}) == 4
-  assert count_tokens({"tokens": segments, "segments": np.stack([segments] * 2, axis=1)}) == 8
-  assert count_tokens({"image": np.zeros((2, 4, 4, 1))}) == 0
-
-
 def test_tokens_per_second():
   clock, stream = Clock(), io.StringIO()
   progress = Progress(start=0, total=9, batch_size=4, stream=stream, clock=clock)
   for step, tokens in enumerate([500, 30, 10], start=1):
     clock.now += 2
-    progress.step(step, tokens=tokens)
+    progress.step(step, counts={"tokens": tokens})
   assert progress.rates()["perf/tokens_per_second"] == pytest.approx(40 / 4)
   progress.show({"loss": 1.0})
   assert "2 examples/s, 10 tokens/s, waiting 0%" in stream.getvalue()
   clock.now += 2
-  progress.step(4, tokens=8)
+  progress.step(4, counts={"tokens": 8})
   assert progress.rates()["perf/tokens_per_second"] == pytest.approx(8 / 2)
   progress.step(5)
   assert "perf/tokens_per_second" not in progress.rates()
+
+
+def test_every_unit_has_a_rate_unless_it_is_the_examples():
+  clock = Clock()
+  meter = Meter(batch_size=8, clock=clock)
+  for images in (8, 8, 8):
+    meter.step(counts={"images": images, "seconds_of_sound": 2.5})
+    clock.now += 1
+  assert meter.rates()["perf/seconds_of_sound_per_second"] == pytest.approx(2.5)
+  meter.step(counts={"images": 8, "seconds_of_sound": 2.5})
+  assert "perf/images_per_second" not in meter.rates()
+  clock.now += 1
+  meter.step(counts={"images": 16})  # two views
+  rates = meter.rates()
+  assert rates["perf/images_per_second"] == 2 * rates["perf/examples_per_second"]
 
 
 def test_no_mfu_on_a_cpu():

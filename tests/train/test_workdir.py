@@ -9,6 +9,7 @@ from pretrainjax.checkpoint.manager import Checkpoints, Keep
 from pretrainjax.config import spec
 from pretrainjax.config.moved import MOVED
 from pretrainjax.config.text import from_json
+from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError
 from pretrainjax.train import workdir
 from pretrainjax.train.workdir import claim, meet
@@ -35,6 +36,20 @@ def test_the_same_config_goes_on_wherever_its_data_lies(tmp_path):
   with_checkpoint(tmp_path)
   claim(tmp_path, config(), allow_change=False)
   claim(tmp_path, config(data={"data_dir": "elsewhere", "batch_size": 4}), allow_change=False)
+
+
+def test_an_argument_that_a_class_has_gained_changes_nothing(tmp_path):
+  """A run made before `buckets` goes on, and not with another number of them."""
+  config = ConfigDict({"data": spec(TextData, datasets="sotu", batch_size=8, length=16)})
+  older = config.copy_and_resolve_references()
+  del older.data["buckets"]
+  claim(tmp_path, older, allow_change=False)
+  (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+  claim(tmp_path, config, allow_change=False)
+  claim(tmp_path, older, allow_change=True)
+  config.data.buckets = 4
+  with pytest.raises(UserError, match="another config: data.buckets: 1 -> 4;"):
+    claim(tmp_path, config, allow_change=False)
 
 
 def test_data_of_evaluators_may_move_too(tmp_path):

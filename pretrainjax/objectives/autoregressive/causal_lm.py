@@ -15,7 +15,7 @@ from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.vocabulary import check_vocabulary
-from pretrainjax.types import Batch, Metrics, encoder_inputs
+from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class CausalLM(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, text = module.encoder, encoder_inputs(batch)
+    encoder, text = module.encoder, module.encoder.inputs(batch)
     x = encoder.sequence(text, deterministic=False, rngs=rngs)
     predicted = predicted_tokens(text.segments, scored=batch.get("scored"))
     scores = vocabulary_loss(

@@ -46,7 +46,7 @@ class SimCLR(WholeBatchObjective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> dict[str, Float[Array, "B *F"]]:
     del step
-    images = batch["image"]
+    images = module.encoder.inputs(batch)
     check_views(images, num_views=2)
     images = augment_views(images, self.augment, encoder=module.encoder, rngs=rngs)
 

@@ -15,7 +15,7 @@ from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.views import on_views
 from pretrainjax.objectives.vocabulary import check_vocabulary
-from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
+from pretrainjax.types import Batch, Metrics, Text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class SimCSE(WholeBatchObjective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> dict[str, Float[Array, "B *F"]]:
     del step
-    text = encoder_inputs(batch)
+    text = module.encoder.inputs(batch)
     shape = text.tokens.shape
     if len(shape) != 3 or shape[1] not in (2, 3):
       raise UserError(f"config.data.views: found texts {shape}, expected 2 or 3 views, B V T")

@@ -26,7 +26,7 @@ from pretrainjax.objectives.masked.corruption import (
   pick,
 )
 from pretrainjax.objectives.vocabulary import check_vocabulary
-from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
+from pretrainjax.types import Batch, Metrics, Text
 
 # What a generator has no own of.
 _SHARED = ("token_embedding", "position_table", "type_embedding", "embedding_norm")
@@ -101,7 +101,7 @@ class Electra(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, text = module.encoder, encoder_inputs(batch)
+    encoder, text = module.encoder, module.encoder.inputs(batch)
     tokens, valid = jnp.asarray(text.tokens), jnp.asarray(text.segments) > 0
     corrupted = corrupt(
       rngs.mask(),

@@ -49,7 +49,7 @@ class MAE(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, images = module.encoder, batch["image"]
+    encoder, images = module.encoder, module.encoder.inputs(batch)
     num_patches = encoder.grid[0] * encoder.grid[1]
     num_keep = masking.num_visible(num_patches, self.mask_ratio)
     shape = (len(images), num_patches)

@@ -16,7 +16,7 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.masked.corruption import check_shares, corrupt, pick
 from pretrainjax.objectives.vocabulary import check_vocabulary
-from pretrainjax.types import Batch, Metrics, encoder_inputs
+from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,8 @@ class MaskedLM(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, head, text = module.encoder, module.head, encoder_inputs(batch)
+    encoder, head = module.encoder, module.head
+    text = encoder.inputs(batch)
     corrupted = corrupt(
       rngs.mask(),
       text,

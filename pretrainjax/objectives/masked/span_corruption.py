@@ -16,7 +16,7 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
 from pretrainjax.objectives.vocabulary import check_vocabulary
-from pretrainjax.types import Batch, Metrics, Text, encoder_inputs
+from pretrainjax.types import Batch, Metrics, Text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,8 @@ class SpanCorruption(Objective):
 
   def check(self, data: Any) -> None:
     check_vocabulary(self.backbone, data)
+    if not hasattr(data, "length"):
+      raise UserError(f"config.data: found {type(data).__name__}, expected rows of one length")
     sentinels = data.tokenizer.sentinel_ids
     needed = span_sizes(data.length, **self._shares).num_spans
     wanted = tuple(self.first_sentinel + self.sentinel_step * i for i in range(needed))
@@ -87,7 +89,8 @@ class SpanCorruption(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, decoder, text = module.encoder, module.decoder, encoder_inputs(batch)
+    encoder, decoder = module.encoder, module.decoder
+    text = encoder.inputs(batch)
     spans = cut_spans(
       rngs.mask(),
       jnp.asarray(text.tokens),

@@ -16,7 +16,7 @@ from pretrainjax.mixing import mixup_or_cutmix
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
-from pretrainjax.types import Batch, Metrics, encoder_inputs
+from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +54,15 @@ class Classification(Objective):
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
     expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
     expect("objective.head.num_classes", head.num_classes, self.num_classes)
+    self._check_mixing(encoder)
     return Towers(encoder=encoder, head=head)
 
   def check(self, data: Any) -> None:
     if not data.num_classes:
       raise UserError("config.data: found no labels, expected examples with classes")
     expect("objective.num_classes", self.num_classes, data.num_classes)
-    if hasattr(data, "vocab_size"):
-      self._refuse_mixing()
+    if self._mixes:
+      self._check_mixing(nnx.eval_shape(lambda: self.backbone(rngs=nnx.Rngs(0))))
     check_text(self.backbone, data)
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
@@ -71,36 +72,40 @@ class Classification(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    inputs, labels = encoder_inputs(batch), batch["label"]
-    is_mixed = self.mixup_alpha > 0 or self.cutmix_alpha > 0
-    if is_mixed:
-      inputs, labels = self._mixed(module.encoder, batch, rngs)
+    inputs, labels = module.encoder.inputs(batch), batch["label"]
+    if self._mixes:
+      inputs, labels = self._mixed(module.encoder, inputs, labels, rngs)
     pooled = encode(module.encoder, inputs, tune=self.tune, rngs=rngs).pooled
     logits = module.head(pooled, deterministic=False, rngs=rngs)
     loss = jnp.mean(cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
     metrics = {"loss": loss, "feature_std": feature_std(pooled)}
-    if not is_mixed:  # a mixed image has no one right class
+    if not self._mixes:  # a mixed image has no one right class
       metrics["accuracy"] = jnp.mean(accuracy(logits, labels))
     return loss, metrics
 
   def _mixed(
-    self, encoder: Any, batch: Batch, rngs: nnx.Rngs
+    self, encoder: Any, images: Any, labels: Int[Array, " B"], rngs: nnx.Rngs
   ) -> tuple[Float[Array, "B H W C"], Float[Array, "B K"]]:
-    if "image" not in batch:
-      self._refuse_mixing()
     images, labels = mixup_or_cutmix(
-      batch["image"],
-      jax.nn.one_hot(batch["label"], self.num_classes),
+      images,
+      jax.nn.one_hot(labels, self.num_classes),
       mixup_alpha=self.mixup_alpha,
       cutmix_alpha=self.cutmix_alpha,
       key=rngs.mix(),
     )
     return standardize(images, mean=encoder.image_mean, std=encoder.image_std), labels
 
-  def _refuse_mixing(self) -> None:
+  @property
+  def _mixes(self) -> bool:
+    return self.mixup_alpha > 0 or self.cutmix_alpha > 0
+
+  def _check_mixing(self, encoder: Any) -> None:
+    """Raises UserError where inputs are to be mixed that are no pixels."""
+    if hasattr(encoder, "image_mean"):
+      return
     for name in ("mixup_alpha", "cutmix_alpha"):
       if getattr(self, name) > 0:
         raise UserError(
-          f"config.objective.{name}: found {getattr(self, name)} for text, expected 0: only images "
-          "can be mixed"
+          f"config.objective.{name}: found {getattr(self, name)} for a {type(encoder).__name__}, "
+          "expected 0: only images can be mixed"
         )

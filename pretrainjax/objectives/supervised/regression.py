@@ -12,7 +12,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
-from pretrainjax.types import Batch, Metrics, encoder_inputs
+from pretrainjax.types import Batch, Metrics
 
 
 class Scorer(Towers):
@@ -73,7 +73,7 @@ class Regression(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    pooled = encode(module.encoder, encoder_inputs(batch), tune=self.tune, rngs=rngs).pooled
+    pooled = encode(module.encoder, module.encoder.inputs(batch), tune=self.tune, rngs=rngs).pooled
     scores = module.scores(pooled, deterministic=False, rngs=rngs)
     error = scores - batch["score"].astype(jnp.float32)
     loss = jnp.mean(jnp.square(error / (module.high - module.low)))

@@ -14,7 +14,7 @@ from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
-from pretrainjax.types import Batch, Metrics, encoder_inputs
+from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TokenClassification(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoded = encode(module.encoder, encoder_inputs(batch), tune=self.tune, rngs=rngs)
+    encoded = encode(module.encoder, module.encoder.inputs(batch), tune=self.tune, rngs=rngs)
     logits = module.head(encoded.tokens, deterministic=False, rngs=rngs)
     logits = logits.reshape(-1, self.num_classes)  # B T K -> B*T K
     tags = batch["tags"].reshape(-1)  # B T -> B*T

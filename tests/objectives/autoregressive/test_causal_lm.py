@@ -1,11 +1,10 @@
-import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_texts import ArrayTexts, word_tokenizer
+from fake_texts import ArrayTexts, tokenizer_of_size
 from flax import nnx
 
 from pretrainjax.errors import UserError
@@ -100,10 +99,10 @@ def test_overfits_one_batch(tiny):
 
 
 def test_refuses_data_with_more_tokens_than_it_knows():
-  data = ArrayTexts({}, vocab_size=25, tokenizer=word_tokenizer("a b"))
+  data = ArrayTexts({}, tokenizer=tokenizer_of_size(25))
   with pytest.raises(UserError, match="backbone.vocab_size: found 24, expected at least 25"):
     CausalLM(backbone=gpt()).check(data)
-  CausalLM(backbone=gpt()).check(dataclasses.replace(data, vocab_size=24))
+  CausalLM(backbone=gpt()).check(ArrayTexts({}, tokenizer=tokenizer_of_size(24)))
 
 
 def test_refuses_chunks_of_nothing():

@@ -64,8 +64,8 @@ def test_a_tokenizer_needs_sentinels_enough(tiny):
   names = {"pad_id": 0, "unknown_id": 1, "begin_id": 2, "end_id": 3, "mask_id": 4}
 
   def data(*sentinels, length=12, **changes):
-    tokenizer = types.SimpleNamespace(**(names | changes), sentinel_ids=sentinels)
-    return types.SimpleNamespace(vocab_size=29, tokenizer=tokenizer, length=length)
+    tokenizer = types.SimpleNamespace(**(names | changes), sentinel_ids=sentinels, vocab_size=29)
+    return types.SimpleNamespace(tokenizer=tokenizer, length=length)
 
   tiny.span_corruption().check(data(5, 6, 7))
   with pytest.raises(UserError, match="rows of 12 tokens need 2 sentinels from 5 on"):

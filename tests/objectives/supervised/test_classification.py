@@ -5,7 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_texts import ArrayTexts, TinyText, random_texts, word_tokenizer
+from fake_texts import (
+  ArrayTexts,
+  TinyText,
+  random_texts,
+  text_of,
+  tokenizer_of_size,
+  word_tokenizer,
+)
 from flax import nnx
 
 from pretrainjax import mixing
@@ -13,7 +20,6 @@ from pretrainjax.errors import UserError
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.gpt import GPT
 from pretrainjax.models.heads import Head
-from pretrainjax.types import encoder_inputs
 
 # A key's bias moves all weights of a query alike, which the softmax undoes.
 UNREACHED = {"encoder.blocks.attention.key.bias"}
@@ -104,7 +110,7 @@ def text_classification(tiny, **changes):
 def test_texts_are_classified_as_images_are(tiny):
   objective, batch = text_classification(tiny), random_texts(8) | {"label": tiny.labels()}
   done = tiny.run(objective, batch)
-  logits = _logits(tiny, done, encoder_inputs(batch))
+  logits = _logits(tiny, done, text_of(batch))
   expected = _cross_entropy(logits, np.eye(4)[batch["label"]])
   np.testing.assert_allclose(done.metrics["loss"], expected, rtol=1e-4)
   assert not tiny.without_gradient(done.gradient)
@@ -124,7 +130,9 @@ def test_encoders_of_text_learn_whole(tiny, model, pool):
 
 def test_texts_cannot_be_mixed(tiny):
   batch = random_texts(8) | {"label": tiny.labels()}
-  with pytest.raises(UserError, match="config.objective.cutmix_alpha: found 1.0 for text"):
+  with pytest.raises(
+    UserError, match="config.objective.cutmix_alpha: found 1.0 for a TinyText, .* only images"
+  ):
     tiny.metrics_of(text_classification(tiny, cutmix_alpha=1.0), batch)
 
 
@@ -147,6 +155,6 @@ def test_data_that_does_not_fit_is_refused(tiny):
   with pytest.raises(UserError, match="objective.num_classes: found 4, expected 2"):
     check(num_classes=2)
   with pytest.raises(UserError, match="backbone.vocab_size: found 20, expected at least 99"):
-    check(vocab_size=99)
-  with pytest.raises(UserError, match="objective.mixup_alpha: found 0.5 for text"):
+    check(tokenizer=tokenizer_of_size(99))
+  with pytest.raises(UserError, match="objective.mixup_alpha: found 0.5 for a TinyText"):
     check(objective=text_classification(tiny, mixup_alpha=0.5))

@@ -3,13 +3,12 @@ import types
 
 import numpy as np
 import pytest
-from fake_texts import TinyText, random_texts
+from fake_texts import TinyText, random_texts, text_of
 from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.regression import Regression
-from pretrainjax.types import encoder_inputs
 
 
 def regression(num_classes=1, **changes):
@@ -25,11 +24,11 @@ def batch():
 def test_loss_is_the_squared_error_of_scaled_scores(tiny):
   objective, examples = regression(score_range=(1, 5)), batch()
   done = tiny.run(objective, examples)
-  outputs = tiny.call(done, lambda m, x: m.head(m.encoder(x).pooled), encoder_inputs(examples))
+  outputs = tiny.call(done, lambda m, x: m.head(m.encoder(x).pooled), text_of(examples))
   scaled = (examples["score"] - 1) / 4
   expected = np.mean((np.asarray(outputs)[:, 0] - scaled) ** 2)
   np.testing.assert_allclose(done.metrics["loss"], expected, rtol=1e-5)
-  scores = tiny.call(done, lambda m, x: m.scores(m.encoder(x).pooled), encoder_inputs(examples))
+  scores = tiny.call(done, lambda m, x: m.scores(m.encoder(x).pooled), text_of(examples))
   error = np.abs(scores - examples["score"]).mean()
   np.testing.assert_allclose(done.metrics["absolute_error"], error, rtol=1e-5)
 
@@ -57,7 +56,8 @@ def test_what_does_not_fit_is_refused():
 
 def test_data_without_scores_is_refused():
   for features, fits in (({"score"}, True), ({"label"}, False)):
-    data = types.SimpleNamespace(sources=(types.SimpleNamespace(has=features.__contains__),))
+    source = types.SimpleNamespace(has=features.__contains__)
+    data = types.SimpleNamespace(sources=(source,), tokenizer=None)
     if fits:
       regression().check(data)
     else:

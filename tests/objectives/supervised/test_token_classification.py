@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
-from fake_texts import ArrayTexts, word_tokenizer
+from fake_texts import ArrayTexts, text_of, word_tokenizer
 from flax import nnx
 
 from pretrainjax.errors import UserError
-from pretrainjax.types import encoder_inputs
 
 
 def test_loss_is_the_mean_over_scored_tokens(tiny):
   examples = tiny.tagged()
   done = tiny.run(tiny.tagging(), examples)
-  logits = tiny.call(done, lambda m, x: m.head(m.encoder(x).tokens), encoder_inputs(examples))
+  logits = tiny.call(done, lambda m, x: m.head(m.encoder(x).tokens), text_of(examples))
   logits = np.asarray(logits, np.float64)
   scored = examples["tags"] >= 0
   normalised = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))

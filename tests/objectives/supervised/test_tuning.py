@@ -1,16 +1,15 @@
 import jax
 import numpy as np
 import pytest
-from fake_texts import TinyText, random_texts
+from fake_texts import TinyText, random_texts, text_of
 from flax import nnx
 
 from pretrainjax.objectives.supervised.tuning import encode, trains
-from pretrainjax.types import encoder_inputs
 
 
 @pytest.mark.parametrize("tune", ["full", "linear"])
 def test_a_fixed_encoder_is_the_one_of_evaluation(tune):
-  inputs = encoder_inputs(random_texts(3))
+  inputs = text_of(random_texts(3))
   encoder = TinyText(rate=0.5, rngs=nnx.Rngs(0))
   encoded = encode(encoder, inputs, tune=tune, rngs=nnx.Rngs(1))
   assert (tune == "linear") == np.array_equal(encoded.pooled, encoder(inputs).pooled)

@@ -1,0 +1,162 @@
+"""Rows of several lengths: batches of one length each, in an order of (seed, step) alone."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from pretrainjax.data.field import Field, Place
+from pretrainjax.data.source import Source
+
+# Batches among whose rows those of like length are put together, for each bucket.
+_BATCHES_A_BUCKET = 16
+# Lengths are multiples of it: kernels like round numbers.
+_ROUND = 8
+# Of random numbers, apart from those of an example's fields.
+_STREAM = 1 << 20
+
+
+class Padding(NamedTuple):
+  """What buckets save.
+
+  Attributes:
+    lengths: of the buckets' rows.
+    share: of all places that padding would fill with every row in its bucket. That of real
+      batches is a little higher, where rows of two buckets share one.
+    share_of_one: with a single length, the longest.
+  """
+
+  lengths: tuple[int, ...]
+  share: float
+  share_of_one: float
+
+
+class Row(NamedTuple):
+  """What stands at a place of the order.
+
+  Attributes:
+    position: of the example in the order before it was arranged.
+    key: (source, row) of the example.
+    length: that its batch has; None where all have one.
+  """
+
+  position: int
+  key: tuple[int, int]
+  length: int | None
+
+
+def record_lengths(source: Source, numbers: Int[np.ndarray, " S"], field: Field) -> np.ndarray:
+  """How long each record's row is, int32; -1 for records that cannot be read."""
+  parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
+  found = [length for part in parts for length in _lengths(source, part, field)]
+  return np.asarray(found, np.int32)
+
+
+def _lengths(source: Source, numbers: np.ndarray, field: Field) -> list[int]:
+  try:
+    return [field.length_of(source, fields) for fields in source.records(numbers)]
+  except (RuntimeError, ValueError):  # one of them: find out which
+    if len(numbers) == 1:
+      return [-1]
+    return [_lengths(source, numbers[i : i + 1], field)[0] for i in range(len(numbers))]
+
+
+def bucket_lengths(
+  lengths: Int[np.ndarray, " S"], *, buckets: int, longest: int
+) -> tuple[int, ...]:
+  """Few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
+
+  Args:
+    lengths: of all rows, at most `longest`; below 0 where not known.
+    buckets: how many lengths, at most; fewer where they would be equal.
+    longest: the last one.
+
+  >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=64)
+  (16, 64)
+  """
+  known = lengths[lengths >= 0]
+  shares = np.arange(1, buckets) / buckets
+  found = np.quantile(known, shares, method="higher") if len(known) else np.array([])
+  rounded = -(-found.astype(int) // _ROUND) * _ROUND
+  return tuple(sorted({*np.minimum(np.maximum(rounded, _ROUND), longest).tolist(), longest}))
+
+
+def padding_of(lengths: Int[np.ndarray, " S"], buckets: tuple[int, ...]) -> Padding:
+  """How much of all rows is padding; see `Padding`."""
+  known = lengths[lengths >= 0]
+  places = np.asarray(buckets)[np.searchsorted(buckets, known)]
+  share, of_one = (1 - known.sum() / max(n, 1) for n in (places.sum(), buckets[-1] * len(known)))
+  return Padding(buckets, float(share), float(of_one))
+
+
+class Unsorted:
+  """An order as it is."""
+
+  def __init__(self, order: Any):
+    self._order = order
+
+  def __getitem__(self, index: int) -> Row:
+    return Row(index, self._order[index], None)
+
+
+class Buckets:
+  """An order in which each batch has rows of about one length.
+
+  Windows of some batches are taken of the order that there is, one behind the other. Within a
+  window rows are sorted by bucket and cut into batches, each as long as its longest row's bucket,
+  and the batches are shuffled. So nothing is dropped or repeated: an epoch shows each example once,
+  but for the window in which one ends and the next begins, whose rows are mixed. What stands at a
+  place depends on the seed and the place alone.
+  """
+
+  def __init__(
+    self,
+    order: Any,
+    lengths: Sequence[Int[np.ndarray, " S"]],
+    *,
+    buckets: tuple[int, ...],
+    batch_size: int,
+    seed: int,
+  ):
+    """Arranges an order.
+
+    Args:
+      order: (source, row) by position, without end.
+      lengths: of the rows of each source; below 0 where not known, which the longest holds.
+      buckets: lengths of rows, rising.
+      batch_size: over all processes.
+      seed: of the order.
+    """
+    self._order, self._lengths, self._buckets = order, lengths, np.asarray(buckets)
+    self._batches, self._batch_size = _BATCHES_A_BUCKET * len(buckets), batch_size
+    self._seed, self._lock, self._window = seed, threading.Lock(), (-1, [])
+
+  def __getstate__(self) -> dict[str, Any]:  # for worker processes
+    return self.__dict__ | {"_lock": None, "_window": (-1, [])}
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    self.__dict__.update(state, _lock=threading.Lock())
+
+  def __getitem__(self, index: int) -> Row:
+    window, place = divmod(index, self._batches * self._batch_size)
+    with self._lock:
+      if self._window[0] != window:
+        self._window = window, self._arranged(window)
+      return self._window[1][place]
+
+  def _arranged(self, window: int) -> list[Row]:
+    size = self._batches * self._batch_size
+    positions = range(window * size, (window + 1) * size)
+    keys = [self._order[position] for position in positions]
+    lengths = np.array([self._lengths[source][row] for source, row in keys])
+    last = len(self._buckets) - 1
+    bucket = np.where(lengths < 0, last, np.searchsorted(self._buckets, lengths))
+    batches = np.argsort(bucket, kind="stable").reshape(self._batches, self._batch_size)
+    rng = Place(seed=self._seed, position=window, stream=_STREAM).rng()
+    rows = []
+    for batch in rng.permutation(batches):
+      length = int(self._buckets[bucket[batch].max()])
+      rows += [Row(positions[i], keys[i], length) for i in batch]
+    return rows

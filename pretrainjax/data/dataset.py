@@ -1,0 +1,26 @@
+"""Batches of examples that have several fields, such as an image and its text."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from pretrainjax.data.field import Field
+from pretrainjax.data.fields.together import Together
+from pretrainjax.data.pipeline import Pipeline
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dataset(Pipeline):
+  """Examples of one dataset, or of several mixed, with the arrays of all fields.
+
+  Attributes:
+    fields: by name, in a config `fields={"image": spec(ImageField, ...), "text": spec(TextField,
+      ...)}`; a flag is then `--config.data.fields.text.length=32`.
+
+  The others are those of `Pipeline`.
+  """
+
+  fields: Mapping[str, Field]
+
+  def make_field(self) -> Together:
+    """See `Pipeline`."""
+    return Together(self.fields)

@@ -1,0 +1,160 @@
+"""What one kind of array of an example is; a dataset is such fields by name."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.types import Batch
+
+
+class Place(NamedTuple):
+  """Which example is made; all that chance may depend on.
+
+  Attributes:
+    piece: which of the record's `pieces` is asked for, from 0.
+    seed: of the order.
+    position: in the order, this example's alone.
+    stream: of random numbers, another one for each field of an example.
+  """
+
+  piece: int = 0
+  seed: int = 0
+  position: int = 0
+  stream: int = 0
+
+  def rng(self) -> np.random.Generator:
+    """A generator of its own, whatever the thread, the process or the host."""
+    bits = np.random.Philox(key=(self.seed << 64) | self.position)
+    return np.random.Generator(bits.jumped(self.stream) if self.stream else bits)
+
+
+class ArrayShape(NamedTuple):
+  """An array that examples have.
+
+  Attributes:
+    shape: of one example, without the axis of the batch.
+    dtype: of its numbers.
+    low: the lowest number that stands in it.
+    high: above the highest one.
+  """
+
+  shape: tuple[int, ...]
+  dtype: Any
+  low: int = 0
+  high: int = 1
+
+
+class Field:
+  """Base of all fields: a frozen dataclass of options that turns records into arrays.
+
+  A field defines `unpack`, `arrays`, `shapes` and `count`, perhaps the
+  others. Most are asked of a field that `bind` has told its datasets.
+
+  Attributes:
+    sources: the datasets, opened.
+    key: the field's place in the config, for messages.
+  """
+
+  sources: ClassVar[tuple[Source, ...]] = ()
+  key: ClassVar[str] = "config.data"
+
+  def bind(self, sources: tuple[Source, ...], *, key: str) -> "Field":
+    """This field, of these datasets.
+
+    Args:
+      sources: opened datasets.
+      key: the field's place in the config.
+
+    Raises:
+      UserError: for datasets that lack a feature, or do not go together.
+    """
+    bound = copy.copy(self)
+    bound.__dict__.update(sources=sources, key=key)
+    bound.check()
+    return bound
+
+  def check(self) -> None:
+    """Raises UserError for `sources` that lack a feature, or do not go together."""
+
+  def settle(self) -> None:
+    """Prepares this process, or a worker's, for its threads; called before anything is read."""
+
+  def pieces(self, source: Source) -> int:
+    """Examples that each record is cut into."""
+    del source
+    return 1
+
+  def unpack(self, source: Source, fields: Fields) -> Any:
+    """What `arrays` takes, and the cache keeps, of a record.
+
+    Raises:
+      ValueError: for a record that cannot be unpacked.
+    """
+    raise NotImplementedError
+
+  def is_empty(self, record: Any, *, piece: int) -> bool:
+    """Whether an example holds nothing; the next one then stands in for it."""
+    del record, piece
+    return False
+
+  def arrays(self, record: Any, place: Place) -> dict[str, np.ndarray]:
+    """The field's arrays of one example by name.
+
+    Args:
+      record: from `unpack`.
+      place: which example is made.
+    """
+    raise NotImplementedError
+
+  def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
+    """The arrays that examples may have, by the options alone; no dataset is opened.
+
+    Args:
+      sizes: what the network says of itself and no option does, such as "num_channels" and
+        "vocab_size".
+    """
+    raise NotImplementedError
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    raise NotImplementedError
+
+  # --- rows of several lengths ---------------------------------------------------------------
+
+  @property
+  def num_buckets(self) -> int:
+    """How many lengths rows may have, see `pretrainjax.data.buckets`; 1 gives all the same."""
+    return 1
+
+  @property
+  def longest(self) -> int:
+    """The length of a row that holds any record."""
+    raise NotImplementedError
+
+  def length_of(self, source: Source, fields: Fields) -> int:
+    """How long a record's row is, at most `longest`; nothing is unpacked.
+
+    Raises:
+      ValueError: for a record without.
+    """
+    raise NotImplementedError
+
+  def cut(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    """An example whose rows are cut to a length that holds them; other fields' arrays stay."""
+    raise NotImplementedError
+
+  # --- facts ----------------------------------------------------------------------------------
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """Names of arrays that have an axis of views in front, "V ..."."""
+    return ()
+
+  @property
+  def tokenizer(self) -> Tokenizer | None:
+    """Of the texts; None where there are none."""
+    return None

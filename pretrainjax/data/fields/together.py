@@ -1,0 +1,154 @@
+"""Several fields of one record, as a field."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pretrainjax.data.field import ArrayShape, Field, Place
+from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError
+from pretrainjax.types import Batch
+
+# Arrays that the pipeline adds.
+_RESERVED = ("label", "valid")
+
+
+class Part(NamedTuple):
+  """What one of several fields holds of a record.
+
+  Attributes:
+    record: unpacked.
+    is_cut: whether it is the one that examples are cut from; the others come whole with each.
+  """
+
+  record: Any
+  is_cut: bool
+
+  def piece(self, piece: int) -> int:
+    """Which piece of this part an example has."""
+    return piece if self.is_cut else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Together(Field):
+  """An example's arrays are those of all its fields; one that cannot be unpacked drops the whole.
+
+  Attributes:
+    fields: by name. Each draws its random numbers from a stream of its own, chosen by the place of
+      its name in the alphabet; the first one's are those it would have alone.
+  """
+
+  fields: Mapping[str, Field]
+
+  def __post_init__(self):
+    if not self.fields:
+      raise ValueError("fields: found none, expected one at least, by name")
+    owners = dict.fromkeys(_RESERVED, "every dataset")
+    for name, field in self._named():
+      for array in field.shapes({}):
+        if array in owners:
+          raise ValueError(f"fields.{name}: makes '{array}', which {owners[array]} makes, too")
+        owners[array] = f"fields.{name}"
+    if len(names := [name for name, field in self._named() if field.num_buckets > 1]) > 1:
+      raise ValueError(f"fields: {' and '.join(names)} have buckets, expected one such field")
+
+  def bind(self, sources: tuple[Source, ...], *, key: str) -> Field:
+    """See `Field`."""
+    bound = {name: f.bind(sources, key=f"{key}.fields.{name}") for name, f in self._named()}
+    return Field.bind(dataclasses.replace(self, fields=bound), sources, key=key)
+
+  def check(self) -> None:
+    """See `Field`; raises UserError also where two fields cut a record into pieces."""
+    for source in self.sources:
+      self.pieces(source)
+
+  def settle(self) -> None:
+    """See `Field`."""
+    for _, field in self._named():
+      field.settle()
+
+  def pieces(self, source: Source) -> int:
+    """See `Field`; that of the one field that cuts records, if any does."""
+    counts = {name: field.pieces(source) for name, field in self._named()}
+    cutting = [name for name, count in counts.items() if count > 1]
+    if len(cutting) > 1:
+      raise UserError(
+        f"--{self.key}.fields: {' and '.join(cutting)} each cut a record of '{source.name}' into "
+        f"pieces ({' and '.join(str(counts[name]) for name in cutting)}), expected one such field"
+      )
+    return max(counts.values())
+
+  def unpack(self, source: Source, fields: Fields) -> tuple[Part, ...]:
+    """See `Field`."""
+    return tuple(_part(name, field, source, fields) for name, field in self._named())
+
+  def is_empty(self, record: tuple[Part, ...], *, piece: int) -> bool:
+    """See `Field`."""
+    pairs = zip(self._named(), record, strict=True)
+    return any(field.is_empty(part.record, piece=part.piece(piece)) for (_, field), part in pairs)
+
+  def arrays(self, record: tuple[Part, ...], place: Place) -> dict[str, np.ndarray]:
+    """See `Field`."""
+    found = {}
+    for stream, ((_, field), part) in enumerate(zip(self._named(), record, strict=True)):
+      here = place._replace(piece=part.piece(place.piece), stream=stream)
+      found |= field.arrays(part.record, here)
+    return found
+
+  def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
+    """See `Field`."""
+    parts = (field.shapes(sizes).items() for _, field in self._named())
+    return dict(itertools.chain.from_iterable(parts))
+
+  def count(self, batch: Batch) -> dict[str, int | float]:
+    """See `Field`."""
+    parts = (field.count(batch).items() for _, field in self._named())
+    return dict(itertools.chain.from_iterable(parts))
+
+  @property
+  def num_buckets(self) -> int:
+    """See `Field`."""
+    return max(field.num_buckets for _, field in self._named())
+
+  @property
+  def longest(self) -> int:
+    """See `Field`."""
+    return self._bucketed.longest
+
+  def length_of(self, source: Source, fields: Fields) -> int:
+    """See `Field`; that of the one field that has buckets."""
+    return self._bucketed.length_of(source, fields)
+
+  def cut(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    """See `Field`."""
+    return self._bucketed.cut(arrays, length)
+
+  @property
+  def _bucketed(self) -> Field:
+    return next(field for _, field in self._named() if field.num_buckets > 1)
+
+  @property
+  def arrays_with_views(self) -> tuple[str, ...]:
+    """See `Field`."""
+    return tuple(array for _, field in self._named() for array in field.arrays_with_views)
+
+  @property
+  def tokenizer(self) -> Tokenizer | None:
+    """See `Field`; a dataset has one."""
+    found = (field.tokenizer for _, field in self._named())
+    return next((tokenizer for tokenizer in found if tokenizer is not None), None)
+
+  def _named(self) -> list[tuple[str, Field]]:
+    # Configs do not keep the order of names.
+    return sorted(self.fields.items())
+
+
+def _part(name: str, field: Field, source: Source, fields: Fields) -> Part:
+  try:
+    return Part(field.unpack(source, fields), is_cut=field.pieces(source) > 1)
+  except ValueError as error:
+    raise ValueError(f"{name}: {error}") from error

@@ -1,0 +1,30 @@
+"""What all encoders of images have in common: which array they read, and how pixels are scaled."""
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Num
+
+from pretrainjax.models.pixels import normalize_pixels
+from pretrainjax.types import Batch
+
+
+class ImageEncoder(nnx.Module):
+  """Base of encoders of images.
+
+  Attributes:
+    embed_dim: width of tokens, D.
+    image_mean: of pixels / 255, one value or one a channel.
+    image_std: likewise.
+  """
+
+  embed_dim: int
+  image_mean: tuple[float, ...]
+  image_std: tuple[float, ...]
+
+  def inputs(self, batch: Batch) -> Num[Array | np.ndarray, "B *V H W C"]:
+    """The images of a batch."""
+    return batch["image"]
+
+  def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
+    """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
+    return normalize_pixels(images, mean=self.image_mean, std=self.image_std)
