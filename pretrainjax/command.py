@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
   from pretrainjax.lifeline import Lifeline
 
 VERBS = ("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark")
+BINARIES = {"prepare": "prepare.__main__"}  # where the verb names a folder
 USER_ERROR, PREEMPTED = 2, 42
 # What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
 _NO_PLACE = (
@@ -129,8 +130,7 @@ def launch(
     _set_up_jax()
     if deterministic:
       _check_devices(started_before)
-    workdir = Path(known.workdir or ".")
-    request = Request(config, workdir, known, ending=ending, watchdog=watchdog)
+    request = Request(config, Path(known.workdir or "."), known, ending=ending, watchdog=watchdog)
     with _together(lifeline, debug=debug):
       work(request)
   except UserError as error:
@@ -167,7 +167,7 @@ def main() -> int:
   verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
   if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
     return status
-  return importlib.import_module(f"pretrainjax.{verb}").main(rest)
+  return importlib.import_module(f"pretrainjax.{BINARIES.get(verb, verb)}").main(rest)
 
 
 def refused(verb: str, verbs: Collection[str], *, called: str, name: str) -> int | None:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tiny_texts
 
-from pretrainjax.data.builders.base import CollectedBuilder
-from pretrainjax.data.builders.collected import Collected, array_entries
+from pretrainjax.prepare.image.builders import CollectedBuilder
+from pretrainjax.prepare.image.collected import Collected, array_entries
 
 
 class Texts(NamedTuple):

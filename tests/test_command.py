@@ -11,8 +11,8 @@ import synthetic
 from ml_collections import ConfigDict
 
 from pretrainjax import command, distributed, preemption
-from pretrainjax.data.builders.collected import Entry
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.image.collected import Entry
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ LAYERS = (
   ("errors", "types", "collectives", "rendezvous", "distributed", "preemption"),
   ("config",),
   ("data", "watchdog"),
+  ("prepare",),
   ("models/layers",),
   ("models",),
   ("augment", "mixing", "masking", "losses"),
@@ -30,7 +31,7 @@ LAYERS = (
       "ending",
       "determinism",
       "lifeline",
-      "prepare",
+      "prepare/__main__",
       "pretrain",
       "finetune",
       "evaluate",
@@ -60,16 +61,14 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
-  "data/builders/base.py": "tests/test_prepare.py",
-  "data/builders/digits/digits_dataset_builder.py": "tests/test_prepare.py",
-  "data/builders/digits/source.py": "tests/test_prepare.py",
-  "data/builders/fashion_mnist/fashion_mnist_dataset_builder.py": "tests/test_prepare.py",
-  "data/builders/fashion_mnist/source.py": "tests/test_prepare.py",
-  "data/builders/text/collect.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/document.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/encode.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
+  "prepare/__main__.py": "tests/test_prepare.py",
+  "prepare/image/builders.py": "tests/test_prepare.py",
+  "prepare/image/sets/digits.py": "tests/test_prepare.py",
+  "prepare/text/collect.py": "tests/prepare/text/test_stages.py",
+  "prepare/text/document.py": "tests/prepare/text/test_stages.py",
+  "prepare/text/encode.py": "tests/prepare/text/test_stages.py",
+  "prepare/text/form.py": "tests/prepare/text/test_stages.py",
+  "prepare/stages/shards.py": "tests/prepare/text/test_stages.py",
   "config/allowed.py": "tests/config/test_objects.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
@@ -196,7 +195,7 @@ def test_only_binaries_touch_the_process():
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
-  "prepare.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "prepare/__main__.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "benchmark.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "benchmarking/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict.py": {"sys.argv"},  # its first argument is a verb of its own

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pretrainjax.data.builders.fashion_mnist import locate
-from pretrainjax.data.builders.fashion_mnist import source as fashion_mnist
 from pretrainjax.data.source import Source
-from pretrainjax.prepare import main
+from pretrainjax.prepare.__main__ import main
+from pretrainjax.prepare.image.sets import fashion_mnist
 
 
 def _folder(root, *, broken=0):
@@ -109,8 +108,8 @@ def test_mistakes(tmp_path, capsys):
 def test_apt_without_root(tmp_path):
   if shutil.which("apt-get") is None:
     pytest.skip("no apt-get here")
-  folder = locate.from_apt(tmp_path)
-  assert sorted(p.name for p in folder.iterdir()) == sorted(locate.FILES)
+  folder = fashion_mnist.from_apt(tmp_path)
+  assert sorted(p.name for p in folder.iterdir()) == sorted(fashion_mnist.FILES)
 
 
 def test_another_folder_under_the_same_name_is_refused(tmp_path, capsys):

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pretrainjax.data.builders.base import CollectedBuilder
-from pretrainjax.data.builders.collected import Collected, Entry
+from pretrainjax.prepare.image.builders import CollectedBuilder
+from pretrainjax.prepare.image.collected import Collected, Entry
 
 NUM_CLASSES = 4
 

@@ -5,9 +5,9 @@ import pytest
 import tiny_datasets
 from streams import take
 
-from pretrainjax.data.builders.collected import Collected, Entry
 from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
 from pretrainjax.data.image_data import ImageData
+from pretrainjax.prepare.image.collected import Collected, Entry
 
 COUNT = 22  # records of "shapes"
 CROP = RandomResizedCrop(5, scale=(0.3, 1.0))
