@@ -62,13 +62,18 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
   "prepare/__main__.py": "tests/test_prepare.py",
-  "prepare/image/builders.py": "tests/test_prepare.py",
+  "prepare/config.py": "tests/test_prepare.py",
+  "prepare/contract.py": "tests/prepare/image/test_preparation.py",
+  "prepare/job.py": "tests/prepare/image/test_preparation.py",
+  "prepare/report.py": "tests/test_prepare.py",
+  "prepare/run.py": "tests/test_prepare.py",
+  "prepare/stages/collect.py": "tests/prepare/text/test_preparation.py",
+  "prepare/text/collector.py": "tests/prepare/text/test_preparation.py",
   "prepare/image/sets/digits.py": "tests/test_prepare.py",
-  "prepare/text/collect.py": "tests/prepare/text/test_stages.py",
-  "prepare/text/document.py": "tests/prepare/text/test_stages.py",
-  "prepare/text/encode.py": "tests/prepare/text/test_stages.py",
-  "prepare/text/form.py": "tests/prepare/text/test_stages.py",
-  "prepare/stages/shards.py": "tests/prepare/text/test_stages.py",
+  "prepare/text/document.py": "tests/prepare/text/test_preparation.py",
+  "prepare/text/encode.py": "tests/prepare/text/test_preparation.py",
+  "prepare/text/form.py": "tests/prepare/text/test_preparation.py",
+  "prepare/stages/shards.py": "tests/prepare/text/test_preparation.py",
   "config/allowed.py": "tests/config/test_objects.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
@@ -195,7 +200,7 @@ def test_only_binaries_touch_the_process():
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
-  "prepare/__main__.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "prepare/config.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "benchmark.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "benchmarking/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict.py": {"sys.argv"},  # its first argument is a verb of its own

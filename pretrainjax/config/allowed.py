@@ -10,6 +10,8 @@ from typing import Any
 from pretrainjax.errors import UserError, one_line
 
 TARGET = "_target"
+# For `allow`: classes of any package, for what the user named.
+ANYTHING = ("*",)
 # `build` calls nothing else: a config is data, also one that came with a stranger's checkpoint.
 # What is here makes objects; what reads, writes, runs or loads is in other modules.
 _ALLOWED = (
@@ -31,19 +33,22 @@ _ALLOWED = (
 )
 
 
-def resolve(name: Any, path: str) -> Callable:
+def resolve(name: Any, path: str, *, allow: tuple[str, ...] = ()) -> Callable:
   """The class, or function of optax, that "module:Name" names, if a config may name it.
 
   Args:
     name: out of a config, so anything.
     path: where it lies in the whole, for messages.
+    allow: packages, modules or "module:Name" beside ours; `ANYTHING` where the user wrote it.
 
   Raises:
     UserError: for a name outside of what configs may build. Nothing is imported before that.
   """
   module, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
   is_name = re.fullmatch(r"[A-Za-z]\w*(\.\w+)*:[A-Za-z]\w*", str(name), flags=re.ASCII)
-  if not is_name or not any(_is_under(f"{module}:{attribute}", place) for place in _ALLOWED):
+  if not is_name or not any(
+    _is_under(f"{module}:{attribute}", place) for place in (*_ALLOWED, *allow)
+  ):
     raise UserError(
       f"{path}.{TARGET}: found {name!r}, expected 'module:Name' of what configs may build: "
       "classes of pretrainjax that pretrainjax/config/allowed.py lists, and what is in optax"

@@ -57,7 +57,7 @@ def recipe(target: Callable, **kwargs: Any) -> ConfigDict:
   return config
 
 
-def build(config: Any, *, path: str = "config") -> Any:
+def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:
   """Builds what a config names, inside out.
 
   Args:
@@ -69,13 +69,17 @@ def build(config: Any, *, path: str = "config") -> Any:
       the wrong type, or one that the target refuses.
   """
   if isinstance(config, (tuple, list)):
-    return type(config)(build(v, path=f"{path}[{i}]") for i, v in enumerate(config))
+    return type(config)(build(v, path=f"{path}[{i}]", allow=allow) for i, v in enumerate(config))
   if not isinstance(config, (Mapping, ConfigDict)):
     return config
-  arguments = {k: build(config[k], path=f"{path}.{k}") for k in config if k not in (TARGET, RECIPE)}
+  arguments = {
+    k: build(config[k], path=f"{path}.{k}", allow=allow)
+    for k in config
+    if k not in (TARGET, RECIPE)
+  }
   if TARGET not in config:
     return arguments
-  target = resolve(config[TARGET], path)
+  target = resolve(config[TARGET], path, allow=allow)
   arguments = _checked(target, arguments, path)
   if config.get(RECIPE, False):
     return functools.partial(target, **arguments)

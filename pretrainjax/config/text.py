@@ -14,7 +14,7 @@ from typing import Any
 from beartype.door import is_bearable
 from ml_collections import ConfigDict, FieldReference
 
-from pretrainjax.config.allowed import TARGET, resolve
+from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
 from pretrainjax.config.objects import RECIPE, default_field, hints_of
 from pretrainjax.errors import UserError, nearest, one_line
 
@@ -62,7 +62,9 @@ def _may_be(value: Any, parent: ConfigDict, name: str) -> bool:
   """Whether a word of a config may become `value`; none stays a word where it is a choice."""
   if value is not None or TARGET not in parent:
     return value is None
-  return is_bearable(None, hints_of(resolve(parent[TARGET], "config")).get(name, Any))
+  return is_bearable(
+    None, hints_of(resolve(parent[TARGET], "config", allow=ANYTHING)).get(name, Any)
+  )
 
 
 def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:

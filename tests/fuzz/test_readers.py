@@ -16,9 +16,10 @@ from rounds import both, bytes_or_edited, edited, fuzz, result_or_line
 from pretrainjax.data.image import decode
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.prediction.texts import read_texts
+from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.files.archive import unpack
 from pretrainjax.prepare.files.idx import read_idx
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.formats import Reader
 from pretrainjax.prepare.text.mail import body

@@ -1,6 +1,8 @@
 """A folder of images: ROOT/class/*.jpg, ROOT/train/class/*.jpg and ROOT/test/..., or unlabelled."""
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -8,29 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import cv2
-import numpy as np
-from tqdm import tqdm
-
-from pretrainjax.data.image import MAX_BYTES, decode
 from pretrainjax.errors import UserError, printable
-from pretrainjax.prepare.image.collected import (
-  Collected,
-  Dropped,
-  Entry,
-  pixel_digest,
-  stratified_holdout,
-)
-from pretrainjax.prepare.image.files import (
-  CLOSED,
-  SPLITS,
-  has_splits,
-  image_files,
-  place,
-)
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
+from pretrainjax.prepare.files.splits import has_splits, place
+from pretrainjax.prepare.files.walk import File, Listing, open_listing
+from pretrainjax.prepare.image.check import ImageFile, examined
+from pretrainjax.prepare.image.example import Image
+from pretrainjax.prepare.image.preparation import ImagePreparation
+from pretrainjax.prepare.stages.holdout import Stratified
 
-_NOT_DECODABLE, _TOO_LARGE, _TOO_SMALL = "not decodable", "too large", "too small"
-_AT_ONCE = 1024
+SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split())
+_AT_ONCE = 1000  # files of a part
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +37,14 @@ class Source:
     labels: "folders" takes classes from the folders, "none" leaves them out.
   """
 
-  root: str
-  name: str
+  root: str = ""
+  name: str = "images"
   test_fraction: float = 0.1
   seed: int = 0
   min_pixels: int = 1
   labels: Literal["folders", "none"] = "folders"
+
+  preparation = ImagePreparation()
 
   def __post_init__(self):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -62,96 +54,50 @@ class Source:
     if not 0 <= self.test_fraction < 1:
       raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
 
-  def collect(self) -> Collected:
-    """Reads and checks every file.
+  @contextlib.contextmanager
+  def open(self, data_dir: Path) -> Iterator[Corpus]:
+    """Yields what there is.
 
     Raises:
-      UserError: for a folder that is not there, holds no image, or mixes images with and without
-        a class.
+      UserError: for a folder that is not there or holds no image.
     """
     root = Path(self.root)
     if not self.root or not os.path.isdir(root):  # Path's own raises for a name that is too long
       raise UserError(f"--source: '{self.root}' is no folder")
     splits = has_splits(root)
-    dropped: list[Dropped] = []
-    found: dict[str, list[tuple[Entry, str]]] = {}
-    channels = set()
-    for path, seen in _looked_at(image_files(root, dropped), self.min_pixels):
-      key = printable(path.relative_to(root).as_posix())
-      if isinstance(seen, str):
-        dropped.append(Dropped(key, seen))
-        continue
-      digest, depth = seen
-      channels.add(depth)
-      split, class_name = place(path.relative_to(root), splits=splits)
-      entry = Entry(key, path, None, digest)
-      found.setdefault(split, []).append((entry, printable(class_name)))
-    if not found:
-      raise UserError(
-        f"--source: '{root}' holds no image that can be read ({len(dropped)} dropped"
-        f"{f', such as {dropped[0].key}: {dropped[0].reason}' if dropped else ''})"
+    with (
+      open_listing(suffixes=SUFFIXES, what="image") as listing,
+      ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
+      listing.add(root)
+      if not listing.num_files:
+        first = next(listing.items(), None)
+        such = f", such as {first.key}: {first.reason}" if isinstance(first, Unreadable) else ""
+        raise UserError(
+          f"--source: '{root}' holds no image ({listing.num_items:,} passed over{such})"
+        )
+      yield Corpus(
+        origin=str(root),
+        identity=listing.identity(),
+        size=listing.num_items,
+        parts=lambda: self._parts(root, listing, pool, splits=splits),
+        holdout=Stratified(self.test_fraction, self.seed) if self.test_fraction else None,
+        unit=" images",
       )
-    names = [] if self.labels == "none" else self._class_names(found)
-    return Collected(
-      splits=self._split(found, names),
-      class_names=tuple(names),
-      image_shape=(None, None, 1 if channels == {1} else 3),
-      origin=str(root),
-      dropped=tuple(dropped),
-      unreadable=sum(d.reason in (_NOT_DECODABLE, _TOO_LARGE, CLOSED) for d in dropped),
-    )
 
-  def _class_names(self, found: dict[str, list[tuple[Entry, str]]]) -> list[str]:
-    examples = {name: entry.key for entries in found.values() for entry, name in entries}
-    bare = examples.pop("", None)
-    if bare is not None and examples:
-      labelled = next(iter(examples.values()))
-      raise UserError(
-        f"--source: '{self.root}' holds images with a class ({labelled}) and without ({bare}); "
-        "move them, or leave classes out by --config.source.labels=none"
-      )
-    return sorted(examples)
+  def _parts(
+    self, root: Path, listing: Listing, pool: ThreadPoolExecutor, *, splits: bool
+  ) -> Iterator[Part]:
+    items = listing.items()
+    while some := list(itertools.islice(items, _AT_ONCE)):
 
-  def _split(
-    self, found: dict[str, list[tuple[Entry, str]]], names: list[str]
-  ) -> dict[str, list[Entry]]:
-    labels = {name: i for i, name in enumerate(names)}
-    splits = {
-      split: [entry._replace(label=labels.get(name)) for entry, name in found[split]]
-      for split in SPLITS
-      if split in found
-    }
-    if list(splits) != ["train"] or not self.test_fraction:
-      return splits
-    entries = splits["train"]
-    classes = np.asarray([-1 if e.label is None else e.label for e in entries])
-    test = stratified_holdout(classes + 1, fraction=self.test_fraction, seed=self.seed)
-    parts = {"train": ~test} | ({"test": test} if test.any() else {})
-    return {name: [entries[i] for i in np.flatnonzero(rows)] for name, rows in parts.items()}
+      def records(some: list[File | Unreadable] = some) -> Iterator[Image | Unreadable]:
+        found = [i if isinstance(i, Unreadable) else self._file(root, i, splits) for i in some]
+        return examined(found, min_pixels=self.min_pixels, pool=pool)
 
+      yield Part(str(root), len(some), records)
 
-def _looked_at(
-  files: list[Path], min_pixels: int
-) -> Iterator[tuple[Path, tuple[bytes, int] | str]]:
-  """Each file with its pixels' digest and channels, or with what is wrong with it."""
-
-  def look(path: Path) -> tuple[bytes, int] | str:
-    try:
-      if path.stat().st_size > MAX_BYTES:
-        return _TOO_LARGE
-      image = decode(path.read_bytes())
-    except (OSError, ValueError, cv2.error) as error:
-      return _TOO_LARGE if "pixels: more than" in str(error) else _NOT_DECODABLE
-    if min(image.shape[:2]) < min_pixels:
-      return _TOO_SMALL
-    return pixel_digest(image), image.shape[2]
-
-  with (
-    ThreadPoolExecutor(os.cpu_count()) as pool,
-    tqdm(total=len(files), desc="read", unit=" images", mininterval=0.5) as progress,
-  ):
-    for start in range(0, len(files), _AT_ONCE):  # a task a file of millions would fill the memory
-      part = files[start : start + _AT_ONCE]
-      for pair in zip(part, pool.map(look, part), strict=True):
-        progress.update()
-        yield pair
+  def _file(self, root: Path, file: File, splits: bool) -> ImageFile:
+    split, class_name = place(file.path, splits=splits)
+    label = printable(class_name) if class_name and self.labels == "folders" else None
+    return ImageFile(root / file.path, file.size, printable(file.path.as_posix()), label, split)

@@ -1,7 +1,11 @@
-"""Which documents are held out: by a hash of each, so that order and company do not matter."""
+"""Which examples are held out: by a hash of each, or the same share of each class."""
 
 import dataclasses
 import hashlib
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,3 +50,33 @@ def stable_fraction(text: str, *, seed: int) -> float:
   """A number in [0, 1) that depends on the text and the seed, on any machine the same."""
   digest = hashlib.blake2b(text.encode(), digest_size=8, key=str(seed).encode()).digest()
   return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
+
+
+class Stratified(NamedTuple):
+  """Holds the same share of each class out, as "test".
+
+  Attributes:
+    fraction: of each class, in [0, 1).
+    seed: of the choice, which depends on nothing else.
+  """
+
+  fraction: float
+  seed: int
+
+  def places(self, label: int, count: int) -> Int[np.ndarray, " K"]:
+    """Which of a class's examples are held out: round(fraction * count) of them, in no order.
+
+    Args:
+      label: a number of the class, 0 or more.
+      count: of its examples.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[self.seed, label]))
+    return rng.permutation(count)[: round(self.fraction * count)]
+
+  def chosen(self, labels: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    """For examples in memory: True is held out."""
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+      members = np.flatnonzero(labels == label)
+      held_out[members[self.places(int(label), len(members))]] = True
+    return held_out

@@ -31,6 +31,11 @@ class Journal:
     """Notes a fact, to be kept by the next `commit`."""
     self.database.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, json.dumps(value)))
 
+  def begin(self) -> None:
+    """Lets everything until the next `commit` last together, new tables and indices too."""
+    if not self.database.in_transaction:  # sqlite3 begins one at the first row, and no sooner
+      self.database.execute("BEGIN")
+
   def commit(self) -> None:
     """Makes everything since the last one last."""
     self.database.commit()

@@ -7,7 +7,8 @@ from typing import Any
 
 from pretrainjax.data.dataset_folder import newest_version, open_builder, prepared_names
 from pretrainjax.errors import UserError, nearest
-from pretrainjax.prepare.text.document import Corpus, Document, Part, Unreadable
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 
 _FLAG = "--config.source.dataset"

@@ -1,11 +1,7 @@
-"""A document on its way from a source to a dataset, and what a source has to offer."""
+"""A document on its way from a source to a dataset."""
 
-import dataclasses
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 
 class Document(NamedTuple):
@@ -45,69 +41,3 @@ class Document(NamedTuple):
       if name in facts:
         facts[name] = tuple(facts[name])
     return cls(**facts)
-
-
-class Unreadable(NamedTuple):
-  """A record or file that is no document.
-
-  Attributes:
-    key: says where it is.
-    reason: why, in a few words that can be counted.
-    fault: whether it should have been one; too many of those fail the run.
-  """
-
-  key: str
-  reason: str
-  fault: bool = True
-
-
-class Part(NamedTuple):
-  """A file or the like: its records come in the same order every time.
-
-  Attributes:
-    key: its name, for messages.
-    size: in any unit, for the progress bar.
-    records: reads it from its beginning.
-  """
-
-  key: str
-  size: int
-  records: Callable[[], Iterator[Document | Unreadable]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Corpus:
-  """What a source found, opened.
-
-  Attributes:
-    origin: where, for the report.
-    identity: changes when the raw data does; a run that was stopped goes on only if it is the same.
-    size: the sum of all parts' sizes.
-    parts: yields them, in the same order every time; those of held-out splits come first, so that
-      of two equal documents the one held out is kept.
-    class_names: in order, where the source knows them; else they are gathered.
-  """
-
-  origin: str
-  identity: str
-  size: int
-  parts: Callable[[], Iterator[Part]]
-  class_names: tuple[str, ...] | None = None
-
-
-@runtime_checkable
-class TextSource(Protocol):
-  """A dataclass that says what to read."""
-
-  name: str
-
-  def open(self, data_dir: Path) -> AbstractContextManager[Corpus]:
-    """Looks at what there is.
-
-    Args:
-      data_dir: where prepared datasets lie.
-
-    Raises:
-      UserError: where there is nothing to read.
-    """
-    ...

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.prepare.stages.journal import Journal
-from pretrainjax.prepare.text.collect import documents_file
+from pretrainjax.prepare.text.collector import documents_file
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import NOT_SCORED, Form, Layout
 from pretrainjax.prepare.text.units import units

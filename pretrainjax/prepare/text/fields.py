@@ -5,7 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.document import Document
 
 # Scores are written as float32.
 _LARGEST = 3.4e38

@@ -8,18 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, printable
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
+from pretrainjax.prepare.files.splits import split_folders
+from pretrainjax.prepare.files.walk import Listing, open_listing
 from pretrainjax.prepare.text.catalogue import open_dataset
-from pretrainjax.prepare.text.document import Corpus, Part, Unreadable
 from pretrainjax.prepare.text.fields import Fields
-from pretrainjax.prepare.text.files import (
-  SUFFIXES,
-  files_below,
-  listing,
-  spelled,
-  split_folders,
-)
 from pretrainjax.prepare.text.formats import Reader
+from pretrainjax.prepare.text.preparation import TextPreparation
+
+SUFFIXES = (".txt", ".jsonl", ".parquet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +36,15 @@ class Source:
     encoding: of .txt files.
   """
 
-  root: str
-  name: str
+  root: str = ""
+  name: str = "text"
   dataset: str | None = None
   fields: Fields = Fields()
   documents: Literal["file", "part", "paragraph", "line"] = "file"
   part_characters: int = 20_000
   encoding: str = "utf-8"
+
+  preparation = TextPreparation()
 
   def __post_init__(self):
     if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -79,25 +79,32 @@ class Source:
       )
     if root.is_file() and root.suffix.lower() not in SUFFIXES:
       raise UserError(f"--source: '{root}' ends with no {', '.join(SUFFIXES)}")
-    try:
-      identity, count, size = listing(root)
-    except OSError as error:
-      raise UserError(f"--source: '{root}' cannot be read ({error.strerror})") from error
-    if not count:
-      raise UserError(f"--source: '{root}' holds no {', '.join(SUFFIXES)}")
-    yield Corpus(str(root), identity, size, parts=lambda: self._parts(root))
+    with contextlib.ExitStack() as stack:
+      listings = {}
+      for folder in split_folders(root):
+        listings[folder] = stack.enter_context(open_listing(suffixes=SUFFIXES, what="text"))
+        listings[folder].add(folder, order="folder")
+      if not any(listing.num_files for listing in listings.values()):
+        raise UserError(f"--source: '{root}' holds no {', '.join(SUFFIXES)}")
+      yield Corpus(
+        origin=str(root),
+        identity=" ".join(listing.identity() for listing in listings.values()),
+        size=sum(listing.num_bytes for listing in listings.values()),
+        parts=lambda: self._parts(root, listings),
+      )
 
-  def _parts(self, root: Path) -> Iterator[Part]:
+  def _parts(self, root: Path, listings: dict[Path, Listing]) -> Iterator[Part]:
     reader = Reader(self.fields, self.documents, self.part_characters, self.encoding)
     for folder, split in split_folders(root).items():
-      for path in files_below(folder):
-        if isinstance(path, Unreadable):
-          yield Part(path.key, 0, records=lambda item=path: iter([item]))
+      for item in listings[folder].items():
+        if isinstance(item, Unreadable):
+          yield Part(item.key, 0, records=lambda item=item: iter([item]))
           continue
-        key = spelled(path.name if path == root else path.relative_to(root).as_posix())
+        path = folder / item.path
+        key = printable(path.name if path == root else path.relative_to(root).as_posix())
         yield Part(
           key,
-          path.stat().st_size,
+          item.size,
           records=lambda path=path, key=key, split=split: reader.records(
             path, key=key, split=split
           ),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from pretrainjax.data.records import Damaged, lines, parsed, rows
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.units import pieces
 

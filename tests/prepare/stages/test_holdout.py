@@ -1,8 +1,9 @@
 """The split of a document depends on it alone."""
 
+import numpy as np
 import pytest
 
-from pretrainjax.prepare.stages.holdout import Holdout, stable_fraction
+from pretrainjax.prepare.stages.holdout import Holdout, Stratified, stable_fraction
 
 
 def test_fractions_are_kept_and_the_seed_moves_documents():
@@ -34,3 +35,11 @@ def test_ranges_are_checked():
     Holdout(test_fraction=1.0)
   with pytest.raises(ValueError, match="expected a sum below 1"):
     Holdout(test_fraction=0.5, validation_fraction=0.5)
+
+
+def test_holdout_takes_the_same_share_of_each_class():
+  labels = np.repeat([0, 1, 2], [10, 20, 40])
+  held = Stratified(0.1, seed=0).chosen(labels)
+  assert np.bincount(labels[held]).tolist() == [1, 2, 4]
+  np.testing.assert_array_equal(held, Stratified(0.1, seed=0).chosen(labels))
+  assert (held != Stratified(0.1, seed=1).chosen(labels)).any()

@@ -1,13 +1,23 @@
-"""Names of classes in order, whatever they are."""
+"""What is kept and what is not, counted so that a journal can keep the counts."""
 
-from pretrainjax.prepare.stages.tally import names_in_order
+import dataclasses
+import json
 
-
-def test_numbers_go_by_value_and_words_by_spelling():
-  assert names_in_order(dict.fromkeys(["10", "9", "-1"], 1)) == ["-1", "9", "10"]
-  assert names_in_order(dict.fromkeys(["b", "a", "O"], 1)) == ["O", "a", "b"]
+from pretrainjax.prepare.stages.tally import Tally
 
 
-def test_what_only_looks_like_numbers_is_words():
-  for strange in ("--3", "9" * 5000, "\u0663", "\u00b2", "-"):
-    assert set(names_in_order({strange: 1, "3": 1})) == {strange, "3"}
+def test_files_of_other_kinds_do_not_count_as_read():
+  tally = Tally(passed_over=1)
+  for split in ("train", "train", "test"):
+    tally.keep(split)
+  for key, reason in (("a.pdf", "no image by its name"), ("b.png", "not decodable")):
+    tally.drop(key, reason)
+  assert (tally.kept, tally.num_kept, tally.num_read) == ({"train": 2, "test": 1}, 3, 4)
+
+
+def test_the_first_few_keys_of_each_reason_are_kept_and_all_are_counted():
+  tally = Tally()
+  for i in range(9):
+    tally.drop(f"{i}", "why")
+  assert tally.dropped == {"why": 9} and tally.dropped_keys == {"why": list("01234")}
+  assert Tally(**json.loads(json.dumps(dataclasses.asdict(tally)))) == tally

@@ -5,8 +5,9 @@ import tensorflow_datasets as tfds
 import tiny_datasets
 
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.text.catalogue import open_dataset
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 
 EXAMPLES = {

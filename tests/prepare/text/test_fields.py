@@ -2,7 +2,8 @@
 
 import pytest
 
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.folder import Source
 
 

@@ -5,8 +5,9 @@ import pyarrow.parquet
 import pytest
 
 from pretrainjax.data import records
+from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.text import formats
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.formats import Reader
 

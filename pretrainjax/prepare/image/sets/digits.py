@@ -1,11 +1,23 @@
 """scikit-learn's digits: 1,797 grey 8x8 images, the last resort where nothing else can be had."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.image.collected import Collected, array_entries, stratified_holdout
+from pretrainjax.prepare.contract import Corpus
+from pretrainjax.prepare.image.example import array_corpus
+from pretrainjax.prepare.image.preparation import ImagePreparation
+from pretrainjax.prepare.stages.holdout import Stratified
+
+_INFO = {
+  "description": "Optical recognition of handwritten digits, as shipped by scikit-learn.",
+  "homepage": "https://archive.ics.uci.edu/dataset/80",
+  "license": "CC-BY-4.0",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,13 +33,15 @@ class Source:
   seed: int = 0
 
   name = "digits"
+  preparation = ImagePreparation()
 
   def __post_init__(self):
     if not 0 <= self.test_fraction < 1:
       raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
 
-  def collect(self) -> Collected:
-    """Returns all examples.
+  @contextlib.contextmanager
+  def open(self, data_dir: Path) -> Iterator[Corpus]:
+    """Yields all examples.
 
     Raises:
       UserError: without scikit-learn.
@@ -38,14 +52,11 @@ class Source:
       raise UserError("digits: needs scikit-learn; `pip install scikit-learn`") from error
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # values are 0..16
-    test = stratified_holdout(digits.target, fraction=self.test_fraction, seed=self.seed)
+    test = Stratified(self.test_fraction, self.seed).chosen(digits.target)
     splits = {"train": ~test} | ({"test": test} if test.any() else {})
-    return Collected(
-      {
-        name: array_entries(images[rows], digits.target[rows], prefix=name)
-        for name, rows in splits.items()
-      },
+    yield array_corpus(
+      {name: (images[rows], digits.target[rows]) for name, rows in splits.items()},
       class_names=tuple("0123456789"),
-      image_shape=(8, 8, 1),
       origin="scikit-learn",
+      info=_INFO,
     )

@@ -11,15 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.contract import Corpus
 from pretrainjax.prepare.files.debian import files_of_package
 from pretrainjax.prepare.files.idx import read_labelled_images
 from pretrainjax.prepare.files.places import Unavailable, first_of
-from pretrainjax.prepare.image.collected import Collected, array_entries
+from pretrainjax.prepare.image.example import array_corpus
+from pretrainjax.prepare.image.preparation import ImagePreparation
 
 CLASS_NAMES = (
   *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
   *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
+_INFO = {
+  "description": "Zalando's article images: a drop-in replacement of MNIST (arXiv 1708.07747).",
+  "homepage": "https://github.com/zalandoresearch/fashion-mnist",
+  "license": "MIT",
+}
 _COUNTS = {"train": ("train", 60_000), "test": ("t10k", 10_000)}
 FILES = {  # MD5 of the public files, by the dataset's README; Debian compresses them anew
   "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -46,9 +53,11 @@ class Source:
   source: str | None = None
 
   name = "fashion_mnist"
+  preparation = ImagePreparation()
 
-  def collect(self) -> Collected:
-    """Returns all examples.
+  @contextlib.contextmanager
+  def open(self, data_dir: Path) -> Iterator[Corpus]:
+    """Yields all examples.
 
     Raises:
       UserError: where no place has the files, or one is damaged.
@@ -62,9 +71,9 @@ class Source:
         )
         if images.shape != (count, 28, 28, 1):
           raise UserError(f"{path}: holds {images.shape[:3]}, expected {count} images of 28x28")
-        splits[split] = array_entries(images, labels, prefix=split)
+        splits[split] = (images, labels)
       origin = str(folder)
-    return Collected(splits, CLASS_NAMES, (28, 28, 1), origin=origin)
+    yield array_corpus(splits, class_names=CLASS_NAMES, origin=origin, info=_INFO)
 
 
 @contextlib.contextmanager

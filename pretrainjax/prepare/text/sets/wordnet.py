@@ -8,9 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
 from pretrainjax.prepare.files.debian import files_of_package
 from pretrainjax.prepare.files.places import Unavailable, first_of
-from pretrainjax.prepare.text.document import Corpus, Document, Part, Unreadable
+from pretrainjax.prepare.text.cleaning import Cleaning
+from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.form import Form
+from pretrainjax.prepare.text.preparation import TextPreparation
 
 PACKAGE = "wordnet-base"
 FOLDER = Path("/usr/share/wordnet")
@@ -47,6 +51,7 @@ class Source:
   examples: bool = False
 
   name = "wordnet"
+  preparation = TextPreparation(cleaning=Cleaning(repetition=False), form=Form(kind="examples"))
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:

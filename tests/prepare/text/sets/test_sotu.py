@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.sets.sotu import Source
 
 

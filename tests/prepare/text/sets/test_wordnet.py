@@ -3,7 +3,8 @@
 import pytest
 
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.text.document import Document, Unreadable
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.sets.wordnet import CLASS_NAMES, Source, synset
 
 NOUN = '00002684 03 n 02 object 0 physical_object 0 001 @ 00001930 n 0000 | a thing; "a big object"'

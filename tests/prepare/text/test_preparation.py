@@ -14,16 +14,18 @@ import tensorflow_datasets as tfds
 
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.stages import shards
+from pretrainjax.prepare import job as jobs
+from pretrainjax.prepare.job import Job, write_dataset
+from pretrainjax.prepare.stages import collect, shards
 from pretrainjax.prepare.stages.holdout import Holdout
-from pretrainjax.prepare.text import collect, encode, formats, stages
+from pretrainjax.prepare.text import collector, encode, formats, preparation
 from pretrainjax.prepare.text.cleaning import Cleaning
-from pretrainjax.prepare.text.collect import Rules
 from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.folder import Source
 from pretrainjax.prepare.text.form import NOT_SCORED, Form
-from pretrainjax.prepare.text.stages import Job, write_dataset
+from pretrainjax.prepare.text.preparation import TextPreparation
+from pretrainjax.prepare.text.tally import TextTally
 from pretrainjax.prepare.text.training import Tokenization
 
 
@@ -45,13 +47,14 @@ def job(root: Path, **changes) -> Job:
   source = Source(
     **({"root": str(root), "name": "some"} | {k: changes.pop(k) for k in fields & {*changes}})
   )
-  rules = Rules(
-    changes.pop("cleaning", Cleaning()),
-    changes.pop("duplicates", Duplicates()),
-    changes.pop("holdout", Holdout(test_fraction=0.2)),
+  preparation = TextPreparation(
+    cleaning=changes.pop("cleaning", Cleaning()),
+    duplicates=changes.pop("duplicates", Duplicates()),
+    holdout=changes.pop("holdout", Holdout(test_fraction=0.2)),
+    tokenizer=changes.pop("tokenizer", Tokenization(vocab_size=400, num_sentinels=3)),
+    form=changes.pop("form", Form(length=16)),
   )
-  tokenization = changes.pop("tokenization", Tokenization(vocab_size=400, num_sentinels=3))
-  return Job(source, rules, tokenization, changes.pop("form", Form(length=16)), **changes)
+  return Job(source, preparation, **changes)
 
 
 def write(made: Job, data_dir: Path) -> Path:
@@ -94,7 +97,7 @@ def test_blocks_hold_every_token_of_every_document(tmp_path):
       "bytes": sum(map(len, decoded)),
     }
   assert sorted(found) == sorted(texts)
-  assert not (tmp_path / "some" / stages._WORK).exists()
+  assert not (tmp_path / "some" / jobs._WORK).exists()
 
 
 def test_examples_hold_what_belongs_to_them(tmp_path):
@@ -126,7 +129,7 @@ def test_tags_stand_at_the_first_token_of_their_word(tmp_path, kind, size):
     fields=Fields(tags="tags"),
     form=Form("examples"),
     holdout=Holdout(test_fraction=0.0),
-    tokenization=Tokenization(kind=kind, vocab_size=size, num_sentinels=0),
+    tokenizer=Tokenization(kind=kind, vocab_size=size, num_sentinels=0),
   )
   folder = write(made, tmp_path)
   tokenizer, names = Tokenizer.load(folder / "tokenizer.json"), report_of(folder)["tag_names"]
@@ -197,20 +200,20 @@ def stop_at(monkeypatch, module, name: str, count: int, *, late: bool) -> None:
 
 # Where a run is stopped: what fails, at which of its calls, and whether after it did its work.
 EVERYWHERE = [
-  (collect, "cleaned", 0, False),
-  (collect, "cleaned", 20, False),
-  (collect, "cleaned", 88, True),
-  (collect.Tally, "keep", 40, True),
-  (stages, "make_tokenizer", 0, True),
+  (collector, "cleaned", 0, False),
+  (collector, "cleaned", 20, False),
+  (collector, "cleaned", 88, True),
+  (TextTally, "keep_document", 40, True),
+  (preparation, "make_tokenizer", 0, True),
   (encode._Writer, "_counted", 25, True),
   (encode._Writer, "_count", 50, False),
   (encode._Writer, "last_records", 1, False),
   (shards, "ArrayRecordWriter", 1, True),
   (shards, "ArrayRecordWriter", 4, False),
-  (stages, "write_metadata", 0, True),
-  (stages, "_report", 0, True),
-  (stages.os, "rename", 0, False),
-  (stages.os, "rename", 0, True),
+  (jobs, "write_metadata", 0, True),
+  (TextPreparation, "_report", 0, True),
+  (jobs.os, "rename", 0, False),
+  (jobs.os, "rename", 0, True),
 ]
 WHILE_ENCODING = [point for point in EVERYWHERE if point[0] is encode._Writer]
 
@@ -249,7 +252,7 @@ def test_a_run_stopped_again_and_again_gets_there(tmp_path, monkeypatch):
   wanted = digests(write(made, tmp_path / "once"))
   for _ in range(50):
     with monkeypatch.context() as patch:
-      stop_at(patch, collect, "cleaned", 9, late=False)
+      stop_at(patch, collector, "cleaned", 9, late=False)
       try:
         folder = write(made, tmp_path / "often")
         break
@@ -265,7 +268,7 @@ def test_a_work_folder_of_another_job_or_of_other_files_is_begun_anew(
   for change in ("settings", "files"):
     data_dir = tmp_path / change
     with monkeypatch.context() as patch:
-      stop_at(patch, stages, "write_metadata", 0, late=False)
+      stop_at(patch, jobs, "write_metadata", 0, late=False)
       with pytest.raises(Stop):
         write(job(root), data_dir)
     if change == "files":
@@ -302,8 +305,8 @@ def test_other_forms_of_trouble_take_one_line(tmp_path):
 def test_a_tokenizer_of_another_dataset(tmp_path):
   root = lines(tmp_path / "r", [{"text": t} for t in sentences(40)])
   first = write(job(root, name="first"), tmp_path)
-  tokenization = Tokenization(path=str(first / "tokenizer.json"))
-  second = write(job(root, name="second", tokenization=tokenization), tmp_path)
+  tokenizer = Tokenization(path=str(first / "tokenizer.json"))
+  second = write(job(root, name="second", tokenizer=tokenizer), tmp_path)
   assert report_of(second)["tokenizer"] == report_of(first)["tokenizer"]
   assert report_of(second)["settings"]["tokenizer"] == {
     "trained": False,
@@ -324,7 +327,7 @@ def test_a_long_document_is_no_trouble(tmp_path, monkeypatch):
 
 PROGRAM = """
 import sys
-from prepare.text.test_stages import *
+from prepare.text.test_preparation import *
 write(job(Path(sys.argv[1]) / "r"), Path(sys.argv[1]))
 read(Path(sys.argv[1]) / "some" / "1.0.0", "train")
 print(sorted(m for m in sys.modules if m.split(".")[0] in ("tensorflow", "torch")))

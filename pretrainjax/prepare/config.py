@@ -1,0 +1,87 @@
+"""The config of a job: its source, and whatever the source's preparation can be told."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
+from pretrainjax.config.objects import build, spec
+from pretrainjax.errors import UserError
+from pretrainjax.prepare.job import Job
+from pretrainjax.prepare.lookup import check_source, source_class
+
+
+def default_config(name: str) -> ConfigDict:
+  """The config of a source.
+
+  Args:
+    name: see `lookup.source_class`.
+
+  Raises:
+    UserError: for a name that is none.
+  """
+  target = source_class(name)
+  config = ConfigDict(sort_keys=False)
+  config.source = _spec(target, name)
+  config.data_dir = config_dict.placeholder(str)
+  config.num_shards = config_dict.placeholder(int)  # chosen by size
+  config.max_dropped = 0.01
+  preparation = target.preparation
+  for field in dataclasses.fields(preparation):
+    config[field.name] = _plain(getattr(preparation, field.name))
+  return config
+
+
+def job_of(config: ConfigDict) -> Job:
+  """The job that a config describes.
+
+  Raises:
+    UserError: for values that are none.
+  """
+  target = resolve(config.source[TARGET], "config.source", allow=ANYTHING)
+  check_source(target, config.source[TARGET])
+  preparation = target.preparation
+  parts = {
+    field.name: build(config[field.name], path=f"config.{field.name}", allow=ANYTHING)
+    for field in dataclasses.fields(preparation)
+    if field.name in config
+  }
+  return Job(
+    source=build(config.source, path="config.source", allow=ANYTHING),
+    preparation=dataclasses.replace(preparation, **parts),
+    num_shards=config.num_shards,
+    max_dropped=config.max_dropped,
+  )
+
+
+def data_dir_of(config: ConfigDict) -> Path:
+  """Where datasets lie."""
+  return Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+
+
+def _spec(target: type, name: str) -> ConfigDict:
+  """A source with its defaults."""
+  fields = [field for field in dataclasses.fields(target) if field.init]
+  missing = [
+    field.name
+    for field in fields
+    if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+  ]
+  if missing:
+    raise UserError(
+      f"prepare: '{name}' has no default of {', '.join(missing)}; name it in a config file "
+      "(--config), with what it needs"
+    )
+  objects = {f.name: f.default for f in fields if dataclasses.is_dataclass(f.default)}
+  return spec(target, **{field: _plain(value) for field, value in objects.items()})
+
+
+def _plain(value: Any) -> Any:
+  """A value as configs hold it; an object becomes its spec."""
+  if not dataclasses.is_dataclass(value) or isinstance(value, type):
+    return value
+  fields = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
+  return spec(type(value), **fields)
