@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from tqdm import tqdm
+
 from pretrainjax.errors import printable
 from pretrainjax.prepare.contract import Unreadable
 
@@ -60,19 +62,23 @@ class Listing:
       return
     real = root.resolve()
     waiting: list[tuple[str, ...]] = [()]
-    while waiting:
-      parents = waiting.pop()
-      try:
-        with os.scandir(root.joinpath(*parents)) as entries:
-          for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-              if not entry.name.startswith("."):
-                waiting.append((*parents, entry.name))
-            else:
+    with tqdm(desc="list", unit=" files", mininterval=0.5) as bar:
+      while waiting:
+        parents = waiting.pop()
+        try:
+          for entry in self._entries(root.joinpath(*parents)):
+            if not entry.is_dir(follow_symlinks=False):
               self._note(entry, parents, real, order)
-      except OSError as error:
-        reason = f"folder that cannot be read ({error.strerror})"
-        self._insert(_CLOSED + _place(parents, b"", order), "/".join(parents), 0, 0, reason)
+              bar.update()
+            elif not entry.name.startswith("."):
+              waiting.append((*parents, entry.name))
+        except OSError as error:
+          reason = f"folder that cannot be read ({error.strerror})"
+          self._insert(_CLOSED + _place(parents, b"", order), "/".join(parents), 0, 0, reason)
+
+  def _entries(self, folder: Path) -> Iterator[os.DirEntry]:
+    with os.scandir(folder) as entries:
+      yield from entries
 
   def _note(self, entry: os.DirEntry, parents: tuple[str, ...], real: Path, order: str) -> None:
     """Notes a file or a linked folder."""

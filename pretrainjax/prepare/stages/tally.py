@@ -14,7 +14,7 @@ class Tally:
     dropped: how many, by reason.
     dropped_keys: the first few, by reason.
     faults: how many of those should have been examples.
-    passed_over: how many of those are files of other kinds.
+    passed_over: how many of those nobody asked for, files of other kinds for one.
   """
 
   kept: dict[str, int] = dataclasses.field(default_factory=dict)
