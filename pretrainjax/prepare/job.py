@@ -60,6 +60,7 @@ def write_dataset(job: Job, *, data_dir: Path, source_facts: dict[str, Any]) -> 
   try:
     with sole_writer(folder.parent):
       if is_complete(folder):  # another process was faster
+        clear(folder)
         return folder
       with job.source.open(data_dir) as corpus:
         settings = job.preparation.settings()
@@ -72,11 +73,16 @@ def write_dataset(job: Job, *, data_dir: Path, source_facts: dict[str, Any]) -> 
           report |= _stages(job, corpus, journal, work)
       (work / VERSION / REPORT).write_text(json.dumps(report, indent=2))
       os.rename(work / VERSION, folder)
-      shutil.rmtree(work)
+      clear(folder)
   except OSError as error:
     reason = error.strerror or " ".join(str(error).split())
     raise UserError(f"--data_dir: cannot write '{folder}' ({reason})") from error
   return folder
+
+
+def clear(folder: Path) -> None:
+  """Removes what was needed to make a dataset that is complete."""
+  shutil.rmtree(folder.parent / _WORK, ignore_errors=True)
 
 
 def _work_folder(parent: Path, facts: list) -> Path:

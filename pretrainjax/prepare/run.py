@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.config import data_dir_of, job_of
 from pretrainjax.prepare.contract import Source
-from pretrainjax.prepare.job import Job, write_dataset
+from pretrainjax.prepare.job import Job, clear, write_dataset
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
 
 
@@ -31,6 +31,7 @@ def prepare(config: ConfigDict) -> Path:
   folder = folder_of(job.source.name, data_dir)
   if is_complete(folder):
     _refuse_other(folder, job)
+    clear(folder)  # of a run that was killed at its very end
     return folder
   return write_dataset(job, data_dir=data_dir, source_facts=facts(job.source))
 

@@ -100,6 +100,7 @@ def test_a_run_that_is_stopped_anywhere_ends_with_the_same_bytes(
         write(made, data_dir)
     assert (data_dir / "some" / "1.0.0").exists() == (name == "rename" and late)
     assert digests(write(made, data_dir)) == wanted, (name, count, late)
+    assert not (data_dir / "some" / jobs._WORK).exists()
 
 
 KILLED = """
