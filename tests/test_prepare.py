@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from pretrainjax.data.source import Source
+from pretrainjax.errors import UserError
 from pretrainjax.prepare.__main__ import main
+from pretrainjax.prepare.config import default_config
 from pretrainjax.prepare.image.sets import fashion_mnist
+from pretrainjax.prepare.run import prepare
 
 
 def _folder(root, *, broken=0):
@@ -94,6 +97,11 @@ def test_a_source_of_another_package(tmp_path, monkeypatch, capsys):
   assert "was prepared with drop_duplicates=True, found False" in capsys.readouterr().err
   assert main(["theirlab.draw:Squares", *flags, "--config.source.cuont=7"]) == 2
   assert "did you mean" in capsys.readouterr().err
+  config = default_config("theirlab.draw:Squares")
+  config.data_dir = str(tmp_path / "other")
+  with pytest.raises(UserError, match="'theirlab.draw:Squares'"):  # Python says whom it trusts
+    prepare(config)
+  assert prepare(config, allow=("theirlab",)) == tmp_path / "other/squares/1.0.0"
   assert main(["theirlab.draw:Circles", *flags]) == 2
   assert "'theirlab.draw' has no class 'Circles'" in capsys.readouterr().err
 

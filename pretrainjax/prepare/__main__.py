@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from pretrainjax.command import Request, launch
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.ending import as_process
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.config import data_dir_of, default_config, job_of
@@ -78,12 +79,13 @@ def _work(request: Request) -> None:
 
 def _has_images(config: ConfigDict) -> bool:
   """Whether images are wanted, which digits could stand in for."""
-  return job_of(config).preparation.noun == "image"
+  return job_of(config, allow=ANYTHING).preparation.noun == "image"
 
 
 def _prepare(config: ConfigDict) -> None:
-  was_there = is_complete(folder_of(job_of(config).source.name, data_dir_of(config)))
-  folder = prepare(config)
+  name = job_of(config, allow=ANYTHING).source.name
+  was_there = is_complete(folder_of(name, data_dir_of(config)))
+  folder = prepare(config, allow=ANYTHING)
   if was_there:
     print(f"prepare: {folder} is there already; remove it to prepare it anew")
     return

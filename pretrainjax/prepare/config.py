@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
+from pretrainjax.config.allowed import TARGET, resolve
 from pretrainjax.config.objects import build, spec
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.job import Job
@@ -35,22 +35,26 @@ def default_config(name: str) -> ConfigDict:
   return config
 
 
-def job_of(config: ConfigDict) -> Job:
+def job_of(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Job:
   """The job that a config describes.
+
+  Args:
+    config: see `default_config`.
+    allow: packages beside ours whose classes it may name; the binary says `ANYTHING`.
 
   Raises:
     UserError: for values that are none.
   """
-  target = resolve(config.source[TARGET], "config.source", allow=ANYTHING)
+  target = resolve(config.source[TARGET], "config.source", allow=allow)
   check_source(target, config.source[TARGET])
   preparation = target.preparation
   parts = {
-    field.name: build(config[field.name], path=f"config.{field.name}", allow=ANYTHING)
+    field.name: build(config[field.name], path=f"config.{field.name}", allow=allow)
     for field in dataclasses.fields(preparation)
     if field.name in config
   }
   return Job(
-    source=build(config.source, path="config.source", allow=ANYTHING),
+    source=build(config.source, path="config.source", allow=allow),
     preparation=dataclasses.replace(preparation, **parts),
     num_shards=config.num_shards,
     max_dropped=config.max_dropped,

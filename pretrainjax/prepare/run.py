@@ -14,11 +14,12 @@ from pretrainjax.prepare.job import Job, clear, write_dataset
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
 
 
-def prepare(config: ConfigDict) -> Path:
+def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
   """Writes the dataset that `config` names, unless it is there.
 
   Args:
     config: see `config.default_config`.
+    allow: packages beside ours whose classes it may name; the binary says `ANYTHING`.
 
   Returns:
     The dataset's folder, complete.
@@ -27,7 +28,7 @@ def prepare(config: ConfigDict) -> Path:
     UserError: where there is nothing to read, or too much of it cannot be decoded; where something
       else lies there under the same name.
   """
-  job, data_dir = job_of(config), data_dir_of(config)
+  job, data_dir = job_of(config, allow=allow), data_dir_of(config)
   folder = folder_of(job.source.name, data_dir)
   if is_complete(folder):
     _refuse_other(folder, job)
