@@ -36,6 +36,8 @@ VERBS = (
   *("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark"),
   *("configs", "config"),
 )
+# Where a verb is not the module of its name.
+BINARIES = {"prepare": "prepare.__main__", "config": "config.__main__"}
 USER_ERROR, PREEMPTED = 2, 42
 # What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
 _NO_PLACE = (
@@ -175,10 +177,9 @@ def main() -> int:
   verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
   if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
     return status
-  if verb in ("configs", "config"):
-    shown = importlib.import_module("pretrainjax.config.__main__")
-    return shown.main(rest) if verb == "config" else shown.list_configs(rest)
-  return importlib.import_module(f"pretrainjax.{verb}").main(rest)
+  if verb == "configs":
+    return importlib.import_module("pretrainjax.config.__main__").list_configs(rest)
+  return importlib.import_module(f"pretrainjax.{BINARIES.get(verb, verb)}").main(rest)
 
 
 def refused(verb: str, verbs: Collection[str], *, called: str, name: str) -> int | None:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import jax
 import simulated
 
+from pretrainjax.command import BINARIES
+
 ROOT = Path(__file__).parents[1]
 MAE = str(ROOT / "configs/pretrain/image/mae_vit_fashion_mnist.py") + ":smoke"
 # Leaves out what a test of the engine does not look at.
@@ -28,7 +30,7 @@ class Ended(NamedTuple):
 
 def call(capsys, verb: str, *arguments: str | Path) -> Ended:
   """Runs a binary in this process, and takes back what it sets process-wide."""
-  binary = importlib.import_module(f"pretrainjax.{verb}")
+  binary = importlib.import_module(f"pretrainjax.{BINARIES.get(verb, verb)}")
   names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
   kept = {name: getattr(jax.config, name) for name in names}
   capsys.readouterr()

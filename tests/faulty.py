@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pretrainjax.command import BINARIES
 from pretrainjax.ending import as_process
 
 # What is called where: module, class or nothing, function.
@@ -67,7 +68,8 @@ def main() -> None:
   owner = importlib.import_module(f"pretrainjax.{module}")
   owner = owner if name is None else getattr(owner, name)
   setattr(owner, function, faulty(getattr(owner, function), what, int(at)))
-  as_process(importlib.import_module(f"pretrainjax.{sys.argv[2]}").main, sys.argv[3:])
+  verb = sys.argv[2]
+  as_process(importlib.import_module(f"pretrainjax.{BINARIES.get(verb, verb)}").main, sys.argv[3:])
 
 
 if __name__ == "__main__":

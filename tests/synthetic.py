@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import tiny_datasets
 import tiny_texts
 
-from pretrainjax.data.builders.base import CollectedBuilder
-from pretrainjax.data.builders.collected import Collected, array_entries
+from pretrainjax.prepare.image.example import array_corpus
 
 
 class Texts(NamedTuple):
@@ -69,18 +69,13 @@ def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] | None = None) -
 def _prepare_images(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
   shape, num_classes = SHAPES[name]
   rng = np.random.default_rng(0)
-  splits = {}
-  for split, count in sizes.items():
-    images = rng.integers(0, 256, (count, *shape), np.uint8)
-    splits[split] = array_entries(images, np.arange(count) % num_classes, prefix=split)
+  splits = {
+    split: (rng.integers(0, 256, (count, *shape), np.uint8), np.arange(count) % num_classes)
+    for split, count in sizes.items()
+  }
   classes = tuple(str(label) for label in range(num_classes))
-  collected = Collected(splits, class_names=classes, image_shape=shape, origin="noise")
-
-  # tfds names a dataset after its class.
-  camel = "".join(part.capitalize() for part in name.split("_"))
-  builder = type(camel, (CollectedBuilder,), {}, skip_registration=True)
-  assert builder.name == name
-  builder(collected=collected, data_dir=data_dir).download_and_prepare()
+  corpus = array_corpus(splits, class_names=classes, origin="noise")
+  tiny_datasets.write_corpus(name, data_dir, corpus)
 
 
 def _prepare_text(name: str, data_dir: Path, sizes: dict[str, int]) -> None:

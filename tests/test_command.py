@@ -11,8 +11,8 @@ import synthetic
 from ml_collections import ConfigDict
 
 from pretrainjax import command, distributed, preemption
-from pretrainjax.data.builders.collected import Entry
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.image import example
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_another_configs_workdir_is_refused(capsys, tmp_path, data):
 @pytest.mark.parametrize("damage", ["no images", "damaged file"])
 def test_too_many_corrupt_records_end_the_run(damage, capsys, tmp_path, monkeypatch):
   if damage == "no images":
-    monkeypatch.setattr(Entry, "encoded", lambda entry: b"\x89PNG, so to say")
+    monkeypatch.setattr(example, "png", lambda image: b"\x89PNG, so to say")
   synthetic.prepare("fashion_mnist", tmp_path / "data", sizes={"train": 512})
   if damage == "damaged file":
     (file,) = (tmp_path / "data").rglob("*train*array_record*")

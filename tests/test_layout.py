@@ -13,6 +13,7 @@ LAYERS = (
   ("errors", "types", "collectives", "rendezvous", "distributed", "preemption"),
   ("config",),
   ("data", "watchdog"),
+  ("prepare",),
   ("models/layers",),
   ("models",),
   ("augment", "mixing", "masking", "losses"),
@@ -30,7 +31,7 @@ LAYERS = (
       "ending",
       "determinism",
       "lifeline",
-      "prepare",
+      "prepare/__main__",
       "pretrain",
       "training",
       "finetune",
@@ -61,22 +62,25 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
-  "data/builders/base.py": "tests/test_prepare.py",
-  "data/builders/digits/digits_dataset_builder.py": "tests/test_prepare.py",
-  "data/builders/digits/source.py": "tests/test_prepare.py",
-  "data/builders/fashion_mnist/fashion_mnist_dataset_builder.py": "tests/test_prepare.py",
-  "data/builders/fashion_mnist/source.py": "tests/test_prepare.py",
-  "data/builders/text/collect.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/document.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/encode.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/form.py": "tests/data/builders/text/test_stages.py",
-  "data/builders/text/shards.py": "tests/data/builders/text/test_stages.py",
   "config/__main__.py": "tests/test_config_commands.py",
   "data/field.py": "tests/data/test_dataset.py",
   "data/load.py": "tests/data/test_pipeline.py",
   "data/fields/image.py": "tests/data/test_image_data.py",
   "data/fields/text.py": "tests/data/test_text_data.py",
   "data/fields/together.py": "tests/data/test_dataset.py",
+  "prepare/__main__.py": "tests/test_prepare.py",
+  "prepare/config.py": "tests/test_prepare.py",
+  "prepare/contract.py": "tests/prepare/image/test_preparation.py",
+  "prepare/job.py": "tests/prepare/image/test_preparation.py",
+  "prepare/report.py": "tests/test_prepare.py",
+  "prepare/run.py": "tests/test_prepare.py",
+  "prepare/stages/collect.py": "tests/prepare/text/test_preparation.py",
+  "prepare/text/collector.py": "tests/prepare/text/test_preparation.py",
+  "prepare/image/sets/digits.py": "tests/test_prepare.py",
+  "prepare/text/document.py": "tests/prepare/text/test_preparation.py",
+  "prepare/text/encode.py": "tests/prepare/text/test_preparation.py",
+  "prepare/text/form.py": "tests/prepare/text/test_preparation.py",
+  "prepare/stages/shards.py": "tests/prepare/text/test_preparation.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
   "training.py": "tests/faults/test_01_killed.py",
@@ -204,7 +208,7 @@ def test_only_binaries_touch_the_process():
 KNOWS = {
   "backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
-  "prepare.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "prepare/config.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "benchmark.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "benchmarking/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict.py": {"sys.argv"},  # its first argument is a verb of its own

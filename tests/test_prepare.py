@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pretrainjax.data.builders.fashion_mnist import locate
-from pretrainjax.data.builders.fashion_mnist import source as fashion_mnist
 from pretrainjax.data.source import Source
-from pretrainjax.prepare import main
+from pretrainjax.errors import UserError
+from pretrainjax.prepare.__main__ import main
+from pretrainjax.prepare.config import default_config
+from pretrainjax.prepare.image.sets import fashion_mnist
+from pretrainjax.prepare.run import prepare
 
 
 def _folder(root, *, broken=0):
@@ -49,7 +51,7 @@ def test_too_many_broken_files_end_it_and_nothing_is_written(tmp_path, capsys):
   assert _prepare(tmp_path, f"--source={root}") == 2
   error = capsys.readouterr().err.strip().splitlines()[-1]
   assert "3 of 23 images cannot be decoded" in error and "a/broken0.jpg" in error
-  assert not (tmp_path / "data" / "pets").exists()
+  assert not (tmp_path / "data" / "pets" / "1.0.0").exists()
 
 
 def test_duplicates_between_splits_are_reported_and_dropped_on_demand(tmp_path):
@@ -61,6 +63,47 @@ def test_duplicates_between_splits_are_reported_and_dropped_on_demand(tmp_path):
   report = json.loads((tmp_path / "data/pets/1.0.0/prepared.json").read_text())
   assert report["written"] == {"train": 1, "test": 20}
   assert len(report["duplicates_between_splits"]) == 20
+
+
+THEIRS = """
+import contextlib, dataclasses
+import numpy as np
+from pretrainjax.prepare.image.example import array_corpus
+from pretrainjax.prepare.image.preparation import ImagePreparation
+
+
+@dataclasses.dataclass(frozen=True)
+class Squares:
+  count: int = 5
+  name = "squares"
+  preparation = ImagePreparation(drop_duplicates=True)
+
+  @contextlib.contextmanager
+  def open(self, data_dir):
+    images = np.arange(self.count * 4, dtype=np.uint8).reshape(-1, 2, 2, 1)
+    labels = np.arange(self.count) % 2
+    yield array_corpus({"train": (images, labels)}, class_names=("a", "b"), origin="drawn")
+"""
+
+
+def test_a_source_of_another_package(tmp_path, monkeypatch, capsys):
+  (tmp_path / "theirlab").mkdir()
+  (tmp_path / "theirlab" / "draw.py").write_text(THEIRS)
+  monkeypatch.syspath_prepend(tmp_path)
+  flags = [f"--data_dir={tmp_path / 'data'}", "--config.source.count=7"]
+  assert main(["theirlab.draw:Squares", *flags]) == 0
+  assert len(Source("squares", "train", tmp_path / "data")) == 7
+  assert main(["theirlab.draw:Squares", *flags, "--config.drop_duplicates=false"]) == 2
+  assert "was prepared with drop_duplicates=True, found False" in capsys.readouterr().err
+  assert main(["theirlab.draw:Squares", *flags, "--config.source.cuont=7"]) == 2
+  assert "did you mean" in capsys.readouterr().err
+  config = default_config("theirlab.draw:Squares")
+  config.data_dir = str(tmp_path / "other")
+  with pytest.raises(UserError, match="'theirlab.draw:Squares'"):  # Python says whom it trusts
+    prepare(config)
+  assert prepare(config, allow=("theirlab",)) == tmp_path / "other/squares/1.0.0"
+  assert main(["theirlab.draw:Circles", *flags]) == 2
+  assert "'theirlab.draw' has no class 'Circles'" in capsys.readouterr().err
 
 
 def test_digits(tmp_path):
@@ -109,8 +152,8 @@ def test_mistakes(tmp_path, capsys):
 def test_apt_without_root(tmp_path):
   if shutil.which("apt-get") is None:
     pytest.skip("no apt-get here")
-  folder = locate.from_apt(tmp_path)
-  assert sorted(p.name for p in folder.iterdir()) == sorted(locate.FILES)
+  folder = fashion_mnist.from_apt(tmp_path)
+  assert sorted(p.name for p in folder.iterdir()) == sorted(fashion_mnist.FILES)
 
 
 def test_another_folder_under_the_same_name_is_refused(tmp_path, capsys):

@@ -1,13 +1,16 @@
 """Prepared datasets whose pictures say which record they are, for tests of the pipeline."""
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from pretrainjax.data.builders.base import CollectedBuilder
-from pretrainjax.data.builders.collected import Collected, Entry
+from pretrainjax.prepare.contract import Corpus, Part
+from pretrainjax.prepare.image.example import Image, png
+from pretrainjax.prepare.image.preparation import ImagePreparation
+from pretrainjax.prepare.job import Job, write_dataset
 
 NUM_CLASSES = 4
 
@@ -34,7 +37,7 @@ def prepare(
 ) -> None:
   """Writes DATA_DIR/NAME with a split "train" of `count` records and a "test" of 5.
 
-  tfds shuffles records as it writes, so that their order on disk is another one.
+  `prepare` shuffles records as it writes, so that their order on disk is another one.
 
   Args:
     name: of the dataset.
@@ -45,23 +48,42 @@ def prepare(
     labels: whether there are classes.
   """
 
-  def entry(split: str, i: int) -> Entry:
-    label = i % NUM_CLASSES if labels else None
-    return Entry(f"{split}/{i:05d}", picture(first + i), label, b"")
+  def image(split: str, i: int) -> Image:
+    label = "abcd"[i % NUM_CLASSES] if labels else None
+    data = png(picture(first + i))
+    data = data[:30] if split == "train" and i in corrupt else data
+    return Image(f"{split}/{i:05d}", data, label, split, (6, 6, 1), digest=None)
 
-  splits = {"train": [entry("train", i) for i in range(count)]}
-  splits["test"] = [entry("test", i) for i in range(5)]
-  for i in corrupt:
-    path = data_dir / f"{name}_{i}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", picture(first + i))[1].tobytes()[:30])
-    splits["train"][i] = splits["train"][i]._replace(image=path)
-  classes = tuple("abcd") if labels else ()
-  write(name, data_dir, Collected(splits, classes, image_shape=(6, 6, 1), origin="a test"))
+  counts = {"train": count, "test": 5}
+  images = [image(split, i) for split, number in counts.items() for i in range(number)]
+  write(name, data_dir, images, class_names=tuple("abcd") if labels else ())
 
 
-def write(name: str, data_dir: Path, collected: Collected) -> None:
-  """Writes DATA_DIR/NAME as it was collected."""
-  camel = "".join(part.capitalize() for part in name.split("_"))
-  builder = type(camel, (CollectedBuilder,), {}, skip_registration=True)
-  builder(collected=collected, data_dir=data_dir).download_and_prepare()
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+  """A source of images that are there."""
+
+  name: str
+  corpus: Corpus
+
+  preparation = ImagePreparation()
+
+  @contextlib.contextmanager
+  def open(self, data_dir: Path) -> Iterator[Corpus]:
+    """Yields them."""
+    yield self.corpus
+
+
+def write(
+  name: str, data_dir: Path, images: Sequence[Image], *, class_names: tuple[str, ...] = ()
+) -> None:
+  """Writes DATA_DIR/NAME with these images."""
+  part = Part("all", len(images), lambda: iter(images))
+  corpus = Corpus("a test", "", len(images), lambda: iter([part]), class_names=class_names)
+  write_corpus(name, data_dir, corpus)
+
+
+def write_corpus(name: str, data_dir: Path, corpus: Corpus) -> None:
+  """Writes DATA_DIR/NAME with a corpus of images."""
+  source = InMemory(name, corpus)
+  write_dataset(Job(source, source.preparation), data_dir=data_dir, source_facts={"name": name})

@@ -27,13 +27,13 @@ _OURS = (
   *("pretrainjax.train.mesh:Axes", "pretrainjax.train.optimizer", "pretrainjax.train.schedule"),
   *("pretrainjax.train.parallel:Parallel", "pretrainjax.train.tracking:Tracking"),
   "pretrainjax.train.spikes:Spikes",
-  "pretrainjax.data.builders.*.source:Source",
+  "pretrainjax.prepare.*:Source",
   *(
-    f"pretrainjax.data.builders.text.{name}"
+    f"pretrainjax.prepare.text.{name}"
     for name in ("cleaning:Cleaning", "duplicates:Duplicates", "fields:Fields", "form:Form")
   ),
-  "pretrainjax.data.builders.text.holdout:Holdout",
-  "pretrainjax.data.builders.text.training:Tokenization",
+  "pretrainjax.prepare.stages.holdout:Holdout",
+  "pretrainjax.prepare.text.training:Tokenization",
 )
 # Where optax offers what it has. Its other modules hold tests too, which change the process.
 _OPTAX = (

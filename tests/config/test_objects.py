@@ -132,11 +132,11 @@ def test_seeds_are_counts_that_generators_take(seed):
   "target",
   [
     # What pretrainjax itself has that reads, writes, runs or imports.
-    "pretrainjax.data.builders.places:run",
+    "pretrainjax.prepare.files.places:run",
     "pretrainjax.config.text:load_config",
     "pretrainjax.config:build",
     "pretrainjax.config.objects:build",
-    "pretrainjax.prepare:main",
+    "pretrainjax.prepare.__main__:main",
     "pretrainjax.checkpoint.manager:Checkpoints",
     "pretrainjax.train.tracking:Tracker",
     "pretrainjax.evaluators.results:append_results",

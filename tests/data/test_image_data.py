@@ -5,9 +5,9 @@ import pytest
 import tiny_datasets
 from streams import take
 
-from pretrainjax.data.builders.collected import Collected, Entry
 from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
 from pretrainjax.data.image_data import ImageData
+from pretrainjax.prepare.image.example import Image, png
 
 COUNT = 22  # records of "shapes"
 CROP = RandomResizedCrop(5, scale=(0.3, 1.0))
@@ -56,9 +56,11 @@ def test_grey_files_among_colours_are_made_colours(make, tmp_path):
   """As in ImageNet: the dataset has three channels, whatever a file has."""
   data_dir = tmp_path / "data"
   pictures = [np.full((8, 8, 1 + 2 * (i % 2)), 10 * i, np.uint8) for i in range(6)]
-  entries = [Entry(str(i), picture, None, b"") for i, picture in enumerate(pictures)]
-  collected = Collected({"train": entries}, (), (None, None, 3), origin="a test")
-  tiny_datasets.write("mixed", data_dir, collected)
+  images = [
+    Image(str(i), png(picture), None, "train", (None, None, picture.shape[2]), None)
+    for i, picture in enumerate(pictures)
+  ]
+  tiny_datasets.write("mixed", data_dir, images)
   data = make(datasets="mixed", data_dir=str(data_dir), transform=Resize(8), batch_size=6)
   (batch,) = data.one_pass()
   assert batch["image"].shape == (6, 8, 8, 3)

@@ -129,6 +129,7 @@ def test_a_set_without_a_feature_is_refused(tmp_path):
 
 def test_what_prepare_noted_is_read_or_missed(tmp_path):
   prepare("shapes", tmp_path, count=3)
+  (tmp_path / "shapes" / "1.0.0" / "prepared.json").unlink()
   with pytest.raises(UserError, match="'shapes' has no readable prepared.json in .*No such file"):
     _ = Source("shapes", "train", tmp_path).prepared
   note = tmp_path / "shapes" / "1.0.0" / "prepared.json"

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import models
 
-from pretrainjax.data.builders.text.training import Tokenization, make_tokenizer
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.text.training import Tokenization, make_tokenizer
 
 TEXTS = ["the cat sat on the mat", "a cat and the other cat", "The [MASK] is a word, the word!"] * 4
 

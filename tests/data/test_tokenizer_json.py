@@ -7,9 +7,9 @@ import pytest
 from byte_text import byte_tokenizer
 
 from pretrainjax.data import tokenizer_json
-from pretrainjax.data.builders.text.training import existing
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.text.training import existing
 
 
 def replace(string: str, content: str) -> dict:

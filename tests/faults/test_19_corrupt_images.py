@@ -89,7 +89,7 @@ def test_in_a_folder(folder, tmp_path, capsys, trial):
   start = time.monotonic()
   ended = prepare()
   assert ended.status == 2 and "14 of 34 images cannot be decoded" in ended.errors[-1]
-  assert not (tmp_path / "data" / "pets").exists()
+  assert not (tmp_path / "data" / "pets" / "1.0.0").exists()
   trial(seconds=time.monotonic() - start)
   assert prepare("--config.max_dropped=0.5").status == 0
   report = json.loads((tmp_path / "data/pets/1.0.0/prepared.json").read_text())

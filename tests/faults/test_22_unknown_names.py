@@ -33,7 +33,7 @@ def test_names_in_a_config(name, capsys, tmp_path, data, trial):
 def test_builders_files_and_verbs(capsys, tmp_path, trial):
   for verb, arguments, part in (
     ("prepare", ("fashion_mnits",), "did you mean 'fashion_mnist'?"),
-    ("prepare", ("\u65e5",), "valid: digits, fashion_mnist, image_folder"),
+    ("prepare", ("\u65e5",), "valid: digits, fashion_mnist, image, image_folder"),
     ("pretrain", (f"--config={binaries.MAE.replace('vit', 'vti')}",), "did you mean 'mae_vit"),
     ("pretrain", (f"--config={'x' * 5000}",), "(File name too long)"),
     ("predict", ("embd", f"--workdir={tmp_path}"), "did you mean 'embed'?"),

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pretrainjax.data.builders.fashion_mnist import locate
+from pretrainjax.prepare.image.sets import fashion_mnist
 
 SPEECH = json.dumps({"text": "Some words of a speech.", "name": "n", "party": "p"}).encode()
 GOOD = ("package/data/1800_Name_Party.json", SPEECH, {})
@@ -94,7 +94,7 @@ def test_gigabytes_of_zeros(registry, tmp_path, capsys, trial):
   folder = tmp_path / "idx"
   folder.mkdir()
   zeros(folder / "one.gz", 10 << 10)  # 10 GB
-  for name in locate.FILES:
+  for name in fashion_mnist.FILES:
     os.link(folder / "one.gz", folder / name)
   start = time.monotonic()
   ended = prepare(capsys, tmp_path, "fashion_mnist", f"--source={folder}")

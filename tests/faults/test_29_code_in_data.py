@@ -123,7 +123,7 @@ CONFIGS = {
   "config file": file_config,
   "nested": lambda path: {"_target": "pretrainjax.models.vit:ViT", "pool": file_config(path)},
   "program": lambda path: {
-    "_target": "pretrainjax.data.builders.places:run",
+    "_target": "pretrainjax.prepare.files.places:run",
     "command": ("touch", str(path)),
     "folder": "/tmp",
   },

@@ -63,7 +63,11 @@ def test_stored_configs(cases):
 MODULES = st.sampled_from(
   [
     *("pretrainjax", "pretrainjax.config", "pretrainjax.config.text", "pretrainjax.models.vit"),
-    *("pretrainjax.checkpoint.manager", "pretrainjax.data.builders.places", "pretrainjax.prepare"),
+    *(
+      "pretrainjax.checkpoint.manager",
+      "pretrainjax.prepare.files.places",
+      "pretrainjax.prepare.__main__",
+    ),
     *("pretrainjax.data.text_data", "optax", "optax._src.base", "os", "subprocess", "builtins", ""),
     *("mylab", "mylab.os", "optax._src.sharding_test"),
   ]

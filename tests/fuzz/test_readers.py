@@ -13,16 +13,17 @@ from byte_text import byte_tokenizer
 from hypothesis import strategies as st
 from rounds import both, bytes_or_edited, edited, fuzz, result_or_line
 
-from pretrainjax.data.builders.archive import unpack
-from pretrainjax.data.builders.idx import read_idx
-from pretrainjax.data.builders.spam_assassin.mail import body
-from pretrainjax.data.builders.text.document import Document, Unreadable
-from pretrainjax.data.builders.text.fields import Fields
-from pretrainjax.data.builders.text.formats import Reader
-from pretrainjax.data.builders.wordnet.source import synset
 from pretrainjax.data.image import decode
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.prediction.texts import read_texts
+from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.files.archive import unpack
+from pretrainjax.prepare.files.idx import read_idx
+from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.fields import Fields
+from pretrainjax.prepare.text.formats import Reader
+from pretrainjax.prepare.text.mail import body
+from pretrainjax.prepare.text.sets.wordnet import synset
 
 ROW = {"text": "words \u00e9", "second": "more", "label": 1, "score": 0.5}
 LINES = "\n".join(json.dumps(ROW | {"label": i}) for i in range(3)).encode()

@@ -1,0 +1,60 @@
+"""What a person is told of a dataset that was prepared: what is in it, and what is not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pretrainjax.prepare.stages.place import REPORT
+
+_SHOWN = 5
+
+
+def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
+  """A report as lines.
+
+  Args:
+    report: out of prepared.json.
+    folder: of the dataset.
+  """
+  yield f"from           {report['origin']}"
+  if "written" in report:
+    yield from _of_images(report)
+  if "splits" in report:
+    yield from _of_texts(report)
+  for reason, count in sorted(report["dropped"].items(), key=lambda pair: -pair[1]):
+    keys = ", ".join(_keys(report, reason)[:_SHOWN])
+    yield f"dropped        {count:,} {reason}{': ' + keys if keys else ''}"
+  if "duplicates_between_splits" in report:
+    yield _twice(report)
+  yield f"dataset        {folder}, report in {REPORT}"
+
+
+def _of_images(report: dict[str, Any]) -> Iterator[str]:
+  written = ", ".join(f"{name} {count:,}" for name, count in report["written"].items())
+  yield f"written        {written}; {report['classes']} classes"
+
+
+def _of_texts(report: dict[str, Any]) -> Iterator[str]:
+  for split, counts in report["splits"].items():
+    rate = counts["bytes"] / max(counts["tokens"], 1)
+    yield (
+      f"{split:<14} {counts['examples']:,} {report['form']}, {counts['documents']:,} documents, "
+      f"{counts['tokens']:,} tokens, {counts['bytes']:,} bytes, {rate:.3f} bytes a token"
+    )
+  for kind in ("class_names", "tag_names"):
+    if report[kind]:
+      yield f"{kind.replace('_', ' '):<14} {len(report[kind])}: {', '.join(report[kind][:_SHOWN])}"
+  yield f"vocabulary     {report['vocab_size']:,} tokens, {report['tokenizer']}"
+
+
+def _keys(report: dict[str, Any], reason: str) -> list[str]:
+  if "dropped_keys" in report:
+    return list(report["dropped_keys"].get(reason, ()))
+  return [key for key, why in report["dropped_files"] if why == reason]
+
+
+def _twice(report: dict[str, Any]) -> str:
+  twice = report["duplicates_between_splits"]
+  count = report.get("num_duplicates_between_splits", len(twice))
+  shown = "; ".join(f"{d[0]} {d[1]} = {d[2]} {d[3]}" for d in twice[:_SHOWN])
+  return f"in two splits  {count:,} by decoded pixels{': ' + shown if twice else ''}"

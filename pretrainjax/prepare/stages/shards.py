@@ -1,0 +1,105 @@
+"""Last stage but one: records to array_record files, and the metadata that tfds reads them by."""
+
+import itertools
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
+from tqdm import tqdm
+
+from pretrainjax.prepare.contract import Encoded, Size
+from pretrainjax.prepare.stages.journal import Journal
+
+STAGE = "shards"
+VERSION = "1.0.0"
+_SHARD_BYTES = 1 << 28
+
+
+def shard_lengths(size: Size, *, num_shards: int | None) -> list[int]:
+  """How many records each file has: as even as can be, in none fewer than one.
+
+  Args:
+    size: of the split.
+    num_shards: None takes as many as make files of 256 MiB.
+  """
+  wanted = num_shards or -(-size.bytes // _SHARD_BYTES)
+  number = max(min(wanted, size.examples), 1)
+  every, rest = divmod(size.examples, number)
+  return [every + (place < rest) for place in range(number)]
+
+
+def write_shards(
+  split: str,
+  encoded: Encoded,
+  *,
+  name: str,
+  lengths: list[int],
+  journal: Journal,
+  target: Path,
+) -> int:
+  """Writes the files of a split, but those that the journal knows to be whole.
+
+  Args:
+    split: one of the examples'.
+    encoded: the examples.
+    name: of the dataset.
+    lengths: records in each file.
+    journal: of this run.
+    target: where the files go.
+
+  Returns:
+    The bytes of all its records.
+  """
+  state = journal.get(f"{STAGE} {split}", {"done": 0, "bytes": 0})
+  done, size = sum(lengths[: state["done"]]), state["bytes"]
+  records = encoded.records(split, done)
+  with tqdm(total=sum(lengths), initial=done, desc=f"write {split}", unit=" records") as bar:
+    for place in range(state["done"], len(lengths)):
+      file = f"{name}-{split}.array_record-{place:05d}-of-{len(lengths):05d}"
+      writer = ArrayRecordWriter(str(target / file), "group_size:1")  # as tfds: random access
+      for record in itertools.islice(records, lengths[place]):
+        writer.write(record)
+        size += len(record)
+        bar.update()
+      writer.close()
+      journal.put(f"{STAGE} {split}", {"done": place + 1, "bytes": size})
+      journal.commit()
+  return size
+
+
+def write_metadata(
+  encoded: Encoded,
+  *,
+  name: str,
+  sizes: dict[str, int],
+  lengths: dict[str, list[int]],
+  target: Path,
+) -> None:
+  """Writes what `tfds.builder_from_directory` needs.
+
+  Args:
+    encoded: the examples.
+    name: of the dataset.
+    sizes: bytes of all records, by split.
+    lengths: records in each file, by split.
+    target: where the files are.
+  """
+  splits = [
+    tfds.core.SplitInfo(
+      name=split,
+      shard_lengths=lengths[split],
+      num_bytes=sizes[split],
+      filename_template=tfds.core.ShardedFileTemplate(
+        data_dir=target, dataset_name=name, split=split, filetype_suffix="array_record"
+      ),
+    )
+    for split in encoded.splits
+  ]
+  tfds.folder_dataset.write_metadata(
+    data_dir=target,
+    features=encoded.features,
+    split_infos=splits,
+    version=VERSION,
+    check_data=False,  # it would read by TensorFlow
+    **encoded.info,
+  )

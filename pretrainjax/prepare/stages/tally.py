@@ -1,0 +1,45 @@
+"""What is counted while examples come by."""
+
+import dataclasses
+
+_KEYS = 5  # shown of each reason
+
+
+@dataclasses.dataclass
+class Tally:
+  """Counts, for the report and for what comes later; plain, so that a journal can keep them.
+
+  Attributes:
+    kept: how many, by split; those that are in none yet are in "".
+    dropped: how many, by reason.
+    dropped_keys: the first few, by reason.
+    faults: how many of those should have been examples.
+    passed_over: how many of those nobody asked for, files of other kinds for one.
+  """
+
+  kept: dict[str, int] = dataclasses.field(default_factory=dict)
+  dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+  dropped_keys: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+  faults: int = 0
+  passed_over: int = 0
+
+  @property
+  def num_kept(self) -> int:
+    """In all splits."""
+    return sum(self.kept.values())
+
+  @property
+  def num_read(self) -> int:
+    """Kept or not, without the files of other kinds."""
+    return self.num_kept + sum(self.dropped.values()) - self.passed_over
+
+  def keep(self, split: str) -> None:
+    """Counts an example."""
+    self.kept[split] = self.kept.get(split, 0) + 1
+
+  def drop(self, key: str, reason: str) -> None:
+    """Counts what is left out."""
+    self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    keys = self.dropped_keys.setdefault(reason, [])
+    if len(keys) < _KEYS:
+      keys.append(key)

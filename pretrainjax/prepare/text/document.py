@@ -1,0 +1,43 @@
+"""A document on its way from a source to a dataset."""
+
+import json
+from typing import NamedTuple
+
+
+class Document(NamedTuple):
+  """One text, as its source has it.
+
+  Attributes:
+    key: says where it came from, unique in the dataset.
+    text: the words joined by spaces where there are `words`.
+    second: the other text of a pair, or the response to a prompt.
+    label: the name of its class.
+    score: a number to be predicted.
+    words: of a text whose words have tags.
+    tags: one a word.
+    split: where the source says so; None leaves it to the hash of `group`.
+    group: parts of one document have one group, and so one split; None: the text itself.
+  """
+
+  key: str
+  text: str
+  second: str | None = None
+  label: str | None = None
+  score: float | None = None
+  words: tuple[str, ...] | None = None
+  tags: tuple[str, ...] | None = None
+  split: str | None = None
+  group: str | None = None
+
+  def to_json(self) -> str:
+    """One line, without what is absent."""
+    return json.dumps({k: v for k, v in self._asdict().items() if v is not None})
+
+  @classmethod
+  def from_json(cls, line: str) -> "Document":
+    """The inverse of `to_json`."""
+    facts = json.loads(line)
+    for name in ("words", "tags"):
+      if name in facts:
+        facts[name] = tuple(facts[name])
+    return cls(**facts)

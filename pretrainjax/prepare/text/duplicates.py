@@ -1,0 +1,130 @@
+"""Documents that were seen before, word for word or nearly, with everything known kept on disk."""
+
+import dataclasses
+import functools
+import hashlib
+import sqlite3
+from typing import Literal
+
+import numpy as np
+from datasketch import MinHash, MinHashLSH
+from jaxtyping import UInt32
+
+from pretrainjax.prepare.text.ngrams import ngram_hashes, word_hashes
+
+_SCHEME = "affine32"
+_AT_ONCE = 4096  # shingles; datasketch makes an array of so many times num_perm
+
+
+@dataclasses.dataclass(frozen=True)
+class Duplicates:
+  """Which documents count as seen before.
+
+  Attributes:
+    exact: whether equal ones do: the same text, and the same second text.
+    near: whether nearly equal ones do.
+    threshold: the least Jaccard similarity of nearly equal texts, estimated.
+    num_permutations: of the estimate, whose error is about 0.5 / sqrt(num_permutations).
+    words: in a shingle; a text is the set of its shingles.
+
+  Reference: Lee et al., Deduplicating Training Data Makes Language Models Better
+  (arXiv 2107.06499), section 4.2: shingles of 5 words, similarity 0.8. Ours compares estimates
+  where they compare edit distances, and keeps the first of a group instead of joining groups.
+  """
+
+  exact: bool = True
+  near: bool = True
+  threshold: float = 0.8
+  num_permutations: int = 128
+  words: int = 5
+
+  def __post_init__(self):
+    if not 0.1 <= self.threshold <= 1:
+      raise ValueError(f"threshold={self.threshold}: expected in [0.1, 1]")
+    if self.num_permutations < 16:
+      raise ValueError(f"num_permutations={self.num_permutations}: expected at least 16")
+    if self.words < 1:
+      raise ValueError(f"words={self.words}: expected at least 1")
+
+  @functools.cached_property
+  def bands(self) -> tuple[int, int]:
+    """Number of bands and rows a band that fit the threshold best."""
+    index = MinHashLSH(threshold=self.threshold, num_perm=self.num_permutations)
+    return index.b, index.r
+
+  @functools.cached_property
+  def _empty(self) -> MinHash:
+    return MinHash(num_perm=self.num_permutations, seed=1, scheme=_SCHEME, hashfunc=int)
+
+  def signature(self, text: str) -> UInt32[np.ndarray, " P"]:
+    """The MinHash of a text, by words and case aside."""
+    words, _ = word_hashes(text)
+    shingles = ngram_hashes(words, size=max(min(self.words, len(words)), 1))
+    sketch = self._empty.copy()
+    for start in range(0, len(shingles), _AT_ONCE):
+      # The lower half of the hash: the scheme takes 32 bits.
+      sketch.update_batch(shingles[start : start + _AT_ONCE].astype(np.uint32).tolist())
+    return sketch.hashvalues.astype(np.uint32)
+
+
+class Seen:
+  """The documents seen so far, in tables of a database; memory does not grow with them."""
+
+  def __init__(self, rules: Duplicates, database: sqlite3.Connection):
+    self._rules, self._database = rules, database
+    for table in (
+      "digest (value BLOB PRIMARY KEY) WITHOUT ROWID",
+      "band (value INTEGER, document INTEGER, PRIMARY KEY (value, document)) WITHOUT ROWID",
+      "signature (document INTEGER PRIMARY KEY, value BLOB)",
+    ):
+      database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+
+  def add(self, text: str, second: str | None = None) -> Literal["exact", "near"] | None:
+    """Says whether a document was seen before, and if it was not, remembers it.
+
+    Args:
+      text: cleaned.
+      second: of a pair.
+
+    Returns:
+      None for one that is new.
+    """
+    content = text if second is None else f"{text}\n{second}"
+    if self._rules.exact and not self._is_new(content):
+      return "exact"
+    return "near" if self._rules.near and self._is_near(content) else None
+
+  def _is_new(self, text: str) -> bool:
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    cursor = self._database.execute("INSERT OR IGNORE INTO digest VALUES (?)", (digest,))
+    return cursor.rowcount == 1
+
+  def _is_near(self, text: str) -> bool:
+    """Whether a similar one is there; one that is not similar to any is remembered."""
+    signature = self._rules.signature(text)
+    bands = self._band_hashes(signature)
+    marks = ", ".join("?" * len(bands))
+    rows = self._database.execute(
+      "SELECT value FROM signature WHERE document IN "
+      f"(SELECT document FROM band WHERE value IN ({marks}))",
+      bands,
+    )
+    for (known,) in rows:
+      if np.mean(np.frombuffer(known, "<u4") == signature) >= self._rules.threshold:
+        return True
+    cursor = self._database.execute(
+      "INSERT INTO signature (value) VALUES (?)", (signature.astype("<u4").tobytes(),)
+    )
+    pairs = [(band, cursor.lastrowid) for band in bands]
+    self._database.executemany("INSERT OR IGNORE INTO band VALUES (?, ?)", pairs)
+    return False
+
+  def _band_hashes(self, signature: np.ndarray) -> list[int]:
+    """One signed 64-bit number a band, which says the band's place and values."""
+    bands, rows = self._rules.bands
+    values = signature[: bands * rows].astype("<u4").reshape(bands, rows)
+    digests = (
+      hashlib.blake2b(row.tobytes(), digest_size=8, salt=place.to_bytes(4, "little")).digest()
+      for place, row in enumerate(values)
+    )
+    return [int.from_bytes(digest, "little", signed=True) for digest in digests]

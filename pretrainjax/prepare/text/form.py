@@ -1,0 +1,102 @@
+"""The form of a dataset's records, and the bytes of one record."""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
+
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.prepare.text.packing import FirstFit, Packer, Stream, Wrapping
+from pretrainjax.prepare.text.units import Unit
+
+NOT_SCORED = 65_535  # the tag of a token that begins no word: 16 bits have no -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+  """What a record is.
+
+  Attributes:
+    kind: "blocks" of equal length with several documents each, of the text alone; or "examples",
+      one a document, with all that belongs to it.
+    length: tokens in a block, the special ones included.
+    whole: whether documents are placed whole; else they are cut wherever a block ends.
+    unit: what an example is: a document, or each of its sentences or lines. In blocks, what is
+      wrapped and numbered as a document of its own.
+  """
+
+  kind: Literal["blocks", "examples"] = "blocks"
+  length: int = 512
+  whole: bool = False
+  unit: Unit = "document"
+
+  def __post_init__(self):
+    if not 3 <= self.length <= 65_535:
+      raise ValueError(f"length={self.length}: expected in [3, 65535]")
+
+  def packer(self, tokenizer: Tokenizer) -> Packer:
+    """What makes blocks, empty."""
+    wrapping = Wrapping(tokenizer.begin_id, tokenizer.end_id, tokenizer.pad_id)
+    return (FirstFit if self.whole else Stream)(self.length, wrapping)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """Which features records have.
+
+  Attributes:
+    dtype: of tokens.
+    blocks: whether they are blocks.
+    second: whether they are pairs.
+    class_names: () without labels.
+    score: whether they have one.
+    tag_names: () without tags.
+  """
+
+  dtype: type
+  blocks: bool
+  second: bool = False
+  class_names: tuple[str, ...] = ()
+  score: bool = False
+  tag_names: tuple[str, ...] = ()
+
+  def features(self) -> dict[str, Any]:
+    """As tfds describes them."""
+
+    def numbers(dtype: type) -> Any:
+      return tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")
+
+    features: dict[str, Any] = {"tokens": numbers(self.dtype)}
+    if self.blocks:
+      return features | {"segments": numbers(self.dtype)}
+    if self.second:
+      features["second"] = numbers(self.dtype)
+    if self.class_names:
+      features["label"] = tfds.features.ClassLabel(names=list(self.class_names))
+    if self.score:
+      features["score"] = tfds.features.Scalar(np.float32)
+    if self.tag_names:
+      features["tags"] = numbers(np.uint16)
+    return features | {"key": tfds.features.Text()}
+
+  def record(self, **values: Any) -> bytes:
+    """One record, as tfds would write it: lists of numbers as bytes, one float, one class, one key.
+
+    Args:
+      **values: by the names of features.
+    """
+    made = {}
+    for name, value in values.items():
+      if name == "label":
+        feature = {"int64_list": tf_feature_pb2.Int64List(value=[value])}
+      elif name == "score":
+        feature = {"float_list": tf_feature_pb2.FloatList(value=[value])}
+      else:
+        dtype = np.uint16 if name == "tags" else self.dtype
+        packed = value.encode() if name == "key" else np.asarray(value, dtype).tobytes()
+        feature = {"bytes_list": tf_feature_pb2.BytesList(value=[packed])}
+      made[name] = tf_feature_pb2.Feature(**feature)
+    example = tf_example_pb2.Example(features=tf_feature_pb2.Features(feature=made))
+    return example.SerializeToString(deterministic=True)

@@ -1,0 +1,44 @@
+"""What is counted of documents, beside what is counted of all examples."""
+
+import dataclasses
+import re
+
+from pretrainjax.prepare.stages.tally import Tally
+from pretrainjax.prepare.text.document import Document
+
+
+@dataclasses.dataclass
+class TextTally(Tally):
+  """Counts of documents.
+
+  Attributes:
+    bytes: of their text (of both texts of a pair) in UTF-8, by split.
+    labels: how many, by class.
+    tags: likewise.
+    has: which of second, label, score, words, split any document has.
+  """
+
+  bytes: dict[str, int] = dataclasses.field(default_factory=dict)
+  labels: dict[str, int] = dataclasses.field(default_factory=dict)
+  tags: dict[str, int] = dataclasses.field(default_factory=dict)
+  has: list[str] = dataclasses.field(default_factory=list)
+
+  def keep_document(self, document: Document, split: str) -> None:
+    """Counts one."""
+    self.keep(split)
+    size = len(document.text.encode()) + len((document.second or "").encode())
+    self.bytes[split] = self.bytes.get(split, 0) + size
+    if document.label is not None:
+      self.labels[document.label] = self.labels.get(document.label, 0) + 1
+    for tag in document.tags or ():
+      self.tags[tag] = self.tags.get(tag, 0) + 1
+    for name in ("second", "label", "score", "words", "split"):
+      if getattr(document, name) is not None and name not in self.has:
+        self.has.append(name)
+
+
+def names_in_order(counts: dict[str, int]) -> list[str]:
+  """Names of classes: numbers by value, words by spelling, "O" (no entity) first."""
+  if all(re.fullmatch("-?[0-9]{1,40}", name) for name in counts):
+    return sorted(counts, key=int)
+  return sorted(counts, key=lambda name: (name != "O", name))
