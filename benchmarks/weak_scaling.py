@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # where configs/ lies
 
-from pretrainjax.benchmarking.chips import Chip, bandwidth, named_chip  # noqa: E402
-from pretrainjax.benchmarking.collectives import ring_factor  # noqa: E402
-from pretrainjax.benchmarking.mesh_report import MeshReport  # noqa: E402
-from pretrainjax.benchmarking.simulate import report_meshes  # noqa: E402
+from pretrainjax.benchmark.chips import Chip, bandwidth, named_chip  # noqa: E402
+from pretrainjax.benchmark.collectives import ring_factor  # noqa: E402
+from pretrainjax.benchmark.mesh_report import MeshReport  # noqa: E402
+from pretrainjax.benchmark.simulate import report_meshes  # noqa: E402
 from pretrainjax.config.text import load_config  # noqa: E402
 from pretrainjax.report.table import markdown_table  # noqa: E402
 

@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ml_collections import ConfigDict
 
-from pretrainjax import backend, cluster, determinism
 from pretrainjax.config.text import load_config, override, value_lines
-from pretrainjax.ending import Ending, as_process
 from pretrainjax.errors import UserError, nearest
-from pretrainjax.rendezvous import PeerLost
-from pretrainjax.watchdog import STUCK, Watchdog
+from pretrainjax.process import backend, cluster, determinism
+from pretrainjax.process.ending import Ending, as_process
+from pretrainjax.process.rendezvous import PeerLost
+from pretrainjax.process.watchdog import STUCK, Watchdog
 
 if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
-  from pretrainjax.lifeline import Lifeline
+  from pretrainjax.process.lifeline import Lifeline
 
 VERBS = (
   *("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark"),
   *("configs", "config"),
 )
 # Where a verb is not the module of its name.
-BINARIES = {"prepare": "prepare.__main__", "config": "config.__main__"}
+BINARIES = {verb: f"{verb}.__main__" for verb in ("prepare", "predict", "benchmark", "config")}
 USER_ERROR, PREEMPTED = 2, 42
 # What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
 _NO_PLACE = (
@@ -298,9 +298,9 @@ def _join(
   else:  # one process tells what concerns all; records that it alone reads are its own
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("pretrainjax.data").setLevel(logging.WARNING)
-  from pretrainjax.distributed import connect
-  from pretrainjax.lifeline import PEER_LOST, Lifeline
-  from pretrainjax.preemption import note_sigterm
+  from pretrainjax.process.distributed import connect
+  from pretrainjax.process.lifeline import PEER_LOST, Lifeline
+  from pretrainjax.process.preemption import note_sigterm
 
   limits = {
     name: cluster.seconds(getattr(flags, name), name)
@@ -340,8 +340,8 @@ def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
   if lifeline is None:
     yield
     return
-  from pretrainjax.distributed import barrier, is_main, leave
-  from pretrainjax.preemption import note_sigterm
+  from pretrainjax.process.distributed import barrier, is_main, leave
+  from pretrainjax.process.preemption import note_sigterm
 
   stop = None
   try:

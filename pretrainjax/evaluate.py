@@ -17,13 +17,13 @@ from pretrainjax.command import Request, launch
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.config.objects import build, seed_of
 from pretrainjax.data.tokenizer import Tokenizer
-from pretrainjax.ending import as_process
 from pretrainjax.evaluators.compare import Comparison, Subject, compare
 from pretrainjax.evaluators.results import append_results
 from pretrainjax.objectives.split import abstract_split, split
+from pretrainjax.process.ending import as_process
 from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
-from pretrainjax.train.vocabulary import check_tokenizers, data_of
+from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:

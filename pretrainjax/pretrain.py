@@ -7,7 +7,7 @@ with what another run was trained to.
 from collections.abc import Sequence
 
 from pretrainjax.command import launch
-from pretrainjax.ending import as_process
+from pretrainjax.process.ending import as_process
 from pretrainjax.training import add_flags, run_config
 
 

@@ -11,22 +11,22 @@ from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.data.tokenizer import Tokenizer
-from pretrainjax.distributed import barrier, is_main
-from pretrainjax.ending import Ending
+from pretrainjax.process.distributed import barrier, is_main
+from pretrainjax.process.ending import Ending
+from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.report.curves import curves_png
 from pretrainjax.report.start import config_changes, start_text
 from pretrainjax.report.table import config_table
 from pretrainjax.train import warm_start
 from pretrainjax.train.assemble import Run, assemble
-from pretrainjax.train.lock import take
 from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.roll_back import resume
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
-from pretrainjax.train.vocabulary import check_tokenizers, keep_tokenizer
-from pretrainjax.train.workdir import claim, make, meet
-from pretrainjax.watchdog import Watchdog
+from pretrainjax.workdir.claim import claim, make, meet
+from pretrainjax.workdir.lock import take
+from pretrainjax.workdir.tokenizer import check_tokenizers, keep_tokenizer
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

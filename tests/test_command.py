@@ -10,9 +10,10 @@ import pytest
 import synthetic
 from ml_collections import ConfigDict
 
-from pretrainjax import command, distributed, preemption
+from pretrainjax import command
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.image import example
+from pretrainjax.process import distributed, preemption
 
 
 @pytest.fixture(scope="module")

@@ -10,45 +10,36 @@ PACKAGE = ROOT / "pretrainjax"
 
 # A module imports only from its own layer and those above it.
 LAYERS = (
-  ("errors", "types", "collectives", "rendezvous", "distributed", "preemption"),
+  ("errors", "types", "collectives"),
+  ("process",),
   ("config",),
-  ("data", "watchdog"),
+  ("data",),
   ("prepare",),
   ("models/layers",),
   ("models",),
-  ("augment", "mixing", "masking", "losses"),
+  ("augment", "masking", "losses"),
   ("objectives",),
   ("checkpoint",),
   ("generation",),
+  ("workdir",),
   ("train",),
   ("evaluators",),
   ("convert",),
   ("report",),
-  (
-    *(
-      "command",
-      "cluster",
-      "ending",
-      "determinism",
-      "lifeline",
-      "prepare/__main__",
-      "pretrain",
-      "training",
-      "finetune",
-      "evaluate",
-      "predict",
-      "export",
-      "benchmark",
-    ),
-    *("prediction", "benchmarking", "config/__main__", "backend"),
-  ),
+  ("command", "training", "predict", "benchmark"),
+  ("pretrain", "finetune", "evaluate", "prepare/__main__", "config/__main__"),
 )
-BINARIES = LAYERS[-1]
-# The progress bar is for a person; so are the verbs of `predict`.
+# What a user starts, and what settles the process that it runs in.
+BINARIES = (
+  *("command", "training", "pretrain", "finetune", "evaluate"),
+  *(f"{folder}/__main__" for folder in ("prepare", "config", "predict", "benchmark")),
+  *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "lifeline")),
+)
+# The progress bar is for a person; so are the verbs of `predict` and `benchmark`.
 PRINTS = (
   *(*BINARIES, "train/progress"),
-  *("prediction/embed", "prediction/fill_mask", "prediction/generate_text"),
-  *("benchmarking/plan", "benchmarking/step_time", "benchmarking/data_rate"),
+  *("predict/embed", "predict/fill_mask", "predict/generate_text"),
+  *("benchmark/plan", "benchmark/step_time", "benchmark/data_rate"),
 )
 # Outside of the layers: what research code imports, lazily.
 TOP = "__init__.py"
@@ -63,6 +54,8 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
   "config/__main__.py": "tests/test_config_commands.py",
+  "predict/__main__.py": "tests/test_predict.py",
+  "benchmark/__main__.py": "tests/test_benchmark.py",
   "data/field.py": "tests/data/test_dataset.py",
   "data/load.py": "tests/data/test_pipeline.py",
   "data/fields/image.py": "tests/data/test_image_data.py",
@@ -206,12 +199,12 @@ def test_only_binaries_touch_the_process():
 
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
-  "backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
+  "process/backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
   "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
   "prepare/config.py": {"os.environ"},  # $PRETRAINJAX_DATA
-  "benchmark.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
-  "benchmarking/simulate.py": {"os.environ"},  # of the process that simulates devices
-  "predict.py": {"sys.argv"},  # its first argument is a verb of its own
+  "benchmark/__main__.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
+  "benchmark/simulate.py": {"os.environ"},  # of the process that simulates devices
+  "predict/__main__.py": {"sys.argv"},  # its first argument is a verb of its own
 }
 
 

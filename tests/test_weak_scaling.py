@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pretrainjax.benchmarking.chips import named_chip
-from pretrainjax.benchmarking.mesh_report import MeshReport
+from pretrainjax.benchmark.chips import named_chip
+from pretrainjax.benchmark.mesh_report import MeshReport
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "weak_scaling.py"
 CHIP = named_chip("h100")

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from pretrainjax.augment import ColorAugment
+from pretrainjax.augment.color import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import Resize
 from pretrainjax.data.image_data import ImageData

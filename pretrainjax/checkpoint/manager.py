@@ -21,8 +21,8 @@ from pretrainjax.checkpoint.named import named
 from pretrainjax.checkpoint.policy import NewestAndBest
 from pretrainjax.checkpoint.room import disk_error, lack_of_room, remove_leftovers
 from pretrainjax.config.text import read_json, to_json
-from pretrainjax.distributed import agree, barrier, is_main
 from pretrainjax.errors import UserError
+from pretrainjax.process.distributed import agree, barrier, is_main
 
 FOLDER = "checkpoints"
 # Seconds: Orbax' own time limit goes by the time of day, and a clock that is set forward would end

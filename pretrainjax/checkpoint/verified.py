@@ -21,8 +21,8 @@ from pretrainjax.checkpoint.meta import (
   read,
 )
 from pretrainjax.checkpoint.named import at, differences, listing, named, refuse
-from pretrainjax.distributed import gather
 from pretrainjax.errors import UserError
+from pretrainjax.process.distributed import gather
 
 # Seconds for the reads of a damaged checkpoint to end by themselves.
 _READS = 10.0

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from pretrainjax.command import USER_ERROR, Request, launch
 from pretrainjax.config.shipped import locate
 from pretrainjax.config.text import difference, load_config
-from pretrainjax.ending import as_process
 from pretrainjax.errors import UserError
+from pretrainjax.process.ending import as_process
 from pretrainjax.report.configs import config_list, config_markdown, config_page
 
 

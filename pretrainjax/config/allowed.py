@@ -19,7 +19,7 @@ ANYTHING = ("*",)
 # what reads, writes, runs or loads is in other modules.
 _OURS = (
   *("pretrainjax.models", "pretrainjax.objectives", "pretrainjax.evaluators"),
-  *("pretrainjax.losses", "pretrainjax.augment", "pretrainjax.mixing", "pretrainjax.masking"),
+  *("pretrainjax.losses", "pretrainjax.augment", "pretrainjax.masking"),
   *("pretrainjax.data.image", "pretrainjax.data.image_data", "pretrainjax.data.text_data"),
   *("pretrainjax.data.dataset", "pretrainjax.data.fields"),
   "pretrainjax.checkpoint.manager:Keep",

@@ -27,8 +27,8 @@ from pretrainjax.data.prefetch import Prefetched
 from pretrainjax.data.source import Source
 from pretrainjax.data.subset import stratified
 from pretrainjax.data.tokenizer import Tokenizer
-from pretrainjax.data.workers import Tie
 from pretrainjax.errors import UserError
+from pretrainjax.process.data_workers import Tie
 from pretrainjax.types import Batch
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from pretrainjax.data import workers
+from pretrainjax.process import data_workers
 
 # Seconds for a source to end by itself, and then again without its workers: usually, as a batch may
 # take long to make, and after a failure, when other processes wait for this one to end.
@@ -55,7 +55,7 @@ class Prefetched:
     self._closed.set()
     self._end = self._end or StopIteration()
     if not self._drained(patience):
-      workers.kill()  # grain would wait for what they make
+      data_workers.kill()  # grain would wait for what they make
       if not self._drained(patience):
         _log.warning("data: what makes batches did not end in %.0f s and is left", 2 * patience)
         return
@@ -63,7 +63,7 @@ class Prefetched:
       closing = threading.Thread(target=self._source.close, daemon=True, name="close data")
       closing.start()
       closing.join(patience)
-      if closing.is_alive() and workers.kill():
+      if closing.is_alive() and data_workers.kill():
         closing.join(patience)
 
   def _drained(self, seconds: float) -> bool:

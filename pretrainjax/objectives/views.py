@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Shaped
 
-from pretrainjax.augment import ColorAugment, standardize
+from pretrainjax.augment.color import ColorAugment, standardize
 from pretrainjax.errors import UserError
 
 

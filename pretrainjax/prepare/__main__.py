@@ -15,13 +15,13 @@ from ml_collections import ConfigDict
 
 from pretrainjax.command import Request, launch
 from pretrainjax.config.allowed import ANYTHING
-from pretrainjax.ending import as_process
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.config import data_dir_of, default_config, job_of
 from pretrainjax.prepare.lookup import names
 from pretrainjax.prepare.report import lines
 from pretrainjax.prepare.run import prepare
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
+from pretrainjax.process.ending import as_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,8 +23,8 @@ from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.state import TrainState, init_state
 from pretrainjax.train.step import make_train_step
 from pretrainjax.train.tracking import Tracking
-from pretrainjax.train.vocabulary import TOKENIZER, check_tokenizers, data_of, tokenizer_of
 from pretrainjax.types import Evaluator, check_encoder
+from pretrainjax.workdir.tokenizer import TOKENIZER, check_tokenizers, data_of, tokenizer_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Train:
     keep: which of them stay.
     max_bad_steps: so many skipped steps in a row end the run.
     spikes: what is done when the loss jumps.
-    deterministic: only what gives the same bits in every run, see `pretrainjax/determinism.py`.
+    deterministic: only what gives the same bits in every run, see `process/determinism.py`.
     tracking: where metrics go beside metrics.jsonl.
   """
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.distributed import agree, is_main
 from pretrainjax.errors import UserError
+from pretrainjax.process.distributed import agree, is_main
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.journal import append, rows
+from pretrainjax.workdir.json_lines import append, rows
 
 SKIPPED = "skipped.jsonl"
 # Keys that the log shows; the file has all.

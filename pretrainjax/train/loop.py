@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.distributed import agree
 from pretrainjax.errors import UserError, one_line
-from pretrainjax.preemption import asked_to_stop
+from pretrainjax.process.distributed import agree
+from pretrainjax.process.preemption import asked_to_stop
+from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import note_skipped, stop_after
 from pretrainjax.train.feed import Feed
@@ -23,7 +24,6 @@ from pretrainjax.train.progress import Progress
 from pretrainjax.train.roll_back import Spike, go_back, is_to_go_back
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
-from pretrainjax.watchdog import Watchdog
 
 # More queued steps deadlock simulated devices on few cores, and hide a failure for longer.
 _IN_FLIGHT = 2

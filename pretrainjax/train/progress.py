@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import tqdm
 
-from pretrainjax.distributed import is_main
+from pretrainjax.process.distributed import is_main
 from pretrainjax.train.flops import model_flops_utilization
 
 _PER_SECOND = "_per_second"

@@ -13,14 +13,14 @@ import jax
 import numpy as np
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.distributed import agree, barrier, is_main
 from pretrainjax.errors import UserError
+from pretrainjax.process.distributed import agree, barrier, is_main
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import SKIPPED, steps_of
-from pretrainjax.train.journal import append, put_away, rows
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
+from pretrainjax.workdir.json_lines import append, put_away, rows
 
 ROLL_BACKS = "roll_backs.jsonl"
 _log = logging.getLogger(__name__)

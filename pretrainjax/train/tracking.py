@@ -18,8 +18,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from pretrainjax.distributed import is_main
 from pretrainjax.errors import UserError
+from pretrainjax.process.distributed import is_main
 
 METRICS = "metrics.jsonl"
 # Rows that a spike of the loss has made a run take back.

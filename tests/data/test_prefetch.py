@@ -8,8 +8,9 @@ import time
 
 import pytest
 
-from pretrainjax.data import prefetch, workers
+from pretrainjax.data import prefetch
 from pretrainjax.data.prefetch import Prefetched
+from pretrainjax.process import data_workers
 
 
 def wait_until(condition, seconds: float = 5.0) -> bool:
@@ -161,7 +162,9 @@ def test_workers_that_hang_are_killed(monkeypatch):
   """A source that waits for a worker which does nothing, as grain's does."""
   monkeypatch.setattr(prefetch, "_PATIENCE", 0.5)
   context = multiprocessing.get_context("spawn")
-  worker = context.Process(target=time.sleep, args=(600,), daemon=True, name=f"{workers._NAME}-1")
+  worker = context.Process(
+    target=time.sleep, args=(600,), daemon=True, name=f"{data_workers._NAME}-1"
+  )
   worker.start()
 
   def source():

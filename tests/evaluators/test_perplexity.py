@@ -14,7 +14,7 @@ from pretrainjax.models.gpt import GPT
 from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 from pretrainjax.objectives.base import Towers
-from pretrainjax.prediction.embedding import padded
+from pretrainjax.predict.embedding import padded
 
 TOKENIZER = word_tokenizer("a b c d e f g h i j k l m n o")
 

@@ -24,7 +24,7 @@ from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.command import Request
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.prediction import embed
+from pretrainjax.predict import embed
 
 
 class Evil:

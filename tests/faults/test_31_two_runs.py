@@ -13,7 +13,7 @@ import groups
 import pytest
 from trials import assert_same
 
-from pretrainjax.train.lock import NAME, take
+from pretrainjax.workdir.lock import NAME, take
 
 
 def test_whoever_trains_refuses(tmp_path, data, capsys, trial):

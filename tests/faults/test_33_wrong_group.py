@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import binaries
 import pytest
 
-from pretrainjax import distributed
+from pretrainjax.process import distributed
 
 
 def start(tmp_path, data, port: int, index: int, count: int, limit: int):

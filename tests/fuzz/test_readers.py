@@ -15,7 +15,7 @@ from rounds import both, bytes_or_edited, edited, fuzz, result_or_line
 
 from pretrainjax.data.image import decode
 from pretrainjax.data.tokenizer import Tokenizer
-from pretrainjax.prediction.texts import read_texts
+from pretrainjax.predict.texts import read_texts
 from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.files.archive import unpack
 from pretrainjax.prepare.files.idx import read_idx

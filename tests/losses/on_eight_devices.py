@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from pretrainjax import masking, mixing
-from pretrainjax.augment import ColorAugment
+from pretrainjax import masking
+from pretrainjax.augment import mixing
+from pretrainjax.augment.color import ColorAugment
 from pretrainjax.losses.contrastive import info_nce, nt_xent
 from pretrainjax.objectives.collapse import feature_std
 

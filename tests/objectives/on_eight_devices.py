@@ -9,10 +9,10 @@ import functools
 import sys
 from typing import Any, NamedTuple
 
-import conftest as tiny
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tiny_objectives as tiny
 from jax.sharding import NamedSharding, PartitionSpec
 from new_objectives import VICReg
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pretrainjax.augment import ColorAugment
+from pretrainjax.augment.color import ColorAugment
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.views import augment_views, check_views, on_views
 

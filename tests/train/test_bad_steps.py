@@ -5,7 +5,7 @@ from toy_runs import Batches, make, run, saved
 
 from pretrainjax.errors import UserError
 from pretrainjax.train.bad_steps import SKIPPED
-from pretrainjax.train.journal import rows
+from pretrainjax.workdir.json_lines import rows
 
 
 def test_the_records_of_a_skipped_step_are_logged(tmp_path, caplog):

@@ -10,10 +10,10 @@ from toy_runs import Batches, make, rows, run, saved
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
+from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.programs import Programs
 from pretrainjax.train.tracking import Tracker
-from pretrainjax.watchdog import Watchdog
 
 
 class Seen:

@@ -10,11 +10,11 @@ from toy_runs import Batches, Toy, make, rows, run, saved
 
 from pretrainjax.checkpoint.manager import Checkpoints, Keep
 from pretrainjax.errors import UserError
-from pretrainjax.train import journal
 from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.roll_back import ROLL_BACKS, resume
 from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.step import make_train_step
+from pretrainjax.workdir import json_lines
 
 ODD = (22, 23)
 STEPS = 30
@@ -41,7 +41,7 @@ def test_the_run_goes_back_and_passes_over_the_batches(tmp_path, caplog):
   # The spike is steps 22 and 23; 20 is the newest checkpoint two steps before it.
   assert (int(state.step), int(state.position), int(state.roll_backs)) == (30, 33, 1)
   assert data.started == [0, 23]
-  (row,) = journal.rows(tmp_path / ROLL_BACKS)
+  (row,) = json_lines.rows(tmp_path / ROLL_BACKS)
   assert (row["number"], row["back_to"], row["position"], row["step"]) == (1, 20, 23, 23)
   assert row["passed_over"] == [20, 23]
   assert "LOSS SPIKE: loss 9" in caplog.text and "going back to step 20" in caplog.text
@@ -78,7 +78,7 @@ def test_a_checkpoint_of_the_spike_is_set_aside(first, tmp_path):
   """Saved in step 24, before four high losses were seen; it must not be the newest."""
   data = Batches(odd=range(first, first + 4))
   run(spiky(steps=28, data=data, patience=4, back=0), tmp_path)
-  (row,) = journal.rows(tmp_path / ROLL_BACKS)
+  (row,) = json_lines.rows(tmp_path / ROLL_BACKS)
   assert (row["back_to"], row["position"]) == (20, first + 3)
   (aside,) = (tmp_path / "quarantine").glob("STEP-24*")
   assert "went back to step 20: loss" in (aside / "reason.txt").read_text()
@@ -150,7 +150,7 @@ def test_a_second_one_from_further_back_makes_the_note_of_the_first_one_old(tmp_
   data = Batches(odd=odd, on_step=kill)
   with pytest.raises(Killed):
     run(spiky(data=data), tmp_path)
-  assert [row["back_to"] for row in journal.rows(tmp_path / ROLL_BACKS)] == [20, 16]
+  assert [row["back_to"] for row in json_lines.rows(tmp_path / ROLL_BACKS)] == [20, 16]
   assert saved(tmp_path)[0] == 20
   data = Batches(odd=odd)
   run(spiky(data=data), tmp_path)
@@ -216,7 +216,7 @@ def test_another_batch_size_goes_on_at_the_same_example(tmp_path, caplog):
 
 
 def test_a_new_run_does_not_read_the_journal_of_one_before(tmp_path):
-  journal.append(tmp_path / ROLL_BACKS, {"number": 1, "back_to": 4, "position": 99})
+  json_lines.append(tmp_path / ROLL_BACKS, {"number": 1, "back_to": 4, "position": 99})
   data = Batches()
   run(make(data, steps=4), tmp_path)
   run(make(data, steps=6), tmp_path)

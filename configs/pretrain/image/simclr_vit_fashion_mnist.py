@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from configs.blocks import fashion_mnist, training
 from configs.blocks.forms import form
-from pretrainjax.augment import ColorAugment
+from pretrainjax.augment.color import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
 from pretrainjax.models.heads import Projector

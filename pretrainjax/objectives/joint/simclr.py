@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.augment import ColorAugment
+from pretrainjax.augment.color import ColorAugment
 from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std

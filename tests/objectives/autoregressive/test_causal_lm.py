@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from fake_texts import ArrayTexts, tokenizer_of_size
 from flax import nnx
 
@@ -33,7 +34,7 @@ def batch(**changes):
   return {"tokens": tokens, "segments": segments} | changes
 
 
-def reference(tiny, objective, data):
+def reference(objective, data):
   """Mean of -log p(next token of the same document), token by token in NumPy."""
   (params, extras), graphdef = tiny.start(objective)
   encoder = nnx.merge(graphdef, params, extras).encoder
@@ -52,26 +53,26 @@ def reference(tiny, objective, data):
 
 @pytest.mark.parametrize("chunk_size", [None, 7])
 @pytest.mark.parametrize("make", [gpt, llama])
-def test_equals_the_mean_over_next_tokens_of_the_same_document(tiny, make, chunk_size):
+def test_equals_the_mean_over_next_tokens_of_the_same_document(make, chunk_size):
   objective = CausalLM(backbone=make(), chunk_size=chunk_size)
-  loss, hits, count = reference(tiny, objective, batch())
+  loss, hits, count = reference(objective, batch())
   assert count == 11 + 10 + 6 + 7
   metrics = tiny.metrics_of(objective, batch())
   np.testing.assert_allclose(metrics["loss"], loss, atol=1e-4)
   np.testing.assert_allclose(metrics["next_token_accuracy"], hits, atol=1e-4)
 
 
-def test_only_scored_tokens_count(tiny):
+def test_only_scored_tokens_count():
   scored = np.zeros((4, 12), bool)
   scored[0, 6:], scored[3, 9] = True, True
   data = batch(scored=scored)
   objective = CausalLM(backbone=gpt())
-  loss, _, count = reference(tiny, objective, data)
+  loss, _, count = reference(objective, data)
   assert count == 7
   np.testing.assert_allclose(tiny.metrics_of(objective, data)["loss"], loss, atol=1e-4)
 
 
-def test_nothing_to_predict_is_no_loss(tiny):
+def test_nothing_to_predict_is_no_loss():
   data = batch(scored=np.zeros((4, 12), bool))
   done = tiny.run(CausalLM(backbone=gpt(), chunk_size=16), data)
   assert done.metrics["loss"] == 0
@@ -85,13 +86,13 @@ def test_the_first_token_of_a_document_is_given_and_its_end_predicted():
 
 
 @pytest.mark.parametrize("make", [gpt, llama])
-def test_gradients_reach_every_parameter(tiny, make):
+def test_gradients_reach_every_parameter(make):
   done = tiny.run(CausalLM(backbone=make(), chunk_size=16), batch())
   # The softmax does not see a shift of all its logits.
   assert tiny.without_gradient(done.gradient) <= {"encoder.blocks.attention.key.bias"}
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   objective = CausalLM(backbone=gpt(dropout=0.1), chunk_size=None)
   first, last = tiny.overfit(objective, batch(), num_steps=150)
   assert first["loss"] > 3 and last["loss"] < 0.8

@@ -1,9 +1,10 @@
 import jax
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from flax import nnx
 
-from pretrainjax.augment import ColorAugment
+from pretrainjax.augment.color import ColorAugment
 from pretrainjax.errors import UserError
 
 
@@ -19,7 +20,7 @@ def _reference(projected, temperature):
   return loss.mean(), (scores.argmax(axis=1) == pair).mean(), positive.mean() * temperature
 
 
-def test_metrics_equal_the_reference(tiny):
+def test_metrics_equal_the_reference():
   images = tiny.images(views=2)
   done = tiny.run(tiny.simclr(), {"image": images})
 
@@ -33,7 +34,7 @@ def test_metrics_equal_the_reference(tiny):
   np.testing.assert_allclose(done.metrics["positive_similarity"], similarity, atol=1e-4)
 
 
-def test_equal_views_are_found_and_equal_images_show_as_collapse(tiny):
+def test_equal_views_are_found_and_equal_images_show_as_collapse():
   images = tiny.images(views=2)
   images[:, 1] = images[:, 0]
   metrics = tiny.run(tiny.simclr(), {"image": images}).metrics
@@ -45,7 +46,7 @@ def test_equal_views_are_found_and_equal_images_show_as_collapse(tiny):
   np.testing.assert_allclose(metrics["loss"], np.log(15), rtol=1e-4)
 
 
-def test_batch_statistics_are_of_both_views_and_move_once(tiny):
+def test_batch_statistics_are_of_both_views_and_move_once():
   images = tiny.images(views=2)
   images[:, 1] //= 8  # views of very different statistics
   done = tiny.run(tiny.simclr(), {"image": images})
@@ -59,19 +60,19 @@ def test_batch_statistics_are_of_both_views_and_move_once(tiny):
   np.testing.assert_allclose(running["var"], 0.9 + 0.1 * hidden.var(axis=0), atol=1e-4)
 
 
-def test_gradients_reach_every_parameter(tiny):
+def test_gradients_reach_every_parameter():
   done = tiny.run(tiny.simclr(augment=tiny.augment()), {"image": tiny.images(views=2)})
   assert not tiny.without_gradient(done.gradient)
 
 
-def test_the_key_decides_the_augmentation(tiny):
+def test_the_key_decides_the_augmentation():
   keys = (jax.random.key(k) for k in (5, 5, 6))
   objective, batch = tiny.simclr(augment=tiny.augment()), {"image": tiny.images(views=2)}
   same, again, other = (tiny.run(objective, batch, k).metrics["loss"] for k in keys)
   assert same == again and same != other
 
 
-def test_augmented_images_reach_the_encoder_normalised(tiny):
+def test_augmented_images_reach_the_encoder_normalised():
   """An augmentation that does nothing changes nothing: bytes and floats are normalised alike."""
   batch = {"image": tiny.images(views=2)}
   plain = tiny.run(tiny.simclr(), batch).metrics["loss"]
@@ -79,13 +80,13 @@ def test_augmented_images_reach_the_encoder_normalised(tiny):
   np.testing.assert_allclose(idle, plain, rtol=1e-5)
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   first, last = tiny.overfit(tiny.simclr(), {"image": tiny.images(views=2)})
   assert first["contrastive_accuracy"] < 0.6
   assert last["contrastive_accuracy"] == 1 and last["loss"] < first["loss"] - 0.5
 
 
-def test_refuses_what_does_not_fit(tiny):
+def test_refuses_what_does_not_fit():
   with pytest.raises(ValueError, match="temperature: found 0"):
     tiny.simclr(temperature=0.0)
   with pytest.raises(UserError, match="data.views"):

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.types import Text
 
 
-def views(tiny, *seeds):
+def views(*seeds):
   """Texts of several seeds as views of the same examples."""
   parts = [tiny.texts(seed=seed) for seed in seeds]
   return {key: np.stack([part[key] for part in parts], axis=1) for key in parts[0]}
@@ -25,8 +26,8 @@ def reference(first, candidates):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_metrics_equal_the_reference(tiny, count):
-  batch = views(tiny, *range(count))
+def test_metrics_equal_the_reference(count):
+  batch = views(*range(count))
   # Large weights keep features of different texts apart, so that no two are equally near.
   done = tiny.run(tiny.simcse(backbone=tiny.bert(init_std=0.3)), batch)
 
@@ -48,28 +49,28 @@ def test_metrics_equal_the_reference(tiny, count):
   )
 
 
-def test_dropout_differs_between_a_text_and_itself(tiny):
-  batch = views(tiny, 0, 0)
+def test_dropout_differs_between_a_text_and_itself():
+  batch = views(0, 0)
   same = tiny.run(tiny.simcse(), batch).metrics
   np.testing.assert_allclose(same["positive_similarity"], 1, atol=1e-5)
   dropped = tiny.run(tiny.simcse(backbone=tiny.bert(dropout=0.3)), batch).metrics
   assert dropped["positive_similarity"] < 0.99
 
 
-def test_gradients_reach_every_parameter(tiny):
-  done = tiny.run(tiny.simcse(), views(tiny, 0, 1))
+def test_gradients_reach_every_parameter():
+  done = tiny.run(tiny.simcse(), views(0, 1))
   # Of a row the first document alone is pooled, and there is no second type.
   assert tiny.without_gradient(done.gradient) == set()
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   objective = tiny.simcse(backbone=tiny.bert(init_std=0.1))
-  first, last = tiny.overfit(objective, views(tiny, 0, 1), num_steps=100, learning_rate=2e-3)
+  first, last = tiny.overfit(objective, views(0, 1), num_steps=100, learning_rate=2e-3)
   assert first["contrastive_accuracy"] < 0.6 and last["contrastive_accuracy"] == 1
   assert last["loss"] < 0.1 * first["loss"]
 
 
-def test_refuses_what_does_not_fit(tiny):
+def test_refuses_what_does_not_fit():
   with pytest.raises(ValueError, match="temperature: found 0"):
     tiny.simcse(temperature=0.0)
   with pytest.raises(UserError, match=r"data.views: found texts \(8, 12\), expected 2 or 3"):

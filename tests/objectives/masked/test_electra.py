@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from flax import nnx
 from scipy.special import log_softmax, softmax
 
@@ -11,16 +12,16 @@ from pretrainjax.objectives.masked.electra import draw_tokens
 from pretrainjax.types import Text
 
 
-def hidden_places(tiny, batch):
+def hidden_places(batch):
   options = {"mask_rate": 0.15, "mask_id": 4, "special_ids": (0, 1, 2, 3, 4)}
   text = Text(batch["tokens"], batch["segments"])
   return corrupt(nnx.Rngs(tiny.KEY).mask(), text, vocab_size=tiny.VOCAB_SIZE, **options)
 
 
-def test_losses_equal_the_reference(tiny):
+def test_losses_equal_the_reference():
   batch = tiny.texts()
   done = tiny.run(tiny.electra(), batch)
-  corrupted = hidden_places(tiny, batch)
+  corrupted = hidden_places(batch)
   rows = np.arange(8)[:, None]
   present = batch["segments"] > 0
 
@@ -88,7 +89,7 @@ def test_a_low_temperature_draws_the_most_likely():
   assert (drawn == logits.argmax()).all()
 
 
-def test_the_chunked_loss_is_the_same(tiny):
+def test_the_chunked_loss_is_the_same():
   plain, chunked = (tiny.run(tiny.electra(chunk_size=size), tiny.texts()) for size in (None, 5))
   np.testing.assert_allclose(plain.metrics["loss"], chunked.metrics["loss"], rtol=1e-5)
   jax.tree.map(
@@ -96,7 +97,7 @@ def test_the_chunked_loss_is_the_same(tiny):
   )
 
 
-def test_tables_are_stored_once_and_the_encoder_is_the_discriminator(tiny):
+def test_tables_are_stored_once_and_the_encoder_is_the_discriminator():
   objective = tiny.electra()
   done = tiny.run(objective, tiny.texts())
   assert set(done.params) == {"encoder", "generator", "head", "detector"}
@@ -106,12 +107,12 @@ def test_tables_are_stored_once_and_the_encoder_is_the_discriminator(tiny):
   assert module.encoder.embed_dim == 16
 
 
-def test_gradients_reach_every_parameter(tiny):
+def test_gradients_reach_every_parameter():
   done = tiny.run(tiny.electra(mask_rate=0.4), tiny.texts())
   assert not tiny.without_gradient(done.gradient)
 
 
-def test_the_generator_gets_no_gradient_from_the_discriminator(tiny):
+def test_the_generator_gets_no_gradient_from_the_discriminator():
   batch = tiny.texts()
   ones, fifties = (tiny.run(tiny.electra(discriminator_weight=w), batch) for w in (1.0, 50.0))
   for part in ("generator", "head"):
@@ -124,19 +125,19 @@ def test_the_generator_gets_no_gradient_from_the_discriminator(tiny):
   assert abs(tables[0] - tables[1]).max() > 1e-4  # both losses shape the shared tables
 
 
-def test_without_its_weight_the_loss_is_the_generators(tiny):
+def test_without_its_weight_the_loss_is_the_generators():
   metrics = tiny.metrics_of(tiny.electra(discriminator_weight=0.0), tiny.texts())
   np.testing.assert_allclose(metrics["loss"], metrics["masked_loss"], rtol=1e-6)
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   first, last = tiny.overfit(tiny.electra(), tiny.texts(), num_steps=150)
   assert first["masked_loss"] > 3 and last["masked_loss"] < 0.5
   assert last["detection_loss"] < 0.1 and last["detection_accuracy"] > 0.95
   assert 0 < last["feature_std"] < 1.5
 
 
-def test_refuses_what_does_not_fit(tiny):
+def test_refuses_what_does_not_fit():
   with pytest.raises(ValueError, match="temperature: found 0.0"):
     tiny.electra(temperature=0.0)
   with pytest.raises(ValueError, match="discriminator_weight: found -1.0"):

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from flax import nnx
 
 from pretrainjax import masking
@@ -19,7 +20,7 @@ def _patches(images):
 
 
 @pytest.mark.parametrize("norm_pix_loss", [True, False])
-def test_loss_equals_the_reference(tiny, norm_pix_loss):
+def test_loss_equals_the_reference(norm_pix_loss):
   images = tiny.images()
   objective = tiny.mae(norm_pix_loss=norm_pix_loss)
   done = tiny.run(objective, {"image": images})
@@ -44,7 +45,7 @@ def test_loss_equals_the_reference(tiny, norm_pix_loss):
   np.testing.assert_allclose(done.metrics["loss"], expected, rtol=1e-4)
 
 
-def test_the_encoder_sees_a_quarter_of_the_patches_of_each_image(tiny, monkeypatch):
+def test_the_encoder_sees_a_quarter_of_the_patches_of_each_image(monkeypatch):
   seen = []
   original = ViT.sequence
 
@@ -59,25 +60,25 @@ def test_the_encoder_sees_a_quarter_of_the_patches_of_each_image(tiny, monkeypat
   assert seen == [((8, 4), (8, 5, 16))]  # with the class token
 
 
-def test_gradients_reach_every_parameter(tiny):
+def test_gradients_reach_every_parameter():
   done = tiny.run(tiny.mae(), {"image": tiny.images()})
   assert not tiny.without_gradient(done.gradient)
 
 
-def test_the_key_decides_the_mask(tiny):
+def test_the_key_decides_the_mask():
   keys = (jax.random.key(k) for k in (5, 5, 6))
   batch = {"image": tiny.images()}
   same, again, other = (tiny.run(tiny.mae(), batch, k).metrics["loss"] for k in keys)
   assert same == again and same != other
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   first, last = tiny.overfit(tiny.mae(), {"image": tiny.images()}, num_steps=200)
   assert first["loss"] > 0.9 and last["loss"] < 0.3
   assert 0 < last["feature_std"] < 1.5
 
 
-def test_refuses_what_does_not_fit(tiny):
+def test_refuses_what_does_not_fit():
   with pytest.raises(ValueError, match="mask_ratio: found 1.0"):
     tiny.mae(mask_ratio=1.0)
   with pytest.raises(UserError, match="decoder.encoder_dim: found 8, expected 16"):

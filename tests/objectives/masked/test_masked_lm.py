@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from flax import nnx
 from scipy.special import log_softmax
 
@@ -11,17 +12,17 @@ from pretrainjax.objectives.masked.corruption import corrupt
 from pretrainjax.types import Text
 
 
-def hidden_places(tiny, batch, **changes):
+def hidden_places(batch, **changes):
   options = {"mask_rate": 0.15, "mask_id": 4, "special_ids": (0, 1, 2, 3, 4)}
   options |= {"random_share": 0.1, "keep_share": 0.1, "vocab_size": tiny.VOCAB_SIZE} | changes
   return corrupt(nnx.Rngs(tiny.KEY).mask(), Text(batch["tokens"], batch["segments"]), **options)
 
 
 @pytest.mark.parametrize("chunk_size", [None, 3])
-def test_loss_equals_the_reference(tiny, chunk_size):
+def test_loss_equals_the_reference(chunk_size):
   batch = tiny.texts()
   done = tiny.run(tiny.masked_lm(chunk_size=chunk_size), batch)
-  corrupted = hidden_places(tiny, batch)
+  corrupted = hidden_places(batch)
 
   def logits(module, tokens):
     hidden = module.encoder.sequence(Text(tokens, batch["segments"]))
@@ -37,12 +38,12 @@ def test_loss_equals_the_reference(tiny, chunk_size):
   np.testing.assert_allclose(done.metrics["masked_accuracy"], np.mean(right), atol=1e-6)
 
 
-def test_the_loss_begins_near_that_of_a_guess(tiny):
+def test_the_loss_begins_near_that_of_a_guess():
   loss = tiny.metrics_of(tiny.masked_lm(), tiny.texts())["loss"]
   np.testing.assert_allclose(loss, np.log(tiny.VOCAB_SIZE), atol=0.1)
 
 
-def test_the_head_sees_chosen_tokens_only(tiny, monkeypatch):
+def test_the_head_sees_chosen_tokens_only(monkeypatch):
   seen = []
   original = MaskedLMHead.transform
 
@@ -56,14 +57,14 @@ def test_the_head_sees_chosen_tokens_only(tiny, monkeypatch):
   assert seen == [(8, 2, 16)]  # 15% of 12
 
 
-def test_what_stands_in_padding_changes_nothing(tiny):
+def test_what_stands_in_padding_changes_nothing():
   batch = tiny.texts()
   changed = {**batch, "tokens": np.where(batch["segments"] > 0, batch["tokens"], 7)}
   first, second = (tiny.metrics_of(tiny.masked_lm(), b) for b in (batch, changed))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), first, second)
 
 
-def test_documents_of_a_row_do_not_know_of_each_other(tiny):
+def test_documents_of_a_row_do_not_know_of_each_other():
   """Otherwise a packed row would be another text than its documents."""
   batch = tiny.texts()
   done = tiny.run(tiny.masked_lm(), batch)
@@ -77,7 +78,7 @@ def test_documents_of_a_row_do_not_know_of_each_other(tiny):
   np.testing.assert_array_equal(first[text.segments == 1], second[text.segments == 1])
 
 
-def test_whole_words_need_and_use_starts(tiny):
+def test_whole_words_need_and_use_starts():
   batch = {"tokens": np.full((8, 12), 9, np.int32), "segments": np.ones((8, 12), np.int32)}
   starts = np.zeros(batch["tokens"].shape, bool)  # one word a row, too long to be chosen
   objective = tiny.masked_lm(whole_words=True, mask_rate=0.3)
@@ -87,18 +88,18 @@ def test_whole_words_need_and_use_starts(tiny):
     tiny.metrics_of(objective, batch)
 
 
-def test_gradients_reach_every_parameter(tiny):
+def test_gradients_reach_every_parameter():
   done = tiny.run(tiny.masked_lm(mask_rate=0.4), tiny.texts())
   assert not tiny.without_gradient(done.gradient)
 
 
-def test_the_key_decides_the_mask(tiny):
+def test_the_key_decides_the_mask():
   keys = (jax.random.key(k) for k in (5, 5, 6))
   same, again, other = (tiny.metrics_of(tiny.masked_lm(), tiny.texts(), k)["loss"] for k in keys)
   assert same == again and same != other
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   batch = tiny.texts()
   # One document a row: several of one hidden token each could not be told apart.
   batch["segments"] = np.minimum(batch["segments"], 1)
@@ -107,7 +108,7 @@ def test_overfits_one_batch(tiny):
   assert 0 < last["feature_std"] < 1.5
 
 
-def test_refuses_what_does_not_fit(tiny):
+def test_refuses_what_does_not_fit():
   with pytest.raises(ValueError, match="mask_rate: found 1.0"):
     tiny.masked_lm(mask_rate=1.0)
   for head, message in (

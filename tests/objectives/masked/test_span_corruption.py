@@ -3,6 +3,7 @@ import types
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from flax import nnx
 
 from pretrainjax.errors import UserError
@@ -10,7 +11,7 @@ from pretrainjax.objectives.masked.spans import cut_spans
 from pretrainjax.types import Text
 
 
-def test_loss_equals_the_reference(tiny):
+def test_loss_equals_the_reference():
   batch = tiny.texts()
   done = tiny.run(tiny.span_corruption(), batch)
   spans = cut_spans(
@@ -41,17 +42,17 @@ def test_loss_equals_the_reference(tiny):
   np.testing.assert_allclose(done.metrics["target_accuracy"], hits, atol=1e-5)
 
 
-def test_gradients_reach_every_parameter(tiny):
+def test_gradients_reach_every_parameter():
   assert not tiny.without_gradient(tiny.run(tiny.span_corruption(), tiny.texts()).gradient)
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   first, last = tiny.overfit(tiny.span_corruption(), tiny.texts(), num_steps=120)
   assert first["loss"] > 2.5 and last["loss"] < 0.3
   assert last["target_accuracy"] > 0.9
 
 
-def test_refuses_what_does_not_fit(tiny):
+def test_refuses_what_does_not_fit():
   with pytest.raises(ValueError, match="noise_density: found 1.0"):
     tiny.span_corruption(noise_density=1.0)
   with pytest.raises(ValueError, match="mean_span_length: found 0.5"):
@@ -60,7 +61,7 @@ def test_refuses_what_does_not_fit(tiny):
     nnx.eval_shape(lambda: tiny.span_corruption(embed_dim=8).init(rngs=nnx.Rngs(0)))
 
 
-def test_a_tokenizer_needs_sentinels_enough(tiny):
+def test_a_tokenizer_needs_sentinels_enough():
   names = {"pad_id": 0, "unknown_id": 1, "begin_id": 2, "end_id": 3, "mask_id": 4}
 
   def data(*sentinels, length=12, **changes):

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from fake_texts import (
   ArrayTexts,
   TinyText,
@@ -15,7 +16,7 @@ from fake_texts import (
 )
 from flax import nnx
 
-from pretrainjax import mixing
+from pretrainjax.augment import mixing
 from pretrainjax.errors import UserError
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.gpt import GPT
@@ -25,7 +26,7 @@ from pretrainjax.models.heads import Head
 UNREACHED = {"encoder.blocks.attention.key.bias"}
 
 
-def _batch(tiny):
+def _batch():
   return {"image": tiny.images(), "label": tiny.labels()}
 
 
@@ -34,22 +35,22 @@ def _cross_entropy(logits, target):
   return -(target * (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))).sum(axis=1).mean()
 
 
-def _logits(tiny, done, images):
+def _logits(done, images):
   return tiny.call(done, lambda module, x: module.head(module.encoder(x).pooled), images)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_metrics_equal_the_reference(tiny, smoothing):
+def test_metrics_equal_the_reference(smoothing):
   batch = _batch(tiny)
   metrics = tiny.metrics_of(tiny.classification(label_smoothing=smoothing), batch)
-  logits = _logits(tiny, tiny.run(tiny.classification(), batch), batch["image"])
+  logits = _logits(tiny.run(tiny.classification(), batch), batch["image"])
   target = np.eye(4)[batch["label"]] * (1 - smoothing) + smoothing / 4
   np.testing.assert_allclose(metrics["loss"], _cross_entropy(logits, target), rtol=1e-4)
   right = (np.asarray(logits).argmax(axis=1) == batch["label"]).mean()
   np.testing.assert_allclose(metrics["accuracy"], right, atol=1e-6)
 
 
-def test_mixed_labels_equal_the_reference_and_have_no_accuracy(tiny):
+def test_mixed_labels_equal_the_reference_and_have_no_accuracy():
   batch = _batch(tiny)
   metrics = tiny.metrics_of(tiny.classification(mixup_alpha=0.8, cutmix_alpha=1.0), batch)
   done = tiny.run(tiny.classification(), batch)
@@ -62,19 +63,19 @@ def test_mixed_labels_equal_the_reference_and_have_no_accuracy(tiny):
       key=nnx.Rngs(tiny.KEY).mix(),
     )
   )()
-  expected = _cross_entropy(_logits(tiny, done, (mixed - 0.5) / 0.5), np.asarray(labels))
+  expected = _cross_entropy(_logits(done, (mixed - 0.5) / 0.5), np.asarray(labels))
   np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-4)
   assert "accuracy" not in metrics
 
 
-def test_full_tuning_reaches_every_parameter(tiny):
+def test_full_tuning_reaches_every_parameter():
   objective = tiny.classification()
   done = tiny.run(objective, _batch(tiny))
   assert not tiny.without_gradient(done.gradient)
   assert objective.is_trained(("encoder", "norm", "scale"))
 
 
-def test_linear_tuning_reaches_the_head_alone(tiny):
+def test_linear_tuning_reaches_the_head_alone():
   objective = tiny.classification(
     backbone=tiny.small_resnet, head={"in_dim": 64, "batch_norm": True}, tune="linear"
   )
@@ -89,7 +90,7 @@ def test_linear_tuning_reaches_the_head_alone(tiny):
   assert (done.extras["head"]["norm"]["mean"] != before["head"]["norm"]["mean"]).any()
 
 
-def test_linear_tuning_sees_the_features_of_evaluation(tiny):
+def test_linear_tuning_sees_the_features_of_evaluation():
   keys = [jax.random.key(k) for k in range(3)]
   for tune, num_values in (("linear", 1), ("full", 3)):
     objective = tiny.classification(backbone=tiny.vit(drop_path=0.5), tune=tune)
@@ -97,20 +98,20 @@ def test_linear_tuning_sees_the_features_of_evaluation(tiny):
     assert len(losses) == num_values
 
 
-def test_overfits_one_batch(tiny):
+def test_overfits_one_batch():
   first, last = tiny.overfit(tiny.classification(), _batch(tiny))
   assert first["accuracy"] < 0.8 and last["accuracy"] == 1 and last["loss"] < 0.1
 
 
-def text_classification(tiny, **changes):
+def text_classification(**changes):
   head = functools.partial(Head, in_dim=8, num_classes=4, hidden_dim=6, init_std=0.5)
   return dataclasses.replace(tiny.classification(**changes), backbone=TinyText, head=head)
 
 
-def test_texts_are_classified_as_images_are(tiny):
+def test_texts_are_classified_as_images_are():
   objective, batch = text_classification(tiny), random_texts(8) | {"label": tiny.labels()}
   done = tiny.run(objective, batch)
-  logits = _logits(tiny, done, text_of(batch))
+  logits = _logits(done, text_of(batch))
   expected = _cross_entropy(logits, np.eye(4)[batch["label"]])
   np.testing.assert_allclose(done.metrics["loss"], expected, rtol=1e-4)
   assert not tiny.without_gradient(done.gradient)
@@ -119,7 +120,7 @@ def test_texts_are_classified_as_images_are(tiny):
 
 
 @pytest.mark.parametrize("model, pool", [(BERT, "cls"), (GPT, "last")])
-def test_encoders_of_text_learn_whole(tiny, model, pool):
+def test_encoders_of_text_learn_whole(model, pool):
   sizes = {"vocab_size": 20, "max_length": 8, "embed_dim": 8, "num_layers": 1, "num_heads": 2}
   backbone = functools.partial(model, **sizes, mlp_dim=16, pool=pool)
   objective = dataclasses.replace(text_classification(tiny), backbone=backbone)
@@ -128,15 +129,15 @@ def test_encoders_of_text_learn_whole(tiny, model, pool):
   assert tiny.without_gradient(tiny.run(objective, batch).gradient) <= UNREACHED
 
 
-def test_texts_cannot_be_mixed(tiny):
+def test_texts_cannot_be_mixed():
   batch = random_texts(8) | {"label": tiny.labels()}
   with pytest.raises(
     UserError, match="config.objective.cutmix_alpha: found 1.0 for a TinyText, .* only images"
   ):
-    tiny.metrics_of(text_classification(tiny, cutmix_alpha=1.0), batch)
+    tiny.metrics_of(text_classification(cutmix_alpha=1.0), batch)
 
 
-def test_refuses_what_is_out_of_range_or_does_not_fit(tiny):
+def test_refuses_what_is_out_of_range_or_does_not_fit():
   for name, value in [("label_smoothing", 1.0), ("mixup_alpha", -0.5)]:
     with pytest.raises(ValueError, match=f"{name}: found {value}"):
       tiny.classification(**{name: value})
@@ -144,7 +145,7 @@ def test_refuses_what_is_out_of_range_or_does_not_fit(tiny):
     nnx.eval_shape(lambda: tiny.classification(head={"num_classes": 7}).init(rngs=nnx.Rngs(0)))
 
 
-def test_data_that_does_not_fit_is_refused(tiny):
+def test_data_that_does_not_fit_is_refused():
   def check(*, objective=None, **data):
     fields = {"arrays": {}, "num_classes": 4, "tokenizer": word_tokenizer("a b")} | data
     (objective or text_classification(tiny)).check(ArrayTexts(**fields))
@@ -157,4 +158,4 @@ def test_data_that_does_not_fit_is_refused(tiny):
   with pytest.raises(UserError, match="backbone.vocab_size: found 20, expected at least 99"):
     check(tokenizer=tokenizer_of_size(99))
   with pytest.raises(UserError, match="objective.mixup_alpha: found 0.5 for a TinyText"):
-    check(objective=text_classification(tiny, mixup_alpha=0.5))
+    check(objective=text_classification(mixup_alpha=0.5))

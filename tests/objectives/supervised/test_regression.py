@@ -3,6 +3,7 @@ import types
 
 import numpy as np
 import pytest
+import tiny_objectives as tiny
 from fake_texts import TinyText, random_texts, text_of
 from flax import nnx
 
@@ -21,7 +22,7 @@ def batch():
   return random_texts(6) | {"score": scores}
 
 
-def test_loss_is_the_squared_error_of_scaled_scores(tiny):
+def test_loss_is_the_squared_error_of_scaled_scores():
   objective, examples = regression(score_range=(1, 5)), batch()
   done = tiny.run(objective, examples)
   outputs = tiny.call(done, lambda m, x: m.head(m.encoder(x).pooled), text_of(examples))
@@ -33,14 +34,14 @@ def test_loss_is_the_squared_error_of_scaled_scores(tiny):
   np.testing.assert_allclose(done.metrics["absolute_error"], error, rtol=1e-5)
 
 
-def test_it_reaches_every_parameter_and_overfits_one_batch(tiny):
+def test_it_reaches_every_parameter_and_overfits_one_batch():
   objective = regression(score_range=(1, 5))
   assert not tiny.without_gradient(tiny.run(objective, batch()).gradient)
   first, last = tiny.overfit(objective, batch(), num_steps=100)
   assert last["loss"] < 0.05 * first["loss"] and last["absolute_error"] < 0.3
 
 
-def test_linear_tuning_leaves_the_encoder_alone(tiny):
+def test_linear_tuning_leaves_the_encoder_alone():
   objective = regression(tune="linear")
   assert not objective.is_trained(("encoder", "mix", "kernel"))
   untouched = tiny.without_gradient(tiny.run(objective, batch()).gradient)

@@ -1,0 +1,237 @@
+"""Features of a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
+
+Order is kept, and a command that was stopped goes on where it was when it is given again: finished
+parts lie in OUT.parts until all are there.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+from tqdm import tqdm
+
+from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.checkpoint.fingerprint import fingerprint
+from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.command import Request
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError, nearest
+from pretrainjax.models.layers.embedding import Pool
+from pretrainjax.objectives.split import split
+from pretrainjax.predict.embedding import embed_texts, tokenizer_of, wrapped
+from pretrainjax.predict.texts import import_parquet, read_texts
+from pretrainjax.types import Encoder
+
+# Texts a part: what a command that is stopped loses at most.
+_PART = 4096
+_MANIFEST = "manifest.json"
+_SUFFIXES = (".npy", ".parquet")
+
+
+class _Task(NamedTuple):
+  """What is to be done.
+
+  Attributes:
+    encoder: with the pooling that was asked for.
+    tokenizer: of the run.
+    source: the file of texts.
+    field: of it.
+    out: the file of features.
+    num_texts: in `source`.
+    batch_size: texts at once.
+    identity: all that the features depend on; plain values.
+  """
+
+  encoder: Encoder
+  tokenizer: Tokenizer
+  source: Path
+  field: str
+  out: Path
+  num_texts: int
+  batch_size: int
+  identity: dict[str, Any]
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags of `predict embed`."""
+  parser.add_argument("--input", metavar="FILE", help="texts: .txt (lines), .jsonl or .parquet")
+  parser.add_argument("--out", metavar="FILE", help="features: .npy, or .parquet with the texts")
+  parser.add_argument("--field", default="text", help="of .jsonl and .parquet (default: text)")
+  parser.add_argument("--batch_size", type=int, default=64, help="texts at once (default: 64)")
+  parser.add_argument("--pool", help="cls, mean or last; unless given, as in training")
+
+
+def work(request: Request, loaded: Loaded) -> None:
+  """Runs `predict embed`."""
+  task = _checked(request, loaded)
+  parts = task.out.with_name(task.out.name + ".parts")
+  _claim(parts, task.identity)
+  paths = [parts / f"{i:06d}.npz" for i in range(-(-task.num_texts // _PART))]
+  texts = read_texts(task.source, field=task.field)
+  with tqdm(total=task.num_texts, desc="embed", unit=" texts", disable=None) as progress:
+    for path in paths:
+      chunk = list(itertools.islice(texts, _PART))
+      if not path.is_file():
+        _write_part(path, chunk, task)
+      progress.update(len(chunk))
+  temporary = parts / f"whole{task.out.suffix}"
+  assemble = _assemble_npy if task.out.suffix == ".npy" else _assemble_parquet
+  num_cut = assemble(temporary, paths, task)
+  os.replace(temporary, task.out)
+  shutil.rmtree(parts)
+  cut = f" ({num_cut} of them cut to {task.encoder.max_length} tokens)" if num_cut else ""
+  print(f"features of {task.num_texts} texts{cut}: {task.out}")
+
+
+def _checked(request: Request, loaded: Loaded) -> _Task:
+  options, workdir = request.options, Reference.parse(request.workdir).folder
+  for flag in ("input", "out"):
+    if getattr(options, flag) is None:
+      raise UserError(f"--{flag}: found nothing, expected a file")
+  source, out = Path(options.input), Path(options.out)
+  if out.suffix not in _SUFFIXES:
+    raise UserError(f"--out: found '{out}', expected one of {', '.join(_SUFFIXES)}")
+  if out.suffix == ".parquet":
+    import_parquet()
+  if out.exists():
+    raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
+  if options.batch_size < 1:
+    raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
+  num_texts = sum(1 for _ in read_texts(source, field=options.field))
+  if not num_texts:
+    raise UserError(f"--input: '{source}' holds no text")
+  encoder = loaded.encoder
+  tokenizer = tokenizer_of(encoder, workdir=workdir)
+  encoder = _pooling(encoder, options.pool)
+  identity = {
+    "input": _digest(source),
+    "field": options.field,
+    "batch_size": options.batch_size,
+    "pool": getattr(encoder, "pool", None),
+    "tokenizer": tokenizer.fingerprint,
+    "parameters": sum(fingerprint(split(encoder)[1]).values()),
+    "texts_a_part": _PART,
+  }
+  return _Task(
+    *(encoder, tokenizer, source, options.field, out, num_texts, options.batch_size, identity)
+  )
+
+
+def _pooling(encoder: Any, pool: str | None) -> Any:
+  if pool is None:
+    return encoder
+  if pool not in get_args(Pool):
+    raise UserError(f"--pool: found '{pool}'{nearest(pool, get_args(Pool))}")
+  if not hasattr(encoder, "pool"):
+    raise UserError(f"--pool: found '{pool}', but a {type(encoder).__name__} pools in one way only")
+  encoder = nnx.clone(encoder)
+  encoder.pool = pool
+  return encoder
+
+
+def _digest(path: Path) -> str:
+  with path.open("rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _claim(parts: Path, identity: dict[str, Any]) -> None:
+  """Makes the folder of parts, or goes on in it where it is of the same command."""
+  manifest = parts / _MANIFEST
+  if not manifest.is_file():
+    try:
+      parts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise UserError(f"--out: cannot make '{parts}' ({error.strerror})") from error
+    _replace(manifest, json.dumps(identity, indent=2).encode())
+    return
+  try:
+    found = dict(json.loads(manifest.read_text(encoding="utf-8")))
+  except (OSError, ValueError, TypeError, RecursionError) as error:
+    reason = " ".join(str(error).split())
+    raise UserError(f"--out: '{manifest}' cannot be read ({reason}); remove '{parts}'") from error
+  differ = [key for key in identity if found.get(key) != identity[key]]
+  if differ:
+    raise UserError(
+      f"--out: '{parts}' holds parts of another command ({', '.join(differ)} differ); "
+      "remove it, or choose another --out"
+    )
+
+
+def _write_part(path: Path, texts: list[str], task: _Task) -> None:
+  longest = task.encoder.max_length
+  token_lists = task.tokenizer.encode_batch(texts)
+  rows = [wrapped(tokens, task.tokenizer, length=longest) for tokens in token_lists]
+  features = embed_texts(task.encoder, rows, batch_size=task.batch_size)
+  bad = int((~np.isfinite(features).all(axis=1)).sum())
+  if bad:
+    raise UserError(
+      f"--workdir: features of {bad} of {len(features)} texts are not finite: the parameters have "
+      "diverged; take an earlier checkpoint (WORKDIR@STEP)"
+    )
+  num_cut = sum(len(t) + 2 > len(row) for t, row in zip(token_lists, rows, strict=True))
+  temporary = path.with_name("unfinished.npz")
+  np.savez(temporary, features=features, num_cut=num_cut)
+  os.replace(temporary, path)
+
+
+def _assemble_npy(target: Path, paths: list[Path], task: _Task) -> int:
+  shape = (task.num_texts, task.encoder.embed_dim)
+  whole = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+  num_cut = 0
+  for number, path in enumerate(paths):
+    features, cut = _part(path, number, task)
+    whole[number * _PART : number * _PART + len(features)] = features
+    num_cut += cut
+  whole.flush()
+  return num_cut
+
+
+def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
+  import pyarrow as pa  # optional, and slow to load
+
+  vector = pa.list_(pa.float32(), task.encoder.embed_dim)
+  schema = pa.schema([(task.field, pa.string()), ("embedding", vector)])
+  texts = read_texts(task.source, field=task.field)
+  num_cut = 0
+  with import_parquet().ParquetWriter(target, schema) as writer:
+    for number, path in enumerate(paths):
+      features, cut = _part(path, number, task)
+      flat = pa.array(features.reshape(-1))
+      columns = [
+        list(itertools.islice(texts, _PART)),
+        pa.FixedSizeListArray.from_arrays(flat, type=vector),
+      ]
+      writer.write_table(pa.table(columns, schema=schema))
+      num_cut += cut
+  return num_cut
+
+
+def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"], int]:
+  try:
+    with zipfile.ZipFile(path) as archive:  # as `savez` writes it, nothing is compressed
+      if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+        raise ValueError("unpacks to more than it holds")
+    with np.load(path, allow_pickle=False) as part:
+      features, num_cut = np.asarray(part["features"], np.float32), int(part["num_cut"])
+    wanted = (min(_PART, task.num_texts - number * _PART), task.encoder.embed_dim)
+    if features.shape != wanted or not np.isfinite(features).all():
+      raise ValueError(f"found {features.shape}, expected finite features of shape {wanted}")
+    return features, num_cut
+  except Exception as error:  # of zip and NumPy, for damage
+    reason = " ".join(str(error).split())
+    raise UserError(f"--out: part '{path}' is damaged ({reason}); remove it") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+  temporary = path.with_name(path.name + ".unfinished")
+  temporary.write_bytes(data)
+  os.replace(temporary, path)

@@ -1,0 +1,103 @@
+"""Texts that go on after prompts: `predict generate --workdir=WORKDIR --prompt=TEXT`.
+
+One prompt is shown as it is written; several, and what goes to --out, are one JSON object a line
+with "prompt", "text", "reason" (end, stop, length, context) and "tokens" (how many).
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.command import Request
+from pretrainjax.errors import UserError
+from pretrainjax.generation.model import Completion, TextModel, Writing, text_model
+from pretrainjax.generation.sampling import Sampling
+from pretrainjax.predict.texts import read_texts
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags of `predict generate`."""
+  parser.add_argument("--prompt", metavar="TEXT", help="what to go on after; may be empty")
+  parser.add_argument("--prompts", metavar="FILE", help="many: .txt (lines), .jsonl or .parquet")
+  parser.add_argument("--field", default="prompt", help="of .jsonl and .parquet (default: prompt)")
+  parser.add_argument("--max_new_tokens", type=int, default=128, help="(default: 128)")
+  parser.add_argument(
+    "--temperature", type=float, default=1.0, help="0 always takes the best token (default: 1)"
+  )
+  parser.add_argument("--top_k", type=int, help="draw from so many best tokens (default: all)")
+  parser.add_argument(
+    "--top_p", type=float, default=1.0, help="draw from the best whose odds sum to it (default: 1)"
+  )
+  parser.add_argument(
+    "--stop", metavar="TEXT", action="append", default=[], help="ends a text; may be repeated"
+  )
+  parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+  parser.add_argument("--batch_size", type=int, default=32, help="prompts at once (default: 32)")
+  parser.add_argument("--out", metavar="FILE.jsonl", help="where to write; unless given, here")
+
+
+def work(request: Request, loaded: Loaded) -> None:
+  """Runs `predict generate`."""
+  options = request.options
+  if (options.prompt is None) == (options.prompts is None):
+    raise UserError("--prompt, --prompts: found none or both, expected one of them")
+  out = None if options.out is None else _new_file(Path(options.out))
+  writing = _writing(options)
+  model = text_model(loaded, workdir=request.workdir)
+  if options.prompt is not None and out is None:
+    _show(model, options.prompt, writing)
+    return
+  prompts = [options.prompt]
+  if options.prompts is not None:
+    prompts = list(read_texts(Path(options.prompts), field=options.field, flag="--prompts"))
+  completions = model.complete(prompts, writing, batch_size=options.batch_size)
+  lines = [_line(p, c) for p, c in zip(prompts, completions, strict=True)]
+  if out is None:
+    print("\n".join(lines))
+    return
+  temporary = out.with_name(f".{out.name}.{os.getpid()}")
+  temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+  os.replace(temporary, out)
+  print(f"{len(lines)} texts: {out}")
+
+
+def _new_file(out: Path) -> Path:
+  if out.suffix != ".jsonl":
+    raise UserError(f"--out: found '{out}', expected a .jsonl")
+  if out.exists():
+    raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
+  if not out.absolute().parent.is_dir():
+    raise UserError(f"--out: there is no folder '{out.parent}'")
+  return out
+
+
+def _writing(options: argparse.Namespace) -> Writing:
+  if options.batch_size < 1:
+    raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
+  try:
+    return Writing(
+      max_new_tokens=options.max_new_tokens,
+      sampling=Sampling(options.temperature, options.top_k, options.top_p),
+      stop=tuple(options.stop),
+      seed=options.seed,
+    )
+  except ValueError as error:  # it names the argument, which is the flag
+    raise UserError(f"--{error}") from error
+
+
+def _show(model: TextModel, prompt: str, writing: Writing) -> None:
+  """Streams; the prompt is shown once all that can be wrong with the model has been found."""
+  pieces = model.stream(prompt, writing)
+  first = next(pieces, "")
+  print(prompt + first, end="", flush=True)
+  for piece in pieces:
+    print(piece, end="", flush=True)
+  print(flush=True)
+
+
+def _line(prompt: str, completion: Completion) -> str:
+  text, tokens, reason = completion
+  fields = {"prompt": prompt, "text": text, "reason": reason, "tokens": len(tokens)}
+  return json.dumps(fields, ensure_ascii=False)

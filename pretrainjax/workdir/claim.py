@@ -1,0 +1,143 @@
+"""A run's folder: the config it holds, and whether another run may go on in it."""
+
+import contextlib
+import logging
+import secrets
+import socket
+import time
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
+from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.config.allowed import TargetError, names_of_others
+from pretrainjax.config.objects import typed
+from pretrainjax.config.text import difference, read_json, to_json
+from pretrainjax.errors import UserError
+from pretrainjax.process.distributed import agree, gather, is_connected, is_main
+
+CONFIG = "config.json"
+# What may change between two starts of one run, of any dataset: it moves no number.
+_HARMLESS = ("data_dir", "num_threads", "num_workers")
+# What process 0 leaves for the others to find.
+_MARK = ".processes"
+_log = logging.getLogger(__name__)
+
+
+def make(workdir: Path) -> None:
+  """Makes the folder if it is missing; raises UserError where nothing can be written in it."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    probe = workdir / ".write_probe"
+    probe.write_text("")
+    probe.unlink()
+  except OSError as error:
+    raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
+
+
+def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
+  """Makes `workdir` this config's, or refuses it; for one process of those that share it.
+
+  Args:
+    workdir: made if it is missing.
+    config: resolved; written to WORKDIR/config.json.
+    allow_change: go on from another config's checkpoints all the same.
+
+  Raises:
+    UserError: where the folder cannot be written, or holds checkpoints of another config.
+  """
+  make(workdir)
+  path, old = workdir / CONFIG, _old_config(workdir)
+  if old is not None:
+    with contextlib.suppress(TargetError):  # then it differs, and stays as it was written
+      old = typed(old, allow=names_of_others(config))
+    different = difference(old, config)
+    layout = [line for line in different if line.startswith("parallel.")]
+    changed = [line for line in different if line not in layout and not _is_harmless(line)]
+    if changed and not allow_change:
+      raise UserError(
+        f"--workdir: '{workdir}' holds checkpoints of another config: {'; '.join(changed[:8])}"
+        f"{f'; and {len(changed) - 8} more' if len(changed) > 8 else ''}; choose another "
+        "--workdir, or say --allow_config_change to go on from them"
+      )
+    if changed:
+      _log.warning("going on under a changed config: %s", "; ".join(changed))
+    if layout:
+      _log.warning(
+        "going on in another layout: %s; the same examples in the same order, numbers equal to "
+        "float tolerance",
+        "; ".join(layout),
+      )
+  temporary = path.with_suffix(".tmp")
+  temporary.write_text(to_json(config))
+  temporary.replace(path)
+
+
+def meet(workdir: Path, *, seconds: float = 30.0) -> None:
+  """Waits until all processes are in `workdir`, and sees to it that it is the same folder.
+
+  Args:
+    workdir: claimed by process 0.
+    seconds: that a network's file system may take to show a new file.
+
+  Raises:
+    UserError: naming the hosts that see another folder, or none.
+  """
+  if not is_connected():
+    return
+  path = workdir / _MARK
+  mark = agree("the mark in --workdir", secrets.token_hex(8) if is_main() else "")
+  if is_main():
+    path.write_text(mark)
+  said = gather("--workdir", "" if _holds(path, mark, seconds) else socket.gethostname())
+  if is_main():
+    path.unlink(missing_ok=True)
+  blind = [f"process {i} on {host}" for i, host in enumerate(said) if host]
+  if blind:
+    raise UserError(
+      f"--workdir: {', '.join(blind)} does not see what process 0 writes to '{workdir}', expected "
+      "a folder that all processes share"
+    )
+
+
+def _holds(path: Path, text: str, seconds: float) -> bool:
+  end = time.monotonic() + seconds
+  while True:
+    try:
+      if path.read_text() == text:
+        return True
+    except OSError:
+      pass  # not yet
+    if time.monotonic() > end:
+      return False
+    time.sleep(0.1)
+
+
+def _is_harmless(line: str) -> bool:
+  key = line.partition(":")[0]
+  if line == "init: (absent) -> None":  # older configs of pretraining have no such key
+    return True
+  return key.split(".")[-1] in _HARMLESS or key.startswith("train.tracking.")
+
+
+def has_checkpoints(workdir: Path) -> bool:
+  """Whether something was saved there."""
+  return (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
+
+
+def _old_config(workdir: Path) -> ConfigDict | None:
+  """What the checkpoints of a folder were made with; None without any."""
+  path = workdir / CONFIG
+  if not has_checkpoints(workdir):
+    return None
+  if not path.is_file():  # lost, but each checkpoint has its own
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+      for step in checkpoints.steps():
+        with contextlib.suppress(Damaged):  # which is told where the arrays are read
+          return checkpoints.config(step)
+      return None
+  try:
+    return read_json(path.read_text(encoding="utf-8"))
+  except (ValueError, UserError) as error:
+    raise UserError(f"{path}: is no config ({' '.join(str(error).split())})") from error

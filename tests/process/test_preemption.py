@@ -1,0 +1,143 @@
+"""Asked on one process, all stop after the same step, however far apart they are."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import simulated
+
+from pretrainjax.process.preemption import Noted, Together, asked_to_stop, note_sigterm
+
+
+class Store:
+  """The coordination service's store."""
+
+  def __init__(self):
+    self._values, self._changed = {}, threading.Condition()
+
+  def key_value_set(self, key, value, allow_overwrite=False):
+    with self._changed:
+      assert allow_overwrite or key not in self._values
+      self._values[key] = value
+      self._changed.notify_all()
+
+  def key_value_dir_get(self, prefix):
+    with self._changed:
+      return [(k, v) for k, v in self._values.items() if k.startswith(f"{prefix}/")]
+
+  def blocking_key_value_get(self, key, milliseconds):
+    with self._changed:
+      if not self._changed.wait_for(lambda: key in self._values, milliseconds / 1000):
+        raise TimeoutError(f"DEADLINE_EXCEEDED: {key}")
+      return self._values[key]
+
+
+def steps_of(together: Together, barrier: threading.Barrier, *, lag: float) -> int:
+  """The step that a loop stops after, which waits for the others' steps as collectives do."""
+  for step in range(1, 2000):
+    time.sleep(lag)
+    if together.is_reached():
+      barrier.abort()
+      return step
+    try:
+      barrier.wait(timeout=20)
+    except threading.BrokenBarrierError:  # another one stops at this very step, or all is lost
+      assert not barrier.n_waiting
+  raise AssertionError("never stopped")
+
+
+@pytest.mark.parametrize("asked", [0, 2])
+def test_all_stop_after_the_same_step(asked):
+  store, count = Store(), 3
+  notes = [Noted() for _ in range(count)]
+  barrier = threading.Barrier(count)
+  found = [0] * count
+
+  def run(i):
+    together = Together(notes[i], store, index=i, count=count, look_every=0.01 * (i + 1))
+    found[i] = steps_of(together, barrier, lag=0.001 * (i + 1))
+
+  threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
+  for thread in threads:
+    thread.start()
+  time.sleep(0.1)
+  assert not any(found), "nobody stops unasked"
+  notes[asked](signal.SIGTERM, None)
+  for thread in threads:
+    thread.join(timeout=30)
+  assert found[0] > 1 and len(set(found)) == 1, found
+
+
+def test_one_process_notes_it_and_gives_the_signal_back():
+  before = signal.getsignal(signal.SIGTERM)
+  with asked_to_stop() as is_asked:
+    assert not is_asked()
+  assert signal.getsignal(signal.SIGTERM) is before
+  try:
+    with asked_to_stop() as is_asked:
+      os.kill(os.getpid(), signal.SIGTERM)
+      assert is_asked() and is_asked()
+    assert note_sigterm().came, "asked twice, it must not die of the second"
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_service_that_is_gone_holds_nobody():
+  class Gone(Store):
+    def blocking_key_value_get(self, key, milliseconds):
+      raise RuntimeError("UNAVAILABLE")
+
+  noted = Noted()
+  together = Together(noted, Gone(), index=0, count=2, look_every=0.01)
+  noted(signal.SIGTERM, None)
+  time.sleep(0.1)
+  assert not together.is_reached(), "the loop goes on, until the run is told to end"
+  together.close()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_no_thread_is_left_at_the_end(asked):
+  """Also where one process is asked while the others have closed already."""
+  before, noted = threading.active_count(), Noted()
+  together = Together(noted, Store(), index=0, count=2, look_every=0.01)
+  assert threading.active_count() == before + 1
+  if asked:
+    noted(signal.SIGTERM, None)
+    time.sleep(0.1)
+  start = time.monotonic()
+  together.close()
+  assert threading.active_count() == before
+  assert time.monotonic() - start < 2
+
+
+# Looks into the store without a pause, until the process ends.
+BUSY = """
+import sys, jax
+address, number = sys.argv[1], int(sys.argv[2])
+jax.distributed.initialize(address, 2, number)
+from pretrainjax.process.distributed import barrier, client, leave
+from pretrainjax.process.preemption import Noted, Together
+together = Together(Noted(), client(), index=number, count=2, look_every=0.0)
+barrier("the end")
+together.close()
+leave()
+"""
+
+
+@pytest.mark.slow
+def test_the_thread_aborts_no_process_that_ends():
+  """Without `close`, half of these end with SIGABRT."""
+  for _ in range(5):
+    with socket.socket() as probe:
+      probe.bind(("localhost", 0))
+      address = f"localhost:{probe.getsockname()[1]}"
+    running = [
+      subprocess.Popen([sys.executable, "-c", BUSY, address, str(i)], env=simulated.environment(1))
+      for i in range(2)
+    ]
+    assert [process.wait(timeout=60) for process in running] == [0, 0]
