@@ -9,7 +9,6 @@ memory does not grow with files, all rows have about the same.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,14 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 CLASSES = 100
+# Runs a command and prints the most kilobytes that it held. In a process of its own, since a
+# process begins with the peak of the one that starts it, which may be large.
+_MEASURE = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
 
 
 def main() -> None:
@@ -56,13 +63,13 @@ def prepare(folder: Path) -> tuple[float, float]:
   command = [sys.executable, "-m", "pretrainjax.prepare", "image_folder", "--name=noise"]
   command += [f"--source={folder / 'raw'}", f"--data_dir={folder / 'data'}"]
   start = time.monotonic()
-  process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-  _, status, usage = os.wait4(process.pid, 0)
+  done = subprocess.run(
+    [sys.executable, "-c", _MEASURE, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
+  )
   seconds = time.monotonic() - start
-  process.returncode = os.waitstatus_to_exitcode(status)  # or it would be waited for again
-  if process.returncode != 0:
-    raise SystemExit(f"prepare ended with {process.returncode}")
-  return seconds, usage.ru_maxrss / 1024
+  if done.returncode != 0:
+    raise SystemExit(f"prepare ended with {done.returncode}")
+  return seconds, int(done.stdout.splitlines()[-1]) / 1024
 
 
 if __name__ == "__main__":
