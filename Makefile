@@ -23,7 +23,7 @@ PIP := $(BIN)/pip install -qq
 RUN := $(BIN)/python -m pretrainjax
 ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 
-.PHONY: quickstart install test slurm faults soak lint dev build check-install
+.PHONY: quickstart install test test-repeats slurm faults soak lint dev build check-install
 
 # Where no source has Fashion-MNIST, prepare says so and takes scikit-learn's digits: all that
 # follows then runs on those.
@@ -45,6 +45,10 @@ quickstart: install
 test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-torch)
 	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+# What the default run leaves out because it does once more what another test there does.
+test-repeats: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -q -m repeat -n $(WORKERS) --dist loadfile
 
 # A run preempted and requeued by a SLURM that is started for it: root, slurm-wlm and munge.
 slurm: install

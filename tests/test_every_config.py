@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build
+from pretrainjax.config.allowed import TARGET
 from pretrainjax.config.shipped import about
 from pretrainjax.config.text import flatten, from_json, load_config, override, to_json
 from pretrainjax.errors import UserError
@@ -32,6 +33,23 @@ GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(p for p in (ROOT / "configs").rglob("*.py") if p.parent.name != "blocks")
 NAMES = [p.relative_to(ROOT / "configs").with_suffix("").as_posix() for p in FILES]
 TRAINED = [n for n in NAMES if not n.startswith("evaluate/")]
+# Smoke forms of another size of what is trained by a form that the default run takes.
+REPEATS = {
+  "finetune/image/mlp_mnist",
+  "finetune/image/vit_b16_imagenet",
+  "finetune/image/vit_cifar10",
+  "pretrain/image/mae_vit_b16_imagenet",
+  "pretrain/image/mae_vit_cifar10",
+  "pretrain/image/mae_vit_l16_imagenet",
+  "pretrain/image/simclr_resnet50_imagenet",
+  "pretrain/image/simclr_vit_b16_imagenet",
+  "pretrain/text/bert_base",
+  "pretrain/text/electra_small",
+  "pretrain/text/gpt2_small",
+  "pretrain/text/llama_1b",
+  "pretrain/text/t5_base",
+}
+SMOKED = [pytest.param(n, marks=pytest.mark.repeat) if n in REPEATS else n for n in TRAINED]
 STEPS = 2
 NOT_RUN = "not run to its end here"
 
@@ -91,7 +109,7 @@ def test_full_size_traces(name, small_data):
   assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", SMOKED)
 def test_smoke_form_trains_and_evaluates(name, small_data, tmp_path, capsys):
   """The binary itself, to its end: rows of metrics, numbers of the evaluators, a checkpoint."""
   ended = binaries.call(
@@ -112,6 +130,17 @@ def test_smoke_form_trains_and_evaluates(name, small_data, tmp_path, capsys):
   assert measured >= set(evaluators), f"{measured} of {set(evaluators)}"
   with Checkpoints(tmp_path, read_only=True) as checkpoints:
     assert checkpoints.steps()[0] == STEPS
+
+
+def test_what_is_left_to_the_repeats_is_trained_by_a_form_of_the_default_run():
+  """The same objective on the same encoder."""
+
+  def trained(name: str) -> tuple[str, str]:
+    objective = load(name, "smoke").objective
+    return objective[TARGET], objective.backbone[TARGET]
+
+  default = {trained(name) for name in set(TRAINED) - REPEATS}
+  assert REPEATS <= set(TRAINED) and {trained(name) for name in REPEATS} <= default
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in TRAINED])

@@ -1,9 +1,31 @@
 """One device computes what eight do; in a process of its own."""
 
+import re
 from pathlib import Path
 
+import pytest
 import simulated
 
+SCRIPT = Path(__file__).with_name("on_eight_devices.py")
+# One that hides patches, one that hides tokens, and one that compares a whole batch.
+DEFAULT = ("mae", "masked_lm", "vicreg")
+REPEATS = (
+  "simclr",
+  "causal_lm",
+  "simcse",
+  "token_classification",
+  "span_corruption",
+  "electra",
+)
 
-def test_one_device_equals_eight_pmapped_and_eight_sharded():
-  simulated.run_on_devices(Path(__file__).with_name("on_eight_devices.py"), timeout=900)
+
+@pytest.mark.parametrize(
+  "names", [DEFAULT, pytest.param(REPEATS, marks=pytest.mark.repeat)], ids=["default", "repeats"]
+)
+def test_one_device_equals_eight_pmapped_and_eight_sharded(names):
+  simulated.run_on_devices(SCRIPT, *names, timeout=900)
+
+
+def test_no_row_is_left_out():
+  rows = re.findall(r'^  "(\w+)": Row\(', SCRIPT.read_text(), flags=re.MULTILINE)
+  assert sorted(rows) == sorted((*DEFAULT, *REPEATS))

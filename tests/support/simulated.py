@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -17,6 +19,8 @@ def environment(num_devices: int) -> dict[str, str]:
     "--xla_backend_optimization_level=0",
     "NPROC": "16",  # or many devices on few cores wait for each other for ever
     "JAX_PLATFORMS": "cpu",
+    "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir or ""),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
     "PYTHONPATH": os.pathsep.join(path for path in paths if path),
   }
 
