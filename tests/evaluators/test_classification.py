@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from evaluators.fakes import Classifier, blobs, identity, pixels
+from fake_encoders import Classifier, blobs, identity, pixels
 from fake_texts import classes_seen, labelled_texts, text_of
 from flax import nnx
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from evaluators.fakes import Classifier, TinyEncoder, blobs, identity
+from fake_encoders import Classifier, TinyEncoder, blobs, identity
 from flax import nnx
 
 from pretrainjax.errors import UserError

@@ -2,7 +2,7 @@ import functools
 
 import numpy as np
 import pytest
-from evaluators.fakes import identity
+from fake_encoders import identity
 from fake_texts import ArrayTexts, TinyText, random_texts, text_of
 from flax import nnx
 from scipy import stats
