@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Parts of losses and objectives that are of little use by themselves.
-WITHOUT_EXAMPLES = ("crowd", "corruption", "spans", "tuning")
+# Parts of objectives that are of little use by themselves.
+WITHOUT_EXAMPLES = ("corruption", "spans", "tuning")
 
 
 def with_examples() -> list[str]:

@@ -2,7 +2,7 @@
 
 Each device scores its own anchors against everybody's candidates, so that the mean over devices
 is the loss of the whole batch. What is held at once does not grow with the number of devices, see
-`losses/crowd.py`.
+`losses/ring.py`.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pretrainjax import collectives
-from pretrainjax.losses.crowd import stand
+from pretrainjax.losses.ring import score_candidates
 
 
 class Comparison(NamedTuple):
@@ -54,9 +54,9 @@ def compare_views(
     own = collectives.row_offset(2 * batch_size) + jnp.arange(2 * batch_size)
     other = anchors.reshape(views.shape)[:, ::-1].reshape(anchors.shape)
     similarity = jnp.einsum("ad,ad->a", anchors, other)
-    standing = stand(anchors / temperature, anchors, labels=own ^ 1, excluded=own)
-    loss = standing.log_total - similarity / temperature
-    return Comparison(loss, standing.correct, similarity)
+    scores = score_candidates(anchors / temperature, anchors, labels=own ^ 1, excluded=own)
+    loss = scores.log_total - similarity / temperature
+    return Comparison(loss, scores.correct, similarity)
 
   return collectives.by_rows(here, views, whole=(jnp.asarray(temperature, jnp.float32),))
 
@@ -93,8 +93,8 @@ def compare_pairs(
     own = collectives.row_offset(len(candidates)) + jnp.arange(count)
     similarity = jnp.einsum("bd,bd->b", queries, keys)
     nobody = jnp.full_like(own, -1)
-    standing = stand(queries / temperature, candidates, labels=own, excluded=nobody)
-    return Comparison(standing.log_total - similarity / temperature, standing.correct, similarity)
+    scores = score_candidates(queries / temperature, candidates, labels=own, excluded=nobody)
+    return Comparison(scores.log_total - similarity / temperature, scores.correct, similarity)
 
   whole = (jnp.asarray(temperature, jnp.float32),)
   return collectives.by_rows(here, queries, keys, negatives, whole=whole)
@@ -117,7 +117,7 @@ def uniformity(features: Float[Array, "B D"]) -> Float[Array, ""]:
   def here(features) -> Float[Array, " B"]:
     own = collectives.row_offset(len(features)) + jnp.arange(len(features))
     # |x - y|^2 = 2 - 2 x.y of unit vectors.
-    return stand(4 * features, features, labels=own, excluded=own).log_total - 4
+    return score_candidates(4 * features, features, labels=own, excluded=own).log_total - 4
 
   log_totals = collectives.by_rows(here, features)
   count = collectives.num_shards() * len(features)

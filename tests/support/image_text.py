@@ -21,7 +21,7 @@ from pretrainjax.data.image import Resize
 from pretrainjax.losses.contrastive import compare_pairs
 from pretrainjax.models.bert import BERT
 from pretrainjax.objectives.base import Towers, WholeBatchObjective
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.train.optimizer import Optimizer
 
 BATCH_SIZE, LENGTH, VOCAB_SIZE, NUM_RECORDS = 16, 8, 400, 40

@@ -14,7 +14,7 @@ from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.collapse import feature_std
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics
 
 

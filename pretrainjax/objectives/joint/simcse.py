@@ -13,8 +13,8 @@ from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.objectives.views import on_views
-from pretrainjax.objectives.vocabulary import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
 
 

@@ -25,7 +25,7 @@ from pretrainjax.objectives.masked.corruption import (
   fill,
   pick,
 )
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
 
 # What a generator takes from the encoder.

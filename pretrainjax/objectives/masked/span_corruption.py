@@ -15,7 +15,7 @@ from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
 
 

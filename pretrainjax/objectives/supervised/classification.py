@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.augment.color import standardize
 from pretrainjax.augment.mixing import mixup_or_cutmix
 from pretrainjax.errors import UserError
-from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains

@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
-from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std

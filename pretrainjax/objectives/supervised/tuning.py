@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 from flax import nnx
 
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Encoded, Encoder
 
 # "full" trains all; "linear" trains the head alone, and the encoder stays as it was loaded.

@@ -11,7 +11,7 @@ from configs.blocks import fashion_mnist, training
 from own_lab.nets import Matrix
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import Resize
-from pretrainjax.losses.classification import cross_entropy
+from pretrainjax.losses.cross_entropy import cross_entropy
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.train.optimizer import Optimizer
 

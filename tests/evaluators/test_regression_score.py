@@ -7,7 +7,7 @@ from fake_texts import ArrayTexts, TinyText, random_texts, text_of
 from flax import nnx
 from scipy import stats
 
-from pretrainjax.evaluators.regression import RegressionScore
+from pretrainjax.evaluators.regression_score import RegressionScore
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.regression import Regression
 

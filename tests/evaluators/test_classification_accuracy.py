@@ -4,7 +4,7 @@ from fake_encoders import Classifier, blobs, identity, pixels
 from fake_texts import classes_seen, labelled_texts, text_of
 from flax import nnx
 
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.objectives.base import Towers
 
 
