@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pretrainjax.data.source import Source
+from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.__main__ import main
 from pretrainjax.prepare.config import default_config
@@ -40,7 +40,7 @@ def test_a_folder_becomes_a_dataset_with_a_report(tmp_path, capsys):
   assert report["dropped"] == {"not decodable": 1}
   assert report["duplicates_between_splits"] == []
   assert "1 not decodable: a/broken0.jpg" in capsys.readouterr().out
-  source = Source("pets", "train", tmp_path / "data")
+  source = PreparedSplit("pets", "train", tmp_path / "data")
   assert (len(source), source.class_names) == (18, ("a", "b"))
   assert _prepare(tmp_path, f"--source={root}") == 0
   assert "is there already" in capsys.readouterr().out
@@ -92,7 +92,7 @@ def test_a_source_of_another_package(tmp_path, monkeypatch, capsys):
   monkeypatch.syspath_prepend(tmp_path)
   flags = [f"--data_dir={tmp_path / 'data'}", "--config.source.count=7"]
   assert main(["theirlab.draw:Squares", *flags]) == 0
-  assert len(Source("squares", "train", tmp_path / "data")) == 7
+  assert len(PreparedSplit("squares", "train", tmp_path / "data")) == 7
   assert main(["theirlab.draw:Squares", *flags, "--config.drop_duplicates=false"]) == 2
   assert "was prepared with drop_duplicates=True, found False" in capsys.readouterr().err
   assert main(["theirlab.draw:Squares", *flags, "--config.source.cuont=7"]) == 2
@@ -109,7 +109,7 @@ def test_a_source_of_another_package(tmp_path, monkeypatch, capsys):
 def test_digits(tmp_path):
   pytest.importorskip("sklearn")
   assert main(["digits", f"--data_dir={tmp_path}"]) == 0
-  source = Source("digits", "train", tmp_path)
+  source = PreparedSplit("digits", "train", tmp_path)
   assert (len(source), source.shape("image")) == (1438, (8, 8, 1))
 
 
@@ -126,7 +126,7 @@ def test_fashion_mnist_from_a_folder(tmp_path, monkeypatch):
       path.write_bytes(gzip.compress(header + array.tobytes()))
   flags = [f"--data_dir={tmp_path / 'data'}", f"--source={tmp_path / 'raw'}"]
   assert main(["fashion_mnist", *flags]) == 0
-  source = Source("fashion_mnist", "train", tmp_path / "data")
+  source = PreparedSplit("fashion_mnist", "train", tmp_path / "data")
   assert (len(source), source.shape("image"), len(source.class_names)) == (12, (28, 28, 1), 10)
 
 

@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from configs.blocks import training
 from pretrainjax.config import recipe, spec
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.train.optimizer import Optimizer

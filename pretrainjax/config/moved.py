@@ -5,6 +5,12 @@ _OLD, _NEW = "pretrainjax.data.builders", "pretrainjax.prepare"
 # Old "module:Name" -> new one, which may have moved again since.
 MOVED: dict[str, str] = {
   "pretrainjax.augment:ColorAugment": "pretrainjax.augment.color:ColorAugment",
+  "pretrainjax.evaluators.classification:ClassificationAccuracy": (
+    "pretrainjax.evaluators.classification_accuracy:ClassificationAccuracy"
+  ),
+  "pretrainjax.evaluators.regression:RegressionScore": (
+    "pretrainjax.evaluators.regression_score:RegressionScore"
+  ),
   "pretrainjax.objectives.contrastive.simclr:SimCLR": "pretrainjax.objectives.joint.simclr:SimCLR",
   "pretrainjax.objectives.contrastive.simcse:SimCSE": "pretrainjax.objectives.joint.simcse:SimCSE",
   f"{_OLD}.digits.source:Source": f"{_NEW}.image.sets.digits:Source",

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pretrainjax.data.field import Field, Place
-from pretrainjax.data.source import Source
+from pretrainjax.data.prepared import PreparedSplit
 
 # Batches among whose rows those of like length are put together, for each bucket.
 _BATCHES_A_BUCKET = 16
@@ -47,14 +47,16 @@ class Row(NamedTuple):
   length: int | None
 
 
-def record_lengths(source: Source, numbers: Int[np.ndarray, " S"], field: Field) -> np.ndarray:
+def record_lengths(
+  source: PreparedSplit, numbers: Int[np.ndarray, " S"], field: Field
+) -> np.ndarray:
   """How long each record's row is, int32; -1 for records that cannot be read."""
   parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
   found = [length for part in parts for length in _lengths(source, part, field)]
   return np.asarray(found, np.int32)
 
 
-def _lengths(source: Source, numbers: np.ndarray, field: Field) -> list[int]:
+def _lengths(source: PreparedSplit, numbers: np.ndarray, field: Field) -> list[int]:
   try:
     return [field.length_of(source, fields) for fields in source.records(numbers)]
   except (RuntimeError, ValueError):  # one of them: find out which

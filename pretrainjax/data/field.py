@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.types import Batch
 
@@ -59,10 +59,10 @@ class Field:
     key: the field's place in the config, for messages.
   """
 
-  sources: ClassVar[tuple[Source, ...]] = ()
+  sources: ClassVar[tuple[PreparedSplit, ...]] = ()
   key: ClassVar[str] = "config.data"
 
-  def bind(self, sources: tuple[Source, ...], *, key: str) -> "Field":
+  def bind(self, sources: tuple[PreparedSplit, ...], *, key: str) -> "Field":
     """This field, of these datasets.
 
     Args:
@@ -83,12 +83,12 @@ class Field:
   def settle(self) -> None:
     """Prepares this process, or a worker's, for its threads; called before anything is read."""
 
-  def pieces(self, source: Source) -> int:
+  def pieces(self, source: PreparedSplit) -> int:
     """Examples that each record is cut into."""
     del source
     return 1
 
-  def unpack(self, source: Source, fields: Fields) -> Any:
+  def unpack(self, source: PreparedSplit, fields: Fields) -> Any:
     """What `arrays` takes, and the cache keeps, of a record.
 
     Raises:
@@ -135,7 +135,7 @@ class Field:
     """The length of a row that holds any record."""
     raise NotImplementedError
 
-  def length_of(self, source: Source, fields: Fields) -> int:
+  def length_of(self, source: PreparedSplit, fields: Fields) -> int:
     """How long a record's row is, at most `longest`; nothing is unpacked.
 
     Raises:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pretrainjax.data.buckets import Row
 from pretrainjax.data.field import Place
-from pretrainjax.data.source import Source
+from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -102,9 +102,9 @@ class Load:
     return data.unpacked(data.sources[source], np.array([number]))[0]
 
 
-def complaint(source: Source, number: int | np.integer, error: Exception) -> str:
+def complaint(source: PreparedSplit, number: int | np.integer, error: Exception) -> str:
   return f"{_name(source, number)}: {' '.join(str(error).split())}"
 
 
-def _name(source: Source, number: int | np.integer) -> str:
+def _name(source: PreparedSplit, number: int | np.integer) -> str:
   return f"{source.name}/{source.split}/{number}"

@@ -24,7 +24,7 @@ from pretrainjax.data.buckets import (
 from pretrainjax.data.field import ArrayShape, Field
 from pretrainjax.data.load import Load, complaint
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.source import Source
+from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.data.subset import stratified
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
@@ -100,7 +100,7 @@ class Pipeline:
     return names.pop() if len(names) == 1 else ()
 
   @property
-  def sources(self) -> tuple[Source, ...]:
+  def sources(self) -> tuple[PreparedSplit, ...]:
     """The datasets, opened and checked."""
     return self.field.sources
 
@@ -109,7 +109,7 @@ class Pipeline:
     """What `make_field` made, of the datasets, opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
     data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
-    sources = tuple(Source(name, self.split, data_dir) for name in names)
+    sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
     return self.make_field().bind(sources, key="config.data")
 
   def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
@@ -249,7 +249,7 @@ class Pipeline:
       cached.append(dict(zip(numbers.tolist(), records, strict=True)))
     return tuple(cached)
 
-  def unpacked(self, source: Source, numbers: np.ndarray) -> list[Any]:
+  def unpacked(self, source: PreparedSplit, numbers: np.ndarray) -> list[Any]:
     """(unpacked record, class) of each number, or in words what is wrong with it."""
     try:
       found = source.records(numbers)

@@ -115,7 +115,11 @@ class Perplexity(Evaluation):
     if self.head == "causal":
       return _causal(graphdef, state, text, scored, chunk_size=self.chunk_size)
     return _masked(
-      *(graphdef, state, text, rows, np.uint32(self.seed)),
+      graphdef,
+      state,
+      text,
+      rows,
+      np.uint32(self.seed),
       mask_rate=self.mask_rate,
       mask_id=self.data.tokenizer.mask_id,
       special_ids=tuple(self.data.tokenizer.special_ids),

@@ -14,8 +14,19 @@ RESULTS = "results.jsonl"
 # Metrics that are one class's accuracy: "class/NAME".
 CLASS_PREFIX = "class/"
 _SHARES = (
-  *("top1", "top5", "mean_per_class", "rank_me_share", CLASS_PREFIX),
-  *("accuracy", "f1", "macro_f1", "precision", "recall", "mrr", "reverse_recall", "reverse_mrr"),
+  "top1",
+  "top5",
+  "mean_per_class",
+  "rank_me_share",
+  CLASS_PREFIX,
+  "accuracy",
+  "f1",
+  "macro_f1",
+  "precision",
+  "recall",
+  "mrr",
+  "reverse_recall",
+  "reverse_mrr",
 )
 _log = logging.getLogger(__name__)
 

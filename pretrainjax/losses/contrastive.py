@@ -1,8 +1,8 @@
-"""Losses that tell an example's other view from the views of other examples.
+"""Contrastive losses: find an example's other view among the views of other examples.
 
 Each device scores its own anchors against everybody's candidates, so that the mean over devices
 is the loss of the whole batch. What is held at once does not grow with the number of devices, see
-`losses/crowd.py`.
+`losses/ring.py`.
 """
 
 from typing import NamedTuple
@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pretrainjax import collectives
-from pretrainjax.losses.crowd import stand
+from pretrainjax.losses.ring import score_candidates
 
 
 class Comparison(NamedTuple):
-  """What became of each anchor "A".
+  """How well each anchor "A" finds its positive among the candidates.
 
   Attributes:
     loss: cross-entropy of finding the positive among the candidates, in nats.
@@ -34,12 +34,18 @@ def compare_views(
 ) -> Comparison:
   """Scores both views of each example against all views of all examples but themselves.
 
+      loss_i = log sum_(j != i) exp(cos(i, j) / temperature) - cos(i, other view of i) / temperature
+
   Args:
-    views: projections; they are normalised here.
-    temperature: divides the cosines, above 0.
+    views: projections of two views, any scale; they are normalised here.
+    temperature: what the cosines are divided by, above 0.
 
   Returns:
     Two anchors an example, neighbours: rows 2b and 2b + 1.
+
+  >>> compared = compare_views(jnp.ones((2, 2, 8)), temperature=0.5)
+  >>> print(compared.loss.round(4), compared.correct.round(4))  # log(3), one in three
+  [1.0986 1.0986 1.0986 1.0986] [0.3333 0.3333 0.3333 0.3333]
   """
 
   def here(views, temperature) -> Comparison:
@@ -48,9 +54,9 @@ def compare_views(
     own = collectives.row_offset(2 * batch_size) + jnp.arange(2 * batch_size)
     other = anchors.reshape(views.shape)[:, ::-1].reshape(anchors.shape)
     similarity = jnp.einsum("ad,ad->a", anchors, other)
-    standing = stand(anchors / temperature, anchors, labels=own ^ 1, excluded=own)
-    loss = standing.log_total - similarity / temperature
-    return Comparison(loss, standing.correct, similarity)
+    scores = score_candidates(anchors / temperature, anchors, labels=own ^ 1, excluded=own)
+    loss = scores.log_total - similarity / temperature
+    return Comparison(loss, scores.correct, similarity)
 
   return collectives.by_rows(here, views, whole=(jnp.asarray(temperature, jnp.float32),))
 
@@ -64,11 +70,18 @@ def compare_pairs(
 ) -> Comparison:
   """Scores each query against all keys; the key of the same row is its positive.
 
+      loss_i = log sum_j exp(cos(query_i, key_j) / temperature) - cos(query_i, key_i) / temperature
+
   Args:
-    queries: one side, normalised here.
-    keys: the other side, normalised here.
-    temperature: divides the cosines, above 0.
-    negatives: further candidates, of all rows for each query, which are never positives.
+    queries: features of one side, normalised here.
+    keys: features of the other side, normalised here.
+    temperature: what the cosines are divided by, above 0.
+    negatives: further candidates, those of all rows for each query, which are never positives;
+      None adds none.
+
+  >>> compared = compare_pairs(jnp.eye(2), jnp.eye(2), temperature=1.0)
+  >>> print(f"{compared.loss[0]:.4f}", compared.correct)  # log(e + 1) - 1
+  0.3133 [1. 1.]
   """
 
   def here(queries, keys, negatives, temperature) -> Comparison:
@@ -80,26 +93,31 @@ def compare_pairs(
     own = collectives.row_offset(len(candidates)) + jnp.arange(count)
     similarity = jnp.einsum("bd,bd->b", queries, keys)
     nobody = jnp.full_like(own, -1)
-    standing = stand(queries / temperature, candidates, labels=own, excluded=nobody)
-    return Comparison(standing.log_total - similarity / temperature, standing.correct, similarity)
+    scores = score_candidates(queries / temperature, candidates, labels=own, excluded=nobody)
+    return Comparison(scores.log_total - similarity / temperature, scores.correct, similarity)
 
   whole = (jnp.asarray(temperature, jnp.float32),)
   return collectives.by_rows(here, queries, keys, negatives, whole=whole)
 
 
 def uniformity(features: Float[Array, "B D"]) -> Float[Array, ""]:
-  """The log of the mean of exp(-2 |x - y|^2) over all pairs of the batch, lower is more even.
+  """How evenly features are spread over the sphere; lower is more even, 0 is a single point.
+
+      log of the mean over pairs x != y of exp(-2 |x - y|^2)
 
   Args:
-    features: unit vectors.
+    features: unit vectors, one an example, two examples at least.
 
   Reference: arXiv 2005.10242, equation 3.
+
+  >>> print(uniformity(jnp.eye(2)).round(4))  # one pair, of squared distance 2
+  -4.0
   """
 
   def here(features) -> Float[Array, " B"]:
     own = collectives.row_offset(len(features)) + jnp.arange(len(features))
     # |x - y|^2 = 2 - 2 x.y of unit vectors.
-    return stand(4 * features, features, labels=own, excluded=own).log_total - 4
+    return score_candidates(4 * features, features, labels=own, excluded=own).log_total - 4
 
   log_totals = collectives.by_rows(here, features)
   count = collectives.num_shards() * len(features)
@@ -109,9 +127,12 @@ def uniformity(features: Float[Array, "B D"]) -> Float[Array, ""]:
 def nt_xent(views: Float[Array, "B 2 D"], *, temperature: float) -> Float[Array, " B"]:
   """Normalised temperature-scaled cross-entropy of two views against the rest of the batch.
 
+      loss_b = mean over both views i of b of
+        -log(exp(cos(i, other(i)) / temperature) / sum_(j != i) exp(cos(i, j) / temperature))
+
   Args:
     views: projections of two views, any float dtype and scale.
-    temperature: above 0.
+    temperature: what the cosines are divided by, above 0.
 
   Returns:
     One value an example, the mean of its two anchors; log(2G - 1) if nothing is told apart.
@@ -129,10 +150,12 @@ def info_nce(
 ) -> Float[Array, " B"]:
   """Cross-entropy of finding each query's key among all keys; one direction.
 
+      loss_b = -log(exp(cos(q_b, k_b) / temperature) / sum_j exp(cos(q_b, k_j) / temperature))
+
   Args:
-    queries: any float dtype and scale.
-    keys: likewise; row b is the positive of query b.
-    temperature: above 0.
+    queries: features of one side, any float dtype and scale.
+    keys: features of the other side, likewise; row b is the positive of query b.
+    temperature: what the cosines are divided by, above 0.
 
   Returns:
     One value a query; log(G) if nothing is told apart.
@@ -148,8 +171,10 @@ def info_nce(
 def l2_normalize(x: Float[Array, "... D"], *, eps: float = 1e-12) -> Float[Array, "... D"]:
   """Scales the last axis to length 1, in float32.
 
+      x / sqrt(max(|x|^2, eps))
+
   Args:
-    x: any float dtype.
+    x: vectors of any float dtype.
     eps: smallest squared length to divide by; keeps the gradient at 0 finite.
 
   >>> print(l2_normalize(jnp.array([0.0, 2.0])))

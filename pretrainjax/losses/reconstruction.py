@@ -1,4 +1,4 @@
-"""Losses against pixels."""
+"""Reconstruction losses: how far predicted pixels are from the true ones."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -9,9 +9,11 @@ def normalize_patches(
 ) -> Float[Array, "B N P"]:
   """Gives each patch mean 0 and variance 1 over its own P values, in float32.
 
+      (x - mean(x)) / sqrt(var(x) + eps)
+
   Args:
-    patches: values of each patch.
-    eps: added to the variance; a constant patch becomes 0.
+    patches: the pixels of each patch, any float dtype.
+    eps: a small number added to the variance; a constant patch becomes 0.
 
   Reference: MAE, arXiv 2111.06377, section 4.1 "reconstruction target"; like its code, the
   variance is the unbiased one (divided by P - 1).
@@ -33,9 +35,11 @@ def patch_mse(
 ) -> Float[Array, " B"]:
   """Mean squared error over the scored patches, in float32.
 
+      loss_b = sum_n scored_bn mean_p (prediction_bnp - target_bnp)^2 / sum_n scored_bn
+
   Args:
     prediction: the decoder's output, any float dtype.
-    target: the pixels.
+    target: the true pixels, any float dtype.
     scored: True for patches that count (in MAE the hidden ones); None counts all. A row
       without any has loss 0.
 

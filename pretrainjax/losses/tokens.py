@@ -7,10 +7,15 @@ from pretrainjax import collectives
 
 
 def token_weights(weights: Float[Array, "*M"] | Bool[Array, "*M"]) -> Float[Array, "*M"]:
-  """Weights as shares: a sum with them, averaged over devices, is the batch's weighted mean.
+  """Divides weights by their sum a device, so that a sum with them is the batch's weighted mean.
+
+      shares = weights / mean over devices of (sum of a device's weights)
+
+  The sum of values * shares on each device, averaged over devices, is the weighted mean of all.
 
   Args:
-    weights: 0 or above, or True where a token counts. If all of the batch are 0, so are shares.
+    weights: numbers of 0 or above, or True where a token counts. If all of the batch are 0, so are
+      the shares.
 
   >>> token_weights(jnp.array([True, False, True])).tolist()
   [0.5, 0.0, 0.5]
@@ -23,11 +28,13 @@ def token_weights(weights: Float[Array, "*M"] | Bool[Array, "*M"]) -> Float[Arra
 def token_mean(values: Float[Array, "*M"], weights: Float[Array, "*M"]) -> Float[Array, ""]:
   """The weighted mean over tokens, such that the mean over devices is the whole batch's.
 
+      sum_m weights_m * values_m / mean over devices of (sum_m weights_m)
+
   A mean on each device by itself would make a token count more where there are fewer of them.
 
   Args:
-    values: one a token.
-    weights: 0 or above, see `token_weights`.
+    values: one number a token, any float dtype.
+    weights: one number of 0 or above a token, see `token_weights`.
 
   >>> token_mean(jnp.array([1.0, 5.0, 3.0]), jnp.array([1.0, 0.0, 1.0])).tolist()
   2.0

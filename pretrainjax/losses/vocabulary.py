@@ -1,4 +1,4 @@
-"""Cross-entropy over large vocabularies, without all logits ever standing in memory.
+"""Cross-entropy over large vocabularies, computed a chunk of logits at a time.
 
 A file's letters: M tokens, V entries of the vocabulary, E width of the token table.
 
@@ -17,10 +17,10 @@ from pretrainjax import collectives
 
 
 class TokenScores(NamedTuple):
-  """What became of each token.
+  """The loss of each token, and whether its label had the highest logit.
 
   Attributes:
-    loss: in nats, float32.
+    loss: cross-entropy in nats, float32.
     correct: 1 where the label alone has the highest logit, 1/n where it shares it with others, n
       in all, else 0; float32, without gradient.
   """
@@ -30,11 +30,11 @@ class TokenScores(NamedTuple):
 
 
 class WeightedScores(NamedTuple):
-  """Sums over tokens.
+  """The weighted sums of `TokenScores` over all tokens.
 
   Attributes:
-    loss: sum of weight * loss.
-    correct: sum of weight * correct, without gradient.
+    loss: the sum of weight * loss.
+    correct: the sum of weight * correct, without gradient.
   """
 
   loss: Float[Array, ""]
@@ -49,7 +49,10 @@ def vocabulary_cross_entropy(
   bias: Float[Array, " V"] | None = None,
   chunk_size: int | None = None,
 ) -> TokenScores:
-  """Softmax cross-entropy of each token, the logits being hidden table^T + bias.
+  """Softmax cross-entropy of each token over the vocabulary.
+
+      logits_m = table hidden_m + bias
+      loss_m = logsumexp(logits_m) - logits_m[label_m]
 
   Where gradients of a weighted sum are all that is wanted, `vocabulary_loss` has them for less.
 
@@ -57,7 +60,7 @@ def vocabulary_cross_entropy(
     hidden: features of tokens; matrix products have their dtype, all else is float32.
     table: one row an entry of the vocabulary.
     labels: numbers of entries, all of them valid; what to ignore, the caller weights with 0.
-    bias: of the logits; None has none.
+    bias: one number an entry, added to the logits; None adds nothing.
     chunk_size: most tokens whose logits are held at once; the backward pass computes them again.
       None holds all logits "M V", and keeps them for the backward pass.
 
@@ -86,21 +89,32 @@ def vocabulary_loss(
 ) -> WeightedScores:
   """The weighted sum of `vocabulary_cross_entropy`, its gradient made in the forward pass.
 
+      loss = sum_m weights_m (logsumexp(logits_m) - logits_m[label_m])
+
   As the weights are known, a chunk's gradient can be taken while its logits are at hand: three
   products with the table instead of four, and at no time more than a chunk of logits. On a mesh
   each device goes through its own tokens, and gradients are summed over devices once, at the end.
 
   Args:
-    hidden: as in `vocabulary_cross_entropy`, and so are those not named here, but tokens may
-      have several axes, "B T".
-    table: likewise.
-    labels: likewise.
-    weights: of the tokens, such as `losses.tokens.token_weights`.
-    bias: likewise.
-    chunk_size: likewise, of each device, but nothing is computed again.
+    hidden: features of tokens, as in `vocabulary_cross_entropy`, but with several axes of tokens
+      where there are some, "B T".
+    table: one row an entry of the vocabulary.
+    labels: numbers of entries, all of them valid.
+    weights: one number a token, such as the shares of `losses.tokens.token_weights`.
+    bias: one number an entry, added to the logits; None adds nothing.
+    chunk_size: most tokens of a device whose logits are held at once; nothing is computed again.
+      None holds all logits.
+
+  Raises:
+    ValueError: for a chunk_size below 1.
 
   Reference: gradients in the forward pass as in Liger Kernel, arXiv 2410.10989, section 3.2. Ours
   differs in that tokens have weights, which have a gradient too.
+
+  >>> hidden, table, labels = jnp.ones((2, 3)), jnp.zeros((10, 3)), jnp.array([4, 5])
+  >>> scores = vocabulary_loss(hidden, table, labels, weights=jnp.array([0.25, 0.75]))
+  >>> print(scores.loss, scores.correct)  # log(10), and one in ten: all are alike
+  2.3025851 0.1
   """
   _check(chunk_size)
 

@@ -10,6 +10,8 @@ from pretrainjax.losses.contrastive import l2_normalize
 def feature_std(features: Float[Array, "B D"]) -> Float[Array, ""]:
   """Spread of the directions of features over the batch: about 1 is healthy, 0 is collapse.
 
+      sqrt(D) * mean over d of std over b of (x_b / |x_b|)_d
+
   Args:
     features: one an example, any scale and float dtype; on pmap the rows of this device, while
       the result is that of the whole batch.
@@ -33,7 +35,9 @@ def feature_std(features: Float[Array, "B D"]) -> Float[Array, ""]:
 
 
 def rank_me(features: Float[Array, "B D"], *, eps: float = 1e-7) -> Float[Array, ""]:
-  """How many dimensions features really use: 1 (collapse) to min(B, D).
+  """The effective rank of features, how many dimensions they use: 1 (collapse) to min(B, D).
+
+      exp(-sum_k p_k log p_k),   p = singular values / their sum
 
   Args:
     features: one an example, of the whole sample to judge; more rows than D, or the

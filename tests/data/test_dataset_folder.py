@@ -32,10 +32,19 @@ def test_what_we_write_can_be_opened(folder):
 @pytest.mark.parametrize(
   "name",
   [
-    *("pretrainjax_evil_module.X", "os.X", "X", "", "tensorflow_datasets.evil.X"),
-    *("tensorflow_datasets.core.features", "tensorflow_datasets.core.features/../x.X"),
-    *("tensorflow_datasets.core.featuresx.X", "\uff54ensorflow_datasets.core.features.x.X"),
-    *("tensorflow_datasets.core.features.x.X\n", 3, None, ["os.X"]),
+    "pretrainjax_evil_module.X",
+    "os.X",
+    "X",
+    "",
+    "tensorflow_datasets.evil.X",
+    "tensorflow_datasets.core.features",
+    "tensorflow_datasets.core.features/../x.X",
+    "tensorflow_datasets.core.featuresx.X",
+    "\uff54ensorflow_datasets.core.features.x.X",
+    "tensorflow_datasets.core.features.x.X\n",
+    3,
+    None,
+    ["os.X"],
   ],
 )
 def test_only_classes_of_tfds_are_imported(folder, monkeypatch, key, name):

@@ -10,7 +10,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from new_objectives import NAMES, config_of, images, run_of
+from new_objectives import NAMES, batch, config_of, run_of
 
 STEPS = 3
 
@@ -20,12 +20,12 @@ def train(name: str, mode: str, **mesh: int) -> dict:
   config.parallel.mode = mode
   for axis, size in mesh.items():
     config.parallel.mesh[axis] = size
-  run = run_of(config)
+  run = run_of(name, config)
   state = run.parallel.make(run.init)
   program = run.parallel.program(run.step(), state)
   losses = []
   for i in range(STEPS):
-    state, metrics = program(state, run.parallel.put(images(i)))
+    state, metrics = program(state, run.parallel.put(batch(name, i)))
     losses.append(float(np.asarray(run.parallel.whole(metrics["loss"]))))
   whole = run.parallel.whole(state)
   sums = {

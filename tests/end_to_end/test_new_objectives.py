@@ -1,10 +1,16 @@
-"""VICReg and BYOL, added without a change of the package: trained, resumed, loaded, fine-tuned."""
+"""Four objectives, added without a change of the package: trained, resumed, loaded, fine-tuned.
 
+VICReg, BYOL (whose teacher is the encoder), CLIP (two fields of a record, a tower for each) and one
+of another package, with its own encoder.
+"""
+
+import functools
 import json
 import math
 import shutil
 from pathlib import Path
 
+import image_text
 import jax
 import new_objectives
 import numpy as np
@@ -16,23 +22,21 @@ from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from pretrainjax.checkpoint.encoder import load
+from pretrainjax.config.allowed import ANYTHING, TargetError
 from pretrainjax.config.text import load_config
+from pretrainjax.errors import UserError
 from pretrainjax.objectives.split import split
 from pretrainjax.objectives.teacher import TeacherParam
 from pretrainjax.train.assemble import assemble
 from pretrainjax.train.sharding import state_specs
 from pretrainjax.train.warm_start import first_state, take
 
-ALLOW = ("new_objectives",)
+ALLOW = ("new_objectives", "image_text", "own_lab")
 EIGHT = {
   "jit": {"mode": "jit"},
   "fsdp x tensor": {"mode": "jit", "data": 2, "fsdp": 2, "tensor": 2},
   "pmap": {"mode": "pmap"},
 }
-
-
-def run_of(name):
-  return new_objectives.run_of(new_objectives.config_of(name))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,7 @@ def saved(tmp_path_factory):
   for name in new_objectives.NAMES:
     workdir = tmp_path_factory.mktemp(name)
     found[name] = (
-      toy_runs.run(run_of(name), workdir),
+      toy_runs.run(new_objectives.run_of(name), workdir),
       workdir,
     )
   return found
@@ -79,18 +83,18 @@ def test_a_resumed_run_ends_with_the_same_bits(saved, name, tmp_path):
   again = tmp_path / "again"
   shutil.copytree(workdir, again)
   shutil.rmtree(again / "checkpoints" / "4")
-  state = toy_runs.run(run_of(name), again)
+  state = toy_runs.run(new_objectives.run_of(name), again)
   jax.tree.map(np.testing.assert_array_equal, state, expected)
 
 
 def test_the_teacher_moved_by_the_formula():
   """Step by step, by hand, from the students that the same program makes."""
-  to_run = run_of("byol")
+  to_run = new_objectives.run_of("byol")
   state = to_run.parallel.make(to_run.init)
   program = jax.jit(to_run.step())
   teacher = state.params["encoder"]
   for step in range(new_objectives.STEPS):
-    state, _ = program(state, new_objectives.images(step))
+    state, _ = program(state, new_objectives.batch("byol", step))
     momentum = 1 - (1 - 0.9) * (math.cos(math.pi * step / new_objectives.STEPS) + 1) / 2
     teacher = jax.tree.map(
       lambda t, s, m=momentum: m * t + (1 - m) * s, teacher, state.params["encoder"]
@@ -116,16 +120,30 @@ def test_the_teacher_is_what_readers_get(saved):
   assert optax.tree.norm(nnx.to_pure_dict(gradient)) > 0
 
 
-@pytest.mark.parametrize("name", new_objectives.NAMES)
-def test_it_can_be_fine_tuned(saved, name):
+# By the case: which objective, what `--config.init` adds to its folder, and where the encoder lies.
+TAKEN = {
+  "vicreg": ("vicreg", "", "params", "encoder"),
+  "byol, its teacher": ("byol", "", "extras", "teacher/encoder"),
+  "clip, its tower of images": ("clip", ":image", "params", "image"),
+  "clip, of an earlier step": ("clip", "@4:image", "params", "image"),
+  "rotation": ("rotation", "", "params", "encoder"),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_it_can_be_fine_tuned(saved, case):
+  name, reference, kind, place = TAKEN[case]
   state, workdir = saved[name]
   config = load_config("configs/finetune/image/vit_fashion_mnist.py:smoke")
-  config.init = str(workdir)
+  config.init = f"{workdir}{reference}"
+  if name == "rotation":
+    config.optimizer.layer_decay = None  # its encoder has no layers
   taken_parts = take(config, allow=ALLOW)
-  to_run = assemble(config, num_examples=512)
+  to_run = assemble(config, num_examples=512, allow=ANYTHING)
   first, _ = first_state(to_run, taken_parts)
-  taken = state.params["encoder"] if name == "vicreg" else state.extras["teacher"]["encoder"]
-  jax.tree.map(np.testing.assert_array_equal, first.params["encoder"]["blocks"], taken["blocks"])
+  taken = functools.reduce(lambda tree, key: tree[key], place.split("/"), getattr(state, kind))
+  for key in set(taken) - {"norm"}:  # which fine-tuning leaves behind
+    jax.tree.map(np.testing.assert_array_equal, first.params["encoder"][key], taken[key])
   labels = {"label": np.arange(16, dtype=np.int32) % 10}
   after, metrics = jax.jit(to_run.step())(first, new_objectives.images(9, views=()) | labels)
   assert np.isfinite(metrics["loss"]) and int(after.bad_steps) == 0
@@ -133,12 +151,62 @@ def test_it_can_be_fine_tuned(saved, name):
   assert optax.tree.norm(moved) > 0
 
 
+def test_the_tower_of_texts_can_be_taken_alone(saved):
+  """Beside a new tower for images; readers take it as an encoder of texts."""
+  state, workdir = saved["clip"]
+  config = new_objectives.config_of("clip")
+  config.seed, config.init = 1, f"{workdir}:text"
+  taken_parts = take(config, allow=ALLOW)
+  first, _ = first_state(new_objectives.run_of("clip", config), taken_parts)
+  jax.tree.map(np.testing.assert_array_equal, first.params["text"], state.params["text"])
+  images = [x.params["image"] for x in (first, state)]
+  assert optax.tree.norm(jax.tree.map(lambda a, b: a - b, *images)) > 1e-3
+  encoder = load(f"{workdir}:text", allow=ALLOW).encoder
+  assert encoder(encoder.inputs(new_objectives.batch("clip", 0))).pooled.shape == (16, 16)
+
+
+def test_without_a_part_both_towers_go_on_and_neither_is_the_encoder(saved):
+  state, workdir = saved["clip"]
+  config = new_objectives.config_of("clip")
+  config.seed, config.init = 1, str(workdir)
+  taken_parts = take(config, allow=ALLOW)
+  first, lines = first_state(new_objectives.run_of("clip", config), taken_parts)
+  assert [line.split()[1] for line in lines] == ["image", "text"]
+  for part in ("image", "text"):
+    jax.tree.map(np.testing.assert_array_equal, first.params[part], state.params[part])
+  config = load_config("configs/finetune/image/vit_fashion_mnist.py:smoke")
+  config.init = str(workdir)
+  with pytest.raises(UserError, match="has no part 'encoder'.*image"):
+    take(config, allow=ALLOW)
+
+
+@pytest.mark.parametrize("name", ["clip", "rotation"])
+def test_another_package_must_be_allowed(saved, name):
+  _, workdir = saved[name]
+  with pytest.raises(TargetError, match="--allow="):
+    load(workdir)
+
+
+def test_images_and_texts_of_one_record_are_trained_on(tmp_path):
+  """By the real pipeline; a run that was stopped and resumed sees the same pairs."""
+  image_text.write(tmp_path / "data")
+  config = new_objectives.config_of("clip")
+  config.data.data_dir = str(tmp_path / "data")
+  to_run = assemble(config, allow=ANYTHING)
+  expected = toy_runs.run(to_run, tmp_path / "run")
+  shutil.copytree(tmp_path / "run", tmp_path / "again")
+  shutil.rmtree(tmp_path / "again/checkpoints/4")
+  state = toy_runs.run(to_run, tmp_path / "again")
+  jax.tree.map(np.testing.assert_array_equal, state, expected)
+  assert all(np.isfinite(row["loss"]) for row in toy_runs.rows(tmp_path / "run"))
+
+
 def test_the_teacher_is_cut_as_the_student_is():
   config = new_objectives.config_of("byol")
   config.objective.backbone.embed_dim = 256
   config.objective.backbone.mlp_dim = 1024
   config.objective.projector.in_dim = 256
-  state = jax.eval_shape(new_objectives.run_of(config).init)
+  state = jax.eval_shape(new_objectives.run_of("byol", config).init)
   specs = state_specs(state, {"data": 1, "fsdp": 2, "tensor": 2, "context": 1})
   student, teacher = specs.params, specs.extras["teacher"]
   assert teacher["encoder"] == student["encoder"]

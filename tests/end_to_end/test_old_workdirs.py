@@ -9,9 +9,9 @@ import binaries
 import numpy as np
 import pytest
 import synthetic
-from old_workdirs.make import DATASETS, HERE, SIZES, inputs, unpack
 
 import pretrainjax as pj
+from tests.old_workdirs.make import DATASETS, HERE, SIZES, inputs, unpack
 
 FINETUNE = {"mae": "image/vit_fashion_mnist", "gpt": "text/gpt_responses"}
 LABELS = {"mae": "fashion_mnist", "gpt": "prompts"}

@@ -2,7 +2,7 @@ import logging
 
 import numpy as np
 import pytest
-from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
+from fake_encoders import ArrayData, TinyEncoder, blobs, identity, pixels
 from flax import nnx
 
 from pretrainjax.evaluators.collapse import Collapse

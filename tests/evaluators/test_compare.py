@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from evaluators.fakes import Classifier, TinyEncoder, blobs, identity
+from fake_encoders import Classifier, TinyEncoder, blobs, identity
 from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.base import Evaluation
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.evaluators.compare import RANDOM_INIT, TRAINED, Subject, compare
 from pretrainjax.evaluators.knn import KNN

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
+from fake_encoders import ArrayData, TinyEncoder, blobs, identity, pixels
 from fake_texts import ArrayTexts, TinyText, random_texts
 from flax import nnx
 

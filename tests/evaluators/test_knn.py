@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 from beartype.door import is_bearable
-from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity, pixels
+from fake_encoders import ArrayData, TinyEncoder, blobs, identity, pixels
 from fake_texts import classes_seen, labelled_texts
 from flax import nnx
 

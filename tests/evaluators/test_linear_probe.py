@@ -3,7 +3,7 @@ import logging
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluators.fakes import ArrayData, TinyEncoder, blobs, identity
+from fake_encoders import ArrayData, TinyEncoder, blobs, identity
 from fake_texts import classes_seen, labelled_texts
 from flax import nnx
 from sklearn.linear_model import LogisticRegression

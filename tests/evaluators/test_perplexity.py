@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from evaluators.fakes import identity
+from fake_encoders import identity
 from fake_texts import ArrayTexts, TinyText, random_texts, text_of, word_tokenizer
 from flax import nnx
 

@@ -3,7 +3,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluators.fakes import identity
+from fake_encoders import identity
 from fake_texts import text_of
 from flax import nnx
 

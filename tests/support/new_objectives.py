@@ -1,13 +1,18 @@
-"""VICReg and BYOL as somebody would add them: each a class, and nothing of the package edited."""
+"""Objectives as somebody would add them: each a class, and nothing of the package edited.
+
+VICReg and BYOL are here; `image_text` has CLIP, and `own_lab` is another package with an objective.
+"""
 
 import dataclasses
 from collections.abc import Callable
 
+import image_text
 import jax
 import jax.numpy as jnp
 import numpy as np
 import toy_runs
 from ml_collections import ConfigDict
+from own_lab import rotation
 
 from pretrainjax import collectives
 from pretrainjax.augment.color import ColorAugment
@@ -103,21 +108,19 @@ class BYOL(Objective):
     return module.teacher.encoder
 
 
-NAMES = ("vicreg", "byol")
+NAMES = ("vicreg", "byol", "clip", "rotation")
 STEPS = 4
 
 
 def config_of(name: str) -> ConfigDict:
-  """SimCLR's config of a tiny model with another objective, as a config file would have it."""
-  config = load_config("configs/pretrain/image/simclr_vit_fashion_mnist.py:smoke")
-  networks = {key: config.objective[key] for key in ("backbone", "projector", "augment")}
-  width = config.objective.projector.out_dim
-  predictor = recipe(Projector, in_dim=width, hidden_dim=16, out_dim=width)
-  with config.ignore_type():
-    config.objective = {
-      "vicreg": lambda: spec(VICReg, **networks),
-      "byol": lambda: spec(BYOL, predictor=predictor, **networks),
-    }[name]()
+  """A tiny model's config, as a config file would have it."""
+  made = {
+    "vicreg": _of_two_views,
+    "byol": _of_two_views,
+    "clip": lambda _: image_text.config_of(),
+    "rotation": lambda _: rotation.config_of(),
+  }
+  config = made[name](name)
   config.optimizer.name, config.optimizer.momentum = "sgd", 0.9
   config.optimizer.learning_rate = 0.01
   config.optimizer.weight_decay = 0.0
@@ -128,21 +131,47 @@ def config_of(name: str) -> ConfigDict:
   return config
 
 
-class Images(toy_runs.Batches):
-  """Two views of noise, which depend on the step alone."""
+def _of_two_views(name: str) -> ConfigDict:
+  """SimCLR's config with another objective."""
+  config = load_config("configs/pretrain/image/simclr_vit_fashion_mnist.py:smoke")
+  networks = {key: config.objective[key] for key in ("backbone", "projector", "augment")}
+  width = config.objective.projector.out_dim
+  predictor = recipe(Projector, in_dim=width, hidden_dim=16, out_dim=width)
+  with config.ignore_type():
+    config.objective = {
+      "vicreg": lambda: spec(VICReg, **networks),
+      "byol": lambda: spec(BYOL, predictor=predictor, **networks),
+    }[name]()
+  return config
+
+
+class Noise(toy_runs.Batches):
+  """Batches of noise, which depend on the step alone."""
+
+  def __init__(self, name: str):
+    super().__init__()
+    self._name = name
 
   def _from(self, step):
     while True:
-      yield images(step)
+      yield batch(self._name, step)
       step += 1
 
 
+def batch(name: str, step: int) -> dict[str, np.ndarray]:
+  """A batch of noise that an objective can be trained on."""
+  if name == "clip":
+    return images(step, views=()) | image_text.texts(step)
+  return images(step, views=() if name == "rotation" else (2,))
+
+
 def images(step: int, *, views: tuple[int, ...] = (2,)) -> dict[str, np.ndarray]:
-  """A batch of noise."""
-  shape = (Images.batch_size, *views, 28, 28, 1)
+  """Images of noise."""
+  shape = (Noise.batch_size, *views, 28, 28, 1)
   return {"image": np.random.default_rng(step).integers(0, 256, shape, np.uint8)}
 
 
-def run_of(config: ConfigDict) -> Run:
+def run_of(name: str, config: ConfigDict | None = None) -> Run:
   """A run on noise in place of its data."""
-  return dataclasses.replace(assemble(config, num_examples=512, allow=ANYTHING), data=Images())
+  config = config_of(name) if config is None else config
+  return dataclasses.replace(assemble(config, num_examples=512, allow=ANYTHING), data=Noise(name))

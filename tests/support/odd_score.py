@@ -6,7 +6,7 @@ import binaries
 import numpy as np
 import tiny_texts
 
-from pretrainjax.data.source import Source
+from pretrainjax.data.prepared import PreparedSplit
 
 CONFIG = str(binaries.ROOT / "configs/finetune/text/bert_score.py") + ":smoke"
 SEED = 4  # has the odd record in the third batch of 8, and then not before the 13th
@@ -35,7 +35,7 @@ _SPLITS = {"train": range(64), "test": range(100, 164)}
 
 def key_of_odd(folder: Path) -> str:
   """The key of the odd record; tfds shuffles as it writes."""
-  source = Source("scored", "train", folder)
+  source = PreparedSplit("scored", "train", folder)
   records = source.records(np.arange(len(source)))
   scores = [fields["score"].float_list.value[0] for fields in records]
   return f"scored/train/{int(np.argmax(scores))}"

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from configs.blocks import fashion_mnist
 from configs.blocks.forms import form
 from pretrainjax.config import spec
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 
 SPLITS = {None: "test", "short": "test[:20%]", "smoke": "test[:64]"}
 

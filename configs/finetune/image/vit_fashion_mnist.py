@@ -21,7 +21,7 @@ from configs.blocks import fashion_mnist, training
 from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import RandomResizedCrop
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.train.optimizer import Optimizer

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from configs.blocks import text, training
 from configs.blocks.forms import form
 from pretrainjax.config import spec
-from pretrainjax.evaluators.regression import RegressionScore
+from pretrainjax.evaluators.regression_score import RegressionScore
 from pretrainjax.objectives.supervised.regression import Regression
 
 

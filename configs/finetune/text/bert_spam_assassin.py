@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from configs.blocks import text, training
 from configs.blocks.forms import form
 from pretrainjax.config import spec
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupLinear

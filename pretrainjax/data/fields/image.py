@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from pretrainjax.data.field import ArrayShape, Field, Place
 from pretrainjax.data.image import Transform, decode
-from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.types import Batch
 
 
@@ -44,7 +44,7 @@ class ImageField(Field):
     """See `Field`."""
     cv2.setNumThreads(0)  # our threads are enough; OpenCV's own would fight with them
 
-  def unpack(self, source: Source, fields: Fields) -> np.ndarray:
+  def unpack(self, source: PreparedSplit, fields: Fields) -> np.ndarray:
     """See `Field`; the image "H W C" in as many channels as all datasets have."""
     del source
     found = fields["image"].bytes_list.value

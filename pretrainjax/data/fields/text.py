@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Integer
 
 from pretrainjax.data.field import ArrayShape, Field, Place
-from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.data.text_rows import (
   Row,
   Specials,
@@ -168,7 +168,7 @@ class TextField(Field):
           "the other has not: they cannot be mixed"
         )
 
-  def pieces(self, source: Source) -> int:
+  def pieces(self, source: PreparedSplit) -> int:
     """See `Field`."""
     if not source.has("segments"):
       return 1
@@ -185,7 +185,7 @@ class TextField(Field):
       )
     return recorded // self.length
 
-  def unpack(self, source: Source, fields: Fields) -> TextRecord:
+  def unpack(self, source: PreparedSplit, fields: Fields) -> TextRecord:
     """See `Field`."""
     arrays = {f: _numbers(source, fields, f) for f in ("tokens", *_FEATURES[:3]) if source.has(f)}
     record = TextRecord(**arrays)
@@ -216,7 +216,7 @@ class TextField(Field):
     """See `Field`."""
     return self.length
 
-  def length_of(self, source: Source, fields: Fields) -> int:
+  def length_of(self, source: PreparedSplit, fields: Fields) -> int:
     """See `Field`; with the special tokens."""
     names = [name for name in ("tokens", "second") if source.has(name)]
     first, *others = (len(_numbers(source, fields, name)) for name in names)
@@ -247,7 +247,7 @@ class TextField(Field):
       row["score"] = np.float32(record.score)
     return row
 
-  def _check_pair(self, source: Source) -> None:
+  def _check_pair(self, source: PreparedSplit) -> None:
     if self.pair in ("views", "prompt") and not source.has("second"):
       raise UserError(
         f"--{self.key}.pair: found '{self.pair}', but '{source.name}' has no second text: expected "
@@ -300,7 +300,7 @@ class TextField(Field):
     return Specials(pad=tokenizer.pad_id, begin=tokenizer.begin_id, end=tokenizer.end_id)
 
 
-def _counts(source: Source) -> list[Mapping[str, int]]:
+def _counts(source: PreparedSplit) -> list[Mapping[str, int]]:
   """The counts of each split that a source names."""
   splits = source.noted("splits", dict)
   names = [part.partition("[")[0].strip() for part in source.split.split("+")]
@@ -330,7 +330,7 @@ def _score(fields: Fields) -> float:
   return float(found[0])
 
 
-def _numbers(source: Source, fields: Fields, feature: str) -> Integer[np.ndarray, " N"]:
+def _numbers(source: PreparedSplit, fields: Fields, feature: str) -> Integer[np.ndarray, " N"]:
   values = fields[feature].bytes_list.value
   if len(values) != 1:
     raise ValueError(f"has no {feature}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pretrainjax.data.field import ArrayShape, Field, Place
-from pretrainjax.data.source import Fields, Source
+from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.types import Batch
@@ -56,7 +56,7 @@ class Together(Field):
     if len(names := [name for name, field in self._named() if field.num_buckets > 1]) > 1:
       raise ValueError(f"fields: {' and '.join(names)} have buckets, expected one such field")
 
-  def bind(self, sources: tuple[Source, ...], *, key: str) -> Field:
+  def bind(self, sources: tuple[PreparedSplit, ...], *, key: str) -> Field:
     """See `Field`."""
     bound = {name: f.bind(sources, key=f"{key}.fields.{name}") for name, f in self._named()}
     return Field.bind(dataclasses.replace(self, fields=bound), sources, key=key)
@@ -71,7 +71,7 @@ class Together(Field):
     for _, field in self._named():
       field.settle()
 
-  def pieces(self, source: Source) -> int:
+  def pieces(self, source: PreparedSplit) -> int:
     """See `Field`; that of the one field that cuts records, if any does."""
     counts = {name: field.pieces(source) for name, field in self._named()}
     cutting = [name for name, count in counts.items() if count > 1]
@@ -82,7 +82,7 @@ class Together(Field):
       )
     return max(counts.values())
 
-  def unpack(self, source: Source, fields: Fields) -> tuple[Part, ...]:
+  def unpack(self, source: PreparedSplit, fields: Fields) -> tuple[Part, ...]:
     """See `Field`."""
     return tuple(_part(name, field, source, fields) for name, field in self._named())
 
@@ -119,7 +119,7 @@ class Together(Field):
     """See `Field`."""
     return self._bucketed.longest
 
-  def length_of(self, source: Source, fields: Fields) -> int:
+  def length_of(self, source: PreparedSplit, fields: Fields) -> int:
     """See `Field`; that of the one field that has buckets."""
     return self._bucketed.length_of(source, fields)
 
@@ -147,7 +147,7 @@ class Together(Field):
     return sorted(self.fields.items())
 
 
-def _part(name: str, field: Field, source: Source, fields: Fields) -> Part:
+def _part(name: str, field: Field, source: PreparedSplit, fields: Fields) -> Part:
   try:
     return Part(field.unpack(source, fields), is_cut=field.pieces(source) > 1)
   except ValueError as error:

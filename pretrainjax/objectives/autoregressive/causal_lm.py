@@ -14,16 +14,18 @@ from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.collapse import feature_std
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class CausalLM(Objective):
-  """Next tokens of the same document, the mark of its end ([SEP]) among them.
+  """Causal language models on text "B T": next tokens of the same document, its [SEP] among them.
 
-  The loss is the mean over all predicted tokens of the batch. Where a batch has "scored", only
-  tokens that are True there count as predicted: fine-tuning on responses to prompts.
+      loss = mean over t of -log p(token_t | tokens_(<t) of the same document)
+
+  The mean is over all predicted tokens of the batch. Where a batch has "scored", only tokens that
+  are True there count as predicted: fine-tuning on responses to prompts.
 
   Args:
     backbone: makes the encoder, a `GPT` or `Llama`.
@@ -31,6 +33,14 @@ class CausalLM(Objective):
 
   Reference: GPT-2 (Radford et al. 2019). Ours differs in that documents of a row do not see each
   other.
+
+  >>> import functools
+  >>> from pretrainjax.models.gpt import GPT
+  >>> sizes = {"vocab_size": 30, "max_length": 12, "num_layers": 1, "num_heads": 2, "mlp_dim": 16}
+  >>> objective = CausalLM(backbone=functools.partial(GPT, embed_dim=8, **sizes))
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['encoder']
   """
 
   backbone: Callable
@@ -66,7 +76,7 @@ class CausalLM(Objective):
 
 
 def shifted(values: Int[Array | np.ndarray, "B T"]) -> Int[Array, "B T"]:
-  """What each place's next holds; the last place gets 0."""
+  """Moves values one place to the left, so that each place has its next one's; the last gets 0."""
   # Nothing is cut off, so that features need no copy and lengths stay round numbers.
   return jnp.pad(values[:, 1:], ((0, 0), (0, 1)))
 
@@ -79,7 +89,7 @@ def predicted_tokens(
   """True where the next token is one to predict.
 
   Args:
-    segments: documents; the first token of each is given, not predicted.
+    segments: the document of each token; the first token of each document is given, not predicted.
     scored: True for tokens that count; None counts all.
 
   >>> predicted_tokens(jnp.array([[1, 1, 1, 2, 2, 0]])).astype(int).tolist()

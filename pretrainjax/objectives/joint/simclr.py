@@ -1,4 +1,4 @@
-"""SimCLR: two views of an image find each other among the views of the batch."""
+"""SimCLR: find an image's other view among the views of the batch."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,13 +19,24 @@ from pretrainjax.types import Batch, Metrics
 class SimCLR(WholeBatchObjective):
   """SimCLR on batches of two cropped views, images "B 2 H W C".
 
+      z = projector(encoder(view).pooled) for all 2B views; the mean over views i of
+      -log(exp(cos(z_i, z_other(i)) / temperature) / sum_(j != i) exp(cos(z_i, z_j) / temperature))
+
   Args:
     backbone: makes the encoder.
     projector: makes the network from pooled features to the space where views are compared.
     augment: colour augmentation on the device; None leaves the views as the host made them.
-    temperature: divides the cosines, above 0; 0.1 on ImageNet, 0.5 on CIFAR-10.
+    temperature: what the cosines are divided by, above 0; 0.1 on ImageNet, 0.5 on CIFAR-10.
 
-  Reference: arXiv 2002.05709. Batch statistics are those of both views of all devices.
+  Reference: arXiv 2002.05709, equation 1. Batch statistics are those of both views of all devices.
+
+  >>> from pretrainjax.models.heads import Projector
+  >>> from pretrainjax.models.vit import ViT
+  >>> objective = SimCLR(backbone=ViT, projector=Projector, temperature=0.5)
+  >>> found = {"pooled": jnp.ones((4, 2, 8)), "projected": jnp.ones((4, 2, 8))}
+  >>> loss, metrics = objective.compare(nnx.Module(), found)
+  >>> print(f"{loss:.2f}")  # log(7): nothing is told apart
+  1.95
   """
 
   backbone: Callable

@@ -1,4 +1,4 @@
-"""SimCSE: find a text's other view among those of all texts; dropout is the augmentation."""
+"""SimCSE: find a text's other view among those of the batch; dropout is the augmentation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.objectives.views import on_views
-from pretrainjax.objectives.vocabulary import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
 
 
@@ -25,13 +25,27 @@ class SimCSE(WholeBatchObjective):
   Two views are a text twice (unsupervised: the encoder's dropout differs) or two texts that
   mean the same (supervised); a third one is a text that does not, a hard negative.
 
+      z = projector(encoder(text).pooled) for each view; the mean over texts b of
+      -log(exp(cos(z_b1, z_b2) / temperature)
+        / sum_j (exp(cos(z_b1, z_j2) / temperature) + exp(cos(z_b1, z_j3) / temperature)))
+
+  Without third views their terms are left out.
+
   Args:
     backbone: makes the encoder; without supervision one that has dropout.
     projector: makes what is put on `pooled` in training only, such as a `Pooler`.
-    temperature: divides the cosines, above 0.
+    temperature: what the cosines are divided by, above 0.
 
-  Reference: arXiv 2104.08821. As in its code, the first view is compared with all second ones
-  and not the other way round; evaluation leaves the projector out (section 6.3).
+  Reference: arXiv 2104.08821, equations 4 and 5. As in its code, the first view is compared with
+  all second ones and not the other way round; evaluation leaves the projector out (section 6.3).
+
+  >>> from pretrainjax.models.bert import BERT
+  >>> from pretrainjax.models.heads import Pooler
+  >>> objective = SimCSE(backbone=BERT, projector=Pooler, temperature=0.05)
+  >>> found = {"pooled": jnp.ones((4, 2, 8)), "projected": jnp.ones((4, 2, 8))}
+  >>> loss, metrics = objective.compare(nnx.Module(), found)
+  >>> print(f"{loss:.2f}")  # log(4): nothing is told apart
+  1.39
   """
 
   backbone: Callable

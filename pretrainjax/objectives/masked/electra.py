@@ -1,4 +1,4 @@
-"""ELECTRA: a small generator replaces tokens, and the encoder says which ones."""
+"""ELECTRA: a small generator replaces tokens, and the encoder tells which ones."""
 
 import dataclasses
 import functools
@@ -25,16 +25,21 @@ from pretrainjax.objectives.masked.corruption import (
   fill,
   pick,
 )
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
 
-# What a generator has no own of.
+# What a generator takes from the encoder.
 _SHARED = ("token_embedding", "position_table", "type_embedding", "embedding_norm")
 
 
 @dataclasses.dataclass(frozen=True)
 class Electra(Objective):
   """Replaced token detection on text "B T".
+
+      loss = cross_entropy(head(generator(masked)), chosen tokens)
+        + discriminator_weight * binary_cross_entropy(detector(encoder(filled)), filled != tokens)
+
+  `filled` has tokens drawn from the generator, at `temperature`, where `masked` has [MASK].
 
   Args:
     backbone: makes the encoder, the discriminator, a `BERT`.
@@ -44,15 +49,29 @@ class Electra(Objective):
       `Head` whose hidden layer is as wide as the encoder.
     mask_rate: share of the tokens that the generator predicts, in (0, 1).
     keep_share: of these, the share that it sees; all others are [MASK]. (The authors' code: 0.15.)
-    discriminator_weight: of the detection's loss, beside the generator's.
-    temperature: of the generator's distribution when tokens are drawn from it.
-    special_ids: tokens that are neither predicted nor put in by chance.
-    mask_id: of [MASK].
+    discriminator_weight: weight of the detection's loss beside the generator's, 0 or above.
+    temperature: what the generator's logits are divided by when tokens are drawn, above 0.
+    special_ids: ids of tokens that are neither predicted nor put in by chance.
+    mask_id: the id of [MASK].
     chunk_size: most predictions whose logits are held at once; None holds all.
 
   Reference: arXiv 2003.10555, section 2 and appendix A. Token, position and type embeddings are
   shared and so, as in the authors' code, is the layer norm over them. The generator's choice gets
   no gradient.
+
+  >>> from pretrainjax.models.bert import BERT
+  >>> from pretrainjax.models.heads import Head
+  >>> from pretrainjax.models.lm_head import MaskedLMHead
+  >>> bert = functools.partial(BERT, vocab_size=30, max_length=12, num_layers=1, num_heads=2)
+  >>> objective = Electra(
+  ...   backbone=functools.partial(bert, embed_dim=8, mlp_dim=16),
+  ...   generator=functools.partial(bert, embed_dim=4, mlp_dim=8, embedding_dim=8),
+  ...   head=functools.partial(MaskedLMHead, vocab_size=30, embed_dim=4, embedding_dim=8),
+  ...   detector=functools.partial(Head, in_dim=8, num_classes=1),
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['detector', 'encoder', 'generator', 'head']
   """
 
   backbone: Callable
@@ -175,11 +194,11 @@ def draw_tokens(
   has the same distribution and took four times as long on a CPU.
 
   Args:
-    key: the step's, equal on all devices.
-    hidden: what is multiplied with the table.
-    table: one row a token.
-    bias: one a token.
-    temperature: above 0.
+    key: the step's key for samples, equal on all devices.
+    hidden: features of places, which are multiplied with the table.
+    table: one row a token of the vocabulary.
+    bias: one number a token of the vocabulary.
+    temperature: what the logits are divided by, above 0.
     chunk_size: most places of a device whose logits are held at once (at least one of each row).
   """
   level = example_uniform(key, hidden.shape[:2])

@@ -19,6 +19,8 @@ from pretrainjax.types import Batch, Metrics
 class MAE(Objective):
   """Masked autoencoders on images "B H W C".
 
+      loss = mean over images and their hidden patches of |decoder(encoder(visible)) - patch|^2 / P
+
   Args:
     backbone: makes the encoder, a ViT.
     decoder: makes the network from visible tokens to pixels of all patches.
@@ -26,6 +28,18 @@ class MAE(Objective):
     norm_pix_loss: reconstruct each patch normalised by its own mean and variance.
 
   Reference: arXiv 2111.06377. The class token goes through the decoder as in the paper's code.
+
+  >>> import functools
+  >>> from pretrainjax.models.decoder import MAEDecoder
+  >>> from pretrainjax.models.vit import ViT
+  >>> sizes = {"embed_dim": 8, "num_layers": 1, "num_heads": 2}
+  >>> objective = MAE(
+  ...   backbone=functools.partial(ViT, image_size=8, patch_size=4, mlp_dim=16, **sizes),
+  ...   decoder=functools.partial(MAEDecoder, grid=(2, 2), patch_dim=48, encoder_dim=8, **sizes),
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module)), masking.num_visible(4, objective.mask_ratio)
+  (['decoder', 'encoder'], 1)
   """
 
   backbone: Callable

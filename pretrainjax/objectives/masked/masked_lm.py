@@ -1,4 +1,4 @@
-"""Masked language modelling: some tokens are hidden, and told from the others."""
+"""Masked language modelling: predict hidden tokens from those around them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,13 +15,15 @@ from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.masked.corruption import check_shares, corrupt, pick
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLM(Objective):
   """Masked language models on text "B T".
+
+      loss = mean over chosen tokens of -log softmax(table head(encoder(corrupted)) + bias)[token]
 
   Args:
     backbone: makes the encoder, which has a `token_embedding`.
@@ -30,13 +32,25 @@ class MaskedLM(Objective):
     random_share: of these, the share replaced by a random token.
     keep_share: of these, the share left as they are; all others become [MASK].
     whole_words: choose whole words; the data must say where they start ("starts").
-    special_ids: tokens that are neither predicted nor put in.
-    mask_id: of [MASK].
+    special_ids: ids of tokens that are neither predicted nor put in.
+    mask_id: the id of [MASK].
     chunk_size: most predictions whose logits are held at once; None holds all.
 
   Reference: BERT, arXiv 1810.04805, section 3.1, without the prediction of the next sentence
   (RoBERTa, arXiv 1907.11692, section 4.2). Ours differs in that each row has its exact share of
   predictions, and in that new ones are chosen each time (RoBERTa's "dynamic masking").
+
+  >>> import functools
+  >>> from pretrainjax.models.bert import BERT
+  >>> from pretrainjax.models.lm_head import MaskedLMHead
+  >>> sizes = {"max_length": 12, "num_layers": 1, "num_heads": 2, "mlp_dim": 16}
+  >>> objective = MaskedLM(
+  ...   backbone=functools.partial(BERT, vocab_size=30, embed_dim=8, **sizes),
+  ...   head=functools.partial(MaskedLMHead, vocab_size=30, embed_dim=8),
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['encoder', 'head']
   """
 
   backbone: Callable

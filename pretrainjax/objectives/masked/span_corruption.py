@@ -1,4 +1,4 @@
-"""T5's span corruption: tell the spans that were cut out of a text."""
+"""T5's span corruption: predict the spans that were cut out of a text."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
 
 
@@ -27,18 +27,32 @@ class SpanCorruption(Objective):
   that it joins: spans and attention cross their borders. [SEP] between them may be cut out like any
   token, so that a target's end is its last [SEP], not its first.
 
+      inputs = the text with a sentinel in place of each span; targets = each sentinel and its span
+      loss = mean over t of -log p(targets_t | targets_(<t), inputs)
+
   Args:
     backbone: makes the encoder, a `T5Encoder`.
     decoder: makes the network from cut texts to the spans, a `T5Decoder`.
     noise_density: share of tokens that are cut out, in (0, 1).
-    mean_span_length: of a span, at least 1.
-    first_sentinel: the token that stands for a row's first span.
-    sentinel_step: from one sentinel to the next: 1 in our tokenizers, -1 in T5's.
-    end_id: of [SEP], which ends both texts.
-    start_id: of [PAD], which the decoder starts with.
+    mean_span_length: mean number of tokens of a span, at least 1.
+    first_sentinel: the id that stands for a row's first span.
+    sentinel_step: the step from one sentinel's id to the next: 1 in our tokenizers, -1 in T5's.
+    end_id: the id of [SEP], which ends both texts.
+    start_id: the id of [PAD], which the decoder starts with.
     chunk_size: tokens whose logits are held at once, see `losses.vocabulary`; None holds all.
 
   Reference: arXiv 1910.10683, section 3.1.4.
+
+  >>> import functools
+  >>> from pretrainjax.models.t5 import T5Decoder, T5Encoder
+  >>> sizes = {"vocab_size": 30, "embed_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 16}
+  >>> objective = SpanCorruption(
+  ...   backbone=functools.partial(T5Encoder, head_dim=4, **sizes),
+  ...   decoder=functools.partial(T5Decoder, head_dim=4, **sizes),
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['decoder', 'encoder']
   """
 
   backbone: Callable

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.augment.color import standardize
 from pretrainjax.augment.mixing import mixup_or_cutmix
 from pretrainjax.errors import UserError
-from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
@@ -23,16 +23,33 @@ from pretrainjax.types import Batch, Metrics
 class Classification(Objective):
   """Class labels for images, texts or pairs of texts, from a backbone's pooled feature.
 
+      loss = mean over examples of cross_entropy(head(encoder(x).pooled), (1 - s) * label + s / K)
+
   Args:
     backbone: makes the encoder.
     head: makes the network from pooled features to logits of `num_classes`.
-    num_classes: K.
-    label_smoothing: weight of the uniform distribution, in [0, 1).
-    mixup_alpha: of mixup, arXiv 1710.09412, of images alone; 0 switches it off.
-    cutmix_alpha: of CutMix, arXiv 1905.04899, likewise; 0 switches it off. With both, each image
+    num_classes: number of classes, K.
+    label_smoothing: weight s of the uniform distribution, in [0, 1).
+    mixup_alpha: concentration of mixup's Beta distribution, arXiv 1710.09412, for images alone; 0
+      switches it off.
+    cutmix_alpha: the same of CutMix, arXiv 1905.04899; 0 switches it off. With both, each image
       gets either at even odds.
     tune: "full" trains all; "linear" trains the head alone on the features that evaluation sees
       (no dropout, stored batch statistics), and the encoder stays as it was loaded.
+
+  >>> import functools
+  >>> from pretrainjax.models.heads import Head
+  >>> from pretrainjax.models.mlp import MLP
+  >>> objective = Classification(
+  ...   backbone=functools.partial(MLP, image_size=4, embed_dim=8),
+  ...   head=functools.partial(Head, in_dim=8, num_classes=10),
+  ...   num_classes=10,
+  ... )
+  >>> module = objective.init(rngs=nnx.Rngs(0))
+  >>> batch = {"image": jnp.ones((2, 4, 4, 1)), "label": jnp.array([3, 4])}
+  >>> loss, _ = objective.loss(module, batch, rngs=nnx.Rngs(1), step=0)
+  >>> print(f"{loss:.1f}")  # log(10): a new head tells nothing apart
+  2.3
   """
 
   backbone: Callable

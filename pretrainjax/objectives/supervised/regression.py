@@ -35,6 +35,8 @@ class Scorer(Towers):
 class Regression(Objective):
   """Scores ("score" of the batch) by mean squared error, from a backbone's pooled feature.
 
+      loss = mean over examples of (head(encoder(x).pooled) - (score - low) / (high - low))^2
+
   Args:
     backbone: makes the encoder.
     head: makes the network from pooled features to one output, such as a `Head` of
@@ -42,6 +44,20 @@ class Regression(Objective):
     score_range: (low, high): the head's output is 0 at low and 1 at high, and the loss is that of
       these outputs, so that learning rates fit whatever scale scores have. Nothing is clipped.
     tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.
+
+  >>> import functools
+  >>> from pretrainjax.models.heads import Head
+  >>> from pretrainjax.models.mlp import MLP
+  >>> objective = Regression(
+  ...   backbone=functools.partial(MLP, image_size=4, embed_dim=8),
+  ...   head=functools.partial(Head, in_dim=8, num_classes=1),
+  ...   score_range=(0.0, 5.0),
+  ... )
+  >>> module = objective.init(rngs=nnx.Rngs(0))
+  >>> batch = {"image": jnp.ones((2, 4, 4, 1)), "score": jnp.array([0.0, 5.0])}
+  >>> loss, metrics = objective.loss(module, batch, rngs=nnx.Rngs(1), step=0)
+  >>> print(loss, metrics["absolute_error"])  # a new head gives the lowest score
+  0.5 2.5
   """
 
   backbone: Callable

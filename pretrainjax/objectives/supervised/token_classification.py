@@ -1,4 +1,4 @@
-"""Classes of single tokens: names in a text, parts of speech."""
+"""Token classification: names in a text, parts of speech."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
-from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
@@ -21,13 +21,28 @@ from pretrainjax.types import Batch, Metrics
 class TokenClassification(Objective):
   """A class for each token that has one ("tags" of the batch, -1 where there is none).
 
-  The loss is the mean over all scored tokens of the batch, so that a long text counts more.
+      loss = mean over tokens t with a tag of cross_entropy(head(encoder(text).tokens_t), tag_t)
+
+  The mean is over all tokens of the batch that have a tag, so that a long text counts more.
 
   Args:
     backbone: makes the encoder.
     head: makes the network from features of tokens to logits of `num_classes`.
-    num_classes: K; for names "O", "B-TYPE" and "I-TYPE".
+    num_classes: number of classes, K; for names "O", "B-TYPE" and "I-TYPE".
     tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.
+
+  >>> import functools
+  >>> from pretrainjax.models.bert import BERT
+  >>> from pretrainjax.models.heads import Head
+  >>> sizes = {"vocab_size": 30, "max_length": 12, "num_layers": 1, "num_heads": 2, "mlp_dim": 16}
+  >>> objective = TokenClassification(
+  ...   backbone=functools.partial(BERT, embed_dim=8, **sizes),
+  ...   head=functools.partial(Head, in_dim=8, num_classes=3),
+  ...   num_classes=3,
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['encoder', 'head']
   """
 
   backbone: Callable

@@ -1,4 +1,4 @@
-"""What of an encoder fine-tuning changes, and how it is run while that happens."""
+"""Full fine-tuning, or a linear probe: what is trained, and how the encoder is run."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 from flax import nnx
 
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Encoded, Encoder
 
 # "full" trains all; "linear" trains the head alone, and the encoder stays as it was loaded.
@@ -14,11 +14,11 @@ Tune = Literal["full", "linear"]
 
 
 def encode(encoder: Encoder, inputs: Any, *, tune: Tune, rngs: nnx.Rngs) -> Encoded:
-  """Features to put a head on.
+  """Encodes a batch for the head that is trained on it.
 
   Args:
-    encoder: of any modality.
-    inputs: what it takes.
+    encoder: an encoder of any modality.
+    inputs: what `encoder.inputs` took out of the batch.
     tune: "linear" gives the features that evaluation sees (no dropout, stored batch statistics),
       without gradient.
     rngs: the step's keys.
@@ -29,7 +29,12 @@ def encode(encoder: Encoder, inputs: Any, *, tune: Tune, rngs: nnx.Rngs) -> Enco
 
 
 def trains(path: tuple[str, ...], *, tune: Tune) -> bool:
-  """See `Objective.is_trained`."""
+  """Whether the optimizer may change a parameter, see `Objective.is_trained`.
+
+  Args:
+    path: names from the module down to the parameter.
+    tune: "full" trains all; "linear" all but what lies under "encoder".
+  """
   return tune == "full" or path[0] != "encoder"
 
 

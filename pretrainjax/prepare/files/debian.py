@@ -27,8 +27,12 @@ def files_of_package(package: str, work: Path) -> Path:
   # Lists and caches of our own; the machine's sources (Dir::Etc) stay in force. The sandbox user
   # could not write here.
   private = [
-    *("-o", f"Dir::State={work}/state", "-o", "Dir::State::status=/var/lib/dpkg/status"),
-    *("-o", f"Dir::Cache={work}/cache"),
+    "-o",
+    f"Dir::State={work}/state",
+    "-o",
+    "Dir::State::status=/var/lib/dpkg/status",
+    "-o",
+    f"Dir::Cache={work}/cache",
   ]
   try:
     _apt(["download", package], work / "deb")

@@ -28,8 +28,11 @@ def test_a_corpus_of_arrays():
   corpus = array_corpus(splits, class_names=("a", "b"), origin="here")
   found = [record for part in corpus.parts() for record in part.records()]
   assert [i.key for i in found] == [
-    *("train/00000", "train/00001", "train/00002"),
-    *("test/00000", "test/00001"),
+    "train/00000",
+    "train/00001",
+    "train/00002",
+    "test/00000",
+    "test/00001",
   ]
   assert [i.label for i in found] == ["b", "a", "b", None, None]
   assert corpus.size == 5 and {i.shape for i in found} == {(2, 2, 1)}

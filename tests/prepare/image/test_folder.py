@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pretrainjax.data.image import decode
-from pretrainjax.data.source import Source as Prepared
+from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.image.folder import Source
 from pretrainjax.prepare.job import Job, write_dataset
@@ -27,7 +27,7 @@ class Written(NamedTuple):
 
 def read(name: str, data_dir: Path) -> Written:
   report = json.loads((data_dir / name / "1.0.0/prepared.json").read_text())
-  sets = {split: Prepared(name, split, data_dir) for split in report["written"]}
+  sets = {split: PreparedSplit(name, split, data_dir) for split in report["written"]}
   splits = {}
   for split, found in sets.items():
     records = found.records(range(len(found)))

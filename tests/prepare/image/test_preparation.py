@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pretrainjax.data.source import Source as Prepared
+from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.prepare import job as jobs
 from pretrainjax.prepare.image import preparation as preparations
@@ -128,7 +128,7 @@ def test_a_process_that_is_killed_again_and_again_leaves_nothing_that_looks_whol
     ended = subprocess.run(command, env=environment, capture_output=True)
     assert ended.returncode == -9, ended.stderr.decode()
     with pytest.raises(UserError):
-      len(Prepared("some", "train", tmp_path / "killed"))
+      len(PreparedSplit("some", "train", tmp_path / "killed"))
   assert digests(write(made, tmp_path / "killed")) == wanted  # the lock died with its holder
 
 

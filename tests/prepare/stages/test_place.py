@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny_datasets
 
-from pretrainjax.data.source import Source
+from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.stages.place import folder_of, is_complete, sole_writer
 
@@ -30,7 +30,7 @@ def test_writers_take_turns(tmp_path, caplog):
       time.sleep(0.005)
     assert not is_complete(folder_of("some", tmp_path))
   second.join()
-  assert len(Source("some", "train", tmp_path)) == 9
+  assert len(PreparedSplit("some", "train", tmp_path)) == 9
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -19,8 +19,16 @@ from pretrainjax.prepare.image.example import array_corpus
 from pretrainjax.prepare.image.preparation import ImagePreparation
 
 CLASS_NAMES = (
-  *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-  *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+  "T-shirt/top",
+  "Trouser",
+  "Pullover",
+  "Dress",
+  "Coat",
+  "Sandal",
+  "Shirt",
+  "Sneaker",
+  "Bag",
+  "Ankle boot",
 )
 _INFO = {
   "description": "Zalando's article images: a drop-in replacement of MNIST (arXiv 1708.07747).",

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pretrainjax.losses.classification import accuracy, cross_entropy
+from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 
 
 @pytest.fixture

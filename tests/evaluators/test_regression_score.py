@@ -2,12 +2,12 @@ import functools
 
 import numpy as np
 import pytest
-from evaluators.fakes import identity
+from fake_encoders import identity
 from fake_texts import ArrayTexts, TinyText, random_texts, text_of
 from flax import nnx
 from scipy import stats
 
-from pretrainjax.evaluators.regression import RegressionScore
+from pretrainjax.evaluators.regression_score import RegressionScore
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.regression import Regression
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from evaluators.fakes import Classifier, blobs, identity, pixels
+from fake_encoders import Classifier, blobs, identity, pixels
 from fake_texts import classes_seen, labelled_texts, text_of
 from flax import nnx
 
-from pretrainjax.evaluators.classification import ClassificationAccuracy
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.objectives.base import Towers
 
 

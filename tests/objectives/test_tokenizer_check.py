@@ -5,7 +5,7 @@ import pytest
 
 from pretrainjax.errors import UserError
 from pretrainjax.models.bert import BERT
-from pretrainjax.objectives.vocabulary import check_vocabulary
+from pretrainjax.objectives.tokenizer_check import check_vocabulary
 
 BACKBONE = functools.partial(
   BERT, vocab_size=30, max_length=8, embed_dim=8, num_layers=1, num_heads=2, mlp_dim=8

@@ -1,4 +1,4 @@
-"""Anchors scored against the candidates of all devices, some at a time.
+"""Scores anchors against the candidates of all devices, which go round the ring of devices.
 
 A file's letters: A anchors of this device, C candidates of this device, D features.
 The blocks of candidates go round the ring of devices, as in ring attention (arXiv 2310.01889):
@@ -20,8 +20,8 @@ from pretrainjax import collectives
 _MAX_LOGITS = 2**24
 
 
-class Standing(NamedTuple):
-  """How anchors stand among candidates.
+class CandidateScores(NamedTuple):
+  """How anchors score against all candidates.
 
   Attributes:
     log_total: log of the sum of exp(logit) over all candidates.
@@ -33,8 +33,8 @@ class Standing(NamedTuple):
   correct: Float[Array, " A"]
 
 
-class _Seen(NamedTuple):
-  """What is known of each anchor over some candidates."""
+class _Partial(NamedTuple):
+  """The scores of each anchor against some of the candidates, to be merged with the others'."""
 
   highest: Float[Array, " A"]  # 0 where all logits are -inf
   total: Float[Array, " A"]  # of exp(logit - highest)
@@ -42,46 +42,54 @@ class _Seen(NamedTuple):
   labelled: Float[Array, " A"]  # the label's logit, -inf where it is not among them
 
 
-def stand(
+def score_candidates(
   anchors: Float[Array, "A D"],
   candidates: Float[Array, "C D"],
   *,
   labels: Int[Array, " A"],
   excluded: Int[Array, " A"],
-) -> Standing:
-  """Scores anchors, logits being products, against the candidates of all devices.
+) -> CandidateScores:
+  """Scores anchors against the candidates of all devices, the logits being dot products.
+
+      log_total_a = log sum_(c != excluded_a) exp(anchor_a . candidate_c)
 
   Args:
-    anchors: float32, scaled as the logits are to be.
-    candidates: float32, of this device; those of all others count as well.
-    labels: each anchor's candidate, counted over all devices.
-    excluded: a candidate that is not looked at, such as the anchor itself; -1 is none.
+    anchors: this device's anchors in float32, scaled as the logits are to be.
+    candidates: this device's candidates in float32; those of all others count as well.
+    labels: the number of each anchor's own candidate, counted over all devices.
+    excluded: the number of a candidate that an anchor leaves out, such as itself; -1 is none.
+
+  >>> scores = score_candidates(
+  ...   jnp.zeros((1, 2)), jnp.eye(2), labels=jnp.array([0]), excluded=jnp.array([-1])
+  ... )
+  >>> print(f"{scores.log_total[0]:.4f}", scores.correct)  # log(2), one in two
+  0.6931 [0.5]
   """
-  log_total, correct = _stand(anchors, candidates, labels, excluded)
-  return Standing(log_total, jax.lax.stop_gradient(correct))
+  log_total, correct = _scores(anchors, candidates, labels, excluded)
+  return CandidateScores(log_total, jax.lax.stop_gradient(correct))
 
 
 @jax.custom_vjp
-def _stand(anchors, candidates, labels, excluded):
+def _scores(anchors, candidates, labels, excluded):
   return _forward(anchors, candidates, labels, excluded)[0]
 
 
 def _forward(anchors, candidates, labels, excluded):
-  def look(block, turn) -> _Seen:
+  def score(block, turn) -> _Partial:
     first = _owner(turn) * len(block)
-    fn = functools.partial(_look, block=block, first=first)
+    fn = functools.partial(_score_block, block=block, first=first)
     return _in_parts(fn, (anchors, labels, excluded), len(block))[0]
 
   def turn(carry, number):
-    block, seen = carry
+    block, found = carry
     block = collectives.from_next(block)
-    return (block, _merge(seen, look(block, number))), None
+    return (block, _merge(found, score(block, number))), None
 
-  seen = look(candidates, 0)
+  found = score(candidates, 0)
   if (shards := collectives.num_shards()) > 1:
-    (_, seen), _ = jax.lax.scan(turn, (candidates, seen), jnp.arange(1, shards))
-  log_total = jnp.log(seen.total) + seen.highest
-  correct = (seen.labelled >= seen.highest).astype(jnp.float32) / seen.ties
+    (_, found), _ = jax.lax.scan(turn, (candidates, found), jnp.arange(1, shards))
+  log_total = jnp.log(found.total) + found.highest
+  correct = (found.labelled >= found.highest).astype(jnp.float32) / found.ties
   return (log_total, correct), (anchors, candidates, excluded, log_total)
 
 
@@ -89,18 +97,18 @@ def _backward(saved, cotangents):
   anchors, candidates, excluded, log_total = saved
   weights = cotangents[0]
 
-  def push(block, turn):
+  def differentiate(block, turn):
     first = _owner(turn) * len(block)
-    fn = functools.partial(_push, block=block, first=first)
+    fn = functools.partial(_block_gradient, block=block, first=first)
     return _in_parts(fn, (anchors, excluded, log_total, weights), len(block))
 
   def turn(carry, number):
     block, d_anchors, d_block = carry
     block, d_block = collectives.from_next((block, d_block))
-    more, here = push(block, number)
+    more, here = differentiate(block, number)
     return (block, d_anchors + more, d_block + here), None
 
-  d_anchors, d_block = push(candidates, 0)
+  d_anchors, d_block = differentiate(candidates, 0)
   if (shards := collectives.num_shards()) > 1:
     carry = (candidates, d_anchors, d_block)
     (_, d_anchors, d_block), _ = jax.lax.scan(turn, carry, jnp.arange(1, shards))
@@ -108,7 +116,7 @@ def _backward(saved, cotangents):
   return d_anchors, d_block, None, None
 
 
-_stand.defvjp(_forward, _backward)
+_scores.defvjp(_forward, _backward)
 
 
 def _owner(turn):
@@ -123,41 +131,41 @@ def _logits(anchors, block, excluded, first) -> Float[Array, "A C"]:
   return jnp.where(is_excluded, -jnp.inf, logits)
 
 
-def _look(anchors, labels, excluded, *, block, first) -> tuple[_Seen, tuple]:
-  """What is known over a block, and nothing to be summed over anchors."""
+def _score_block(anchors, labels, excluded, *, block, first) -> tuple[_Partial, tuple]:
+  """The scores against a block of candidates, and nothing to be summed over anchors."""
   logits = _logits(anchors, block, excluded, first)
   highest = jnp.max(logits, axis=1)
   highest = jnp.where(jnp.isneginf(highest), 0.0, highest)
   is_label = (first + jnp.arange(len(block)))[None] == labels[:, None]
-  seen = _Seen(
+  found = _Partial(
     highest=highest,
     total=jnp.sum(jnp.exp(logits - highest[:, None]), axis=1),
     ties=jnp.sum((logits >= highest[:, None]).astype(jnp.float32), axis=1),
     labelled=jnp.max(jnp.where(is_label, logits, -jnp.inf), axis=1),
   )
-  return seen, ()
+  return found, ()
 
 
-def _merge(a: _Seen, b: _Seen) -> _Seen:
-  """What is known over the candidates of both."""
+def _merge(a: _Partial, b: _Partial) -> _Partial:
+  """The scores against the candidates of both."""
   highest = jnp.maximum(jnp.where(a.total > 0, a.highest, b.highest), b.highest)
   highest = jnp.where(b.total > 0, highest, a.highest)
-  totals = [seen.total * jnp.exp(seen.highest - highest) for seen in (a, b)]
-  ties = [jnp.where(seen.highest >= highest, seen.ties, 0.0) for seen in (a, b)]
-  return _Seen(highest, sum(totals), sum(ties), jnp.maximum(a.labelled, b.labelled))
+  totals = [found.total * jnp.exp(found.highest - highest) for found in (a, b)]
+  ties = [jnp.where(found.highest >= highest, found.ties, 0.0) for found in (a, b)]
+  return _Partial(highest, sum(totals), sum(ties), jnp.maximum(a.labelled, b.labelled))
 
 
-def _push(anchors, excluded, log_total, weights, *, block, first):
-  """The gradient of sum(weights * log_total) for the anchors and for a block."""
+def _block_gradient(anchors, excluded, log_total, weights, *, block, first):
+  """The gradient of sum(weights * log_total) for the anchors and for a block of candidates."""
   logits = _logits(anchors, block, excluded, first)
   slope = jnp.exp(logits - log_total[:, None]) * weights[:, None]
   return jnp.einsum("ac,cd->ad", slope, block), jnp.einsum("ac,ad->cd", slope, anchors)
 
 
 def _in_parts(fn, by_anchor: tuple, num_candidates: int):
-  """fn(*by_anchor), in as many equal parts of the anchors as memory asks for.
+  """Computes fn(*by_anchor) in as many equal parts of the anchors as memory asks for.
 
-  `fn` returns what is by anchor, and what is summed over them.
+  `fn` returns arrays with a row an anchor, and arrays that are summed over the parts.
   """
   num_anchors = len(by_anchor[0])
   wanted = -(-num_anchors * num_candidates // _MAX_LOGITS)

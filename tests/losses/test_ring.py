@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import simulated
 
-from pretrainjax.losses import crowd
+from pretrainjax.losses import ring
 
 
 def _plain(anchors, candidates, excluded):
@@ -24,7 +24,7 @@ def drawn():
 
 @pytest.mark.parametrize("most", [2**24, 24, 8])
 def test_it_is_the_plain_sum_and_so_are_its_gradients(drawn, monkeypatch, most):
-  monkeypatch.setattr(crowd, "_MAX_LOGITS", most)  # 1, 4 and 12 parts
+  monkeypatch.setattr(ring, "_MAX_LOGITS", most)  # 1, 4 and 12 parts
   anchors, candidates, excluded = drawn
   weights = jnp.linspace(-1, 2, 12)
 
@@ -32,7 +32,7 @@ def test_it_is_the_plain_sum_and_so_are_its_gradients(drawn, monkeypatch, most):
     return jax.value_and_grad(lambda a, c: jnp.vdot(weights, fn(a, c)), argnums=(0, 1))
 
   def ours(a, c):
-    return crowd.stand(a, c, labels=excluded + 1, excluded=excluded).log_total
+    return ring.score_candidates(a, c, labels=excluded + 1, excluded=excluded).log_total
 
   expected = total(lambda a, c: _plain(a, c, excluded))(anchors, candidates)
   found = total(ours)(anchors, candidates)
@@ -44,8 +44,10 @@ def test_the_label_must_be_the_highest(drawn):
   logits = np.array(anchors @ candidates.T)
   logits[np.arange(8)[None] == np.asarray(excluded)[:, None]] = -np.inf
   best = jnp.asarray(logits.argmax(axis=1))
-  right = crowd.stand(anchors, candidates, labels=best, excluded=excluded).correct
-  wrong = crowd.stand(anchors, candidates, labels=(best + 1) % 8, excluded=excluded).correct
+  right = ring.score_candidates(anchors, candidates, labels=best, excluded=excluded).correct
+  wrong = ring.score_candidates(
+    anchors, candidates, labels=(best + 1) % 8, excluded=excluded
+  ).correct
   np.testing.assert_array_equal(right, 1)
   np.testing.assert_array_equal(wrong, 0)
 

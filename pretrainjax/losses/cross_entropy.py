@@ -1,4 +1,4 @@
-"""Losses and scores against class labels."""
+"""Cross-entropy against class labels, and how often the label wins."""
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,14 @@ def cross_entropy(
   *,
   label_smoothing: float = 0.0,
 ) -> Float[Array, " B"]:
-  """Softmax cross-entropy, computed in float32.
+  """Softmax cross-entropy of class labels, computed in float32.
+
+      loss = -sum_k q_k log softmax(logits)_k,   q = (1 - s) * label + s / K
 
   Args:
     logits: unnormalised scores, any float dtype.
     labels: class numbers, or a distribution over classes (mixup).
-    label_smoothing: weight of the uniform distribution over all K classes, in [0, 1).
+    label_smoothing: weight s of the uniform distribution over all K classes, in [0, 1).
 
   Returns:
     One value an example, in nats.

@@ -25,7 +25,7 @@ Fields = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class PreparedSplit:
   """One split of a prepared dataset.
 
   Attributes:
