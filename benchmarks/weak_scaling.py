@@ -207,7 +207,10 @@ def table(results: Sequence[Mapping[str, Any]], *, chip_name: str, mfu: float) -
       share = row["link_seconds"] / row["compute_seconds"]
       body.append(
         (
-          *(result["model"], result["mesh"], f"{row['num_devices']:,}", row["by"]),
+          result["model"],
+          result["mesh"],
+          f"{row['num_devices']:,}",
+          row["by"],
           *(f"{row['by_kind'].get(kind, 0) / 1e6:,.1f}" for kind in kinds),
           f"{row['wire_bytes'] / 1e6:,.1f}",
           f"{row['count']:,.0f}",

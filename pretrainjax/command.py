@@ -33,16 +33,27 @@ if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
   from pretrainjax.process.lifeline import Lifeline
 
 VERBS = (
-  *("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark"),
-  *("configs", "config"),
+  "prepare",
+  "pretrain",
+  "finetune",
+  "evaluate",
+  "predict",
+  "benchmark",
+  "configs",
+  "config",
 )
 # Where a verb is not the module of its name.
 BINARIES = {verb: f"{verb}.__main__" for verb in ("prepare", "predict", "benchmark", "config")}
 USER_ERROR, PREEMPTED = 2, 42
 # What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
 _NO_PLACE = (
-  *(errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP),
-  *(errno.ENOTDIR, errno.EISDIR),
+  errno.ENAMETOOLONG,
+  errno.EACCES,
+  errno.EPERM,
+  errno.EROFS,
+  errno.ELOOP,
+  errno.ENOTDIR,
+  errno.EISDIR,
 )
 
 

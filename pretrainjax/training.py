@@ -142,7 +142,8 @@ def train(
     try:
       folder = str(workdir / "profile") if profile else None
       state = fit(
-        *(run, state),
+        run,
+        state,
         workdir=workdir,
         checkpoints=checkpoints,
         tracker=tracker,

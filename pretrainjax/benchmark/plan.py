@@ -186,8 +186,16 @@ def plan_json(
 
 
 _HEADER = (
-  *("mesh", "parameters", "optimizer", "rest of state", "temporaries", "total"),
-  *("traced", "sent a step", "compiled in", "fits"),
+  "mesh",
+  "parameters",
+  "optimizer",
+  "rest of state",
+  "temporaries",
+  "total",
+  "traced",
+  "sent a step",
+  "compiled in",
+  "fits",
 )
 
 

@@ -210,7 +210,8 @@ class Checkpoints:
     self._missed = f"step {step}: {reason}"
     _log.warning(
       "CHECKPOINT NOT SAVED: %s; training goes on and tries again at the next save; there are %s",
-      *(self._missed, self.steps() or "none"),
+      self._missed,
+      self.steps() or "none",
     )
     if is_main():
       remove_leftovers(self._folder, step)

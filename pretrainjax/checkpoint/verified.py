@@ -55,7 +55,9 @@ def restore(manager: ocp.CheckpointManager, folder: Path, target: Any) -> tuple[
     _log.warning(
       "step %s was saved by %s and goes on with %s: the same examples in the same order, numbers "
       "equal to float tolerance",
-      *(folder.name, meta["layout"], layout()),
+      folder.name,
+      meta["layout"],
+      layout(),
     )
   return jax.tree_util.tree_map_with_path(lambda path, _: at(state, path), target), ""
 

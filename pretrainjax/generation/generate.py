@@ -147,7 +147,9 @@ class Generator:
     keep = self.max_length - min(max_new_tokens, self.max_length // 2)
     _log.warning(
       "a prompt has %d tokens, but the model reads %d at most: kept are the last %d",
-      *(len(prompt), self.max_length, keep - 1),
+      len(prompt),
+      self.max_length,
+      keep - 1,
     )
     return [prompt[0], *prompt[len(prompt) - (keep - 1) :]]
 

@@ -122,7 +122,14 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
     "texts_a_part": _PART,
   }
   return _Task(
-    *(encoder, tokenizer, source, options.field, out, num_texts, options.batch_size, identity)
+    encoder,
+    tokenizer,
+    source,
+    options.field,
+    out,
+    num_texts,
+    options.batch_size,
+    identity,
   )
 
 

@@ -30,8 +30,14 @@ _VERDICT = "pretrainjax/verdict/0"
 _BEAT, _SOON, _GRACE = 1.0, 3.0, 0.5
 # What XLA, gloo, NCCL and the coordination service say when the other side is gone.
 _SIGNS = (
-  *("Gloo", "NCCL", "coordination service", "CoordinationService", "Connection reset by peer"),
-  *("Socket closed", "DEADLINE_EXCEEDED", "UNAVAILABLE"),
+  "Gloo",
+  "NCCL",
+  "coordination service",
+  "CoordinationService",
+  "Connection reset by peer",
+  "Socket closed",
+  "DEADLINE_EXCEEDED",
+  "UNAVAILABLE",
 )
 
 

@@ -128,7 +128,8 @@ def fit(
         del state, metrics  # there may be no room for two
         with watchdog.phase("checkpoint"):
           state = go_back(
-            *(run, spike),
+            run,
+            spike,
             roll_backs=roll_backs,
             workdir=workdir,
             checkpoints=checkpoints,

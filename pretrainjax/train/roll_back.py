@@ -108,7 +108,13 @@ def go_back(
   _log.warning(
     "LOSS SPIKE: %s; going back to step %d, and on with batch %d, so that batches %d to %d are "
     "passed over (roll-back %d of at most %d)",
-    *(spike, step, position, int(scalar(state.position)), position - 1, number, most),
+    spike,
+    step,
+    position,
+    int(scalar(state.position)),
+    position - 1,
+    number,
+    most,
   )
   return _placed(run, _moved(state, position=position, roll_backs=number))
 

@@ -41,7 +41,11 @@ def test_the_configs_own_mesh_comes_first():
   config = load_config("configs/pretrain/image/mae_vit_fashion_mnist.py")
   assert named(config, 1) == ["one device"]
   assert named(config, 8) == [
-    *("data=8", "data=4 fsdp=2", "data=2 fsdp=4", "fsdp=8", "fsdp=4 tensor=2")
+    "data=8",
+    "data=4 fsdp=2",
+    "data=2 fsdp=4",
+    "fsdp=8",
+    "fsdp=4 tensor=2",
   ]
   assert named(config, 6) == ["data=6", "data=3 fsdp=2", "fsdp=6", "fsdp=3 tensor=2"]
   config.parallel.mesh.fsdp = 4

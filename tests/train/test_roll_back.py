@@ -61,7 +61,9 @@ def test_it_ends_as_a_run_that_never_saw_the_batches(tmp_path):
   expected = to_run.parallel.make(to_run.init)
   step = jax.jit(
     make_train_step(
-      *(Toy(), to_run.graphdef, to_run.tx),
+      Toy(),
+      to_run.graphdef,
+      to_run.tx,
       learning_rate=to_run.learning_rate,
       total_steps=to_run.total_steps,
       spikes=to_run.train.spikes,
