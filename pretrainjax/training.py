@@ -96,7 +96,7 @@ def start_in(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> 
       make(workdir)
       lock = take(workdir, lost=lambda line: ending.end(line, status=1))
       held.callback(lock.release)
-      ending.first(lock.release)
+      ending.before_exit(lock.release)
       claim(workdir, run.config, allow_change=allow_change)
       keep_tokenizer(workdir, run.data, allow_change=allow_change)
     meet(workdir)

@@ -13,7 +13,7 @@ import jax
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError, one_line
 from pretrainjax.process.distributed import agree
-from pretrainjax.process.preemption import asked_to_stop
+from pretrainjax.process.preemption import preemption_notice
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import note_skipped, stop_after
@@ -76,7 +76,7 @@ def fit(
   with (
     contextlib.closing(feed),
     contextlib.closing(trace),
-    asked_to_stop() as is_asked,
+    preemption_notice() as is_preempted,
     watchdog.phase("step"),
   ):
     if step >= last_step:
@@ -103,7 +103,7 @@ def fit(
     # --- steps --------------------------------------------------------------------------
     while step < last_step:
       step += 1
-      watchdog.at(step)
+      watchdog.begin_step(step)
       trace.before(step)
       if not train_step.has(batch.arrays):  # rows of another length
         with progress.paused(), watchdog.phase("start"):
@@ -115,7 +115,7 @@ def fit(
           batch = feed.next()  # while the device works
       last = step == last_step
       due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
-      stop = is_asked() or stop
+      stop = is_preempted() or stop
       save = last or stop or step % run.train.checkpoint_every == 0
       spike = None
       while spike is None and len(in_flight) > (0 if due or save else _IN_FLIGHT):
