@@ -79,5 +79,5 @@ def stop_after(
 
 def steps_of(checkpoints: Checkpoints) -> list[int]:
   """Those saved, newest first, as the first process sees them."""
-  checkpoints.settle()
+  checkpoints.wait_until_idle()
   return json.loads(agree("which checkpoints there are", json.dumps(checkpoints.steps())))
