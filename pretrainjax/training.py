@@ -56,7 +56,7 @@ def run_config(request: Request, *, verb: str) -> None:
   """
   config, options, workdir = request.config, request.options, request.workdir
   changes = config_changes(request.defaults, config)
-  taken = warm_start.take(config, allow=(*options.allow, *names_of_others(config)))
+  taken = warm_start.take_parts(config, allow=(*options.allow, *names_of_others(config)))
   run = assemble(config, allow=ANYTHING)
   for path in [one.loaded.tokenizer_path for one in taken]:
     if path is not None:

@@ -21,7 +21,7 @@ from pretrainjax.objectives.split import split
 from pretrainjax.objectives.teacher import TeacherParam
 from pretrainjax.train.assemble import assemble
 from pretrainjax.train.sharding import state_specs
-from pretrainjax.train.warm_start import first_state, take
+from pretrainjax.train.warm_start import first_state, take_parts
 
 ALLOW = ("new_objectives",)
 EIGHT = {
@@ -121,7 +121,7 @@ def test_it_can_be_fine_tuned(saved, name):
   state, workdir = saved[name]
   config = load_config("configs/finetune/image/vit_fashion_mnist.py:smoke")
   config.init = str(workdir)
-  taken_parts = take(config, allow=ALLOW)
+  taken_parts = take_parts(config, allow=ALLOW)
   to_run = assemble(config, num_examples=512)
   first, _ = first_state(to_run, taken_parts)
   taken = state.params["encoder"] if name == "vicreg" else state.extras["teacher"]["encoder"]
