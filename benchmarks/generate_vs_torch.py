@@ -244,10 +244,12 @@ def table(results: list[dict[str, Any]]) -> list[str]:
   for r in results:
     first = " / ".join(f"{r['about'][side]['first_seconds']:.1f}" for side in (OURS, PEER))
     cells = [
-      *(r["size"], str(r["batch"])),
+      r["size"],
+      str(r["batch"]),
       *(f"{r['rate'][side]:.0f}" for side in (OURS, PEER)),
       "{:.2f} ({:.2f} to {:.2f})".format(*r["ratio"]),
-      *(f"{r['floor']:.0f}", first),
+      f"{r['floor']:.0f}",
+      first,
     ]
     lines.append("| " + " | ".join(cells) + " |")
   return lines

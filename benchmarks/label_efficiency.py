@@ -80,9 +80,15 @@ def _score(flags, name: str, arguments: list[str], fraction: float, steps: int, 
   folder = name.replace(" ", "_").replace(",", "").lower()
   workdir = Path(flags.out) / f"{folder}_{fraction:g}_{seed}"
   command = [
-    *(sys.executable, "-m", "pretrainjax.finetune", *arguments),
-    *(f"--workdir={workdir}", f"--data_dir={flags.data_dir}", f"--config.seed={seed}"),
-    *(f"--config.data.label_fraction={fraction}", f"--config.data.label_seed={seed}"),
+    sys.executable,
+    "-m",
+    "pretrainjax.finetune",
+    *arguments,
+    f"--workdir={workdir}",
+    f"--data_dir={flags.data_dir}",
+    f"--config.seed={seed}",
+    f"--config.data.label_fraction={fraction}",
+    f"--config.data.label_seed={seed}",
     f"--config.train.duration.steps={steps}",
   ]
   if "MLP" not in name:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # where configs/ lies
 
-from pretrainjax.benchmark.chips import Chip, bandwidth, named_chip  # noqa: E402
+from pretrainjax.benchmark.chips import Chip, bandwidth, find_chip  # noqa: E402
 from pretrainjax.benchmark.collectives import ring_factor  # noqa: E402
 from pretrainjax.benchmark.mesh_report import MeshReport  # noqa: E402
 from pretrainjax.benchmark.simulate import report_meshes  # noqa: E402
@@ -71,7 +71,7 @@ def main() -> None:
   parser.add_argument("--mfu", type=float, default=0.4, help="share of the peak that is assumed")
   flags = parser.parse_args()
   flags.out.mkdir(parents=True, exist_ok=True)
-  chip = named_chip(flags.chip)
+  chip = find_chip(flags.chip)
   results = []
   for name in flags.models:
     for mesh, fsdp in MESHES.items():
@@ -207,7 +207,10 @@ def table(results: Sequence[Mapping[str, Any]], *, chip_name: str, mfu: float) -
       share = row["link_seconds"] / row["compute_seconds"]
       body.append(
         (
-          *(result["model"], result["mesh"], f"{row['num_devices']:,}", row["by"]),
+          result["model"],
+          result["mesh"],
+          f"{row['num_devices']:,}",
+          row["by"],
           *(f"{row['by_kind'].get(kind, 0) / 1e6:,.1f}" for kind in kinds),
           f"{row['wire_bytes'] / 1e6:,.1f}",
           f"{row['count']:,.0f}",

@@ -113,7 +113,12 @@ def array_command(flags: argparse.Namespace) -> list[str]:
     f"--array=0-{len(points(flags)) - 1}%{flags.at_once}",
     *shlex.split(flags.sbatch),
     "launch/slurm.sbatch",
-    *("python", "launch/sweep.py", *again, "--point=array", "--", *flags.command),
+    "python",
+    "launch/sweep.py",
+    *again,
+    "--point=array",
+    "--",
+    *flags.command,
   ]
 
 

@@ -33,16 +33,27 @@ if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
   from pretrainjax.process.lifeline import Lifeline
 
 VERBS = (
-  *("prepare", "pretrain", "finetune", "evaluate", "predict", "benchmark"),
-  *("configs", "config"),
+  "prepare",
+  "pretrain",
+  "finetune",
+  "evaluate",
+  "predict",
+  "benchmark",
+  "configs",
+  "config",
 )
 # Where a verb is not the module of its name.
 BINARIES = {verb: f"{verb}.__main__" for verb in ("prepare", "predict", "benchmark", "config")}
 USER_ERROR, PREEMPTED = 2, 42
 # What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
 _NO_PLACE = (
-  *(errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP),
-  *(errno.ENOTDIR, errno.EISDIR),
+  errno.ENAMETOOLONG,
+  errno.EACCES,
+  errno.EPERM,
+  errno.EROFS,
+  errno.ELOOP,
+  errno.ENOTDIR,
+  errno.EISDIR,
 )
 
 
@@ -132,7 +143,7 @@ def launch(
     ending = Ending(verb)
     if "stuck_after" in known:
       stuck_after = cluster.seconds(known.stuck_after, "stuck_after", lowest=0)
-      watchdog = Watchdog(float(stuck_after), act=lambda line: ending.end(line, status=STUCK))
+      watchdog = Watchdog(float(stuck_after), on_stuck=lambda line: ending.end(line, status=STUCK))
     deterministic = determinism.is_wanted(config)
     started_before = deterministic and backend.set_xla_flags()
     lifeline = _join(verb, known, ending, watchdog) if many_processes else None
@@ -141,7 +152,7 @@ def launch(
       backend.check_devices(started_before)
     workdir = Path(known.workdir or ".")
     request = Request(config, workdir, known, ending, watchdog, defaults)
-    with _together(lifeline, debug=debug):
+    with _end_together(lifeline, debug=debug):
       work(request)
   except UserError as error:
     if debug:
@@ -300,7 +311,7 @@ def _join(
     logging.getLogger("pretrainjax.data").setLevel(logging.WARNING)
   from pretrainjax.process.distributed import connect
   from pretrainjax.process.lifeline import PEER_LOST, Lifeline
-  from pretrainjax.process.preemption import note_sigterm
+  from pretrainjax.process.preemption import handle_sigterm
 
   limits = {
     name: cluster.seconds(getattr(flags, name), name)
@@ -311,12 +322,12 @@ def _join(
     index=found.process_id,
     count=found.num_processes,
     address=found.address,
-    patience=float(limits["heartbeat_timeout"]),
+    heartbeat_timeout=float(limits["heartbeat_timeout"]),
     watchdog=watchdog,
-    leave=ending.leave,
+    exit_process=ending.exit,
   )
   try:
-    lines = connect(
+    connections = connect(
       found.address,
       num_processes=found.num_processes,
       process_id=found.process_id,
@@ -328,27 +339,27 @@ def _join(
   except PeerLost as error:
     ending.end(f"could not join the run at {found.address}: {error}", status=PEER_LOST)
     raise
-  note_sigterm()  # JAX's own handler would take the signal in; training asks for the note
-  lifeline.start(lines)
-  ending.through(lifeline.give_up)
+  handle_sigterm()  # JAX's own handler would take the signal in; training asks for the note
+  lifeline.start(connections)
+  ending.end_all_by(lifeline.end_all)
   return lifeline
 
 
 @contextlib.contextmanager
-def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
+def _end_together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
   """Lets no process end before the others, unless it fails: then all end at once."""
   if lifeline is None:
     yield
     return
-  from pretrainjax.process.distributed import barrier, is_main, leave
-  from pretrainjax.process.preemption import note_sigterm
+  from pretrainjax.process.distributed import barrier, disconnect, is_main
+  from pretrainjax.process.preemption import handle_sigterm
 
   stop = None
   try:
     try:
       yield
-    except Preempted as asked:
-      stop = asked if is_main() else Preempted()
+    except Preempted as notice:
+      stop = notice if is_main() else Preempted()
     barrier("the end of the run")
   except UserError as error:
     lifeline.fail(error, status=USER_ERROR, line=f"error: {error}", debug=debug)
@@ -357,8 +368,8 @@ def _together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
   except BaseException as error:
     lifeline.fail(error, status=1, line="", debug=debug)
   lifeline.stop()
-  note_sigterm().close()
-  leave()
+  handle_sigterm().close()
+  disconnect()
   lifeline.close()
   if stop is not None:
     raise stop

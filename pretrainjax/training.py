@@ -24,8 +24,8 @@ from pretrainjax.train.parallel import scalar
 from pretrainjax.train.roll_back import resume
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
-from pretrainjax.workdir.claim import claim, make, meet
-from pretrainjax.workdir.lock import take
+from pretrainjax.workdir.claim import check_shared, claim, make_workdir
+from pretrainjax.workdir.lock import acquire
 from pretrainjax.workdir.tokenizer import check_tokenizers, keep_tokenizer
 
 
@@ -56,20 +56,26 @@ def run_config(request: Request, *, verb: str) -> None:
   """
   config, options, workdir = request.config, request.options, request.workdir
   changes = config_changes(request.defaults, config)
-  taken = warm_start.take(config, allow=(*options.allow, *names_of_others(config)))
+  taken = warm_start.take_parts(config, allow=(*options.allow, *names_of_others(config)))
   run = assemble(config, allow=ANYTHING)
   for path in [one.loaded.tokenizer_path for one in taken]:
     if path is not None:
       check_tokenizers({"data": run.data}, Tokenizer.load(path), path=path)
   _announce(run, request, changes=changes)
-  with start_in(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
+  with own_workdir(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
     first = None
     if taken:
       first, lines = warm_start.first_state(run, taken)
       if is_main():
         print("\n".join(lines))
-    about = {"profile": options.profile, "watchdog": request.watchdog}
-    train(run, workdir, verb=verb, first=first, **about)
+    train(
+      run,
+      workdir,
+      profile=options.profile,
+      verb=verb,
+      first=first,
+      watchdog=request.watchdog,
+    )
 
 
 def _announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
@@ -82,7 +88,7 @@ def _announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def start_in(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
+def own_workdir(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
   """Makes `workdir` this run's while inside, with all that loading its checkpoints needs.
 
   Args:
@@ -93,13 +99,13 @@ def start_in(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> 
   """
   with contextlib.ExitStack() as held:
     if is_main():
-      make(workdir)
-      lock = take(workdir, lost=lambda line: ending.end(line, status=1))
+      make_workdir(workdir)
+      lock = acquire(workdir, on_lost=lambda line: ending.end(line, status=1))
       held.callback(lock.release)
-      ending.first(lock.release)
+      ending.before_exit(lock.release)
       claim(workdir, run.config, allow_change=allow_change)
       keep_tokenizer(workdir, run.data, allow_change=allow_change)
-    meet(workdir)
+    check_shared(workdir)
     yield
 
 
@@ -142,7 +148,8 @@ def train(
     try:
       folder = str(workdir / "profile") if profile else None
       state = fit(
-        *(run, state),
+        run,
+        state,
         workdir=workdir,
         checkpoints=checkpoints,
         tracker=tracker,

@@ -256,14 +256,14 @@ def test_processes_are_refused_before_they_join(tmp_path, capsys):
 def test_who_listens_for_sigterm_ends_before_the_service(monkeypatch):
   """And not before the others are done, who may still ask."""
   order = []
-  lifeline, together, noted = (
+  lifeline, agreement, handler = (
     types.SimpleNamespace(stop=lambda: order.append("all are done"), close=lambda: None),
     types.SimpleNamespace(close=lambda: order.append("the listener")),
-    preemption.Noted(),
+    preemption.SigtermHandler(),
   )
-  noted.together = together
-  monkeypatch.setattr(preemption, "note_sigterm", lambda: noted)
-  monkeypatch.setattr(distributed, "leave", lambda: order.append("the service"))
-  with command._together(lifeline, debug=False):
+  handler.agreement = agreement
+  monkeypatch.setattr(preemption, "handle_sigterm", lambda: handler)
+  monkeypatch.setattr(distributed, "disconnect", lambda: order.append("the service"))
+  with command._end_together(lifeline, debug=False):
     pass
   assert order == ["all are done", "the listener", "the service"]

@@ -31,15 +31,24 @@ LAYERS = (
 )
 # What a user starts, and what settles the process that it runs in.
 BINARIES = (
-  *("command", "training", "pretrain", "finetune", "evaluate"),
+  "command",
+  "training",
+  "pretrain",
+  "finetune",
+  "evaluate",
   *(f"{folder}/__main__" for folder in ("prepare", "config", "predict", "benchmark")),
   *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "lifeline")),
 )
 # The progress bar is for a person; so are the verbs of `predict` and `benchmark`.
 PRINTS = (
-  *(*BINARIES, "train/progress"),
-  *("predict/embed", "predict/fill_mask", "predict/generate_text"),
-  *("benchmark/plan", "benchmark/step_time", "benchmark/data_rate"),
+  *BINARIES,
+  "train/progress",
+  "predict/embed",
+  "predict/fill_mask",
+  "predict/generate_text",
+  "benchmark/plan",
+  "benchmark/step_time",
+  "benchmark/data_rate",
 )
 # Outside of the layers: what research code imports, lazily.
 TOP = "__init__.py"

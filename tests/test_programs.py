@@ -43,7 +43,9 @@ def printed():
   """What programs_on_eight_devices.py says of a small Llama."""
   out = simulated.run_on_devices(
     Path(__file__).parent / "support/programs_on_eight_devices.py",
-    *("configs/pretrain/text/llama_135m.py:smoke", json.dumps(SIZES), json.dumps(MESHES)),
+    "configs/pretrain/text/llama_135m.py:smoke",
+    json.dumps(SIZES),
+    json.dumps(MESHES),
   )
   return json.loads(out.splitlines()[-1])
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pretrainjax.benchmark.chips import named_chip
+from pretrainjax.benchmark.chips import find_chip
 from pretrainjax.benchmark.mesh_report import MeshReport
 
 FILE = Path(__file__).parents[1] / "benchmarks" / "weak_scaling.py"
-CHIP = named_chip("h100")
+CHIP = find_chip("h100")
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,14 @@ def _steps(rows: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> lis
       ratio = _ratio(r) if side == OURS and "ratio" in r else ""
       cells.append(
         [
-          *(r["model"], str(r["batch"]), _name(side, about)),
-          *(f"{seconds * 1e3:.1f}", ratio, _mfu(flops, seconds, machine)),
-          *(f"{about['peak_bytes'] / 1e9:.2f}", f"{about['compile_seconds']:.1f}"),
+          r["model"],
+          str(r["batch"]),
+          _name(side, about),
+          f"{seconds * 1e3:.1f}",
+          ratio,
+          _mfu(flops, seconds, machine),
+          f"{about['peak_bytes'] / 1e9:.2f}",
+          f"{about['compile_seconds']:.1f}",
         ]
       )
   goal = (
@@ -176,8 +181,11 @@ def _sweep(rows: Sequence[Mapping[str, Any]], machine: Mapping[str, Any]) -> lis
   row_flops = (kept[0]["flops"] - kept[0]["unseen_flops"]) / kept[0]["batch"] if kept else 0
   cells = [
     [
-      *(str(r["batch"]), r["remat"], f"{r['seconds'] * 1e3:.1f}"),
-      *(_mfu(row_flops * r["batch"], r["seconds"], machine), f"{r['peak_bytes'] / 1e9:.2f}"),
+      str(r["batch"]),
+      r["remat"],
+      f"{r['seconds'] * 1e3:.1f}",
+      _mfu(row_flops * r["batch"], r["seconds"], machine),
+      f"{r['peak_bytes'] / 1e9:.2f}",
     ]
     for r in rows
   ]

@@ -59,7 +59,7 @@ CHIPS = {
 }
 
 
-def named_chip(name: str) -> Chip:
+def find_chip(name: str) -> Chip:
   """The chip of that name.
 
   Raises:

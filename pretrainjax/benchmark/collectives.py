@@ -19,8 +19,12 @@ from pretrainjax.benchmark.program_text import (
 )
 
 KINDS = (
-  *("all-reduce", "all-gather", "reduce-scatter", "all-to-all"),
-  *("collective-permute", "collective-broadcast"),
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+  "collective-broadcast",
 )
 # Results that hold what their operand holds: a look at a value passes through them.
 _SAME = {"bitcast", "convert", "copy", "get-tuple-element", "reshape", "transpose"}

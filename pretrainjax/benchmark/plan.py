@@ -13,10 +13,10 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from pretrainjax.benchmark.chips import CHIPS, Chip, named_chip
+from pretrainjax.benchmark.chips import CHIPS, Chip, find_chip
 from pretrainjax.benchmark.mesh_report import MeshReport
 from pretrainjax.benchmark.output import add_output_flags, gib, write_json
-from pretrainjax.benchmark.simulate import Refusal, are_here, report_meshes
+from pretrainjax.benchmark.simulate import Refusal, has_devices, report_meshes
 from pretrainjax.command import Request
 from pretrainjax.config.objects import build
 from pretrainjax.errors import UserError
@@ -54,13 +54,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def work(request: Request) -> None:
   """Prints the plan."""
-  options, chip = request.options, named_chip(request.options.chip)
+  options, chip = request.options, find_chip(request.options.chip)
   num_devices = jax.device_count() if options.devices is None else options.devices
   if num_devices < 1:
     raise UserError(f"--devices: found {num_devices}, expected at least 1")
   if not 0 < options.memory_share <= 1:
     raise UserError(f"--memory_share: found {options.memory_share}, expected in (0, 1]")
-  meshes = candidates(request.config, num_devices)[: 1 if options.chosen_only else None]
+  meshes = candidate_meshes(request.config, num_devices)[: 1 if options.chosen_only else None]
   rows = compile_rows(request.config, meshes, num_devices=num_devices)
   chosen = rows[0].found
   if not isinstance(chosen, MeshReport):
@@ -70,7 +70,7 @@ def work(request: Request) -> None:
   write_json(options.json, plan_json(rows, chip=chip, usable=usable, num_devices=num_devices))
 
 
-def candidates(config: ConfigDict, num_devices: int) -> list[dict[str, int]]:
+def candidate_meshes(config: ConfigDict, num_devices: int) -> list[dict[str, int]]:
   """Meshes worth a look, the config's own first.
 
   Args:
@@ -121,7 +121,7 @@ def compile_rows(
   return rows
 
 
-def verdict(report: MeshReport, usable: int | float) -> str:
+def fits(report: MeshReport, usable: int | float) -> str:
   """Whether a device holds it: "yes", "no", or "perhaps".
 
   Args:
@@ -142,10 +142,8 @@ def plan_text(rows: Sequence[Row], *, chip_name: str, usable: int | float, num_d
   """The plan as a table with notes."""
   chosen = rows[0].found
   reports = {mesh_name(row.axes): row.found for row in rows}
-  good = [
-    n for n, r in reports.items() if isinstance(r, MeshReport) and verdict(r, usable) == "yes"
-  ]
-  simulated = not are_here(num_devices)
+  good = [n for n, r in reports.items() if isinstance(r, MeshReport) and fits(r, usable) == "yes"]
+  simulated = not has_devices(num_devices)
   lines = [
     f"{chosen.num_params:,} parameters, {chosen.rows} rows a device, "
     f"{chosen.flops / 1e12:.3g} TFLOP a step and device; GiB on each of {num_devices} devices "
@@ -173,12 +171,12 @@ def plan_json(
     if not isinstance(found, MeshReport):
       meshes.append({"mesh": axes, _reason(found): str(found)})
     else:
-      more = {"wire_bytes": found.wire_bytes, "fits": verdict(found, usable)}
+      more = {"wire_bytes": found.wire_bytes, "fits": fits(found, usable)}
       meshes.append(dataclasses.asdict(found) | more)
   return {
     "num_devices": num_devices,
-    "simulated": not are_here(num_devices),
-    "backend": "cpu" if not are_here(num_devices) else jax.default_backend(),
+    "simulated": not has_devices(num_devices),
+    "backend": "cpu" if not has_devices(num_devices) else jax.default_backend(),
     "chip": chip._asdict(),
     "usable_bytes": usable,
     "meshes": meshes,
@@ -186,8 +184,16 @@ def plan_json(
 
 
 _HEADER = (
-  *("mesh", "parameters", "optimizer", "rest of state", "temporaries", "total"),
-  *("traced", "sent a step", "compiled in", "fits"),
+  "mesh",
+  "parameters",
+  "optimizer",
+  "rest of state",
+  "temporaries",
+  "total",
+  "traced",
+  "sent a step",
+  "compiled in",
+  "fits",
 )
 
 
@@ -202,7 +208,7 @@ def _cells(row: Row, usable: int | float) -> tuple[str, ...]:
     gib(found.kept),
     gib(found.wire_bytes),
     f"{found.compile_seconds:.0f} s",
-    verdict(found, usable),
+    fits(found, usable),
   )
 
 

@@ -16,7 +16,7 @@ from pretrainjax.config.text import from_json, to_json
 from pretrainjax.errors import UserError, one_line
 
 
-def are_here(num_devices: int) -> bool:
+def has_devices(num_devices: int) -> bool:
   """Whether this process has just so many devices."""
   return jax.device_count() == num_devices
 
@@ -36,7 +36,7 @@ def report_meshes(
     num_devices: of each mesh. Where other than these are here, a process with so many simulated
       CPU devices compiles.
   """
-  if are_here(num_devices):
+  if has_devices(num_devices):
     yield from (_report(config, mesh) for mesh in meshes)
     return
   process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""A pretrained encoder from a workdir, with nothing but the path."""
+"""Loads a pretrained encoder, or all parts of a run, from nothing but the path of its workdir."""
 
 import dataclasses
 import logging
@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 from flax import nnx
 from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint.array_names import describe_arrays, differences, refuse_differences
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
-from pretrainjax.checkpoint.named import differences, listing, refuse
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import TargetError, packages
 from pretrainjax.config.objects import build, typed
@@ -22,7 +22,7 @@ from pretrainjax.objectives.split import abstract_split
 from pretrainjax.objectives.teacher import trainable
 from pretrainjax.types import Encoder
 
-# How often a reader looks again, and how long it waits for a sign that a trainer is at work.
+# How often a reader tries again, and the seconds it waits for a sign of a running trainer.
 _ATTEMPTS, _SECONDS = 20, 0.5
 _log = logging.getLogger(__name__)
 Weights = Literal["auto", "ema", "online"]
@@ -32,9 +32,9 @@ class Part(NamedTuple):
   """One network of what a run trained.
 
   Attributes:
-    module: with the saved arrays.
-    config: its recipe, with which another run can make it; None for what no argument of the
-      objective makes.
+    module: the network with the saved arrays.
+    config: the recipe with which another run can make it; None where it is made by no argument of
+      the objective.
   """
 
   module: nnx.Module
@@ -43,15 +43,15 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-  """A run's result.
+  """The result of a run: its objective with the saved arrays.
 
   Attributes:
-    config: resolved, as saved with the checkpoint.
-    objective: built from it.
+    config: the resolved config that was saved with the checkpoint.
+    objective: the objective that was built from it.
     module: the objective's module with the saved arrays.
-    step: of the checkpoint.
+    step: the step of the checkpoint.
     workdir: the run's folder; None for what was not loaded from one.
-    part: that the reference named; None without.
+    part: the name of the part that the reference asked for; None where it named none.
   """
 
   config: ConfigDict
@@ -63,7 +63,7 @@ class Loaded:
 
   @property
   def encoder(self) -> Encoder:
-    """The part that outlives pretraining, or the one that was named.
+    """The encoder of the run, or the part that the reference named.
 
     A teacher's parameters can be trained again.
     """
@@ -77,7 +77,7 @@ class Loaded:
 
   @property
   def parts(self) -> dict[str, Part]:
-    """All networks that outlive the run, by name, each with its recipe."""
+    """All networks that other runs can take, by name, each with its recipe."""
     recipes = self.config.objective
     found = {}
     for name, module in self.objective.parts(self.module).items():
@@ -99,16 +99,16 @@ def load_encoder(
   weights: Weights = "auto",
   allow: str | Iterable[str] = (),
 ) -> Encoder:
-  """Loads the encoder that a run made; call it, jit it, differentiate through it.
+  """Loads the encoder that a run trained, to be called, jitted or differentiated through.
 
   Args:
-    workdir: of `pretrain` or `finetune`; "WORKDIR[@STEP][:PART]" names the step too, and another
-      part of what was trained than the encoder, such as one of two towers.
-    step: None takes the newest intact checkpoint.
-    weights: "ema" takes the moving average of the weights, "online" the trained ones, "auto"
-      the former where the run kept one.
-    allow: packages beside ours whose classes the run's config may name, ("mylab",): their code is
-      imported, and called with what the config says.
+    workdir: the folder of a run of `pretrain` or `finetune`; "WORKDIR[@STEP][:PART]" names the step
+      too, and another part of what was trained than the encoder, such as one of two towers.
+    step: the step of the checkpoint; None takes the newest intact one.
+    weights: which weights to take: "ema" the moving average, "online" the trained ones, "auto" the
+      moving average where the run kept one.
+    allow: the packages beside ours whose classes the run's config may name, ("mylab",): their code
+      is imported, and called with what the config says.
 
   Returns:
     A Flax NNX module; `encoder(inputs).pooled` is "B D". `nnx.split(encoder)` gives bare
@@ -128,7 +128,7 @@ def load(
   weights: Weights = "auto",
   allow: str | Iterable[str] = (),
 ) -> Loaded:
-  """Loads all that a run's objective made: the encoder, and what was trained beside it.
+  """Loads all that a run trained: the encoder, and the networks beside it.
 
   The arguments are those of `load_encoder`.
   """
@@ -151,15 +151,17 @@ def load(
       f"{workdir}: weights='ema', but the run kept no moving average (train.ema_decay)"
     )
   found = {"params": saved, "extras": state.get("extras", {})}
-  rows = differences(listing(found), listing({"params": params, "extras": extras}))
-  refuse(rows, f"{workdir}@{step}", hint="its config does not make these arrays: other code did")
+  rows = differences(describe_arrays(found), describe_arrays({"params": params, "extras": extras}))
+  refuse_differences(
+    rows, f"{workdir}@{step}", hint="its config does not make these arrays: other code did"
+  )
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
   _check_part(reference, objective.parts(module))
   return Loaded(config, objective, module, step, workdir, part)
 
 
 def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
-  """Refuses a part that the run has not, or that encodes nothing."""
+  """Refuses a part that the run does not have, or that is no encoder."""
   part = reference.part
   if part is not None and part not in there:
     raise UserError(f"'{reference}': the run has no part '{part}'{nearest(part, there)}")
@@ -173,7 +175,7 @@ def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
 def _built(
   config: ConfigDict, workdir: Path, *, allow: tuple[str, ...]
 ) -> tuple[ConfigDict, Objective]:
-  """The objective of a config that may be anyone's, and the config as that objective is today."""
+  """Builds the objective of a stored config; returns the config with today's arguments, and it."""
   where = {"path": "config.objective", "allow": allow}
   try:
     own = typed(config.get("objective"), **where)
@@ -188,7 +190,7 @@ def _built(
 
 
 def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:
-  """See `abstract_split`; recipes of models are built here, and may not go together."""
+  """As `abstract_split`; UserError where the recipes of the config make no model together."""
   try:
     return abstract_split(objective)
   except (ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
@@ -198,7 +200,7 @@ def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:
 def _newest_intact(
   checkpoints: Checkpoints, workdir: Path, step: int | None
 ) -> tuple[int, ConfigDict, Any]:
-  """A step with its config and arrays; beside a trainer, who may delete it while it is read."""
+  """The newest intact step, its config and arrays, while a trainer may be deleting old steps."""
   damaged: dict[int, str] = {}
   for _ in range(_ATTEMPTS):
     steps = checkpoints.steps()
@@ -221,7 +223,7 @@ def _newest_intact(
 
 
 def _is_being_deleted(checkpoints: Checkpoints, step: int, before: list[int]) -> bool:
-  """Whether a step is gone, or going: a trainer deletes old ones once there are newer ones."""
+  """Whether a step is gone or being deleted: trainers delete old steps after newer ones."""
   end = time.monotonic() + _SECONDS
   while checkpoints.has(step) and max(checkpoints.steps(), default=0) <= max(before):
     if time.monotonic() > end:

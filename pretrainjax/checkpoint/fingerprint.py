@@ -1,4 +1,4 @@
-"""A checksum of arrays that is the same on every mesh; Orbax keeps none for array data."""
+"""A checksum of arrays that is the same for every sharding; Orbax keeps none of array data."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _UNSIGNED = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint32}  # 8 byt
 
 
 def fingerprint(tree: Any) -> dict[str, int]:
-  """One 32-bit sum a leaf, by path.
+  """The 32-bit checksum of each array of a tree, by path.
 
   Integer sums do not depend on their order, so that it is equal for any sharding. Weights are
   odd, so that any single flipped bit changes it. It guards against damage, not against malice.
@@ -35,7 +35,7 @@ def _sum(x: Array) -> UInt32[Array, ""]:
 
 
 def _index(shape: tuple[int, ...]) -> UInt32[Array, "..."]:
-  """The place of each element in the flat array; flattening would bring all shards together."""
+  """The flat index of each element, without flattening, which would gather all shards."""
   index = jnp.zeros(shape, jnp.uint32)
   for axis, size in enumerate(shape):
     index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(jnp.uint32, shape, axis)

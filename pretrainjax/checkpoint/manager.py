@@ -1,4 +1,4 @@
-"""A run's checkpoints: Orbax underneath, with integrity, fall-back and the config beside."""
+"""Saves the checkpoints of a run with Orbax, and restores the newest one that is intact."""
 
 import contextlib
 import dataclasses
@@ -17,15 +17,15 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import meta as metas
 from pretrainjax.checkpoint import quarantine, verified
-from pretrainjax.checkpoint.named import named
+from pretrainjax.checkpoint.array_names import nested_by_name
+from pretrainjax.checkpoint.free_space import full_disk_reason, lack_of_space, remove_leftovers
 from pretrainjax.checkpoint.policy import NewestAndBest
-from pretrainjax.checkpoint.room import disk_error, lack_of_room, remove_leftovers
 from pretrainjax.config.text import read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, barrier, is_main
 
 FOLDER = "checkpoints"
-# Seconds: Orbax' own time limit goes by the time of day, and a clock that is set forward would end
+# Seconds: Orbax's own time limit goes by the time of day, and a clock that is set forward would end
 # a run in the middle of a save. The watchdog has one that does not.
 _TIMEOUT = 10**9
 # Seconds that a save of several processes is given after a failure of one of them.
@@ -37,13 +37,13 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Keep:
-  """Which checkpoints stay.
+  """Which checkpoints are kept; the others are deleted.
 
   Attributes:
-    last: how many of the newest.
-    best: how many of the best by `metric`.
-    metric: name of an evaluator's number, such as "knn/top1_k20_t0.07"; None keeps none by quality.
-    mode: whether more or less of it is better.
+    last: the number of newest checkpoints that are kept, at least 1.
+    best: the number of checkpoints with the best `metric` that are kept, at least 1.
+    metric: the name of an evaluator's number, such as "knn/top1_k20_t0.07"; None keeps none by it.
+    mode: whether the highest or the lowest number is best.
   """
 
   last: int = 2
@@ -57,7 +57,7 @@ class Keep:
 
 
 class Checkpoints:
-  """Saves and restores one workdir's states; to be closed, or the last save is lost.
+  """The checkpoints of one workdir, to be saved and restored; unless closed, the last save is lost.
 
   Where there are several processes, all save and restore together, in a folder that they share;
   readers (`read_only`) are on their own.
@@ -68,8 +68,8 @@ class Checkpoints:
 
     Args:
       workdir: the run's folder.
-      keep: which checkpoints stay.
-      read_only: for readers beside a running trainer: nothing is made, cleaned, moved or deleted.
+      keep: which checkpoints are kept.
+      read_only: whether to only read, beside a running trainer: nothing is made, moved or deleted.
 
     Raises:
       UserError: where a writer cannot write.
@@ -78,8 +78,8 @@ class Checkpoints:
     self._quarantine = self._folder.with_name(quarantine.FOLDER)
     self._keep = keep
     self._read_only = read_only
-    # Of the newest save, where it was not made.
-    self._missed = ""
+    # Why the newest save was not made, "" where it was.
+    self._unsaved = ""
     self._saving: int | None = None
     if not read_only:
       _check_writable(self._folder)
@@ -106,30 +106,30 @@ class Checkpoints:
   ) -> bool:
     """Starts an asynchronous save; the arrays may be donated as soon as it returns.
 
-    A save for which the disk has no room is told and left out: the next one tries again, and
+    A save that does not fit on the disk is left out, with a warning: the next one tries again, and
     `wait` raises where there is none.
 
     Args:
-      step: its name.
-      state: pytree of arrays, whole (see `Parallel.whole`).
-      config: resolved; it is kept beside the arrays, under the same commit.
-      metrics: what `Keep.metric` chooses by; may lack it.
+      step: the number of the step, which names the checkpoint.
+      state: a pytree of whole arrays (see `Parallel.whole`).
+      config: the resolved config, which is kept beside the arrays under the same commit.
+      metrics: the numbers of evaluators at this step, which may lack `Keep.metric`.
 
     Returns:
-      Whether a save was started; False without room, and for a step that is there already.
+      Whether a save was started; False on a full disk, and for a step that is there already.
 
     Raises:
       Exception: whatever else than a full disk made the save before this one fail.
     """
-    self.settle()
-    state, written = named(state), json.loads(to_json(config))
+    self.wait_until_idle()
+    state, written = nested_by_name(state), json.loads(to_json(config))
     metric = (metrics or {}).get(self._keep.metric or "")
-    lack = agree(f"room for step {step}", lack_of_room(self._folder, state) if is_main() else "")
+    lack = agree(f"room for step {step}", lack_of_space(self._folder, state) if is_main() else "")
     if lack:
-      self._miss(step, lack)
+      self._note_unsaved(step, lack)
       return False
-    self._saving, self._missed = step, ""
-    with self._outliving_a_full_disk():
+    self._saving, self._unsaved = step, ""
+    with self._tolerating_a_full_disk():
       started = self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -143,9 +143,9 @@ class Checkpoints:
       return started
     return False
 
-  def settle(self) -> None:
-    """Blocks until nothing is being saved; raises what made it fail, but for a full disk."""
-    with self._outliving_a_full_disk():
+  def wait_until_idle(self) -> None:
+    """Blocks until no save is under way; raises what made one fail, except for a full disk."""
+    with self._tolerating_a_full_disk():
       self._manager.wait_until_finished()
 
   def wait(self) -> None:
@@ -155,10 +155,10 @@ class Checkpoints:
       UserError: where the disk had no room for it.
       Exception: whatever else made it fail.
     """
-    self.settle()
-    if self._missed:
-      missed, self._missed = self._missed, ""
-      raise self._refusal(missed)
+    self.wait_until_idle()
+    if self._unsaved:
+      unsaved, self._unsaved = self._unsaved, ""
+      raise self._refusal(unsaved)
 
   def close(self) -> None:
     """Finishes the save under way as `wait` does, and frees threads."""
@@ -188,29 +188,30 @@ class Checkpoints:
       self._manager.wait_until_finished()
 
   @contextlib.contextmanager
-  def _outliving_a_full_disk(self) -> Iterator[None]:
-    """Notes a save that failed for want of room; one process's alone, as others wait for it."""
+  def _tolerating_a_full_disk(self) -> Iterator[None]:
+    """Turns a failure for want of disk space into a warning, where there is one process only."""
     try:
       yield
     except Exception as error:
-      reason = disk_error(error)
+      reason = full_disk_reason(error)
       if not reason or self._saving is None:
         raise
       if jax.process_count() > 1:
         raise self._refusal(f"step {self._saving}: {reason}") from error
-      self._miss(self._saving, reason)
+      self._note_unsaved(self._saving, reason)
 
-  def _refusal(self, missed: str) -> UserError:
+  def _refusal(self, unsaved: str) -> UserError:
     return UserError(
-      f"{self._folder}: cannot save {missed}; what was saved before is intact; make room and start "
-      "the same command again to go on"
+      f"{self._folder}: cannot save {unsaved}; what was saved before is intact; make room and "
+      "start the same command again to go on"
     )
 
-  def _miss(self, step: int, reason: str) -> None:
-    self._missed = f"step {step}: {reason}"
+  def _note_unsaved(self, step: int, reason: str) -> None:
+    self._unsaved = f"step {step}: {reason}"
     _log.warning(
       "CHECKPOINT NOT SAVED: %s; training goes on and tries again at the next save; there are %s",
-      *(self._missed, self.steps() or "none"),
+      self._unsaved,
+      self.steps() or "none",
     )
     if is_main():
       remove_leftovers(self._folder, step)
@@ -218,7 +219,7 @@ class Checkpoints:
   # --- what there is --------------------------------------------------------------------------
 
   def steps(self) -> list[int]:
-    """Saved steps, newest first. An empty or partial folder is none, whatever Orbax says."""
+    """The saved steps, newest first; empty and partial folders do not count."""
     return sorted((s for s in self._numbered() if self.has(s)), reverse=True)
 
   def has(self, step: int) -> bool:
@@ -239,7 +240,7 @@ class Checkpoints:
     return NewestAndBest(last=self._keep.last, best=self._keep.best, value=value)
 
   def _value(self, step: int) -> float:
-    """How good a step is, NaN where nobody knows."""
+    """The number that a step is kept by, more is better; NaN where it is not known."""
     try:
       value = metas.read(self._folder / str(step))[0].get("metric")
     except metas.Damaged:  # or not there yet
@@ -256,7 +257,7 @@ class Checkpoints:
 
     Args:
       target: a pytree like the one saved, of arrays or ShapeDtypeStructs with shardings.
-      step: None takes the newest, and older ones where that is damaged, with a warning.
+      step: the step to restore; None takes the newest, or an older one where that is damaged.
 
     Returns:
       The state, or None where nothing was ever saved.
@@ -266,8 +267,8 @@ class Checkpoints:
         silently from nothing.
     """
     # One process may not see yet what another one does: the first decides.
-    there = json.loads(agree("which checkpoints there are", json.dumps(self._standing())))
-    steps, partial, held = there
+    there = json.loads(agree("which checkpoints there are", json.dumps(self._inventory())))
+    steps, partial, contents = there
     if step is not None and step not in steps:
       raise UserError(f"{self._folder}: no checkpoint of step {step}; there are {steps or 'none'}")
     bad = {} if step is not None else dict.fromkeys(partial, "parts of it are missing")
@@ -280,12 +281,12 @@ class Checkpoints:
           _log.warning("CHECKPOINT DAMAGED: step %d (%s); it is in %s now", name, why, moved)
         return restored
       bad[candidate] = reason
-    if bad or held:
+    if bad or contents:
       listed = "; ".join(f"step {name}: {why}" for name, why in bad.items())
       raise UserError(
         f"{self._folder}: no checkpoint is intact ({listed or 'none is left'}), and a run does not "
-        f"start anew by itself; {self._quarantine} holds {', '.join(held) or 'none'}; move both "
-        "folders away to start anew"
+        f"start anew by itself; {self._quarantine} holds {', '.join(contents) or 'none'}; move "
+        "both folders away to start anew"
       )
     return None
 
@@ -293,13 +294,13 @@ class Checkpoints:
     """Moves a step to WORKDIR/quarantine, so that it is no checkpoint and can be made anew.
 
     Args:
-      step: saved before.
-      reason: why, for whoever finds it.
+      step: a saved step.
+      reason: the reason, in one line, which is kept beside it.
 
     Returns:
-      Where it is now; to be believed on process 0.
+      The path of its new folder, which is right on process 0 only.
     """
-    self.settle()
+    self.wait_until_idle()
     moved = self._quarantine
     if is_main():
       moved = quarantine.move(self._folder / str(step), self._quarantine, reason=reason)
@@ -311,15 +312,15 @@ class Checkpoints:
     """All arrays of `step` on the host's first device, as nested dicts, verified."""
     return verified.arrays(self._manager, self._folder / str(step))
 
-  def _standing(self) -> tuple[list[int], list[int], list[str]]:
-    """Whole steps, partial ones, and what lies in quarantine."""
+  def _inventory(self) -> tuple[list[int], list[int], list[str]]:
+    """The whole steps, the partial ones, and the names in quarantine."""
     steps = self.steps()
     partial = [step for step in self._numbered() if step not in steps]
-    return steps, sorted(partial), quarantine.held(self._quarantine)
+    return steps, sorted(partial), quarantine.contents(self._quarantine)
 
 
 def _opened(folder: Path, *, options: Any, item_handlers: Any) -> ocp.CheckpointManager:
-  """Orbax's manager, which fails where a trainer deletes a step while a reader lists them."""
+  """Opens Orbax's manager, again where a trainer deleted a step while its steps were listed."""
   for _ in range(_TRIES - 1):
     with contextlib.suppress(FileNotFoundError):
       return ocp.CheckpointManager(folder, options=options, item_handlers=item_handlers)
@@ -327,7 +328,7 @@ def _opened(folder: Path, *, options: Any, item_handlers: Any) -> ocp.Checkpoint
 
 
 def _check_writable(folder: Path) -> None:
-  """Raises UserError where this process cannot write, before anything is compiled."""
+  """Refuses a folder that this process cannot write to, before anything is compiled."""
   probe = folder / f".write_probe_{jax.process_index()}"
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -340,7 +341,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _processes(*, alone: bool) -> ocp.options.MultiprocessingOptions:
-  """Whom Orbax waits for: a reader waits for no other process, and reads all by itself."""
+  """The processes that Orbax waits for: none for a reader, which reads everything by itself."""
   if not alone or jax.process_count() == 1:
     return ocp.options.MultiprocessingOptions()
   index = jax.process_index()

@@ -1,4 +1,4 @@
-"""A list of a folder's files with their SHA-256, for what is copied, published or exported."""
+"""The manifest of a folder: its files with their SHA-256 sums, for folders that are copied."""
 
 import hashlib
 import json
@@ -13,10 +13,10 @@ def write(folder: Path) -> Path:
   """Writes FOLDER/MANIFEST.json over all files below the folder.
 
   Args:
-    folder: finished; what is changed in it later makes `verify` refuse it.
+    folder: a finished folder; a later change of a file makes `verify` refuse it.
 
   Returns:
-    The manifest's path.
+    The path of the manifest.
   """
   entries = {name: _entry(folder / name) for name in _names(folder)}
   path = folder / NAME
@@ -26,13 +26,13 @@ def write(folder: Path) -> Path:
 
 
 def verify(folder: Path) -> bool:
-  """Compares a folder with its manifest; files that it does not list are none of its business.
+  """Compares the files of a folder with its manifest; files that it does not list are ignored.
 
   Args:
-    folder: with or without one.
+    folder: a folder with or without a manifest.
 
   Returns:
-    Whether there is a manifest, and so whether anything is known.
+    Whether there is a manifest; without one nothing is checked.
 
   Raises:
     UserError: naming the first file that is missing or not the same.

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, so that whoever reads it can tell whether it is whole."""
+"""The metadata of a checkpoint, by which a reader can verify that it is what was saved."""
 
 import hashlib
 import json
@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 
+from pretrainjax.checkpoint.array_names import describe_arrays, differences
 from pretrainjax.checkpoint.fingerprint import fingerprint
-from pretrainjax.checkpoint.named import differences, listing
 
 ITEMS = ("state", "config", "meta")
-# Orbax's name of the file that an item of JSON is.
+# The name that Orbax gives to the file of a JSON item.
 FILE = "metadata"
 
 
@@ -20,24 +20,27 @@ class Damaged(Exception):
 
 
 def describe(step: int, state: Any, config: Any, *, metric: float | None) -> dict[str, Any]:
-  """The item "meta" of a checkpoint.
+  """Makes the item "meta" of a checkpoint.
 
   Args:
-    step: its name.
-    state: named tree of arrays.
-    config: what becomes the item "config".
-    metric: the number that decides whether it stays as one of the best; None without one.
+    step: the number of the step.
+    state: the arrays, as of `nested_by_name`.
+    config: the config, as plain values, which becomes the item "config".
+    metric: the number that the best checkpoints are chosen by; None without one.
+
+  Returns:
+    Plain values: step, fingerprints, dtypes and shapes, layout, metric, and two SHA-256 sums.
   """
-  meta = {"step": step, "fingerprint": fingerprint(state), "arrays": listing(state)}
+  meta = {"step": step, "fingerprint": fingerprint(state), "arrays": describe_arrays(state)}
   meta |= {"jax": jax.__version__, "layout": layout(), "metric": metric, "config": _digest(config)}
   return meta | {"seal": _digest(meta)}
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Any]:
-  """The items "meta" and "config" of a step's folder, verified.
+  """Reads the items "meta" and "config" of a step and verifies them.
 
   Args:
-    folder: named by the step.
+    folder: the folder of the step, which is named by its number.
 
   Raises:
     Damaged: where one of them is not what was saved, or the folder is a copy of another step.
@@ -55,23 +58,29 @@ def read(folder: Path) -> tuple[dict[str, Any], Any]:
 
 
 def check_arrays(meta: dict[str, Any], found: Any) -> None:
-  """Raises Damaged where a checkpoint's arrays are not named and shaped as they were saved.
+  """Compares the names, dtypes and shapes of a checkpoint's arrays with those that were saved.
 
   Args:
-    meta: of the checkpoint.
-    found: tree of what the storage says of its arrays.
+    meta: the item "meta" of the checkpoint.
+    found: a tree of the shapes and dtypes that the storage lists.
+
+  Raises:
+    Damaged: naming the first array that differs.
   """
-  rows = differences(meta["arrays"], listing(found))
+  rows = differences(meta["arrays"], describe_arrays(found))
   if rows:
     raise Damaged(f"{rows[0].path} was saved as {rows[0].saved} and is {rows[0].wanted}")
 
 
 def check_fingerprint(meta: dict[str, Any], state: Any) -> None:
-  """Raises Damaged where the bits of an array are not those that were saved.
+  """Compares the checksums of the arrays with those that were saved; all processes call it.
 
   Args:
-    meta: of the checkpoint.
-    state: named tree of the arrays that were read; all processes come here together.
+    meta: the item "meta" of the checkpoint.
+    state: the arrays that were read, as of `nested_by_name`.
+
+  Raises:
+    Damaged: naming the first array whose bits differ.
   """
   saved, found = meta["fingerprint"], fingerprint(state)
   wrong = sorted(path for path in saved.keys() | found if saved.get(path) != found.get(path))
@@ -80,7 +89,7 @@ def check_fingerprint(meta: dict[str, Any], state: Any) -> None:
 
 
 def layout() -> str:
-  """What divides the work, as far as it moves the last digits of numbers."""
+  """The number of devices and processes, on which the last digits of a run's numbers depend."""
   devices, processes = jax.device_count(), jax.process_count()
   plural = "s" if devices > 1 else "", "es" if processes > 1 else ""
   return f"{devices} device{plural[0]} of {processes} process{plural[1]}"

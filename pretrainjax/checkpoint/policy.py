@@ -1,4 +1,4 @@
-"""Which checkpoints Orbax may delete."""
+"""The preservation policy: which checkpoints Orbax may delete."""
 
 import dataclasses
 import math
@@ -8,14 +8,15 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class NewestAndBest:
-  """A preservation policy of Orbax.
+  """A preservation policy for Orbax that keeps the newest checkpoints and the best ones.
 
   Orbax's own for the best ones forgets their numbers when a run is started again.
 
   Attributes:
-    last: how many of the newest stay.
-    best: how many of the best.
-    value: of a step, more is better and NaN is unknown; None keeps none by quality.
+    last: the number of newest checkpoints that are kept.
+    best: the number of best checkpoints that are kept.
+    value: the function from a step to its number, more is better and NaN is unknown; None keeps
+      none by it.
   """
 
   last: int

@@ -1,4 +1,4 @@
-"""Where damaged checkpoints go: they are moved, with the reason beside them, and never deleted."""
+"""The quarantine of damaged checkpoints: moved there with the reason, and never deleted."""
 
 import datetime
 import logging
@@ -10,18 +10,18 @@ _log = logging.getLogger(__name__)
 
 
 def move(step_folder: Path, quarantine: Path, *, reason: str) -> Path:
-  """Moves a step out of the run's way; for one process of those that share it.
+  """Moves the folder of a step into quarantine; to be called on one process only.
 
   Args:
-    step_folder: named by the step; need not be there any more.
-    quarantine: WORKDIR/quarantine, made if it is missing.
-    reason: one line, kept in reason.txt.
+    step_folder: the folder named by the step, which may be gone already.
+    quarantine: the folder WORKDIR/quarantine, which is made if it is missing.
+    reason: the reason in one line, which is kept in reason.txt.
 
   Returns:
-    Where it lies now: STEP-7, or STEP-7.1 where that is taken, and so on.
+    The path of its new folder: STEP-7, or STEP-7.1 where that is taken, and so on.
   """
   quarantine.mkdir(parents=True, exist_ok=True)
-  name, taken = f"STEP-{step_folder.name}", held(quarantine)
+  name, taken = f"STEP-{step_folder.name}", contents(quarantine)
   names = (name, *(f"{name}.{n}" for n in range(1, len(taken) + 1)))
   target = quarantine / next(name for name in names if name not in taken)
   try:
@@ -35,6 +35,6 @@ def move(step_folder: Path, quarantine: Path, *, reason: str) -> Path:
   return target
 
 
-def held(quarantine: Path) -> list[str]:
-  """Names of what lies there."""
+def contents(quarantine: Path) -> list[str]:
+  """The names of the checkpoints in quarantine, sorted."""
   return sorted(path.name for path in quarantine.iterdir()) if quarantine.is_dir() else []

@@ -1,4 +1,4 @@
-"""What a user calls something trained: RUN, RUN@STEP, RUN:PART or RUN@STEP:PART."""
+"""References to trained networks, as users type them: RUN, RUN@STEP, RUN:PART, RUN@STEP:PART."""
 
 import dataclasses
 import re
@@ -11,12 +11,12 @@ _FORM = re.compile(r"([^@]*?)(?:@([0-9]{1,18}))?(?::([A-Za-z_]\w*))?", flags=re.
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-  """A run, perhaps one step of it, perhaps one part of what it trained.
+  """A run, with a step and a part of what it trained where these were named.
 
   Attributes:
-    folder: the run's.
-    step: None is the newest intact one.
-    part: a key of `Objective.parts`; None where none was named.
+    folder: the folder of the run.
+    step: the step of the checkpoint; None is the newest intact one.
+    part: the name of a part, a key of `Objective.parts`; None where none was named.
 
   >>> reference = Reference.parse("runs/t5@500:decoder")
   >>> reference.step, reference.part, str(reference)
@@ -29,10 +29,10 @@ class Reference:
 
   @classmethod
   def parse(cls, text: str | Path, *, step: int | None = None) -> "Reference":
-    """Reads what a user typed.
+    """Parses a reference that a user typed.
 
     Args:
-      text: RUN[@STEP][:PART].
+      text: the reference, RUN[@STEP][:PART].
       step: the same as @STEP, for callers in Python.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Moves saved arrays into another network, and says about every one what became of it."""
+"""Transfers saved arrays into another network, and lists what became of each one."""
 
 import fnmatch
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ _POSITIONS = "*position*"
 
 
 class Transfer(NamedTuple):
-  """What `transfer` did.
+  """The result of `transfer`.
 
   Attributes:
-    params: the target's, with saved arrays where there are any.
-    loaded: paths taken from the source.
-    resized: those of them that were interpolated to another grid.
-    fresh: paths of the target that the source lacks.
-    unused: paths of the source that the target lacks.
+    params: the parameters of the target, with saved arrays where the source has them.
+    loaded: the paths that were taken from the source.
+    resized: the paths among them that were interpolated to another grid.
+    fresh: the paths of the target that the source lacks.
+    unused: the paths of the source that the target lacks.
   """
 
   params: Any
@@ -32,7 +32,7 @@ class Transfer(NamedTuple):
   unused: list[str]
 
   def summary(self) -> str:
-    """One line for the log."""
+    """The lists in one line for the log."""
     parts = [f"loaded {len(self.loaded)} arrays"]
     if self.resized:
       parts.append(f"of them resized {', '.join(self.resized)}")
@@ -52,11 +52,14 @@ def transfer(
   """Fills `target` with the arrays of `source` that have the same path.
 
   Args:
-    source: saved parameters, nested dicts.
-    target: new parameters, nested dicts of arrays.
-    allow_fresh: patterns ("pool_norm/*") of target paths that the source may lack.
-    allow_unused: patterns of source paths that the target may lack.
-    part: what both are, for messages.
+    source: the saved parameters, nested dicts of arrays.
+    target: the new parameters, nested dicts of arrays.
+    allow_fresh: the patterns ("pool_norm/*") of target paths that the source may lack.
+    allow_unused: the patterns of source paths that the target may lack.
+    part: the name of the part that both are, for messages.
+
+  Returns:
+    The filled parameters, and the lists of paths.
 
   Raises:
     UserError: for a path that only one of both has and no pattern allows, for a dtype or a

@@ -1,4 +1,4 @@
-"""The arrays of one step: read, compared with what was saved, or a reason why not."""
+"""Reads the arrays of one step and verifies them against their checksums."""
 
 import contextlib
 import gc
@@ -13,6 +13,13 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from pretrainjax.checkpoint.array_names import (
+  describe_arrays,
+  differences,
+  leaf_at,
+  nested_by_name,
+  refuse_differences,
+)
 from pretrainjax.checkpoint.meta import (
   Damaged,
   check_arrays,
@@ -20,55 +27,56 @@ from pretrainjax.checkpoint.meta import (
   layout,
   read,
 )
-from pretrainjax.checkpoint.named import at, differences, listing, named, refuse
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import gather
 
-# Seconds for the reads of a damaged checkpoint to end by themselves.
+# Seconds to wait until the abandoned reads of a damaged checkpoint have ended.
 _READS = 10.0
 _log = logging.getLogger(__name__)
 
 
 def restore(manager: ocp.CheckpointManager, folder: Path, target: Any) -> tuple[Any, str]:
-  """The state of a step, by all processes together, who agree on what came of it.
+  """Restores the state of a step on all processes together, which agree whether it is intact.
 
   Args:
-    manager: Orbax's, of the folder above.
-    folder: of the step.
+    manager: Orbax's manager of the folder above.
+    folder: the folder of the step.
     target: a pytree like the one saved, of arrays or ShapeDtypeStructs with shardings.
 
   Returns:
-    The state and "", or None and what is wrong.
+    The state and "", or None and the reason why it is not intact.
 
   Raises:
-    UserError: where the step is intact, but other arrays are wanted.
+    UserError: where the step is intact, but has other arrays than `target`.
   """
-  wanted, state, name = named(target), None, f"the restore of {folder.name}"
-  meta, reason = _together(name, lambda: _fitting(manager, folder, wanted))
+  wanted, state, name = nested_by_name(target), None, f"the restore of {folder.name}"
+  meta, reason = _agreed(name, lambda: _check_fits(manager, folder, wanted))
   if not reason:
-    state, reason = _together(name, lambda: _read(manager, folder, wanted))
+    state, reason = _agreed(name, lambda: _read(manager, folder, wanted))
   if not reason:
-    _, reason = _together(name, lambda: check_fingerprint(meta, state))
+    _, reason = _agreed(name, lambda: check_fingerprint(meta, state))
   if reason:
     return None, reason
   if meta["layout"] != layout():
     _log.warning(
       "step %s was saved by %s and goes on with %s: the same examples in the same order, numbers "
       "equal to float tolerance",
-      *(folder.name, meta["layout"], layout()),
+      folder.name,
+      meta["layout"],
+      layout(),
     )
-  return jax.tree_util.tree_map_with_path(lambda path, _: at(state, path), target), ""
+  return jax.tree_util.tree_map_with_path(lambda path, _: leaf_at(state, path), target), ""
 
 
 def arrays(manager: ocp.CheckpointManager, folder: Path) -> Any:
-  """All arrays of a step on the host's first device, as nested dicts; by one process alone.
+  """Reads all arrays of a step onto this process's first device, as nested dicts.
 
   Args:
-    manager: Orbax's, of the folder above.
-    folder: of the step.
+    manager: Orbax's manager of the folder above.
+    folder: the folder of the step.
 
   Raises:
-    Damaged: where they are not those that were saved.
+    Damaged: where the arrays are not those that were saved.
   """
   meta, _ = read(folder)
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
@@ -81,50 +89,51 @@ def arrays(manager: ocp.CheckpointManager, folder: Path) -> Any:
   return state
 
 
-def _fitting(manager: ocp.CheckpointManager, folder: Path, wanted: Any) -> dict[str, Any]:
-  """What a step says of itself; UserError where it is intact, but not what is wanted."""
+def _check_fits(manager: ocp.CheckpointManager, folder: Path, wanted: Any) -> dict[str, Any]:
+  """The verified meta of a step; UserError where it is intact, but has other arrays than wanted."""
   meta, _ = read(folder)
-  rows = differences(listing(_stored(manager, folder, meta)), listing(wanted))
+  rows = differences(describe_arrays(_stored(manager, folder, meta)), describe_arrays(wanted))
   hint = "go on under the config that it was saved with, or choose another --workdir"
-  refuse(rows, str(folder), hint=hint)
+  refuse_differences(rows, str(folder), hint=hint)
   return meta
 
 
 def _stored(manager: ocp.CheckpointManager, folder: Path, meta: dict[str, Any]) -> Any:
-  """Shapes and dtypes of a step's arrays, as the storage has them."""
+  """The shapes and dtypes of a step's arrays, as the storage lists them."""
   stored = manager.item_metadata(int(folder.name))["state"].tree
   check_arrays(meta, stored)
   return stored
 
 
 def _read(manager: ocp.CheckpointManager, folder: Path, target: Any) -> Any:
-  with _without_words_of_orbax():
+  with _orbax_silenced():
     try:
       args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
       return manager.restore(int(folder.name), args=args)["state"]
     except Exception as error:  # of many kinds
-      reason = _line(error)
-    _outwait_reads()
+      reason = _one_line(error)
+    _wait_for_reads()
   raise Damaged(reason)
 
 
-def _outwait_reads() -> None:
-  """Waits for the reads that Orbax abandoned at its first error: each would still complain."""
+def _wait_for_reads() -> None:
+  """Waits for the reads that Orbax abandoned at its first error, which still print errors."""
   end = time.monotonic() + _READS
-  while _num_reads() and time.monotonic() < end:
+  while _count_reads() and time.monotonic() < end:
     time.sleep(0.05)
     gc.collect()
 
 
-def _num_reads() -> int:
+def _count_reads() -> int:
   coroutines = [thing for thing in gc.get_objects() if type(thing) is types.CoroutineType]
   return sum("orbax" in coroutine.cr_code.co_filename for coroutine in coroutines)
 
 
-def _together(name: str, part: Callable[[], Any]) -> tuple[Any, str]:
-  """What `part` returns, and what is wrong on any of the processes, "" if nothing is.
+def _agreed(name: str, part: Callable[[], Any]) -> tuple[Any, str]:
+  """Calls `part` on all processes; returns its result, and the first reason why one of them failed.
 
-  They agree before they go on to where one would wait for the others.
+  The reason is "" where none failed. All agree on it before they go on to where they would wait for
+  each other.
   """
   result, reason = None, ""
   try:
@@ -132,19 +141,19 @@ def _together(name: str, part: Callable[[], Any]) -> tuple[Any, str]:
   except UserError:  # on all of them alike
     raise
   except Exception as error:
-    reason = _line(error)
+    reason = _one_line(error)
   return result, next((said for said in gather(name, reason) if said), "")
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
   # TensorStore goes on for pages.
   text = " ".join(str(error).partition(". See full")[0].split())[:200]
   return text if isinstance(error, Damaged) else f"{type(error).__name__}: {text}"
 
 
 @contextlib.contextmanager
-def _without_words_of_orbax() -> Iterator[None]:
-  """Keeps silent what the abandoned reads of a damaged checkpoint would say one by one."""
+def _orbax_silenced() -> Iterator[None]:
+  """Silences the errors that the abandoned reads of a damaged checkpoint would print."""
   before, sys.unraisablehook = sys.unraisablehook, lambda _: None
   try:
     yield

@@ -18,14 +18,25 @@ ANYTHING = ("*",)
 # A config is data, also one that came with a stranger's checkpoint. What is here makes objects;
 # what reads, writes, runs or loads is in other modules.
 _OURS = (
-  *("pretrainjax.models", "pretrainjax.objectives", "pretrainjax.evaluators"),
-  *("pretrainjax.losses", "pretrainjax.augment", "pretrainjax.masking"),
-  *("pretrainjax.data.image", "pretrainjax.data.image_data", "pretrainjax.data.text_data"),
-  *("pretrainjax.data.dataset", "pretrainjax.data.fields"),
+  "pretrainjax.models",
+  "pretrainjax.objectives",
+  "pretrainjax.evaluators",
+  "pretrainjax.losses",
+  "pretrainjax.augment",
+  "pretrainjax.masking",
+  "pretrainjax.data.image",
+  "pretrainjax.data.image_data",
+  "pretrainjax.data.text_data",
+  "pretrainjax.data.dataset",
+  "pretrainjax.data.fields",
   "pretrainjax.checkpoint.manager:Keep",
-  *("pretrainjax.train.assemble:Train", "pretrainjax.train.duration:Duration"),
-  *("pretrainjax.train.mesh:Axes", "pretrainjax.train.optimizer", "pretrainjax.train.schedule"),
-  *("pretrainjax.train.parallel:Parallel", "pretrainjax.train.tracking:Tracking"),
+  "pretrainjax.train.assemble:Train",
+  "pretrainjax.train.duration:Duration",
+  "pretrainjax.train.mesh:Axes",
+  "pretrainjax.train.optimizer",
+  "pretrainjax.train.schedule",
+  "pretrainjax.train.parallel:Parallel",
+  "pretrainjax.train.tracking:Tracking",
   "pretrainjax.train.spikes:Spikes",
   "pretrainjax.prepare.*:Source",
   *(
@@ -37,8 +48,14 @@ _OURS = (
 )
 # Where optax offers what it has. Its other modules hold tests too, which change the process.
 _OPTAX = (
-  *("optax", "optax.contrib", "optax.losses", "optax.projections", "optax.schedules"),
-  *("optax.second_order", "optax.transforms", "optax.tree"),
+  "optax",
+  "optax.contrib",
+  "optax.losses",
+  "optax.projections",
+  "optax.schedules",
+  "optax.second_order",
+  "optax.transforms",
+  "optax.tree",
 )
 # The name under which a config file itself is run.
 CONFIG_FILE = "_pretrainjax_config"

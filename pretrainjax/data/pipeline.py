@@ -28,7 +28,7 @@ from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.data.subset import stratified
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
-from pretrainjax.process.data_workers import Tie
+from pretrainjax.process.data_workers import EndWithTrainer
 from pretrainjax.types import Batch
 
 
@@ -169,7 +169,7 @@ class Pipeline:
     iterable = batches[start:].to_iter_dataset(options)
     if self.num_workers:
       workers = grain.MultiprocessingOptions(num_workers=self.num_workers)
-      iterable = iterable.mp_prefetch(workers, Tie(os.getpid()))
+      iterable = iterable.mp_prefetch(workers, EndWithTrainer(os.getpid()))
     return Prefetched(iter(iterable))
 
   def keys(

@@ -1,8 +1,8 @@
-"""New tokens for prompts of token ids: prompts are read at once, then tokens come one by one.
+"""Autoregressive generation from token ids: prompts are read at once, new tokens one by one.
 
-Compiled are one program that reads and one that writes, each once a shape; shapes are powers of
-two, so that there are few. What a row gets depends on its prompt, its number and the seed alone,
-not on what else is in the batch.
+Two programs are compiled, one that reads and one that writes, each once a shape; shapes are powers
+of two, so that there are few. The tokens of a row depend on its prompt, its index and the seed
+alone, not on the other rows of the batch.
 """
 
 import functools
@@ -16,27 +16,27 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Int, Key
 
-from pretrainjax.generation.sampling import Mode, Numbers, Sampling, choose
+from pretrainjax.generation.sampling import Mode, Sampling, SamplingArrays, choose
 from pretrainjax.models.causal import CausalModel
 from pretrainjax.models.layers.attention import Cache
 from pretrainjax.objectives.split import split
 
 _log = logging.getLogger(__name__)
-_SHORTEST = 16  # bucket of prompts and caches
-# What is used in the dtype of the computation wherever it is used.
+_SHORTEST = 16  # length of prompts and caches
+# Parameters that every layer casts to the dtype of the computation before their use.
 _CAST = ("kernel", "token_embedding", "output_embedding", "position_table")
 
 
 class Progress(NamedTuple):
-  """Where every row is.
+  """The state of a batch of texts between two calls of the compiled program.
 
   Attributes:
-    caches: of all tokens before the last, one a layer.
-    token: the last one.
-    position: its place.
-    limit: the place at which the row ends.
-    done: True for rows that are at their end.
-    keys: one a row.
+    caches: the keys and values of all tokens before the last, one cache a layer.
+    token: the last token of each row.
+    position: the position of that token.
+    limit: the position at which the row ends.
+    done: True for rows that have ended.
+    keys: one PRNG key a row.
   """
 
   caches: tuple[Cache, ...]
@@ -48,13 +48,13 @@ class Progress(NamedTuple):
 
 
 class Generator:
-  """A causal model, ready to write.
+  """A causal model with the compiled programs that continue prompts.
 
   Args:
-    model: a `GPT` or `Llama`.
-    end_id: the token that ends a text; it is not part of what comes back.
-    banned_ids: tokens that are never chosen; numbers from vocab_size of the model on are ignored.
-    num_steps: tokens that are written before the host looks at them.
+    model: a causal model, `GPT` or `Llama`.
+    end_id: the token that ends a text; it is not part of the result.
+    banned_ids: the tokens that are never chosen; ids from the model's vocab_size on are ignored.
+    num_steps: the number of tokens that are written in one call of the compiled program.
   """
 
   def __init__(
@@ -79,7 +79,7 @@ class Generator:
 
   @property
   def num_compiled(self) -> int:
-    """Programs that were compiled so far."""
+    """The number of programs that were compiled so far."""
     return self._read._cache_size() + self._write._cache_size()
 
   def start(
@@ -89,9 +89,9 @@ class Generator:
     max_new_tokens: int,
     sampling: Sampling = Sampling(),
     seed: int = 0,
-    numbers: Sequence[int] | None = None,
+    indices: Sequence[int] | None = None,
   ) -> "Run":
-    """Reads prompts, to be continued by `Run.advance`.
+    """Reads prompts, to be continued by `Generation.advance`.
 
     A text ends with the end token (reason "end"), after `max_new_tokens` ("length"), or where the
     model's table of positions does ("context"). A prompt that is itself longer than `max_length`
@@ -99,20 +99,20 @@ class Generator:
     of `max_length` stays.
 
     Args:
-      prompts: token ids, none of them empty: a text begins with a token that says so.
-      max_new_tokens: at least 1.
+      prompts: the token ids of each prompt, at least the token that begins a text.
+      max_new_tokens: the largest number of new tokens a prompt, at least 1.
       sampling: how tokens are chosen.
-      seed: of the draws.
-      numbers: of the prompts, which with the seed decide their draws; None counts from 0.
+      seed: the seed of the draws.
+      indices: the index of each prompt, which with the seed decides its draws; None counts from 0.
 
     Raises:
-      ValueError: for an empty prompt, or numbers out of range.
+      ValueError: for an empty prompt, or a number out of range.
     """
     if max_new_tokens < 1:
       raise ValueError(f"max_new_tokens: found {max_new_tokens}, expected at least 1")
     if not prompts or not all(prompts):
       raise ValueError("prompts: found none or an empty one, expected a begin token at least")
-    kept = [self._cut(prompt, max_new_tokens) for prompt in prompts]
+    kept = [self._truncated(prompt, max_new_tokens) for prompt in prompts]
     lengths = np.array([len(p) for p in kept], np.int32)
     limits = np.minimum(lengths + max_new_tokens, self.max_length + 1)
     batch = _power_of_two(len(kept))
@@ -122,7 +122,7 @@ class Generator:
     fill = (0, batch - len(kept))  # rows that are done before they begin
     lengths = np.pad(lengths, fill, constant_values=1)
     limits = np.pad(limits, fill, constant_values=1)
-    counted = np.pad(np.arange(len(kept)) if numbers is None else np.asarray(numbers), fill)
+    counted = np.pad(np.arange(len(kept)) if indices is None else np.asarray(indices), fill)
     progress = Progress(
       caches=self._read(self._arrays, tokens, self._bucket(int(limits.max()) - 1)),
       token=jnp.asarray(tokens[np.arange(batch), lengths - 1]),
@@ -131,23 +131,27 @@ class Generator:
       done=jnp.asarray(limits <= lengths),
       keys=_row_keys(jax.random.key(seed), jnp.asarray(counted, jnp.int32)),
     )
-    rooms = [int(room) for room in (limits - lengths)[: len(kept)]]
-    at_limit = ["context" if room < max_new_tokens else "length" for room in rooms]
-    return Run(self, progress, sampling=sampling, rooms=rooms, at_limit=at_limit)
+    budgets = [int(budget) for budget in (limits - lengths)[: len(kept)]]
+    at_limit = ["context" if budget < max_new_tokens else "length" for budget in budgets]
+    return Generation(self, progress, sampling=sampling, budgets=budgets, at_limit=at_limit)
 
   def advance(self, progress: Progress, sampling: Sampling) -> tuple[Progress, Int[Array, "B N"]]:
-    """`num_steps` tokens more for every row: the new state (the old is gone), tokens "B N"."""
-    numbers = sampling.numbers(len(self._allowed))
-    allowed = self._allowed
-    return self._write(self._arrays, progress, allowed, numbers, mode=sampling.mode)
+    """Writes `num_steps` more tokens a row; returns the new state and the tokens, "B N".
 
-  def _cut(self, prompt: Sequence[int], max_new_tokens: int) -> Sequence[int]:
+    The old state is donated.
+    """
+    settings = sampling.arrays(len(self._allowed))
+    return self._write(self._arrays, progress, self._allowed, settings, mode=sampling.mode)
+
+  def _truncated(self, prompt: Sequence[int], max_new_tokens: int) -> Sequence[int]:
     if len(prompt) <= self.max_length:
       return prompt
     keep = self.max_length - min(max_new_tokens, self.max_length // 2)
     _log.warning(
       "a prompt has %d tokens, but the model reads %d at most: kept are the last %d",
-      *(len(prompt), self.max_length, keep - 1),
+      len(prompt),
+      self.max_length,
+      keep - 1,
     )
     return [prompt[0], *prompt[len(prompt) - (keep - 1) :]]
 
@@ -155,12 +159,12 @@ class Generator:
     return min(max(_power_of_two(length), _SHORTEST), self.max_length)
 
 
-class Run:
-  """A batch of texts that are being written.
+class Generation:
+  """A batch of texts while they are being generated.
 
   Attributes:
-    tokens: what each row has so far, without prompt and end.
-    reasons: why each ended: "end", "length", "context", "stop" (by `stop`); None while it goes on.
+    tokens: the new tokens of each row so far, without the prompt and the end token.
+    reasons: why each row ended: "end", "length", "context" or "stop" (see `stop`); None before.
   """
 
   def __init__(
@@ -169,21 +173,21 @@ class Run:
     progress: Progress,
     *,
     sampling: Sampling,
-    rooms: list[int],
+    budgets: list[int],
     at_limit: list[str],
   ):
     self._generator, self._progress, self._sampling = generator, progress, sampling
-    self._rooms, self._at_limit = rooms, at_limit
-    self.tokens: list[list[int]] = [[] for _ in rooms]
-    self.reasons: list[str | None] = [None] * len(rooms)
+    self._budgets, self._at_limit = budgets, at_limit
+    self.tokens: list[list[int]] = [[] for _ in budgets]
+    self.reasons: list[str | None] = [None] * len(budgets)
 
   @property
   def is_done(self) -> bool:
-    """Whether all rows are at their end."""
+    """Whether all rows have ended."""
     return all(self.reasons)
 
   def advance(self) -> list[int]:
-    """Writes some tokens more in every row that goes on; returns these rows."""
+    """Writes more tokens in every row that has not ended; returns the indices of these rows."""
     going_on = [row for row, reason in enumerate(self.reasons) if reason is None]
     self._progress, written = self._generator.advance(self._progress, self._sampling)
     new = np.asarray(written).tolist()
@@ -192,7 +196,7 @@ class Run:
     return going_on
 
   def stop(self, rows: Sequence[int]) -> None:
-    """Ends rows that go on, for reason "stop"."""
+    """Ends rows that have not ended yet, for the reason "stop"."""
     for row in rows:
       self.reasons[row] = "stop"
     if len(rows):
@@ -201,18 +205,18 @@ class Run:
 
   def _extend(self, row: int, new: list[int]) -> None:
     tokens, end = self.tokens[row], self._generator.end_id
-    new = new[: self._rooms[row] - len(tokens)]
+    new = new[: self._budgets[row] - len(tokens)]
     if end in new:
       tokens += new[: new.index(end)]
       self.reasons[row] = "end"
       return
     tokens += new
-    if len(tokens) == self._rooms[row]:
+    if len(tokens) == self._budgets[row]:
       self.reasons[row] = self._at_limit[row]
 
 
 def _read(graphdef: nnx.GraphDef, arrays: Any, tokens: Int[Array, "B N"], length: int) -> Any:
-  """Caches of prompts, one a layer; what padding leaves there is written over before it is seen."""
+  """The caches of prompts, one a layer; padding in them is overwritten before it is attended to."""
   model = nnx.merge(graphdef, *arrays)
   places = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
   return model.step(tokens, model.empty_cache(len(tokens), length), places)[1]
@@ -223,7 +227,7 @@ def _write(
   arrays: Any,
   progress: Progress,
   allowed: Bool[Array, " V"],
-  numbers: Numbers,
+  settings: SamplingArrays,
   *,
   mode: Mode,
   num_steps: int,
@@ -243,7 +247,7 @@ def _write(
     logits = jnp.where(allowed[None], logits, -jnp.inf)
     place = now.position + 1
     keys = jax.vmap(jax.random.fold_in)(now.keys, place)
-    new = choose(logits, keys=keys, mode=mode, numbers=numbers)
+    new = choose(logits, keys=keys, mode=mode, arrays=settings)
     new = jnp.where(now.done, now.token, new)
     place = jnp.where(now.done, now.position, place)
     done = now.done | (new == end_id) | (place + 1 >= now.limit)
@@ -259,7 +263,7 @@ def _row_keys(key: Key[Array, ""], rows: Int[Array, " B"]) -> Key[Array, " B"]:
 
 
 def _cast(params: dict[str, Any], dtype: str) -> dict[str, Any]:
-  """Weights as layers would make them of the float32 ones, once and not for every token."""
+  """Casts weights to the dtype of the computation once, as layers would for every token."""
 
   def cast(path, x):
     return x.astype(dtype) if path[-1].key in _CAST else x

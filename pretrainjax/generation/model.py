@@ -1,4 +1,4 @@
-"""A run's causal model and its tokenizer: text in, text out."""
+"""Text generation: the causal model of a run with its tokenizer, text in, text out."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,20 +11,20 @@ from pretrainjax.checkpoint.encoder import Loaded, Weights, load
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
-from pretrainjax.generation.generate import Generator, Run
+from pretrainjax.generation.generate import Generation, Generator
 from pretrainjax.generation.sampling import Sampling
 from pretrainjax.generation.stop import Continuation
 from pretrainjax.models.causal import CausalModel
 
 
 class Completion(NamedTuple):
-  """What was written after a prompt.
+  """The text that was generated after a prompt.
 
   Attributes:
-    text: without the prompt, and without the stop string.
-    tokens: ids, up to the one that ended the text, which of a stop string is among them.
-    reason: "end" (the model's own), "stop" (a stop string), "length" (as many tokens as were asked
-      for), "context" (the model reads no more).
+    text: the new text, without the prompt and without the stop string.
+    tokens: the new token ids; the tokens that complete a stop string are among them.
+    reason: why it ended: "end" (the end token), "stop" (a stop string), "length" (max_new_tokens)
+      or "context" (the model's longest text).
   """
 
   text: str
@@ -33,14 +33,14 @@ class Completion(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Writing:
-  """How to go on after a prompt.
+class GenerationOptions:
+  """The settings of text generation.
 
   Args:
-    max_new_tokens: at least 1.
+    max_new_tokens: the largest number of new tokens a prompt, at least 1.
     sampling: how tokens are chosen.
-    stop: strings that end a text, wherever they begin and end among its tokens.
-    seed: of the draws, 0 or above.
+    stop: the strings that end a text, wherever they begin and end among its tokens.
+    seed: the seed of the draws, 0 or above.
 
   Raises:
     ValueError: for numbers out of range, or an empty stop string.
@@ -61,11 +61,11 @@ class Writing:
 
 
 class TextModel:
-  """A causal model and its tokenizer.
+  """A causal model with its tokenizer, which generates text.
 
   Args:
-    encoder: the model; any other than a `GPT` or `Llama` cannot generate.
-    tokenizer: what it was trained with.
+    encoder: the model; only a `GPT` or `Llama` can generate.
+    tokenizer: the tokenizer that the model was trained with.
   """
 
   def __init__(self, encoder: Any, tokenizer: Tokenizer):
@@ -74,7 +74,7 @@ class TextModel:
 
   @property
   def generator(self) -> Generator:
-    """What works on token ids; it keeps its compiled programs."""
+    """The generator of token ids, which keeps its compiled programs."""
     if self._made is None:
       if not isinstance(self.encoder, CausalModel):
         name = type(self.encoder).__name__
@@ -99,39 +99,43 @@ class TextModel:
     seed: int = 0,
     batch_size: int = 32,
   ) -> list[Completion]:
-    """Goes on after each prompt.
+    """Generates a text after each prompt.
 
     Args:
-      prompts: texts, each of which may be empty. One that is longer than the model can read loses
-        its beginning, with a warning, see `Generator.start`.
-      max_new_tokens: at most so many tokens a prompt.
-      temperature: divides the logits; 0 always takes the best token.
-      top_k: draw from so many best tokens; None is all.
-      top_p: draw from the fewest best tokens whose odds sum to it.
-      stop: a string, or several, that end a text.
-      seed: a prompt's draws depend on it and on the prompt's place among `prompts`.
-      batch_size: prompts at once; they are taken by length.
+      prompts: the prompts, each of which may be empty. One that is longer than the model can read
+        loses its beginning, with a warning, see `Generator.start`.
+      max_new_tokens: the largest number of new tokens a prompt, at least 1.
+      temperature: the divisor of the logits; 0 always takes the best token.
+      top_k: the number of best tokens to draw from; None is all.
+      top_p: the probability mass of the fewest best tokens to draw from, in (0, 1].
+      stop: the string, or the strings, that end a text.
+      seed: the seed of the draws, which depend on the prompt's place among `prompts`, too.
+      batch_size: the number of prompts at once; they are taken by length.
 
     Returns:
-      One a prompt, in their order.
+      One completion a prompt, in their order.
 
     Raises:
-      ValueError: for numbers out of range.
+      ValueError: for a number out of range.
       UserError: for a model that cannot generate.
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    writing = Writing(
+    options = GenerationOptions(
       max_new_tokens=max_new_tokens,
       sampling=Sampling(temperature=temperature, top_k=top_k, top_p=top_p),
       stop=(stop,) if isinstance(stop, str) else tuple(stop),
       seed=seed,
     )
-    return self.complete(texts, writing, batch_size=batch_size)
+    return self.complete(texts, options, batch_size=batch_size)
 
   def complete(
-    self, prompts: Sequence[str], writing: Writing = Writing(), *, batch_size: int = 32
+    self,
+    prompts: Sequence[str],
+    options: GenerationOptions = GenerationOptions(),
+    *,
+    batch_size: int = 32,
   ) -> list[Completion]:
-    """`generate` with its arguments in one."""
+    """As `generate`, with its settings in one argument."""
     if batch_size < 1:
       raise ValueError(f"batch_size: found {batch_size}, expected at least 1")
     ids = [self.ids(text) for text in prompts]
@@ -140,23 +144,23 @@ class TextModel:
     with tqdm(total=len(ids), unit=" prompts", leave=False, disable=None, delay=2) as progress:
       for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        done |= dict(zip(chosen, self._batch(ids, chosen, writing), strict=True))
+        done |= dict(zip(chosen, self._batch(ids, chosen, options), strict=True))
         progress.update(len(chosen))
     return [done[i] for i in range(len(ids))]
 
-  def stream(self, prompt: str, writing: Writing = Writing()) -> Iterator[str]:
-    """The text that `generate` would give for a single prompt, in pieces, as it comes.
+  def stream(self, prompt: str, options: GenerationOptions = GenerationOptions()) -> Iterator[str]:
+    """Streams the text that `generate` would give for a single prompt, in pieces.
 
     Args:
-      prompt: may be empty.
-      writing: how to go on.
+      prompt: the prompt, which may be empty.
+      options: the settings of text generation.
 
     Yields:
-      Whole characters that will stay, some at a time.
+      One or more whole characters of the text, in their order.
     """
     ids = self.ids(prompt)
-    run = self._start([ids], [0], writing)
-    text = self._continuation(ids, writing)
+    run = self._start([ids], [0], options)
+    text = self._continuation(ids, options)
     while not run.is_done:
       _advance(run, [text])
       piece = text.new_text(run.tokens[0], is_last=run.is_done)
@@ -164,12 +168,14 @@ class TextModel:
         yield piece
 
   def ids(self, text: str) -> list[int]:
-    """A prompt as the model is to read it: the token that begins a document, then the text."""
+    """The token ids of a prompt: the token that begins a document, then those of the text."""
     return [self.tokenizer.begin_id, *self.tokenizer.encode(text)]
 
-  def _batch(self, ids: list[list[int]], chosen: list[int], writing: Writing) -> list[Completion]:
-    run = self._start([ids[i] for i in chosen], chosen, writing)
-    texts = [self._continuation(ids[i], writing) for i in chosen]
+  def _batch(
+    self, ids: list[list[int]], chosen: list[int], options: GenerationOptions
+  ) -> list[Completion]:
+    run = self._start([ids[i] for i in chosen], chosen, options)
+    texts = [self._continuation(ids[i], options) for i in chosen]
     while not run.is_done:
       _advance(run, texts)
     return [
@@ -177,21 +183,23 @@ class TextModel:
       for text, tokens, reason in zip(texts, run.tokens, run.reasons, strict=True)
     ]
 
-  def _start(self, ids: list[list[int]], numbers: list[int], writing: Writing) -> Run:
+  def _start(
+    self, ids: list[list[int]], indices: list[int], options: GenerationOptions
+  ) -> Generation:
     return self.generator.start(
       ids,
-      max_new_tokens=writing.max_new_tokens,
-      sampling=writing.sampling,
-      seed=writing.seed,
-      numbers=numbers,
+      max_new_tokens=options.max_new_tokens,
+      sampling=options.sampling,
+      seed=options.seed,
+      indices=indices,
     )
 
-  def _continuation(self, ids: list[int], writing: Writing) -> Continuation:
-    return Continuation(self.tokenizer.decode, prompt=ids, stops=writing.stop)
+  def _continuation(self, ids: list[int], options: GenerationOptions) -> Continuation:
+    return Continuation(self.tokenizer.decode, prompt=ids, stops=options.stop)
 
 
-def _advance(run: Run, texts: list[Continuation]) -> None:
-  """Some tokens more; rows in which they complete a stop string end there."""
+def _advance(run: Generation, texts: list[Continuation]) -> None:
+  """Writes more tokens in each row, and ends rows in which they complete a stop string."""
   stopped = []
   for row in run.advance():
     end = texts[row].end(run.tokens[row])
@@ -208,7 +216,7 @@ def load_model(
   weights: Weights = "auto",
   allow: str | Iterable[str] = (),
 ) -> TextModel:
-  """Loads the model of text that a run made, with its tokenizer.
+  """Loads the text model that a run trained, with its tokenizer.
 
   The arguments are those of `load_encoder`.
 
@@ -219,11 +227,14 @@ def load_model(
 
 
 def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
-  """The same for a run that is loaded already.
+  """Makes the text model of a run that is loaded already.
 
   Args:
-    loaded: of `load`.
-    workdir: where the tokenizer lies, perhaps with "@STEP" behind.
+    loaded: the result of `load`.
+    workdir: the run's folder, which holds the tokenizer, perhaps with "@STEP" behind.
+
+  Raises:
+    UserError: for a run without a tokenizer.
   """
   path = Reference.parse(workdir).folder / "tokenizer.json"
   if not path.is_file():

@@ -1,4 +1,4 @@
-"""From logits to one token a row: the best, or one drawn from all or from the likely ones."""
+"""Sampling: from logits to one token a row, the best, or drawn from all or from the likely ones."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, Int, Key
 Mode = Literal["greedy", "plain", "filtered"]
 
 
-class Numbers(NamedTuple):
-  """A `Sampling` as arrays, so that another temperature compiles nothing."""
+class SamplingArrays(NamedTuple):
+  """The numbers of a `Sampling` as arrays, so that another temperature needs no compilation."""
 
   temperature: Float[Array, ""]
   top_k: Int[Array, ""]
@@ -21,12 +21,13 @@ class Numbers(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-  """How to choose among tokens; the filters follow one another as they stand here.
+  """How a token is chosen by its logit; the settings apply in the order in which they stand here.
 
   Args:
-    temperature: divides the logits; 0 always takes the best, 1 leaves the model's odds.
-    top_k: how many of the best to draw from; None is all.
-    top_p: draw from the fewest best whose odds sum to it, in (0, 1] (arXiv 1904.09751); 1 is all.
+    temperature: the divisor of the logits; 0 always takes the best, 1 leaves the model's odds.
+    top_k: the number of best tokens to draw from; None is all.
+    top_p: the probability mass of the fewest best tokens to draw from, in (0, 1] (arXiv
+      1904.09751); 1 is all.
 
   Raises:
     ValueError: for numbers out of range.
@@ -46,35 +47,38 @@ class Sampling:
 
   @property
   def mode(self) -> Mode:
-    """What a program must be compiled for."""
+    """The way of choosing that a program is compiled for."""
     if self.temperature == 0 or self.top_k == 1:
       return "greedy"
     return "plain" if self.top_k is None and self.top_p == 1 else "filtered"
 
-  def numbers(self, vocab_size: int) -> Numbers:
-    """All else, for `choose`."""
+  def arrays(self, vocab_size: int) -> SamplingArrays:
+    """The settings as arrays, for `choose`."""
     top_k = vocab_size if self.top_k is None else min(self.top_k, vocab_size)
-    return Numbers(
+    return SamplingArrays(
       jnp.float32(self.temperature), jnp.asarray(top_k, jnp.int32), jnp.float32(self.top_p)
     )
 
 
 def choose(
-  logits: Float[Array, "B V"], *, keys: Key[Array, " B"], mode: Mode, numbers: Numbers
+  logits: Float[Array, "B V"], *, keys: Key[Array, " B"], mode: Mode, arrays: SamplingArrays
 ) -> Int[Array, " B"]:
-  """One token a row.
+  """Chooses one token a row.
 
   Args:
-    logits: -inf where a token is out of the question.
-    keys: one a row, unused by "greedy".
-    mode: of a `Sampling`.
-    numbers: of the same.
+    logits: the logits, "B V", -inf where a token must not be chosen.
+    keys: one PRNG key a row, which "greedy" does not use.
+    mode: the mode of a `Sampling`.
+    arrays: the numbers of the same `Sampling`.
+
+  Returns:
+    Token ids, "B".
   """
   if mode == "greedy":
     return jnp.argmax(logits, axis=1).astype(jnp.int32)
-  logits = logits.astype(jnp.float32) / numbers.temperature
+  logits = logits.astype(jnp.float32) / arrays.temperature
   if mode == "filtered":
-    logits = keep_likely(logits, top_k=numbers.top_k, top_p=numbers.top_p)
+    logits = keep_likely(logits, top_k=arrays.top_k, top_p=arrays.top_p)
   return jax.vmap(jax.random.categorical)(keys, logits).astype(jnp.int32)
 
 
@@ -84,12 +88,12 @@ def keep_likely(
   top_k: int | Int[Array, ""],
   top_p: float | Float[Array, ""],
 ) -> Float[Array, "B V"]:
-  """Sets to -inf all but the likely tokens; of those that tie for the last place all stay.
+  """Sets the logits of all but the likely tokens to -inf; all that tie for the last place stay.
 
   Args:
-    logits: with the temperature in them already.
-    top_k: how many stay, at least 1.
-    top_p: of those, the fewest whose odds sum to it stay, at least one.
+    logits: the logits, divided by the temperature already.
+    top_k: the number of best tokens that stay, at least 1.
+    top_p: the probability mass of the fewest among them that stay, at least one token.
   """
   falling = -jnp.sort(-logits, axis=1)
   places = jnp.arange(logits.shape[1])[None]

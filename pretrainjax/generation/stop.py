@@ -1,4 +1,4 @@
-"""Text out of tokens while they come: only what is sure to stay, and not beyond a stop string."""
+"""Streaming text out of tokens: whole characters only, and nothing from a stop string on."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,12 +6,12 @@ _REPLACEMENT = "\ufffd"  # what a decoder makes of bytes that are no character, 
 
 
 class Continuation:
-  """The text that follows a prompt.
+  """The text that follows a prompt, decoded while its tokens are generated.
 
   Args:
-    decode: token ids to text, without special tokens.
-    prompt: ids of the prompt, which decide whether the text begins with a space.
-    stops: strings that end the text and are no part of it.
+    decode: the function from token ids to text, without special tokens.
+    prompt: the token ids of the prompt, which decide whether the text begins with a space.
+    stops: the strings that end the text and are no part of it.
   """
 
   def __init__(
@@ -35,7 +35,7 @@ class Continuation:
     return whole if place is None else whole[:place]
 
   def end(self, tokens: Sequence[int]) -> int | None:
-    """How many of the tokens it takes to complete a stop string; None where there is none."""
+    """The number of tokens up to the end of the first stop string; None where there is none."""
     if not self._stops or self._first_stop(self._plain(tokens)) is None:
       return None
     # One by one, so that it does not matter how many tokens came at once.
@@ -43,10 +43,10 @@ class Continuation:
     return next(n for n in counts if self._first_stop(self._plain(tokens[:n])) is not None)
 
   def new_text(self, tokens: Sequence[int], *, is_last: bool) -> str:
-    """What can be shown now and was not before.
+    """The part of the text that can be shown now and was not returned before.
 
     Args:
-      tokens: all so far.
+      tokens: all new tokens so far.
       is_last: whether no more will come; else what may begin a stop string is held back.
     """
     text = self.text(tokens)
@@ -68,7 +68,7 @@ class Continuation:
     return min(places, default=None)
 
   def _held(self, text: str) -> int:
-    """Characters at the end that may be the beginning of a stop string."""
+    """The number of characters at the end that may be the beginning of a stop string."""
     longest = max(map(len, self._stops), default=1) - 1
     for count in range(min(longest, len(text)), 0, -1):
       if any(stop.startswith(text[-count:]) for stop in self._stops):

@@ -27,7 +27,7 @@ from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
-from pretrainjax.predict.embedding import embed_texts, tokenizer_of, wrapped
+from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
 
@@ -110,7 +110,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   if not num_texts:
     raise UserError(f"--input: '{source}' holds no text")
   encoder = loaded.encoder
-  tokenizer = tokenizer_of(encoder, workdir=workdir)
+  tokenizer = load_tokenizer(encoder, workdir=workdir)
   encoder = _pooling(encoder, options.pool)
   identity = {
     "input": _digest(source),
@@ -122,7 +122,14 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
     "texts_a_part": _PART,
   }
   return _Task(
-    *(encoder, tokenizer, source, options.field, out, num_texts, options.batch_size, identity)
+    encoder,
+    tokenizer,
+    source,
+    options.field,
+    out,
+    num_texts,
+    options.batch_size,
+    identity,
   )
 
 
@@ -169,7 +176,7 @@ def _claim(parts: Path, identity: dict[str, Any]) -> None:
 def _write_part(path: Path, texts: list[str], task: _Task) -> None:
   longest = task.encoder.max_length
   token_lists = task.tokenizer.encode_batch(texts)
-  rows = [wrapped(tokens, task.tokenizer, length=longest) for tokens in token_lists]
+  rows = [with_begin_and_end(tokens, task.tokenizer, length=longest) for tokens in token_lists]
   features = embed_texts(task.encoder, rows, batch_size=task.batch_size)
   bad = int((~np.isfinite(features).all(axis=1)).sum())
   if bad:

@@ -19,7 +19,7 @@ from pretrainjax.types import Encoder, Text
 _SHORTEST = 16
 
 
-def tokenizer_of(encoder: Any, *, workdir: Path) -> Tokenizer:
+def load_tokenizer(encoder: Any, *, workdir: Path) -> Tokenizer:
   """The tokenizer that a run's folder holds.
 
   Raises:
@@ -57,12 +57,12 @@ def embed_texts(
     rows = order[start : start + batch_size]
     batch = [token_lists[row] for row in rows]
     batch += [batch[-1]] * (batch_size - len(batch))
-    length = bucket(len(batch[-1]), longest=getattr(encoder, "max_length", None))
+    length = row_length(len(batch[-1]), longest=getattr(encoder, "max_length", None))
     found[rows] = np.asarray(apply(padded(batch, length=length)))[: len(rows)]
   return found
 
 
-def bucket(length: int, *, longest: int | None) -> int:
+def row_length(length: int, *, longest: int | None) -> int:
   """The length of rows for texts of at most `length` tokens: a power of two, or the longest."""
   size = max(_SHORTEST, 1 << (length - 1).bit_length())
   return size if longest is None else min(size, max(longest, length))
@@ -78,7 +78,9 @@ def padded(token_lists: Sequence[Sequence[int]], *, length: int) -> Text:
   return Text(jnp.asarray(tokens), jnp.asarray(segments))
 
 
-def wrapped(tokens: Sequence[int], tokenizer: Tokenizer, *, length: int | None) -> list[int]:
+def with_begin_and_end(
+  tokens: Sequence[int], tokenizer: Tokenizer, *, length: int | None
+) -> list[int]:
   """A text as in training: with its begin and end, cut to `length` tokens in all."""
   room = len(tokens) if length is None else max(length - 2, 0)
   return [tokenizer.begin_id, *tokens[:room], tokenizer.end_id]

@@ -16,7 +16,7 @@ from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.models.lm_head import MaskedLMHead
-from pretrainjax.predict.embedding import bucket, padded, tokenizer_of
+from pretrainjax.predict.embedding import load_tokenizer, padded, row_length
 from pretrainjax.report.table import markdown_table
 from pretrainjax.types import Text
 
@@ -55,7 +55,7 @@ def work(request: Request, loaded: Loaded) -> None:
   if not isinstance(head, MaskedLMHead) or generator is not None:
     found = type(loaded.objective).__name__
     raise UserError(f"--workdir: '{workdir}' is a run of {found}, expected a masked language model")
-  tokenizer = tokenizer_of(loaded.encoder, workdir=workdir)
+  tokenizer = load_tokenizer(loaded.encoder, workdir=workdir)
   for text in options.text:
     gaps = fill(loaded.module, tokenizer, text, top_k=options.top_k)
     print(f"\n{text}")
@@ -83,7 +83,7 @@ def fill(module: Any, tokenizer: Tokenizer, text: str, *, top_k: int) -> list[tu
   longest = module.encoder.max_length
   if longest is not None and len(tokens) > longest:
     raise UserError(f"--text: found {len(tokens)} tokens, expected at most {longest}")
-  rows = padded([tokens], length=bucket(len(tokens), longest=longest))
+  rows = padded([tokens], length=row_length(len(tokens), longest=longest))
   logits = np.asarray(_logits(*nnx.split((module.encoder, module.head)), rows))[0]
   allowed = np.arange(logits.shape[-1]) < tokenizer.vocab_size
   allowed[list(tokenizer.special_ids)] = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.command import Request
 from pretrainjax.errors import UserError
-from pretrainjax.generation.model import Completion, TextModel, Writing, text_model
+from pretrainjax.generation.model import Completion, GenerationOptions, TextModel, text_model
 from pretrainjax.generation.sampling import Sampling
 from pretrainjax.predict.texts import read_texts
 
@@ -44,7 +44,7 @@ def work(request: Request, loaded: Loaded) -> None:
   if (options.prompt is None) == (options.prompts is None):
     raise UserError("--prompt, --prompts: found none or both, expected one of them")
   out = None if options.out is None else _new_file(Path(options.out))
-  writing = _writing(options)
+  writing = _generation_options(options)
   model = text_model(loaded, workdir=request.workdir)
   if options.prompt is not None and out is None:
     _show(model, options.prompt, writing)
@@ -73,11 +73,11 @@ def _new_file(out: Path) -> Path:
   return out
 
 
-def _writing(options: argparse.Namespace) -> Writing:
+def _generation_options(options: argparse.Namespace) -> GenerationOptions:
   if options.batch_size < 1:
     raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
   try:
-    return Writing(
+    return GenerationOptions(
       max_new_tokens=options.max_new_tokens,
       sampling=Sampling(options.temperature, options.top_k, options.top_p),
       stop=tuple(options.stop),
@@ -87,7 +87,7 @@ def _writing(options: argparse.Namespace) -> Writing:
     raise UserError(f"--{error}") from error
 
 
-def _show(model: TextModel, prompt: str, writing: Writing) -> None:
+def _show(model: TextModel, prompt: str, writing: GenerationOptions) -> None:
   """Streams; the prompt is shown once all that can be wrong with the model has been found."""
   pieces = model.stream(prompt, writing)
   first = next(pieces, "")

@@ -10,17 +10,17 @@ from pretrainjax.process import determinism
 
 
 def set_xla_flags() -> bool:
-  """Asks XLA for determinism, which it reads when it starts; whether it has started already."""
+  """Sets the flags of XLA for determinism; returns whether XLA had started, and missed them."""
   os.environ["XLA_FLAGS"] = determinism.xla_flags(os.environ.get("XLA_FLAGS", ""))
   bridge = sys.modules.get("jax._src.xla_bridge")
   return bridge is not None and bridge.backends_are_initialized()
 
 
 def check_devices(started_before: bool) -> None:
-  """Starts the backend and refuses one that cannot be deterministic.
+  """Starts the backend, and refuses devices that cannot be deterministic.
 
   Args:
-    started_before: whether it ran before XLA's flags were set.
+    started_before: whether the backend had started before XLA's flags were set.
 
   Raises:
     UserError: see `determinism.check_device`.
@@ -37,7 +37,7 @@ def check_devices(started_before: bool) -> None:
 
 
 def set_up() -> None:
-  """Switches the persistent compilation cache on, keyed by what its entries depend on."""
+  """Switches on the persistent compilation cache, in a folder named by jaxlib and processor."""
   import jax  # not before flags are known to be good: a mistake should be told at once
   import jaxlib
 
@@ -48,7 +48,7 @@ def set_up() -> None:
 
 
 def _cpu_name() -> str:
-  """The processor's model and features as a short word: entries of another one may crash."""
+  """A checksum of the processor's model and features: entries made for another one may crash."""
   try:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
   except OSError:

@@ -1,4 +1,4 @@
-"""Which processes a run is made of: by flags, the environment, what JAX detects, or it is one."""
+"""The processes of a run: told by flags or variables, detected by JAX, or this one alone."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -17,31 +17,31 @@ _SETTINGS = ("coordinator_address", "num_processes", "process_id")
 
 
 class Cluster(NamedTuple):
-  """What this process must know to join the others.
+  """What a process must know to join the others of its run.
 
   Attributes:
-    num_processes: of the run; with 1 there is nothing to join.
-    process_id: this one, from 0.
-    address: HOST:PORT of process 0's coordinator.
-    by: who said so, for the log.
+    num_processes: the number of processes of the run; with 1 there is nothing to join.
+    process_id: the rank of this process, from 0.
+    address: HOST:PORT where process 0 runs the coordinator.
+    source: where these numbers were found, for the log.
     local_device_ids: see `distributed.connect`.
   """
 
   num_processes: int
   process_id: int
   address: str
-  by: str
+  source: str
   local_device_ids: tuple[int, ...] | None = None
 
   def line(self) -> str:
-    """What the log says of it."""
+    """The line that describes the cluster in the log."""
     if self.num_processes == 1:
-      return f"distributed: one process, {self.by}"
-    return f"distributed: {self.num_processes} processes, {self.by}, coordinator {self.address}"
+      return f"distributed: one process, {self.source}"
+    return f"distributed: {self.num_processes} processes, {self.source}, coordinator {self.address}"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-  """The flags of binaries that run as several processes."""
+  """Adds the flags of binaries that may run as several processes."""
   group = parser.add_argument_group("several processes (else the cluster's own settings, else one)")
   group.add_argument("--coordinator_address", metavar="HOST:PORT", help="where process 0 listens")
   group.add_argument("--num_processes", metavar="N", help="of the run")
@@ -66,13 +66,13 @@ def find(
   *,
   detect: Callable[[Mapping[str, str], int], Cluster | None] | None = None,
 ) -> Cluster:
-  """Decides what this process belongs to; it joins nothing.
+  """Finds the cluster that this process belongs to, without joining it.
 
   Args:
-    flags: of `add_flags`, parsed.
-    environ: the environment; PRETRAINJAX_COORDINATOR_ADDRESS, PRETRAINJAX_NUM_PROCESSES and
-      PRETRAINJAX_PROCESS_ID stand in for flags not given.
-    detect: asks the cluster; None takes JAX's own detection.
+    flags: the parsed flags of `add_flags`.
+    environ: the environment variables; PRETRAINJAX_COORDINATOR_ADDRESS, PRETRAINJAX_NUM_PROCESSES
+      and PRETRAINJAX_PROCESS_ID stand in for flags not given.
+    detect: the function that asks the cluster; None takes JAX's own detection.
 
   Raises:
     UserError: for flags that are malformed, or only some of those needed.
@@ -85,8 +85,8 @@ def find(
   flagged = {name: value for name in _SETTINGS if (value := getattr(flags, name))}
   inherited = {name: value for name in _SETTINGS if (value := environ.get(_variable(name)))}
   if flagged or inherited:
-    by = "by flags" if flagged else "by PRETRAINJAX_ variables"
-    return _explicit(inherited | flagged, flagged, by)
+    source = "by flags" if flagged else "by PRETRAINJAX_ variables"
+    return _explicit(inherited | flagged, flagged, source)
   timeout = seconds(flags.initialization_timeout, "initialization_timeout")
   found = (detect or detected)(environ, timeout)
   if found is None and flags.distributed == "on":
@@ -94,11 +94,20 @@ def find(
       "--distributed: found on, but no cluster; expected --coordinator_address, --num_processes "
       "and --process_id, or a job of several tasks under SLURM, Open MPI, Kubernetes or on TPUs"
     )
-  return found or alone._replace(by="as no cluster was found")
+  return found or alone._replace(source="as no cluster was found")
 
 
 def seconds(text: str, name: str, *, lowest: int = 1) -> int:
-  """A time limit as a number; raises UserError for what is none."""
+  """Reads a time limit from a flag, in whole seconds.
+
+  Args:
+    text: what the user typed.
+    name: the flag, for the message.
+    lowest: the least number that is accepted.
+
+  Raises:
+    UserError: for anything else than a whole number of at least `lowest`.
+  """
   if not text.isdecimal() or int(text) < lowest:
     raise UserError(f"--{name}: found '{text}', expected whole seconds, at least {lowest}")
   return int(text)
@@ -108,38 +117,38 @@ def _variable(name: str) -> str:
   return f"PRETRAINJAX_{name.upper()}"
 
 
-def _explicit(values: Mapping[str, str], flagged: Mapping[str, str], by: str) -> Cluster:
-  def named(name: str) -> str:
+def _explicit(values: Mapping[str, str], flagged: Mapping[str, str], source: str) -> Cluster:
+  def origin(name: str) -> str:
     return f"--{name}" if name in flagged or name not in values else f"${_variable(name)}"
 
   for name in _SETTINGS:
     if name not in values:
       raise UserError(
         f"--{name}: found nothing, expected it (or ${_variable(name)}) beside "
-        f"{' and '.join(named(n) for n in _SETTINGS if n in values)}"
+        f"{' and '.join(origin(n) for n in _SETTINGS if n in values)}"
       )
   address, count, index = (values[name] for name in _SETTINGS)
   host, _, port = address.rpartition(":")
   if not (host and port.isdecimal() and 0 < int(port) < 2**16):
     raise UserError(
-      f"{named('coordinator_address')}: found '{address}', expected HOST:PORT, such as node1:1234"
+      f"{origin('coordinator_address')}: found '{address}', expected HOST:PORT, such as node1:1234"
     )
   if not count.isdecimal() or int(count) < 1:
-    raise UserError(f"{named('num_processes')}: found '{count}', expected a number, at least 1")
+    raise UserError(f"{origin('num_processes')}: found '{count}', expected a number, at least 1")
   if not index.isdecimal() or int(index) >= int(count):
     raise UserError(
-      f"{named('process_id')}: found '{index}', expected 0 to {int(count) - 1}, as there are "
+      f"{origin('process_id')}: found '{index}', expected 0 to {int(count) - 1}, as there are "
       f"{count} processes"
     )
-  return Cluster(int(count), int(index), address, by)
+  return Cluster(int(count), int(index), address, source)
 
 
 def detected(environ: Mapping[str, str], timeout: int) -> Cluster | None:
   """The cluster of several processes that JAX sees itself in, None where there is none.
 
   Args:
-    environ: the environment.
-    timeout: seconds to wait for the coordinator's name to be known.
+    environ: the environment variables.
+    timeout: the seconds to wait for the coordinator's name to be known.
   """
   from jax._src.clusters import ClusterEnv  # JAX tells in no other way what it would do
 
@@ -155,7 +164,7 @@ def detected(environ: Mapping[str, str], timeout: int) -> Cluster | None:
       num_processes=count,
       process_id=kind.get_process_id(),
       address=address,
-      by=f"by {_NAMES.get(kind.__name__, kind.__name__)}",
+      source=f"by {_NAMES.get(kind.__name__, kind.__name__)}",
       local_device_ids=_devices(environ),
     )
   return None

@@ -1,7 +1,7 @@
-"""What a worker process of grain does first: it ties itself to the trainer's life.
+"""Worker processes of grain: each one ends when the trainer that started it has ended.
 
-Whoever is killed cannot end its children, and grain's would wait for ever for somebody to read what
-they made. Linux' PR_SET_PDEATHSIG is not for them: it strikes when the *thread* that started the
+A trainer that is killed cannot end its workers, and grain's would wait for ever for a reader of
+their batches. Linux' PR_SET_PDEATHSIG does not help: it acts when the *thread* that started the
 process ends, and grain starts workers in a thread that ends before they are told to stop.
 """
 
@@ -14,38 +14,38 @@ import signal
 import threading
 import time
 
-# How grain's processes are called.
+# The name that grain gives to its worker processes.
 _NAME = "grain-process-prefetch"
-# Seconds between looks at who the parent is, where the kernel does not tell.
-_LOOK = 0.5
+# Seconds between checks of the parent's id, where the kernel does not tell of its end.
+_POLL_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
-class Tie:
-  """To be called in a worker, with its number of how many: it then dies with the trainer.
+class EndWithTrainer:
+  """A function for grain to call in each worker: from then on that one ends with the trainer.
 
-  SIGUSR1 makes it write the stacks of its threads.
+  SIGUSR1 makes the worker write the stacks of its threads.
 
   Attributes:
-    trainer: the process that started it.
+    trainer: the process id of the trainer, which started the worker.
   """
 
   trainer: int
 
   def __call__(self, index: int, count: int) -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    name = f"tie of worker {index} of {count}"
+    name = f"end of worker {index} of {count}"
     threading.Thread(target=self._watch, daemon=True, name=name).start()
 
   def _watch(self) -> None:
     _wait_for_end(self.trainer)
-    while os.getppid() == self.trainer:  # not the kernel's word alone
-      time.sleep(_LOOK)
-    os.kill(os.getpid(), signal.SIGKILL)  # whatever it does: nobody wants it any more
+    while os.getppid() == self.trainer:  # the kernel's answer alone is not enough
+      time.sleep(_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)  # whatever it does: nobody will read its batches
 
 
 def _wait_for_end(process: int) -> None:
-  """Returns when a process has ended; at once where the kernel cannot say."""
+  """Waits until a process has ended; returns at once where the kernel cannot tell."""
   try:
     handle = os.pidfd_open(process)
   except (AttributeError, OSError):  # no Linux, an old one, or it has ended already
@@ -55,26 +55,26 @@ def _wait_for_end(process: int) -> None:
   watched.poll()
 
 
-def living() -> list[multiprocessing.process.BaseProcess]:
-  """This process's workers."""
+def live_workers() -> list[multiprocessing.process.BaseProcess]:
+  """The worker processes of this process that are alive."""
   return [p for p in multiprocessing.active_children() if p.name.startswith(_NAME)]
 
 
 def kill() -> int:
-  """Ends this process's workers, who may hang; how many there were."""
-  found = living()
+  """Kills the workers of this process, which may hang; returns how many there were."""
+  found = live_workers()
   for worker in found:
     worker.kill()
   return len(found)
 
 
 def write_stacks(*, seconds: float = 0.5) -> None:
-  """Makes this process's workers write what they do.
+  """Makes the workers of this process write the stacks of their threads to standard error.
 
   Args:
-    seconds: for them to write.
+    seconds: the time that they are given to write.
   """
-  found = living()
+  found = live_workers()
   for worker in found:
     if worker.pid is not None:
       os.kill(worker.pid, signal.SIGUSR1)

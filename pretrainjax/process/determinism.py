@@ -1,4 +1,4 @@
-"""What it takes that two runs of one config have the same bits: `config.train.deterministic`.
+"""Deterministic runs, bit for bit the same for one config: `config.train.deterministic`.
 
 A run's numbers depend on config, data, jaxlib, kind of device, and how many devices and processes
 there are; on nothing else, where the device computes the same sum in the same order each time.
@@ -27,7 +27,7 @@ _NCCL = {"NCCL_ALGO": "Ring", "NCCL_PROTO": "Simple"}
 
 
 def is_wanted(config: ConfigDict) -> bool:
-  """Whether a run's config asks for it; configs of other binaries have no `train`."""
+  """Whether a config asks for determinism; configs of other binaries have no `train`."""
   train = config.get("train")
   return bool(isinstance(train, ConfigDict) and train.get("deterministic", False))
 
@@ -36,10 +36,13 @@ def xla_flags(before: str) -> str:
   """$XLA_FLAGS with what determinism needs, which JAX reads when it starts.
 
   Args:
-    before: what the variable holds.
+    before: the present value of the variable.
+
+  Returns:
+    The new value.
 
   Raises:
-    UserError: where it says the contrary.
+    UserError: where the present value switches determinism off.
   """
   for name in _CONTRARY:
     found = re.findall(rf"{name}(?:=(\S+))?(?=\s|$)", before)
@@ -56,14 +59,17 @@ def check_device(
   started_before: bool,
   environ: Mapping[str, str],
 ) -> None:
-  """Raises UserError where the same bits cannot be promised.
+  """Refuses devices on which the same bits cannot be promised.
 
   Args:
-    platform: of the devices, as JAX calls it.
-    version: of the platform, as XLA calls it.
-    num_devices: of the run.
+    platform: the platform of the devices, as JAX calls it.
+    version: the version of the platform, as XLA calls it.
+    num_devices: the number of devices of the run.
     started_before: whether JAX had found its devices before `xla_flags` were set.
-    environ: of the process.
+    environ: the environment variables of the process.
+
+  Raises:
+    UserError: naming what was found, and what to set.
   """
   if platform in ("cpu", "tpu"):
     return

@@ -1,4 +1,4 @@
-"""Several processes as one run: joining them, agreeing, waiting with a time limit, stopping.
+"""Several processes as one run: connecting, barriers and gathers with a time limit, leaving.
 
 JAX's coordination service does the work. Its client has no public door, and Orbax uses the same
 one; every function here does nothing, or answers for one process, where there is only one.
@@ -17,10 +17,10 @@ import jax
 from jax._src import distributed as _jax_distributed
 
 from pretrainjax.errors import UserError
-from pretrainjax.process.rendezvous import Guest, PeerLost, come, receive
+from pretrainjax.process.rendezvous import Peer, PeerLost, accept_peers, join
 
 # How long processes wait for each other, in seconds, where nothing else is said.
-PATIENCE = 600.0
+TIMEOUT = 600.0
 # All processes come to the same waits in the same order: the number tells one from the next.
 _NUMBER = itertools.count()
 _log = logging.getLogger(__name__)
@@ -36,12 +36,12 @@ def connect(
   heartbeat_timeout: int,
   shutdown_timeout: int,
 ) -> dict[int, socket.socket]:
-  """Joins a run of several processes; before anything asks for a device.
+  """Connects this process to the others of its run, before anything asks for a device.
 
   Args:
     address: HOST:PORT where process 0 coordinates.
-    num_processes: of the run.
-    process_id: this one, in [0, num_processes).
+    num_processes: the number of processes of the run.
+    process_id: the rank of this process, in [0, num_processes).
     local_device_ids: devices of this host that are this process's; () takes all of them, None
       leaves it to JAX.
     initialization_timeout: seconds to wait for the others.
@@ -49,13 +49,13 @@ def connect(
     shutdown_timeout: seconds to wait for the others at the end.
 
   Returns:
-    Lines to other processes by number, to all on process 0 and to process 0 on others; whoever ends
-    closes its own. To be kept.
+    The connections to other processes by rank: to all on process 0, to process 0 on others. They
+    are to be kept open, since one that closes says that its process has ended.
 
   Raises:
     UserError: for an address that is no host's, a port that is taken, or processes that do not
       fit together.
-    PeerLost: where others do not come.
+    PeerLost: where other processes do not join in time.
   """
   host, _, port = address.rpartition(":")
   host = host.strip("[]")
@@ -65,12 +65,12 @@ def connect(
     raise UserError(
       f"--coordinator_address: host '{host}' cannot be resolved ({error.strerror})"
     ) from error
-  me = Guest(process_id, num_processes, f"{socket.gethostname()}, pid {os.getpid()}")
+  me = Peer(process_id, num_processes, f"{socket.gethostname()}, pid {os.getpid()}")
   if process_id == 0:
     check_port(int(port))
-    lines = receive(int(port), me, seconds=initialization_timeout)
+    connections = accept_peers(int(port), me, seconds=initialization_timeout)
   else:
-    lines = {0: come(host, int(port), me, seconds=initialization_timeout)}
+    connections = {0: join(host, int(port), me, seconds=initialization_timeout)}
   warning = loopback_warning(host, socket.gethostname())
   if warning:
     _log.warning(warning)
@@ -83,11 +83,11 @@ def connect(
     heartbeat_timeout_seconds=heartbeat_timeout,
     shutdown_timeout_seconds=shutdown_timeout,
   )
-  return lines
+  return connections
 
 
-def leave() -> None:
-  """Leaves the run, with all others."""
+def disconnect() -> None:
+  """Leaves the run together with all other processes, which it waits for."""
   jax.distributed.shutdown()
 
 
@@ -95,8 +95,8 @@ def check_port(port: int, *, seconds: float = 3.0) -> None:
   """Raises UserError for a port that is taken: JAX would end with a segmentation fault.
 
   Args:
-    port: of the coordinator.
-    seconds: to wait for it, as the process before may be about to end.
+    port: the port of the coordinator.
+    seconds: the time to wait for it to be free, as the process before may be about to end.
   """
   end = time.monotonic() + seconds
   while not _is_free(port):
@@ -121,11 +121,11 @@ def _is_free(port: int) -> bool:
 
 
 def loopback_warning(coordinator: str, hostname: str) -> str | None:
-  """Says what is wrong where other hosts would be sent to this one's loopback address.
+  """A warning where other hosts would be told this host's loopback address, else None.
 
   Args:
-    coordinator: host of process 0, as it was given.
-    hostname: of this machine.
+    coordinator: the host of process 0, as the user gave it.
+    hostname: the name of this machine.
   """
   try:
     own, theirs = socket.gethostbyname(hostname), socket.gethostbyname(coordinator)
@@ -155,38 +155,38 @@ def is_main() -> bool:
 
 
 def index() -> int:
-  """This process's number."""
+  """The rank of this process, from 0."""
   return _jax_distributed.global_state.process_id
 
 
 def number_of_processes() -> int:
-  """Of the run."""
+  """The number of processes of the run."""
   return _jax_distributed.global_state.num_processes
 
 
-def barrier(name: str, *, seconds: float = PATIENCE) -> None:
-  """Waits until every process is here.
+def barrier(name: str, *, seconds: float = TIMEOUT) -> None:
+  """Waits until every process has come to the same barrier.
 
   Args:
-    name: of the place, for the message.
-    seconds: to wait at most.
+    name: the name of the barrier, for the message.
+    seconds: the longest time to wait.
 
   Raises:
-    PeerLost: naming the processes that did not come, the place and the time.
+    PeerLost: naming the processes that did not come, the barrier and the time.
   """
   gather(name, "", seconds=seconds)
 
 
-def gather(name: str, text: str, *, seconds: float = PATIENCE) -> list[str]:
-  """What every process says, in order; waits for all.
+def gather(name: str, text: str, *, seconds: float = TIMEOUT) -> list[str]:
+  """Gathers one text of every process, in the order of their ranks; waits for all.
 
   Args:
-    name: of the place, for the message.
-    text: this process's word.
-    seconds: to wait at most.
+    name: the name of the exchange, for the message.
+    text: what this process contributes.
+    seconds: the longest time to wait.
 
   Raises:
-    PeerLost: naming the processes that did not come, the place and the time.
+    PeerLost: naming the processes that did not come, the exchange and the time.
   """
   service = client()
   if service is None:
@@ -197,18 +197,18 @@ def gather(name: str, text: str, *, seconds: float = PATIENCE) -> list[str]:
   try:
     service.wait_at_barrier(folder, int(seconds * 1000))
   except Exception as error:
-    raise PeerLost(_absent(service, folder, name, seconds)) from error
-  said = _by_process(service.key_value_dir_get(folder))
-  return [said[i] for i in range(number_of_processes())]
+    raise PeerLost(_missing_processes(service, folder, name, seconds)) from error
+  texts = _by_process(service.key_value_dir_get(folder))
+  return [texts[i] for i in range(number_of_processes())]
 
 
-def agree(name: str, text: str, *, seconds: float = PATIENCE) -> str:
-  """What process 0 says, on every process.
+def agree(name: str, text: str, *, seconds: float = TIMEOUT) -> str:
+  """Broadcasts the text of process 0 to every process.
 
   Args:
-    name: of the matter, for the message.
-    text: what process 0 says; others' words are not heard.
-    seconds: to wait at most.
+    name: the name of what is agreed on, for the message.
+    text: what process 0 sends; the texts of other processes are not used.
+    seconds: the longest time to wait.
 
   Raises:
     PeerLost: where process 0 says nothing in time.
@@ -228,13 +228,13 @@ def agree(name: str, text: str, *, seconds: float = PATIENCE) -> str:
     ) from error
 
 
-def _absent(service: Any, folder: str, name: str, seconds: float) -> str:
-  """Who did not come."""
+def _missing_processes(service: Any, folder: str, name: str, seconds: float) -> str:
+  """The message that names the processes that did not come."""
   try:
-    came = _by_process(service.key_value_dir_get(folder))
+    arrived = _by_process(service.key_value_dir_get(folder))
   except Exception:  # the service may be gone itself
     return f"waiting for all processes at '{name}' failed, as process 0 does not answer"
-  missing = [str(i) for i in range(number_of_processes()) if i not in came]
+  missing = [str(i) for i in range(number_of_processes()) if i not in arrived]
   if not missing:
     return f"the wait at '{name}' was cut short: a process that came is gone again"
   return (

@@ -1,4 +1,4 @@
-"""How a process ends at once, from any thread, whatever its others wait for."""
+"""Ends a process at once, from any thread, even while other threads or processes hang."""
 
 import os
 import sys
@@ -19,51 +19,51 @@ _LAST_ACTS, _DONE = 1.0, 30.0
 class Ending:
   """Ends this process without cleaning up, which could wait for ever, but for a few last acts."""
 
-  def __init__(self, verb: str, *, leave: Callable[[int], Any] = os._exit):
-    """Makes it.
+  def __init__(self, verb: str, *, exit_process: Callable[[int], Any] = os._exit):
+    """Makes one that ends this process alone, until `end_all_by` is called.
 
     Args:
-      verb: of the binary, for messages.
-      leave: ends the process with a status.
+      verb: the name of the binary, for messages.
+      exit_process: the function that ends the process with an exit status.
     """
-    self._verb, self._leave = verb, leave
-    self._acts: list[Callable[[], Any]] = []
-    self._tell: Callable[[str, int], Any] = self._alone
+    self._verb, self._exit_process = verb, exit_process
+    self._last_acts: list[Callable[[], Any]] = []
+    self._end_all: Callable[[str, int], Any] = self._end_alone
 
-  def first(self, act: Callable[[], Any]) -> None:
-    """Adds what is done before the process leaves; it is given a second, in a thread."""
-    self._acts.append(act)
+  def before_exit(self, act: Callable[[], Any]) -> None:
+    """Adds a function that is called before the process exits, for at most a second."""
+    self._last_acts.append(act)
 
-  def through(self, tell: Callable[[str, int], Any]) -> None:
-    """From now on `tell` says to all processes why they end, and ends this one."""
-    self._tell = tell
+  def end_all_by(self, end_all: Callable[[str, int], Any]) -> None:
+    """Sets the function that tells all processes why they end, and ends this one."""
+    self._end_all = end_all
 
   def end(self, line: str, *, status: int) -> None:
     """Ends the run because of something that is no exception.
 
     Args:
-      line: what happened, for the user.
-      status: to end with.
+      line: what happened, in one line for the user.
+      status: the exit status.
     """
-    self._tell(line, status)
+    self._end_all(line, status)
 
-  def leave(self, status: int) -> None:
-    """Ends this process, and says nothing."""
+  def exit(self, status: int) -> None:
+    """Ends this process without a message, after the functions of `before_exit`."""
     flush()
-    acting = [threading.Thread(target=act, daemon=True) for act in self._acts]
+    threads = [threading.Thread(target=act, daemon=True) for act in self._last_acts]
     deadline = time.monotonic() + _LAST_ACTS
-    for thread in acting:
+    for thread in threads:
       thread.start()
-    for thread in acting:
+    for thread in threads:
       thread.join(max(deadline - time.monotonic(), 0.0))
     data_workers.kill()  # one that is stopped could not notice by itself
-    self._leave(status)
+    self._exit_process(status)
 
-  def _alone(self, line: str, status: int) -> None:
+  def _end_alone(self, line: str, status: int) -> None:
     if status == STUCK:
       write_stacks()
     sys.stderr.write(f"{self._verb}: {line}; {GO_ON}\n")
-    self.leave(status)
+    self.exit(status)
 
 
 def as_process(
@@ -72,8 +72,8 @@ def as_process(
   """Runs a binary as this process, and ends it even where a thread or a worker would not let it.
 
   Args:
-    main: of the binary; it returns the exit status.
-    argv: its arguments; None takes the process's.
+    main: the main function of the binary, which returns the exit status.
+    argv: its arguments; None takes those of the process.
   """
   try:
     status = main(argv)
@@ -86,11 +86,11 @@ def as_process(
   if status:  # what was to be saved is saved; the rest is not waited for
     data_workers.kill()
     os._exit(status)
-  threading.Thread(target=_leave_late, daemon=True, name="end").start()
+  threading.Thread(target=_exit_late, daemon=True, name="end").start()
   sys.exit(0)
 
 
-def _leave_late() -> None:
+def _exit_late() -> None:
   time.sleep(_DONE)
   write_stacks()
   sys.stderr.write(f"all is done, but the process did not end within {_DONE:.0f} s: see above\n")
@@ -99,7 +99,7 @@ def _leave_late() -> None:
 
 
 def flush() -> None:
-  """Hands on what was printed; whoever read it may be gone."""
+  """Flushes standard output and error, whose reader may have closed them."""
   for stream in (sys.stdout, sys.stderr):
     try:
       stream.flush()

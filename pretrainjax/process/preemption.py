@@ -1,9 +1,10 @@
 """SIGTERM on any process of a run stops all of them after the same step.
 
 JAX has a service for it, which a soak found to answer up to a minute late, or never. Here the one
-that was asked leaves a word in the coordination service's store; a thread of each process looks
-for it, holds its loop before the next step, and says how far that has come. All stop one step after
-the furthest. Threads do it, for the loop itself may be waiting for another process's step.
+that got the signal writes a notice into the coordination service's store; a thread of each process
+polls for it, holds its loop before the next step, and writes how many steps that has begun. All
+stop one step after the furthest. Threads do it, for the loop itself may be waiting for another
+process's step.
 """
 
 import contextlib
@@ -15,126 +16,132 @@ from typing import Any
 
 from pretrainjax.process.distributed import client, index, is_connected, number_of_processes
 
-_ASKED, _TURNS = "pretrainjax/stop/asked", "pretrainjax/stop/turn"
-# Seconds: between looks into the store; for another process to say how far it is.
-_LOOK_EVERY, _PATIENCE = 0.5, 60.0
-# Milliseconds that a call for another's word may take, as `close` waits for it.
-_ASK_FOR = 500
+_NOTICE, _CALLS = "pretrainjax/stop/asked", "pretrainjax/stop/turn"
+# Seconds: between polls of the store; for another process to write its number of steps.
+_POLL_SECONDS, _TIMEOUT = 0.5, 60.0
+# Milliseconds that one blocking read may take, as `close` waits for it.
+_CALL_MILLISECONDS = 500
 
 
-class Noted:
-  """A handler of SIGTERM that notes it, instead of dying of it.
+class SigtermHandler:
+  """A handler of SIGTERM that notes the signal, in place of ending the process.
 
   Attributes:
-    came: whether it did.
-    together: with whom to agree then; None where this process is the only one.
+    received: whether the signal has come.
+    agreement: what agrees with the other processes on the last step; None where there are none.
   """
 
   def __init__(self):
-    self.came = False
-    self.together: Together | None = None
+    self.received = False
+    self.agreement: StopAgreement | None = None
 
   def __call__(self, number: int, frame: Any) -> None:
-    """Notes it."""
-    self.came = True
+    """Notes the signal."""
+    self.received = True
 
   def close(self) -> None:
-    """Nobody is to be agreed with any more; see `Together.close`."""
-    if self.together is not None:
-      self.together.close()
+    """Ends the thread of the agreement, if there is one; see `StopAgreement.close`."""
+    if self.agreement is not None:
+      self.agreement.close()
 
 
-def note_sigterm() -> Noted:
-  """From now on this process notes SIGTERM; where it did so before, the same note."""
+def handle_sigterm() -> SigtermHandler:
+  """Installs the handler, or returns the one that is installed already."""
   handler = signal.getsignal(signal.SIGTERM)
-  if not isinstance(handler, Noted):
-    handler = Noted()
+  if not isinstance(handler, SigtermHandler):
+    handler = SigtermHandler()
     signal.signal(signal.SIGTERM, handler)
-  if handler.together is None and is_connected():
-    handler.together = Together(handler, client(), index=index(), count=number_of_processes())
+  if handler.agreement is None and is_connected():
+    handler.agreement = StopAgreement(handler, client(), index=index(), count=number_of_processes())
   return handler
 
 
 @contextlib.contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-  """Gives a function that says whether to stop now; all processes call it once a step."""
+def preemption_notice() -> Iterator[Callable[[], bool]]:
+  """Yields a function that says whether to stop now; all processes call it once a step."""
   before = signal.getsignal(signal.SIGTERM)
-  noted = note_sigterm()
-  if noted.together is not None:  # the note stays: what comes later must not kill one of several
-    yield noted.together.is_reached
+  handler = handle_sigterm()
+  if handler.agreement is not None:  # it stays: a later signal must not kill one of several
+    yield handler.agreement.is_reached
     return
   try:
-    yield lambda: noted.came
+    yield lambda: handler.received
   finally:
-    if not noted.came:  # those who ask often mean the same: it must not kill what is being closed
+    if not handler.received:  # or a second one would kill what is being closed
       signal.signal(signal.SIGTERM, before)
 
 
-class Together:
+class StopAgreement:
   """Agrees with the other processes on the step to stop after."""
 
   def __init__(
-    self, noted: Noted, service: Any, *, index: int, count: int, look_every: float = _LOOK_EVERY
+    self,
+    handler: SigtermHandler,
+    service: Any,
+    *,
+    index: int,
+    count: int,
+    poll_seconds: float = _POLL_SECONDS,
   ):
-    """Starts the thread, which lives until `close`: others may ask for its word.
+    """Starts the thread, which lives until `close`, since other processes may wait for its answer.
 
     Args:
-      noted: of this process.
+      handler: the SIGTERM handler of this process.
       service: the client of JAX's coordination service.
-      index: this process's number.
-      count: of processes.
-      look_every: seconds.
+      index: the rank of this process.
+      count: the number of processes.
+      poll_seconds: the time between two polls of the store.
     """
-    self._noted, self._service = noted, service
-    self._index, self._count, self._look_every = index, count, look_every
-    self._turn, self._last = 0, None
-    self._holding, self._closed = threading.Lock(), threading.Event()
+    self._handler, self._service = handler, service
+    self._index, self._count, self._poll_seconds = index, count, poll_seconds
+    self._num_calls, self._last_call = 0, None
+    self._lock, self._closed = threading.Lock(), threading.Event()
     self._thread = threading.Thread(target=self._agree, daemon=True, name="preemption")
     self._thread.start()
 
   def is_reached(self) -> bool:
     """Whether to stop now; counts the calls, which all processes make alike."""
-    with self._holding:
-      self._turn += 1
-      return self._last is not None and self._turn >= self._last
+    with self._lock:
+      self._num_calls += 1
+      return self._last_call is not None and self._num_calls >= self._last_call
 
   def close(self) -> None:
-    """Ends the thread; all processes are done, and the service is still there.
+    """Ends the thread, once all processes are done and while the service is still there.
 
     A thread that is in a call to the service while Python ends aborts the process (measured: 13 of
-    24 that looked without a pause).
+    24 that polled without a pause).
     """
     self._closed.set()
     self._thread.join()
 
   def _agree(self) -> None:
     try:
-      if not self._is_word_out():
+      if not self._wait_for_notice():
         return
-      with self._holding:
-        self._service.key_value_set(f"{_TURNS}/{self._index}", str(self._turn))
-        self._last = max(self._turn_of(i) for i in range(self._count)) + 1
+      with self._lock:
+        self._service.key_value_set(f"{_CALLS}/{self._index}", str(self._num_calls))
+        self._last_call = max(self._calls_of(i) for i in range(self._count)) + 1
     except Exception:  # the service is gone, and with it the run; others say so
       return
 
-  def _is_word_out(self) -> bool:
-    """Waits for it; False at the end of the run."""
+  def _wait_for_notice(self) -> bool:
+    """Waits until a process was asked to stop; False at the end of the run."""
     while not self._closed.is_set():
-      if self._service.key_value_dir_get(_ASKED):
+      if self._service.key_value_dir_get(_NOTICE):
         return True
-      if self._noted.came:
-        self._service.key_value_set(f"{_ASKED}/{self._index}", "yes", allow_overwrite=True)
+      if self._handler.received:
+        self._service.key_value_set(f"{_NOTICE}/{self._index}", "yes", allow_overwrite=True)
       else:
-        self._closed.wait(self._look_every)
+        self._closed.wait(self._poll_seconds)
     return False
 
-  def _turn_of(self, index: int) -> int:
-    """How far a process has come, once it has said so."""
-    end = time.monotonic() + _PATIENCE
+  def _calls_of(self, index: int) -> int:
+    """The number of steps that a process has begun, once it has written it."""
+    end = time.monotonic() + _TIMEOUT
     while True:
       try:
-        return int(self._service.blocking_key_value_get(f"{_TURNS}/{index}", _ASK_FOR))
-      except Exception as error:  # no word yet; or no service, which never has one
+        return int(self._service.blocking_key_value_get(f"{_CALLS}/{index}", _CALL_MILLISECONDS))
+      except Exception as error:  # not written yet; or the service is gone, and it never will be
         is_early = "DEADLINE_EXCEEDED" in str(error)
         if not is_early or self._closed.is_set() or time.monotonic() > end:
           raise

@@ -1,9 +1,9 @@
-"""Before JAX connects the processes of a run: are they who they should be, and all there?
+"""A handshake of all processes before JAX connects them: their ranks fit, and none is missing.
 
 JAX ends a process with a wrong number, or one too many, by an abort after a time limit, and
-believes process 0 where counts differ. So all come to the coordinator's port before JAX does, say
-who they are, and hear what process 0 makes of it. The connections stay: one that ends says at once
-that a process did.
+believes process 0 where counts differ. So all connect to the coordinator's port before JAX does,
+send their rank, and get the answer of process 0. The connections stay open: one that closes says at
+once that its process has ended.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ from typing import NamedTuple
 
 from pretrainjax.errors import UserError
 
-# Bytes of a word, at most; seconds between tries, and for one word.
-_LONGEST, _AGAIN, _WORD = 4096, 0.2, 5.0
+# The longest message in bytes; seconds between tries to connect, and for one message.
+_MAX_BYTES, _RETRY_SECONDS, _MESSAGE_SECONDS = 4096, 0.2, 5.0
 
 
 class PeerLost(Exception):
-  """Another process is gone, or did not come where it was waited for."""
+  """Another process is gone, or did not come to where it was waited for."""
 
 
-class Guest(NamedTuple):
-  """A process, as it presents itself.
+class Peer(NamedTuple):
+  """What a process says of itself when it joins.
 
   Attributes:
-    index: its number.
-    count: of processes, as it was told.
-    name: host and process, for people.
+    index: its rank, from 0.
+    count: the number of processes of the run, as it was told.
+    name: its host and process id, for messages.
   """
 
   index: int
@@ -38,97 +38,99 @@ class Guest(NamedTuple):
   name: str
 
 
-def receive(port: int, me: Guest, *, seconds: float) -> dict[int, socket.socket]:
-  """On process 0: waits for all the others, and lets them go on together.
+def accept_peers(port: int, me: Peer, *, seconds: float) -> dict[int, socket.socket]:
+  """On process 0: waits until all other processes have joined, then lets them go on together.
 
   Args:
-    port: of the coordinator, free.
-    me: this process.
-    seconds: to wait at most.
+    port: the port of the coordinator, which must be free.
+    me: what this process says of itself.
+    seconds: the longest time to wait.
 
   Returns:
-    The lines to the others, by number.
+    The connections to the other processes, by rank.
 
   Raises:
-    UserError: for processes that do not fit together, which they hear as well.
-    PeerLost: naming those that did not come.
+    UserError: for ranks or counts that do not fit together, which all processes are told.
+    PeerLost: naming the processes that did not join.
   """
-  came: dict[int, tuple[Guest, socket.socket]] = {}
+  joined: dict[int, tuple[Peer, socket.socket]] = {}
   end = time.monotonic() + seconds
-  with contextlib.ExitStack() as opened, _door(port) as door:
-    while len(came) < me.count - 1:
-      if not select.select([door], [], [], max(end - time.monotonic(), 0.0))[0]:
-        missing = ", ".join(str(i) for i in range(1, me.count) if i not in came)
-        _tell(came, "lost", text := f"process {missing} did not come within {seconds:.0f} s")
+  with contextlib.ExitStack() as opened, _listener(port) as listener:
+    while len(joined) < me.count - 1:
+      if not select.select([listener], [], [], max(end - time.monotonic(), 0.0))[0]:
+        missing = ", ".join(str(i) for i in range(1, me.count) if i not in joined)
+        _send_all(joined, "lost", text := f"process {missing} did not come within {seconds:.0f} s")
         raise PeerLost(text)
-      line = opened.enter_context(door.accept()[0])
-      guest = _hear_guest(line)
-      if guest is None:
-        continue  # whoever that was
-      mistake = _mistake(guest, me, came)
+      connection = opened.enter_context(listener.accept()[0])
+      peer = _read_peer(connection)
+      if peer is None:
+        continue  # it was no process of this run
+      mistake = _mistake(peer, me, joined)
       if mistake:
-        _tell({**came, -1: (guest, line)}, "mistake", mistake)
+        _send_all({**joined, -1: (peer, connection)}, "mistake", mistake)
         raise UserError(mistake)
-      came[guest.index] = guest, line
-    _tell(came, "come", "")
+      joined[peer.index] = peer, connection
+    _send_all(joined, "joined", "")
     opened.pop_all()
-  return {index: line for index, (_, line) in came.items()}
+  return {index: connection for index, (_, connection) in joined.items()}
 
 
-def come(host: str, port: int, me: Guest, *, seconds: float) -> socket.socket:
-  """On all processes but 0: presents itself there, and waits until all are there.
+def join(host: str, port: int, me: Peer, *, seconds: float) -> socket.socket:
+  """On all processes but 0: joins at process 0, and waits until all have joined.
 
   Args:
-    host: of process 0.
-    port: of the coordinator.
-    me: this process.
-    seconds: to wait at most, for process 0 and then for the others.
+    host: the host of process 0.
+    port: the port of the coordinator.
+    me: what this process says of itself.
+    seconds: the longest time to wait, for process 0 and then for the others.
 
   Returns:
-    The line to process 0, to be kept open as long as this process lives.
+    The connection to process 0, to be kept open as long as this process lives.
 
   Raises:
-    UserError: for processes that do not fit together.
-    PeerLost: where process 0 does not answer, or others did not come.
+    UserError: for ranks or counts that do not fit together.
+    PeerLost: where process 0 does not answer, or others did not join.
   """
   end = time.monotonic() + seconds
   while time.monotonic() < end:
     with contextlib.ExitStack() as opened:
       try:
-        line = opened.enter_context(socket.create_connection((host, port), timeout=_WORD))
-        line.sendall(json.dumps(me).encode() + b"\n")
-        line.settimeout(seconds + _WORD)
-        kind, text = _hear(line)
+        connection = opened.enter_context(
+          socket.create_connection((host, port), timeout=_MESSAGE_SECONDS)
+        )
+        connection.sendall(json.dumps(me).encode() + b"\n")
+        connection.settimeout(seconds + _MESSAGE_SECONDS)
+        kind, text = _read_message(connection)
       except (OSError, ValueError, TypeError):  # not there yet, or not ours
-        time.sleep(_AGAIN)
+        time.sleep(_RETRY_SECONDS)
         continue
       if kind == "mistake":
         raise UserError(text)
       if kind == "lost":
         raise PeerLost(text)
       opened.pop_all()
-      return line
+      return connection
   raise PeerLost(f"process 0 did not answer at {host}:{port} within {seconds:.0f} s")
 
 
-def _mistake(guest: Guest, me: Guest, came: dict[int, tuple[Guest, socket.socket]]) -> str:
-  """What is wrong with a guest, "" if nothing is."""
-  if guest.count != me.count:
+def _mistake(peer: Peer, me: Peer, joined: dict[int, tuple[Peer, socket.socket]]) -> str:
+  """What is wrong with the rank or count of a process that joins, "" if nothing is."""
+  if peer.count != me.count:
     return (
-      f"--num_processes: found {guest.count} on process {guest.index} ({guest.name}) and "
+      f"--num_processes: found {peer.count} on process {peer.index} ({peer.name}) and "
       f"{me.count} on process 0 ({me.name}), expected the same number everywhere"
     )
-  other = me if guest.index == 0 else came.get(guest.index, (None,))[0]
-  if other is not None and (guest.index == 0 or not _has_left(came[guest.index][1])):
+  other = me if peer.index == 0 else joined.get(peer.index, (None,))[0]
+  if other is not None and (peer.index == 0 or not _has_closed(joined[peer.index][1])):
     return (
-      f"--process_id: found {guest.index} twice, on {other.name} and on {guest.name}, expected "
+      f"--process_id: found {peer.index} twice, on {other.name} and on {peer.name}, expected "
       f"each of 0 to {me.count - 1} once"
     )
   return ""
 
 
-def _door(port: int) -> socket.socket:
-  """Listens on all of this host's addresses."""
+def _listener(port: int) -> socket.socket:
+  """A socket that listens on all addresses of this host."""
   with contextlib.suppress(OSError):
     if socket.has_dualstack_ipv6():
       return socket.create_server(
@@ -137,58 +139,58 @@ def _door(port: int) -> socket.socket:
   return socket.create_server(("", port), backlog=1024)
 
 
-def _tell(came: dict[int, tuple[Guest, socket.socket]], kind: str, text: str) -> None:
-  for _, line in came.values():
+def _send_all(joined: dict[int, tuple[Peer, socket.socket]], kind: str, text: str) -> None:
+  for _, connection in joined.values():
     with contextlib.suppress(OSError):
-      line.sendall(json.dumps([kind, text]).encode() + b"\n")
+      connection.sendall(json.dumps([kind, text]).encode() + b"\n")
 
 
-def _hear_guest(line: socket.socket) -> Guest | None:
-  """Who is there; None for somebody who is no process of ours."""
-  line.settimeout(_WORD)
+def _read_peer(connection: socket.socket) -> Peer | None:
+  """Reads what a process says of itself; None for anything else that connects."""
+  connection.settimeout(_MESSAGE_SECONDS)
   try:
-    index, count, name = _hear(line)
+    index, count, name = _read_message(connection)
   except (OSError, ValueError, TypeError):
     return None
-  return Guest(int(index), int(count), str(name))
+  return Peer(int(index), int(count), str(name))
 
 
-def _hear(line: socket.socket) -> list:
-  """One line of JSON."""
-  said = b""
-  while not said.endswith(b"\n"):
-    part = line.recv(_LONGEST)
-    if not part or len(said) > _LONGEST:
+def _read_message(connection: socket.socket) -> list:
+  """Reads one line of JSON."""
+  received = b""
+  while not received.endswith(b"\n"):
+    part = connection.recv(_MAX_BYTES)
+    if not part or len(received) > _MAX_BYTES:
       raise ValueError("no word")
-    said += part
-  return json.loads(said)
+    received += part
+  return json.loads(received)
 
 
-def _has_left(line: socket.socket) -> bool:
-  """Whether the other side has closed: it says nothing any more before it is told."""
-  return bool(select.select([line], [], [], 0.0)[0])
+def _has_closed(connection: socket.socket) -> bool:
+  """Whether the other side has closed the connection, on which it sends nothing at this point."""
+  return bool(select.select([connection], [], [], 0.0)[0])
 
 
-def ended(lines: dict[int, socket.socket], *, seconds: float) -> list[int]:
-  """Waits for processes to end; the numbers of those that did, whose lines are taken out.
+def ended_processes(connections: dict[int, socket.socket], *, seconds: float) -> list[int]:
+  """Waits for processes to end; returns their ranks and takes their connections out.
 
-  A line that breaks otherwise is taken out, too, but says nothing of its process.
+  A connection that breaks otherwise is taken out, too, but says nothing of its process.
 
   Args:
-    lines: of `receive`.
-    seconds: to wait at most.
+    connections: the open connections by rank, as of `accept_peers`.
+    seconds: the longest time to wait.
   """
-  if not lines:
+  if not connections:
     time.sleep(seconds)
     return []
   with selectors.DefaultSelector() as selector:
-    for index, line in lines.items():
-      selector.register(line, selectors.EVENT_READ, index)
+    for index, connection in connections.items():
+      selector.register(connection, selectors.EVENT_READ, index)
     ready = [key.data for key, _ in selector.select(seconds)]
-  return [index for index in ready if _is_at_end(lines.pop(index))]
+  return [index for index in ready if _is_closed(connections.pop(index))]
 
 
-def _is_at_end(line: socket.socket) -> bool:
-  with line, contextlib.suppress(OSError):
-    return line.recv(1) == b""
+def _is_closed(connection: socket.socket) -> bool:
+  with connection, contextlib.suppress(OSError):
+    return connection.recv(1) == b""
   return False

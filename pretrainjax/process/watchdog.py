@@ -1,4 +1,4 @@
-"""Notices that a run makes no progress, and what it was doing when it stopped."""
+"""A watchdog: notices that a run makes no progress, and names the phase that it is stuck in."""
 
 import contextlib
 import sys
@@ -13,18 +13,18 @@ from pretrainjax.process import data_workers
 Phase = Literal["start", "data", "step", "evaluation", "checkpoint"]
 # Exit status of a run that made no progress, as timeout(1) has it.
 STUCK = 124
-# How long a phase may take, in units of what others may: a first compilation as long as it needs,
-# and whoever evaluates does so in one piece.
+# The factor of the time limit by phase: a first compilation takes as long as it needs, and an
+# evaluation runs as a whole without saying that it goes on.
 _PATIENCE = {"start": float("inf"), "evaluation": 4.0}
 
 
-class Doing(NamedTuple):
-  """What a run does.
+class Activity(NamedTuple):
+  """The phase and the step that a run is in.
 
   Attributes:
-    phase: of the run; "" before and after it.
-    step: the last one begun.
-    seconds: since the phase was entered, or gone on with, without those in which all stood still.
+    phase: the innermost phase; "" before the first and after the last.
+    step: the last step that was begun.
+    seconds: the time since the last progress, without time in which the whole process was stopped.
   """
 
   phase: str
@@ -36,7 +36,7 @@ class Doing(NamedTuple):
 
 
 class Watchdog:
-  """A thread that looks on while the main thread says what it does.
+  """A thread that checks that the main thread, which reports its phases, makes progress.
 
   Time counts only while this thread runs, too: a process that was stopped and goes on, or a machine
   that slept, is not stuck.
@@ -46,20 +46,20 @@ class Watchdog:
     self,
     seconds: float,
     *,
-    act: Callable[[str], None] = lambda line: None,
+    on_stuck: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """Makes it; it begins with the first phase.
+    """Makes it; its thread starts with the first phase.
 
     Args:
-      seconds: that a phase may take; 0 lets all take what they need. Evaluation may take four times
-        as long, and "start" as long as it needs.
-      act: called in the thread with one line for the user; it is to end the process. Where it knows
-        better and returns, the time begins anew.
-      clock: in seconds; jumps of the time of day must not move it.
+      seconds: the longest time without progress; 0 sets no limit. Evaluation may take four times as
+        long, and "start" as long as it needs.
+      on_stuck: the function that is called in the thread with one line for the user, and that ends
+        the process. Where it returns instead, the time begins anew.
+      clock: a monotonic clock in seconds, which changes of the time of day do not move.
     """
-    self._seconds, self._act, self._clock = seconds, act, clock
-    self._look_every = min(1.0, seconds / 4)
+    self._seconds, self._on_stuck, self._clock = seconds, on_stuck, clock
+    self._poll_seconds = min(1.0, seconds / 4)
     # Phases within each other, outermost first; replaced as a whole, so that no lock is needed.
     self._phases: tuple[str, ...] = ()
     self._step = self._moves = self._seen = 0
@@ -69,7 +69,7 @@ class Watchdog:
 
   @contextlib.contextmanager
   def phase(self, name: Phase) -> Iterator[None]:
-    """What is done inside is this phase; the one around it then begins anew."""
+    """Marks what is done inside as this phase; the time of the phase around it then begins anew."""
     before = self._phases
     self._enter((*before, name))
     try:
@@ -77,15 +77,15 @@ class Watchdog:
     finally:
       self._enter(before)
 
-  def at(self, step: int) -> None:
-    """Notes the step that begins, which is progress."""
+  def begin_step(self, step: int) -> None:
+    """Notes that a step begins, which counts as progress."""
     self._step = step
     self._moves += 1
 
-  def doing(self) -> Doing:
-    """What the main thread does, as this thread saw it last."""
+  def activity(self) -> Activity:
+    """The phase and step of the main thread, as the watchdog saw them last."""
     phases = self._phases
-    return Doing(phases[-1] if phases else "", self._step, self._awake)
+    return Activity(phases[-1] if phases else "", self._step, self._awake)
 
   def stop(self) -> None:
     """Ends the thread."""
@@ -97,31 +97,31 @@ class Watchdog:
     self._phases = phases
     self._moves += 1
     if self._thread is None and self._seconds > 0:
-      self._thread = threading.Thread(target=self._look_on, daemon=True, name="watchdog")
+      self._thread = threading.Thread(target=self._watch, daemon=True, name="watchdog")
       self._thread.start()
 
-  def _look_on(self) -> None:
+  def _watch(self) -> None:
     last = self._clock()
-    while not self._ended.wait(self._look_every):
+    while not self._ended.wait(self._poll_seconds):
       now = self._clock()
-      if self._looked(now - last):
-        doing = self.doing()
-        self._act(f"no progress for {doing.seconds:.0f} s {doing}")
+      if self._is_stuck(now - last):
+        activity = self.activity()
+        self._on_stuck(f"no progress for {activity.seconds:.0f} s {activity}")
         self._awake = 0.0
       last = now
 
-  def _looked(self, passed: float) -> bool:
-    """Counts the time since the last look; whether it is too much."""
+  def _is_stuck(self, passed: float) -> bool:
+    """Adds the time since the last check; whether the limit is passed."""
     moves, phases = self._moves, self._phases
-    # A look that comes very late was itself kept from running.
-    self._awake = 0.0 if moves != self._seen else self._awake + min(passed, 2 * self._look_every)
+    # A check that comes very late was itself kept from running.
+    self._awake = 0.0 if moves != self._seen else self._awake + min(passed, 2 * self._poll_seconds)
     self._seen = moves
     allowed = self._seconds * _PATIENCE.get(phases[-1], 1.0) if phases else float("inf")
     return self._awake > allowed
 
 
 def write_stacks() -> None:
-  """Writes what all threads do to standard error, and lets workers write theirs."""
+  """Writes the stacks of all threads to standard error, then those of the data workers."""
   names = {thread.ident: thread.name for thread in threading.enumerate()}
   for ident, frame in sys._current_frames().items():
     if ident != threading.get_ident():

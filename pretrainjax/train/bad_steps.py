@@ -20,7 +20,7 @@ _SHOWN = 4
 _log = logging.getLogger(__name__)
 
 
-def note_skipped(
+def record_skipped_step(
   run: Run, workdir: Path, *, step: int, batch: int, values: Mapping[str, float]
 ) -> None:
   """Logs a skipped step and adds its records to WORKDIR/skipped.jsonl, by the first process.
@@ -45,7 +45,7 @@ def note_skipped(
     append(path, {"step": step, "batch": batch, **numbers, "keys": keys})
 
 
-def stop_after(
+def stop_after_bad_steps(
   run: Run, workdir: Path, *, step: int, in_row: int, checkpoints: Checkpoints
 ) -> None:
   """Raises UserError once `train.max_bad_steps` steps in a row were skipped.
@@ -62,7 +62,7 @@ def stop_after(
   """
   if in_row < run.train.max_bad_steps:
     return
-  good, saved = step - in_row, steps_of(checkpoints)
+  good, saved = step - in_row, saved_steps(checkpoints)
   before, later = [s for s in saved if s <= good], [s for s in saved if s > good]
   reason = f"{in_row} steps in a row up to step {step} had no finite loss or gradient"
   for one in later if before else ():
@@ -77,7 +77,7 @@ def stop_after(
   )
 
 
-def steps_of(checkpoints: Checkpoints) -> list[int]:
+def saved_steps(checkpoints: Checkpoints) -> list[int]:
   """Those saved, newest first, as the first process sees them."""
-  checkpoints.settle()
+  checkpoints.wait_until_idle()
   return json.loads(agree("which checkpoints there are", json.dumps(checkpoints.steps())))

@@ -9,7 +9,7 @@ from pretrainjax.train.state import TrainState
 from pretrainjax.types import Batch
 
 
-class Placed(NamedTuple):
+class DeviceBatch(NamedTuple):
   """A batch on the devices.
 
   Attributes:
@@ -47,14 +47,14 @@ class Feed:
       process_count=self._parts,
     )
 
-  def next(self) -> Placed:
+  def next(self) -> DeviceBatch:
     """The next batch, on its way to the devices."""
     assert self._batches is not None
     rows = next(self._batches)
     self._index += 1
     # Of equal parts; to know the others' exactly is not worth an exchange.
     counts = {unit: n * self._parts for unit, n in self._run.data.count(rows).items()}
-    return Placed(self._run.parallel.put(rows), self._index - 1, counts)
+    return DeviceBatch(self._run.parallel.put(rows), self._index - 1, counts)
 
   def close(self) -> None:
     """Ends what makes batches."""

@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, WholeBatchObjective
 from pretrainjax.objectives.split import split
-from pretrainjax.train.gradient import GradientResult, Plain, cut, join, over_devices
+from pretrainjax.train.gradient import GradientResult, Plain, cut, join, mean_over_devices
 from pretrainjax.train.state import TrainState
 from pretrainjax.types import Batch
 
@@ -82,4 +82,4 @@ class Cached:
     (loss, metrics), (grads, slopes) = gradient(state.params, join(found))
     again = (parts, indices, cut(slopes, self.num_parts))
     (grads, extras), _ = jax.lax.scan(backward, (grads, state.extras), again)
-    return over_devices(grads, extras, {**metrics, "loss": loss})
+    return mean_over_devices(grads, extras, {**metrics, "loss": loss})

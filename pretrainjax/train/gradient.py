@@ -88,11 +88,11 @@ class Plain:
     *,
     key: Key[Array, ""],
   ) -> GradientResult:
-    differentiate = differentiated(objective, graphdef)
+    differentiate = loss_gradient(objective, graphdef)
     (loss, (metrics, extras)), grads = differentiate(
       state.params, state.extras, batch, key, state.step
     )
-    return over_devices(grads, extras, {**metrics, "loss": loss})
+    return mean_over_devices(grads, extras, {**metrics, "loss": loss})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Accumulated:
     *,
     key: Key[Array, ""],
   ) -> GradientResult:
-    differentiate = differentiated(objective, graphdef)
+    differentiate = loss_gradient(objective, graphdef)
 
     def one_part(extras: Any, part_and_index: Any):
       part, index = part_and_index
@@ -132,10 +132,10 @@ class Accumulated:
     parts = (cut(dict(batch), self.num_parts), jnp.arange(self.num_parts))
     extras, (grads, metrics) = jax.lax.scan(one_part, state.extras, parts)
     grads, metrics = jax.tree.map(lambda x: x.mean(0), (grads, metrics))
-    return over_devices(grads, extras, metrics)
+    return mean_over_devices(grads, extras, metrics)
 
 
-def differentiated(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
+def loss_gradient(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
   """(params, extras, batch, key, step) -> (loss, (metrics, new extras)), gradient by params."""
 
   def loss(params: Any, extras: Any, batch: Batch, key: Array, step: Array):
@@ -146,7 +146,7 @@ def differentiated(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
   return jax.value_and_grad(loss, has_aux=True)
 
 
-def over_devices(grads: Any, extras: Any, metrics: Metrics) -> GradientResult:
+def mean_over_devices(grads: Any, extras: Any, metrics: Metrics) -> GradientResult:
   """The mean over devices of each device's gradient and metrics."""
   grads, metrics = collectives.mean((grads, metrics))
   return GradientResult(grads, extras, metrics)

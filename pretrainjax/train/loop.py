@@ -13,15 +13,15 @@ import jax
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError, one_line
 from pretrainjax.process.distributed import agree
-from pretrainjax.process.preemption import asked_to_stop
+from pretrainjax.process.preemption import preemption_notice
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.bad_steps import note_skipped, stop_after
+from pretrainjax.train.bad_steps import record_skipped_step, stop_after_bad_steps
 from pretrainjax.train.feed import Feed
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.programs import Programs
 from pretrainjax.train.progress import Progress
-from pretrainjax.train.roll_back import Spike, go_back, is_to_go_back
+from pretrainjax.train.roll_back import Spike, roll_back, should_roll_back
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
 
@@ -76,7 +76,7 @@ def fit(
   with (
     contextlib.closing(feed),
     contextlib.closing(trace),
-    asked_to_stop() as is_asked,
+    preemption_notice() as is_preempted,
     watchdog.phase("step"),
   ):
     if step >= last_step:
@@ -103,7 +103,7 @@ def fit(
     # --- steps --------------------------------------------------------------------------
     while step < last_step:
       step += 1
-      watchdog.at(step)
+      watchdog.begin_step(step)
       trace.before(step)
       if not train_step.has(batch.arrays):  # rows of another length
         with progress.paused(), watchdog.phase("start"):
@@ -115,7 +115,7 @@ def fit(
           batch = feed.next()  # while the device works
       last = step == last_step
       due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
-      stop = is_asked() or stop
+      stop = is_preempted() or stop
       save = last or stop or step % run.train.checkpoint_every == 0
       spike = None
       while spike is None and len(in_flight) > (0 if due or save else _IN_FLIGHT):
@@ -127,8 +127,9 @@ def fit(
         roll_backs = int(scalar(state.roll_backs))
         del state, metrics  # there may be no room for two
         with watchdog.phase("checkpoint"):
-          state = go_back(
-            *(run, spike),
+          state = roll_back(
+            run,
+            spike,
             roll_backs=roll_backs,
             workdir=workdir,
             checkpoints=checkpoints,
@@ -213,16 +214,16 @@ def _finish(
     return None
   values = {name: float(scalar(value)) for name, value in metrics.items()}
   if bad:
-    note_skipped(run, workdir, step=step, batch=batch, values=values)
+    record_skipped_step(run, workdir, step=step, batch=batch, values=values)
   if due:
     tracker.write(step, values | progress.rates())
     progress.show(values)
-  stop_after(run, workdir, step=step, in_row=bad, checkpoints=checkpoints)
+  stop_after_bad_steps(run, workdir, step=step, in_row=bad, checkpoints=checkpoints)
   if not jumped:
     return None
   usual, deviation = float(scalar(trend.mean)), float(scalar(trend.variance)) ** 0.5
   spike = Spike(step, batch, values["loss"], usual, deviation)
-  return spike if is_to_go_back(run, spike, checkpoints) else None
+  return spike if should_roll_back(run, spike, checkpoints) else None
 
 
 class _Trace:

@@ -9,7 +9,7 @@ from optax.contrib import scale_by_muon
 from pretrainjax.errors import nearest
 from pretrainjax.train import parameters
 from pretrainjax.train.schedule import Constant, CosineRamp, Schedule
-from pretrainjax.train.transforms import per_layer, scale_by_name, with_usual_promotion
+from pretrainjax.train.transforms import per_layer, scale_by_name, with_standard_promotion
 
 Name = Literal["adamw", "sgd", "lars", "lamb", "lion", "muon", "adafactor"]
 
@@ -126,10 +126,10 @@ class Optimizer:
     tx = optax.chain(*parts)
     if self.frozen:
       tx = optax.partition({"trained": tx, "frozen": optax.set_to_zero()}, self._label)
-    return with_usual_promotion(tx), builder.learning_rate
+    return with_standard_promotion(tx), builder.learning_rate
 
   def _label(self, params: Any) -> Any:
-    return parameters.map_named(
+    return parameters.map_with_names(
       lambda name, leaf: "frozen" if parameters.matches(name, self.frozen) else "trained", params
     )
 
@@ -173,13 +173,13 @@ class _Builder:
       "beta",
       self.config.momentum,
       nesterov=self.config.nesterov,
-      weight_dimension_numbers=lambda p: parameters.map_named(parameters.muon_dimensions, p),
+      weight_dimension_numbers=lambda p: parameters.map_with_names(parameters.muon_dimensions, p),
     )
-    rms = optax.stateless(lambda updates, _: parameters.map_named(to_adams_rms, updates))
+    rms = optax.stateless(lambda updates, _: parameters.map_with_names(to_adams_rms, updates))
     c = self.config
     adam = optax.scale_by_adam(c.b1, c.b2, c.eps)
     both = {"muon": optax.chain(orthogonal, rms), "adam": adam}
-    split = optax.partition(both, lambda p: parameters.map_named(label, p))
+    split = optax.partition(both, lambda p: parameters.map_with_names(label, p))
     return [split, *self._decay(), self._rate()]
 
   def adafactor(self) -> list[optax.GradientTransformation]:

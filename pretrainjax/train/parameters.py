@@ -32,12 +32,12 @@ def name_of(path: tuple) -> str:
   return "/".join(str(key.key) for key in path)
 
 
-def map_named(function: Callable[[str, Any], Any], params: Any) -> Any:
+def map_with_names(function: Callable[[str, Any], Any], params: Any) -> Any:
   """Maps `function(name, leaf)` over nested dicts."""
   return jax.tree_util.tree_map_with_path(lambda path, leaf: function(name_of(path), leaf), params)
 
 
-def named_leaves(params: Any) -> dict[str, Any]:
+def leaves_by_name(params: Any) -> dict[str, Any]:
   """Every leaf of nested dicts by its name."""
   return {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
@@ -69,7 +69,7 @@ def is_weight(name: str, leaf: Any) -> bool:
 
 def weight_mask(params: Any) -> Any:
   """True where `is_weight`, as a tree; a mask for optax."""
-  return map_named(is_weight, params)
+  return map_with_names(is_weight, params)
 
 
 def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
@@ -85,7 +85,7 @@ def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
   Raises:
     ValueError: where there is no stack to number the layers by.
   """
-  leaves = named_leaves(params)
+  leaves = leaves_by_name(params)
   depths = {_parent(name): leaf.shape[0] for name, leaf in leaves.items() if is_stacked(name)}
   if not depths:
     raise ValueError(f"layer_decay={decay}: no parameter lies under '{STACK}', so no layers")
@@ -126,7 +126,7 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def check_patterns(patterns: tuple[str, ...], params: Mapping[str, Any]) -> None:
   """Raises ValueError for a pattern that fits nothing, or where nothing is left to train."""
-  names = list(named_leaves(params))
+  names = list(leaves_by_name(params))
   for pattern in patterns:
     if not any(matches(name, (pattern,)) for name in names):
       parts = [n.split("/") for n in names]

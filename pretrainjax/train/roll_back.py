@@ -16,7 +16,7 @@ from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, barrier, is_main
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.bad_steps import SKIPPED, steps_of
+from pretrainjax.train.bad_steps import SKIPPED, saved_steps
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
@@ -50,19 +50,19 @@ class Spike(NamedTuple):
     )
 
 
-def is_to_go_back(run: Run, spike: Spike, checkpoints: Checkpoints) -> bool:
+def should_roll_back(run: Run, spike: Spike, checkpoints: Checkpoints) -> bool:
   """Warns of a spike; whether the run is to go back, which all processes say alike."""
   spikes = run.train.spikes
   if spikes.action == "warn":
     _log.warning("LOSS SPIKE: %s", spike)
     return False
-  if _goal(run, spike, checkpoints) is None:
+  if _target_step(run, spike, checkpoints) is None:
     _log.warning("LOSS SPIKE: %s; there is no checkpoint before it to go back to", spike)
     return False
   return True
 
 
-def go_back(
+def roll_back(
   run: Run,
   spike: Spike,
   *,
@@ -77,7 +77,7 @@ def go_back(
 
   Args:
     run: the config, built.
-    spike: of which `is_to_go_back`.
+    spike: of which `should_roll_back`.
     roll_backs: how many there were before.
     workdir: the run's folder.
     checkpoints: where states are.
@@ -93,10 +93,10 @@ def go_back(
       "times already; the checkpoints before are intact; lower --config.optimizer.learning_rate or "
       "set --config.optimizer.clip_norm"
     )
-  goal = _goal(run, spike, checkpoints)
+  target = _target_step(run, spike, checkpoints)
   # Newest first: a kill in between must not leave one of the spike as the newest.
-  for step in [step for step in steps_of(checkpoints) if step > goal]:
-    checkpoints.set_aside(step, reason=f"the run went back to step {goal}: {spike}")
+  for step in [step for step in saved_steps(checkpoints) if step > target]:
+    checkpoints.set_aside(step, reason=f"the run went back to step {target}: {spike}")
   state = _restored(run, checkpoints)
   number, step = roll_backs + 1, int(scalar(state.step))
   position = spike.batch + 1 + run.train.spikes.skip
@@ -104,13 +104,19 @@ def go_back(
   if is_main():
     append(workdir / ROLL_BACKS, row | {"passed_over": [int(scalar(state.position)), position]})
   barrier("the note of a roll-back")
-  tracker.go_back(step)
+  tracker.roll_back(step)
   _log.warning(
     "LOSS SPIKE: %s; going back to step %d, and on with batch %d, so that batches %d to %d are "
     "passed over (roll-back %d of at most %d)",
-    *(spike, step, position, int(scalar(state.position)), position - 1, number, most),
+    spike,
+    step,
+    position,
+    int(scalar(state.position)),
+    position - 1,
+    number,
+    most,
   )
-  return _placed(run, _moved(state, position=position, roll_backs=number))
+  return _place(run, _with_counts(state, position=position, roll_backs=number))
 
 
 def resume(run: Run, checkpoints: Checkpoints, workdir: Path) -> TrainState | None:
@@ -139,15 +145,15 @@ def resume(run: Run, checkpoints: Checkpoints, workdir: Path) -> TrainState | No
   if since:
     position = since[-1]["position"]
     _log.warning("step %d is a roll-back's: going on with batch %d of the data", step, position)
-    state = _moved(state, position=position, roll_backs=since[-1]["number"])
-  return _placed(run, _at_same_example(run, state, checkpoints.config(step)))
+    state = _with_counts(state, position=position, roll_backs=since[-1]["number"])
+  return _place(run, _at_same_example(run, state, checkpoints.config(step)))
 
 
-def _goal(run: Run, spike: Spike, checkpoints: Checkpoints) -> int | None:
+def _target_step(run: Run, spike: Spike, checkpoints: Checkpoints) -> int | None:
   """The checkpoint to go back to; the oldest before the spike where none lies far enough back."""
   spikes = run.train.spikes
   first = spike.step - spikes.patience + 1
-  before = [step for step in steps_of(checkpoints) if step < first]
+  before = [step for step in saved_steps(checkpoints) if step < first]
   return max(
     (step for step in before if step <= first - spikes.back), default=min(before, default=None)
   )
@@ -157,7 +163,7 @@ def _restored(run: Run, checkpoints: Checkpoints) -> TrainState | None:
   return checkpoints.restore(run.parallel.abstract(jax.eval_shape(run.init)))
 
 
-def _placed(run: Run, state: TrainState) -> TrainState:
+def _place(run: Run, state: TrainState) -> TrainState:
   return run.parallel.place(state) if run.parallel.mode == "pmap" else state
 
 
@@ -173,10 +179,10 @@ def _at_same_example(run: Run, state: TrainState, saved_config: Any) -> TrainSta
       f"the run has seen in batches of {before}, so that it goes on with the next one"
     )
   _log.warning("batches of %d, not %d: going on with example %d", now, before, example)
-  return _moved(state, position=example // now)
+  return _with_counts(state, position=example // now)
 
 
-def _moved(state: TrainState, **counts: int) -> TrainState:
+def _with_counts(state: TrainState, **counts: int) -> TrainState:
   """The state with other counts, on the devices where the old ones were."""
 
   def like(old: jax.Array, value: int) -> jax.Array:

@@ -60,13 +60,13 @@ class LossTrend:
   high_in_row: Any
 
 
-def no_trend() -> LossTrend:
+def initial_trend() -> LossTrend:
   """Before the first step."""
   zero, none = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
   return LossTrend(count=zero, mean=none, variance=none, high_in_row=zero)
 
 
-def follow(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossTrend:
+def update_trend(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossTrend:
   """The trend after one more loss.
 
   High losses are left out, so that one hides no other. Where they go on they are a new level: after
@@ -78,7 +78,7 @@ def follow(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossT
     spikes: what is high.
   """
   loss = loss.astype(jnp.float32)
-  limit = highest(trend, spikes=spikes)
+  limit = high_threshold(trend, spikes=spikes)
   high = (trend.count >= spikes.window) & (loss > limit)
   off = jnp.where(high, limit, loss) - trend.mean
   counts = ~high | (trend.high_in_row >= spikes.patience)
@@ -91,7 +91,7 @@ def follow(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossT
   )
 
 
-def highest(trend: LossTrend, *, spikes: Spikes) -> Float[Array, ""]:
+def high_threshold(trend: LossTrend, *, spikes: Spikes) -> Float[Array, ""]:
   """The loss above which the next one is high.
 
   Args:

@@ -9,7 +9,7 @@ from flax import nnx, struct
 
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
-from pretrainjax.train.spikes import no_trend
+from pretrainjax.train.spikes import initial_trend
 
 
 @struct.dataclass
@@ -70,6 +70,6 @@ def init_state(
     ema=jax.tree.map(jnp.copy, params) if with_ema else None,
     bad_steps=zero,
     bad_in_row=zero,
-    trend=no_trend(),
+    trend=initial_trend(),
     roll_backs=zero,
   )

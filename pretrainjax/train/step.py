@@ -10,7 +10,7 @@ from flax import nnx
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import split
 from pretrainjax.train.gradient import Gradient, Plain
-from pretrainjax.train.spikes import Spikes, follow
+from pretrainjax.train.spikes import Spikes, update_trend
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.transforms import ema_update
 from pretrainjax.types import Batch, Metrics
@@ -59,7 +59,7 @@ def make_train_step(
     ema = state.ema if ema_decay is None else ema_update(state.ema, params, ema_decay, state.step)
 
     # A step that is not finite leaves everything as it was but the counts.
-    trend = follow(state.trend, metrics["loss"], spikes=spikes)
+    trend = update_trend(state.trend, metrics["loss"], spikes=spikes)
     new = (params, extras, opt_state, ema, trend)
     old = (state.params, state.extras, state.opt_state, state.ema, state.trend)
     new = jax.tree.map(lambda n, o: jnp.where(good, n, o), new, old)

@@ -50,7 +50,7 @@ class Writer(Protocol):
     """Writes the numbers of one step."""
     ...
 
-  def go_back(self, step: int) -> None:
+  def roll_back(self, step: int) -> None:
     """Takes back what was written of later steps, as far as that is possible."""
     ...
 
@@ -102,10 +102,10 @@ class Tracker:
     for writer in self._writers:
       writer.write(step, values)
 
-  def go_back(self, step: int) -> None:
+  def roll_back(self, step: int) -> None:
     """Goes on after `step`, an earlier one than the last."""
     for writer in self._writers:
-      writer.go_back(step)
+      writer.roll_back(step)
 
   def close(self) -> None:
     """Closes all writers, also when one of them fails."""
@@ -144,7 +144,7 @@ class JsonlWriter:
     self._file.write(json.dumps(row, allow_nan=False) + "\n")
     self._file.flush()
 
-  def go_back(self, step: int) -> None:
+  def roll_back(self, step: int) -> None:
     """Moves the rows of later steps to WORKDIR/metrics_before_roll_back.jsonl."""
     self._file.close()
     later = [line for row, line in _rows(self._path, math.inf) if row["step"] > step]
@@ -178,7 +178,7 @@ class TensorBoardWriter:
     for name, value in metrics.items():
       self._writer.add_scalar(name, value, step)
 
-  def go_back(self, step: int) -> None:
+  def roll_back(self, step: int) -> None:
     """Goes on in a new file, as after a restart."""
     self._writer.close()
     self._writer = self._open_from(step)
@@ -212,7 +212,7 @@ class WandbWriter:
     """Logs a step; the service itself drops steps that it already has."""
     self._run.log(dict(metrics), step=step)
 
-  def go_back(self, step: int) -> None:
+  def roll_back(self, step: int) -> None:
     """Does nothing: the service takes nothing back, and drops steps that it already has."""
 
   def close(self) -> None:
@@ -252,7 +252,7 @@ class MlflowWriter:
     except Exception as error:
       _log.warning("MLflow did not take step %d: %s", step, error)
 
-  def go_back(self, step: int) -> None:
+  def roll_back(self, step: int) -> None:
     """Does nothing: the service keeps both rows of a step that is done twice."""
 
   def close(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int
 
-from pretrainjax.train.parameters import is_stacked, map_named, named_leaves
+from pretrainjax.train.parameters import is_stacked, leaves_by_name, map_with_names
 
 
 def per_layer(
@@ -27,13 +27,13 @@ def per_layer(
   def label(name: str, leaf: Any) -> str:
     return f"layers{leaf.shape[0]}" if is_stacked(name) else "single"
 
-  labels = {label(name, leaf) for name, leaf in named_leaves(params).items()}
+  labels = {label(name, leaf) for name, leaf in leaves_by_name(params).items()}
   vmapped = optax.GradientTransformation(
     lambda params: _vmap(inner.init, params), lambda *arrays: _vmap(inner.update, *arrays)
   )
   # One group a depth: vmap wants all its arrays equally long.
   transforms = {name: inner if name == "single" else vmapped for name in labels}
-  return optax.partition(transforms, lambda tree: map_named(label, tree))
+  return optax.partition(transforms, lambda tree: map_with_names(label, tree))
 
 
 def _vmap(function, *arrays):
@@ -44,11 +44,11 @@ def _vmap(function, *arrays):
 def scale_by_name(scales: Mapping[str, np.ndarray]) -> optax.GradientTransformation:
   """Multiplies each update by its own constant, that of its name in `scales`."""
   return optax.stateless(
-    lambda updates, params: map_named(lambda name, update: update * scales[name], updates)
+    lambda updates, params: map_with_names(lambda name, update: update * scales[name], updates)
   )
 
 
-def with_usual_promotion(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+def with_standard_promotion(tx: optax.GradientTransformation) -> optax.GradientTransformation:
   """Runs `tx` under jax's usual promotion rules, also where tests make them strict.
 
   optax's adam adds an int32 count to floats, which strict dtype promotion refuses.

@@ -18,7 +18,7 @@ from pretrainjax.train.assemble import Run
 from pretrainjax.train.state import TrainState
 
 
-class Taken(NamedTuple):
+class TakenPart(NamedTuple):
   """A part of another run that goes into a new one.
 
   Attributes:
@@ -34,7 +34,7 @@ class Taken(NamedTuple):
   loaded: Loaded
 
 
-def take(config: ConfigDict, *, allow: tuple[str, ...]) -> list[Taken]:
+def take_parts(config: ConfigDict, *, allow: tuple[str, ...]) -> list[TakenPart]:
   """Loads what `config.init` names, and puts its recipes into `config.objective`.
 
   Args:
@@ -64,21 +64,23 @@ def take(config: ConfigDict, *, allow: tuple[str, ...]) -> list[Taken]:
       if part not in there:
         raise UserError(f"--config.init: {run} has no part '{part}'{nearest(part, there)}")
       has_it = objective.recipes.get(part, part) in config.objective
-      taken.append(Taken(name or (part if has_it else "encoder"), there[part], reference, loaded))
+      taken.append(
+        TakenPart(name or (part if has_it else "encoder"), there[part], reference, loaded)
+      )
   names = [one.name for one in taken]
   if twice := sorted({name for name in names if names.count(name) > 1}):
     raise UserError(f"--config.init: '{twice[0]}' is taken twice, from {config.init}")
   for one in taken:
-    _adopt(config, one, made_by=objective.recipes.get(one.name, one.name))
+    _set_recipe(config, one, made_by=objective.recipes.get(one.name, one.name))
   return taken
 
 
-def first_state(run: Run, taken: list[Taken]) -> tuple[TrainState, list[str]]:
+def first_state(run: Run, taken: list[TakenPart]) -> tuple[TrainState, list[str]]:
   """A new state that holds parts of other runs, and a line a part: what became of its arrays.
 
   Args:
     run: the config, built; its `transfer` says what may be new, and what left behind.
-    taken: of `take`.
+    taken: of `take_parts`.
 
   Raises:
     UserError: where arrays do not fit.
@@ -88,8 +90,8 @@ def first_state(run: Run, taken: list[Taken]) -> tuple[TrainState, list[str]]:
   patterns = run.config.get("transfer") or {}
   allow = {f"allow_{key}": tuple(patterns.get(key, ())) for key in ("fresh", "unused")}
   for one in taken:
-    target = _place(run.objective, module, one.name)
-    moved = _move(one.source.module, target, part=one.name, **allow)
+    target = _destination(run.objective, module, one.name)
+    moved = _copy_arrays(one.source.module, target, part=one.name, **allow)
     label = "init" if len(taken) == 1 else f"init {one.name}"
     origin = f"{one.reference}, step {one.loaded.step}"
     lines.append(f"{label} from {origin}: {moved.summary()}; the rest is new")
@@ -112,7 +114,7 @@ def _references(init: Any) -> Iterator[tuple[str | None, Reference]]:
     yield None, Reference.parse(str(text).strip())
 
 
-def _adopt(config: ConfigDict, one: Taken, *, made_by: str) -> None:
+def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> None:
   """Lets the new run make a part as it was made, but for `config.changes` of the encoder."""
   if one.source.config is None or made_by not in config.objective:
     return
@@ -129,7 +131,7 @@ def _adopt(config: ConfigDict, one: Taken, *, made_by: str) -> None:
   config.objective[made_by] = recipe
 
 
-def _place(objective: Any, module: nnx.Module, name: str) -> nnx.Module:
+def _destination(objective: Any, module: nnx.Module, name: str) -> nnx.Module:
   """Where a part goes: the student, where `encoder` would return its teacher."""
   there = objective.parts(module)
   own = getattr(module, name, None)
@@ -138,7 +140,7 @@ def _place(objective: Any, module: nnx.Module, name: str) -> nnx.Module:
   return own if isinstance(own, nnx.Module) else there[name]
 
 
-def _move(source: nnx.Module, target: nnx.Module, **how: Any) -> Transfer:
+def _copy_arrays(source: nnx.Module, target: nnx.Module, **how: Any) -> Transfer:
   """Fills a network with the arrays of another, in place."""
   _, saved_params, saved_extras = split(source)
   _, params, extras = split(target)

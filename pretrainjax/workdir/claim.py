@@ -1,4 +1,4 @@
-"""A run's folder: the config it holds, and whether another run may go on in it."""
+"""Claims a workdir for a config, and refuses one that holds checkpoints of another config."""
 
 import contextlib
 import logging
@@ -18,15 +18,22 @@ from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, gather, is_connected, is_main
 
 CONFIG = "config.json"
-# What may change between two starts of one run, of any dataset: it moves no number.
+# Keys of datasets that may change between two starts of one run: they move no number.
 _HARMLESS = ("data_dir", "num_threads", "num_workers")
-# What process 0 leaves for the others to find.
-_MARK = ".processes"
+# The file that process 0 writes for the others to find.
+_PROBE = ".processes"
 _log = logging.getLogger(__name__)
 
 
-def make(workdir: Path) -> None:
-  """Makes the folder if it is missing; raises UserError where nothing can be written in it."""
+def make_workdir(workdir: Path) -> None:
+  """Makes the folder if it is missing.
+
+  Args:
+    workdir: the run's folder.
+
+  Raises:
+    UserError: where nothing can be written in it.
+  """
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     probe = workdir / ".write_probe"
@@ -37,17 +44,17 @@ def make(workdir: Path) -> None:
 
 
 def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
-  """Makes `workdir` this config's, or refuses it; for one process of those that share it.
+  """Claims `workdir` for a config, or refuses it; to be called on one process only.
 
   Args:
-    workdir: made if it is missing.
-    config: resolved; written to WORKDIR/config.json.
-    allow_change: go on from another config's checkpoints all the same.
+    workdir: the run's folder, which is made if it is missing.
+    config: the resolved config, which is written to WORKDIR/config.json.
+    allow_change: whether to go on from another config's checkpoints all the same.
 
   Raises:
     UserError: where the folder cannot be written, or holds checkpoints of another config.
   """
-  make(workdir)
+  make_workdir(workdir)
   path, old = workdir / CONFIG, _old_config(workdir)
   if old is not None:
     with contextlib.suppress(TargetError):  # then it differs, and stays as it was written
@@ -74,23 +81,23 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   temporary.replace(path)
 
 
-def meet(workdir: Path, *, seconds: float = 30.0) -> None:
-  """Waits until all processes are in `workdir`, and sees to it that it is the same folder.
+def check_shared(workdir: Path, *, seconds: float = 30.0) -> None:
+  """Checks that all processes see the same folder, and waits until all have come here.
 
   Args:
-    workdir: claimed by process 0.
-    seconds: that a network's file system may take to show a new file.
+    workdir: the run's folder, claimed by process 0.
+    seconds: the time that a network's file system may take to show a new file.
 
   Raises:
     UserError: naming the hosts that see another folder, or none.
   """
   if not is_connected():
     return
-  path = workdir / _MARK
-  mark = agree("the mark in --workdir", secrets.token_hex(8) if is_main() else "")
+  path = workdir / _PROBE
+  probe = agree("the mark in --workdir", secrets.token_hex(8) if is_main() else "")
   if is_main():
-    path.write_text(mark)
-  said = gather("--workdir", "" if _holds(path, mark, seconds) else socket.gethostname())
+    path.write_text(probe)
+  said = gather("--workdir", "" if _shows(path, probe, seconds) else socket.gethostname())
   if is_main():
     path.unlink(missing_ok=True)
   blind = [f"process {i} on {host}" for i, host in enumerate(said) if host]
@@ -101,7 +108,7 @@ def meet(workdir: Path, *, seconds: float = 30.0) -> None:
     )
 
 
-def _holds(path: Path, text: str, seconds: float) -> bool:
+def _shows(path: Path, text: str, seconds: float) -> bool:
   end = time.monotonic() + seconds
   while True:
     try:
@@ -122,12 +129,12 @@ def _is_harmless(line: str) -> bool:
 
 
 def has_checkpoints(workdir: Path) -> bool:
-  """Whether something was saved there."""
+  """Whether a folder holds a checkpoint, whole or not."""
   return (workdir / FOLDER).is_dir() and any((workdir / FOLDER).iterdir())
 
 
 def _old_config(workdir: Path) -> ConfigDict | None:
-  """What the checkpoints of a folder were made with; None without any."""
+  """The config that the checkpoints of a folder were made with; None without checkpoints."""
   path = workdir / CONFIG
   if not has_checkpoints(workdir):
     return None

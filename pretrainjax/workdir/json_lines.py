@@ -1,4 +1,4 @@
-"""Files of JSON lines that a run only ever adds to, whatever kills it."""
+"""Files of JSON lines that a run only appends to, readable after a kill at any time."""
 
 import json
 import os
@@ -7,10 +7,13 @@ from typing import Any
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-  """All whole rows; the last one may have been cut short by a kill, and is left out.
+  """Reads all whole rows; a last one that a kill has cut short is left out.
 
   Args:
-    path: may be missing.
+    path: the file, which may be missing.
+
+  Returns:
+    The rows in the order of the file.
   """
   if not path.exists():
     return []
@@ -19,11 +22,11 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
-  """Adds a row, which is on the disk when this returns.
+  """Appends a row, which is on the disk when this returns.
 
   Args:
-    path: made if it is missing.
-    row: of what JSON knows.
+    path: the file, which is made if it is missing.
+    row: the values by name, of types that JSON has.
   """
   is_torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
   with path.open("a") as file:
@@ -33,7 +36,7 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 
 def put_away(path: Path) -> None:
-  """Renames a file of an earlier run, so that the next one begins its own."""
+  """Renames a file of an earlier run to NAME.1, NAME.2, ..., so that a new run begins its own."""
   if path.exists():
     names = (path.with_name(f"{path.stem}.{i}{path.suffix}") for i in range(1, 10**6))
     path.rename(next(name for name in names if not name.exists()))

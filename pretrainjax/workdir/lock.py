@@ -1,8 +1,8 @@
-"""One run a folder: WORKDIR/.lock says whose it is, and beats as long as that run lives.
+"""A lock that lets one run at a time write a folder, with a heartbeat: WORKDIR/.lock.
 
-Of the file system nothing is asked but making a file that must not exist yet, so that it works on
-network folders without flock. No clock of another host is believed: a run of
-another host is dead when its beat stands still while somebody watches.
+It needs nothing of the file system but to make a file that must not exist yet, so that it works on
+network folders without flock. The clocks of other hosts are not used: a run of another host is dead
+when its heartbeat stands still while another run watches.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from typing import NamedTuple
 from pretrainjax.errors import UserError
 
 NAME = ".lock"
-# Seconds: between beats; of silence after which a run of another host is dead; to write a lock.
-_BEAT, _SILENCE, _MOMENT = 5.0, 60.0, 2.0
-# All contents have this length: a beat overwrites the one before.
+# Seconds: between heartbeats; without one, after which a lock is stale; to write a new lock.
+_HEARTBEAT, _STALE_AFTER, _WRITE_SECONDS = 5.0, 60.0, 2.0
+# All contents have this length: a heartbeat overwrites the one before.
 _LENGTH = 600
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _log = logging.getLogger(__name__)
@@ -32,16 +32,16 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Owner:
-  """Whose a folder is.
+  """The process that holds the lock of a folder.
 
   Attributes:
-    host: its name.
-    machine: this start of that host's system, and the process's view of it; process numbers mean
-      something to whoever has the same.
-    pid: of the process.
-    born: when the process began, in the system's own count; numbers are used again, these are not.
-    since: time of day, for people.
-    token: of this lock, unlike all others.
+    host: the name of its host.
+    machine: the boot id of that host and the process's PID namespace; process ids can be compared
+      where these are the same.
+    pid: the process id.
+    born: when the process began, in the kernel's count; process ids are used again, these are not.
+    since: the time of day when the lock was taken, for messages.
+    token: a random name of this lock.
   """
 
   host: str
@@ -53,9 +53,9 @@ class Owner:
 
   @classmethod
   def me(cls) -> "Owner":
-    """This process, with a new token."""
+    """Makes the owner for this process, with a new token."""
     pid, now = os.getpid(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return cls(socket.gethostname(), _machine(), pid, _born(pid), now, secrets.token_hex(8))
+    return cls(socket.gethostname(), _machine(), pid, _start_time(pid), now, secrets.token_hex(8))
 
   def __str__(self) -> str:
     since = datetime.datetime.fromisoformat(self.since)
@@ -66,19 +66,19 @@ class Owner:
 
 
 class Lock:
-  """A folder that is this process's until `release`."""
+  """The lock of a folder, held by this process until `release`."""
 
-  def __init__(self, path: Path, owner: Owner, handle: int, lost: Callable[[str], None]):
-    """See `take`."""
-    self._path, self._owner, self._handle, self._lost = path, owner, handle, lost
-    self._beats = 0
-    self._released, self._beating = threading.Event(), threading.Lock()
-    self._thread = threading.Thread(target=self._beat, daemon=True, name="lock")
+  def __init__(self, path: Path, owner: Owner, handle: int, on_lost: Callable[[str], None]):
+    """See `acquire`."""
+    self._path, self._owner, self._handle, self._on_lost = path, owner, handle, on_lost
+    self._num_heartbeats = 0
+    self._released, self._writing = threading.Event(), threading.Lock()
+    self._thread = threading.Thread(target=self._send_heartbeats, daemon=True, name="lock")
     self._thread.start()
 
   def release(self) -> None:
-    """Gives the folder free; safe to call twice, and from any thread."""
-    with self._beating:  # or a beat would make the file anew
+    """Releases the folder; safe to call twice, and from any thread."""
+    with self._writing:  # or a heartbeat would make the file anew
       if self._released.is_set():
         return
       self._released.set()
@@ -86,24 +86,23 @@ class Lock:
       if found is not None and found.owner.token == self._owner.token:
         self._path.unlink(missing_ok=True)
 
-  def _beat(self) -> None:
-    while not self._released.wait(_BEAT):
+  def _send_heartbeats(self) -> None:
+    while not self._released.wait(_HEARTBEAT):
       try:
-        with self._beating:
-          taken_by = None if self._released.is_set() else self._beat_once()
-      except OSError as error:  # a network may come back, and the next beat with it
+        with self._writing:
+          other = None if self._released.is_set() else self._send_heartbeat()
+      except OSError as error:  # a network may come back before the next heartbeat
         _log.warning("%s: cannot be written (%s)", self._path, error.strerror)
         continue
-      if taken_by is not None:
-        self._lost(
-          f"the lock of this run, {self._path}, was taken by {taken_by}: two must not write one "
-          "folder"
+      if other is not None:
+        self._on_lost(
+          f"the lock of this run, {self._path}, was taken by {other}: two must not write one folder"
         )
         break
     os.close(self._handle)
 
-  def _beat_once(self) -> Owner | None:
-    """Shows that this run lives; whose the folder is, if it is another's by now."""
+  def _send_heartbeat(self) -> Owner | None:
+    """Writes one heartbeat; returns the owner of the lock where that is another process by now."""
     found = _read(self._path)
     if found is None and not self._path.exists():  # deleted by hand: this run lives all the same
       handle = _make(self._path, self._owner)
@@ -111,38 +110,43 @@ class Lock:
       self._handle = handle
     if found is not None and found.owner.token != self._owner.token:
       return found.owner
-    self._beats += 1
+    self._num_heartbeats += 1
     # Through the file that was made: should another one have its name by now, it is left alone.
-    _write(self._handle, self._owner, self._beats)
+    _write(self._handle, self._owner, self._num_heartbeats)
     return None
 
 
-def take(workdir: Path, *, lost: Callable[[str], None], silence: float = _SILENCE) -> Lock:
-  """Makes `workdir` this process's, or refuses.
+def acquire(
+  workdir: Path, *, on_lost: Callable[[str], None], stale_after: float = _STALE_AFTER
+) -> Lock:
+  """Acquires the lock of a folder, or refuses where a live run holds it.
 
   Args:
-    workdir: exists.
-    lost: called in a thread with one line, where somebody else has taken the folder; it is to end
-      the process.
-    silence: seconds to watch the lock of another host, which then counts as left behind.
+    workdir: the folder, which exists.
+    on_lost: the function that is called in a thread with one line where another run has taken the
+      lock, and that ends the process.
+    stale_after: seconds to watch the lock of another host, which is stale without a heartbeat.
+
+  Returns:
+    The lock, to be released.
 
   Raises:
-    UserError: where a run lives in the folder, naming it.
+    UserError: where a live run holds the lock, naming it.
   """
   path, owner = workdir / NAME, Owner.me()
   while True:
     try:
       handle = _make(path, owner)
     except FileExistsError:
-      _take_away(path, silence)
+      _remove_stale(path, stale_after)
     except OSError as error:
       raise UserError(f"--workdir: cannot write '{path}' ({error.strerror})") from error
     else:
-      return Lock(path, owner, handle, lost)
+      return Lock(path, owner, handle, on_lost)
 
 
 def _make(path: Path, owner: Owner) -> int:
-  """Makes a lock that nobody sees unfinished, where the file system can; its open file."""
+  """Makes the file of the lock, at once whole where the file system can; returns it open."""
   draft = path.with_name(f"{NAME}.{owner.token}")
   handle = os.open(draft, _NEW, 0o644)
   try:
@@ -162,20 +166,20 @@ def _make(path: Path, owner: Owner) -> int:
   return handle
 
 
-def _take_away(path: Path, silence: float) -> None:
-  """Removes a lock that was left behind; raises UserError for one that was not."""
+def _remove_stale(path: Path, stale_after: float) -> None:
+  """Removes a stale lock; raises UserError for one whose owner is alive."""
   found = _read(path)
   if found is None and not path.exists():
-    return  # it was given free just now
-  reason = "it names no owner" if found is None else _why_dead(path, found, silence)
+    return  # it was released just now
+  reason = "it names no owner" if found is None else _stale_reason(path, found, stale_after)
   if found is not None and reason is None:
     owner = (_read(path) or found).owner
     raise UserError(
       f"--workdir: '{path.parent}' belongs to a run that lives: {owner}; wait for it, end it, or "
       f"choose another --workdir (or delete {path}, if there is no such run)"
     )
-  with _alone(path.with_name(f"{NAME}.taking")):
-    now = _read(path, seconds=0.0 if found else _MOMENT)  # it may be unfinished
+  with _exclusively(path.with_name(f"{NAME}.taking")):
+    now = _read(path, seconds=0.0 if found else _WRITE_SECONDS)  # it may be unfinished
     same = found.owner.token == now.owner.token if found and now else found is now
     if same:  # or another run was quicker, and this is its own
       path.unlink(missing_ok=True)
@@ -184,9 +188,9 @@ def _take_away(path: Path, silence: float) -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-  """Lets one at a time inside; whoever died inside is not waited for long."""
-  end = time.monotonic() + 5 * _MOMENT
+def _exclusively(path: Path) -> Iterator[None]:
+  """Lets one process at a time inside; one that ended inside is waited for a few seconds only."""
+  end = time.monotonic() + 5 * _WRITE_SECONDS
   while True:
     try:
       os.close(os.open(path, _NEW, 0o644))
@@ -201,39 +205,39 @@ def _alone(path: Path) -> Iterator[None]:
     path.unlink(missing_ok=True)
 
 
-def _why_dead(path: Path, found: "Beat", silence: float) -> str | None:
-  """Why the owner of a lock does not live any more; None where it does."""
+def _stale_reason(path: Path, found: "Beat", stale_after: float) -> str | None:
+  """The reason why the owner of a lock is not alive; None where it is."""
   owner = found.owner
   if owner.machine == _machine() and owner.host == socket.gethostname():
-    born = _born(owner.pid)
+    born = _start_time(owner.pid)
     if not born:
       return "no such process"
     return None if born == owner.born else "its number is another process's by now"
-  _log.warning("%s is %s; watching for %.0f s whether it lives", path, owner, silence)
-  end = time.monotonic() + silence
+  _log.warning("%s is %s; watching for %.0f s whether it lives", path, owner, stale_after)
+  end = time.monotonic() + stale_after
   while time.monotonic() < end:
-    time.sleep(min(0.5, silence / 4))
+    time.sleep(min(0.5, stale_after / 4))
     now = _read(path)
     if now is not None and now != found:
       return None
-  return f"no beat for {silence:.0f} s"
+  return f"no beat for {stale_after:.0f} s"
 
 
-class Beat(NamedTuple):
-  """What a lock says: whose it is, and the count of its beats."""
+class LockFile(NamedTuple):
+  """The content of a lock: its owner, and the number of heartbeats so far."""
 
   owner: Owner
   beats: int
 
 
-def _read(path: Path, *, seconds: float = 0.0) -> Beat | None:
-  """What a lock says; None for one that cannot be read, not within so many seconds."""
+def _read(path: Path, *, seconds: float = 0.0) -> LockFile | None:
+  """Reads a lock; None for one that cannot be read within so many seconds."""
   end = time.monotonic() + seconds
   while True:
     try:
       fields = json.loads(path.read_text())
       owner = Owner(**{f.name: fields[f.name] for f in dataclasses.fields(Owner)})
-      return Beat(owner, fields["beats"])
+      return LockFile(owner, fields["beats"])
     except (OSError, ValueError, KeyError, TypeError):
       if time.monotonic() >= end or not path.exists():
         return None
@@ -247,7 +251,7 @@ def _write(handle: int, owner: Owner, beats: int) -> None:
 
 
 def _machine() -> str:
-  """What process numbers belong to: a start of the system, and a namespace in it."""
+  """The boot id of this host and the PID namespace, within which process ids are unique."""
   try:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -255,8 +259,8 @@ def _machine() -> str:
     return ""
 
 
-def _born(pid: int) -> str:
-  """When a process began, "" for one that is gone."""
+def _start_time(pid: int) -> str:
+  """The time when a process began, "" for one that is gone."""
   try:
     state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return "" if state in "ZX" else fields[18]

@@ -1,4 +1,4 @@
-"""The tokenizer that a run is bound to: a copy lies in its folder, and other data must share it."""
+"""The tokenizer of a run: a copy is kept in its folder, and other data must have the same one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ TOKENIZER = "tokenizer.json"
 
 
 def tokenizer_of(data: Any) -> Tokenizer | None:
-  """What some data, once it is there, was tokenized with; None where it is no text."""
+  """The tokenizer that prepared data was tokenized with; None for data without text."""
   return getattr(data, "tokenizer", None)
 
 
@@ -21,12 +21,12 @@ def keep_tokenizer(workdir: Path, data: Any, *, allow_change: bool) -> None:
   """Copies the data's tokenizer to WORKDIR/tokenizer.json, where there is one.
 
   Args:
-    workdir: a run's folder, already claimed.
-    data: of training.
-    allow_change: replace another one that is there.
+    workdir: the run's folder, already claimed.
+    data: the training data.
+    allow_change: whether to replace another tokenizer that is there.
 
   Raises:
-    UserError: where checkpoints lie there that another one was made for.
+    UserError: where checkpoints in the folder were trained with another tokenizer.
   """
   found, path = tokenizer_of(data), workdir / TOKENIZER
   if found is None:
@@ -39,7 +39,7 @@ def keep_tokenizer(workdir: Path, data: Any, *, allow_change: bool) -> None:
 
 
 def data_of(evaluators: Mapping[str, Any]) -> dict[str, Any]:
-  """What evaluators read, by its key in a config: all their fields, data or not."""
+  """The fields of evaluators by their keys in a config, among them the data that they read."""
   return {
     f"evals.{name}.{field.name}": getattr(evaluator, field.name)
     for name, evaluator in evaluators.items()
@@ -49,12 +49,12 @@ def data_of(evaluators: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_tokenizers(data: Mapping[str, Any], expected: Tokenizer, *, path: Path) -> None:
-  """Refuses data that was tokenized with another tokenizer than a network's.
+  """Refuses data that was tokenized with another tokenizer than a network was trained with.
 
   Args:
-    data: by the config's key; what is no text is passed over.
-    expected: the network's.
-    path: where it lies.
+    data: the data by its key in the config; data without text is passed over.
+    expected: the tokenizer of the network.
+    path: the file of that tokenizer.
 
   Raises:
     UserError: naming both, and how to prepare the data with the right one.

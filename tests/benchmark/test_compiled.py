@@ -42,5 +42,11 @@ def test_memory_is_that_of_the_arrays(mode):
   assert memory.total > memory.arguments
   assert step.flops > 0 and step.compile_seconds > 0
   assert set(dataclasses.asdict(memory)) == {
-    *("params", "optimizer", "extras", "arguments", "outputs", "aliased", "temporaries")
+    "params",
+    "optimizer",
+    "extras",
+    "arguments",
+    "outputs",
+    "aliased",
+    "temporaries",
   }

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from pretrainjax.benchmark.chips import named_chip
+from pretrainjax.benchmark.chips import find_chip
 from pretrainjax.benchmark.mesh_report import MeshReport
-from pretrainjax.benchmark.plan import Row, candidates, mesh_name, plan_json, plan_text, verdict
+from pretrainjax.benchmark.plan import Row, candidate_meshes, fits, mesh_name, plan_json, plan_text
 from pretrainjax.config.text import load_config
 from pretrainjax.errors import UserError
 
@@ -34,14 +34,18 @@ REPORT = MeshReport(
 
 
 def named(config, num_devices):
-  return [mesh_name(axes) for axes in candidates(config, num_devices)]
+  return [mesh_name(axes) for axes in candidate_meshes(config, num_devices)]
 
 
 def test_the_configs_own_mesh_comes_first():
   config = load_config("configs/pretrain/image/mae_vit_fashion_mnist.py")
   assert named(config, 1) == ["one device"]
   assert named(config, 8) == [
-    *("data=8", "data=4 fsdp=2", "data=2 fsdp=4", "fsdp=8", "fsdp=4 tensor=2")
+    "data=8",
+    "data=4 fsdp=2",
+    "data=2 fsdp=4",
+    "fsdp=8",
+    "fsdp=4 tensor=2",
   ]
   assert named(config, 6) == ["data=6", "data=3 fsdp=2", "fsdp=6", "fsdp=3 tensor=2"]
   config.parallel.mesh.fsdp = 4
@@ -61,14 +65,14 @@ def test_an_impossible_mesh_is_the_users_mistake():
   config = load_config("configs/pretrain/image/mae_vit_fashion_mnist.py")
   config.parallel.mesh.fsdp = 3
   with pytest.raises(UserError, match="fsdp=3.*does not make 8 devices"):
-    candidates(config, 8)
+    candidate_meshes(config, 8)
 
 
 def test_verdicts():
-  assert verdict(REPORT, 20 * GIB) == "yes"
+  assert fits(REPORT, 20 * GIB) == "yes"
   # 3 of state, 1 of gradients, 6 for the backward pass.
-  assert verdict(REPORT, 10 * GIB) == "perhaps"
-  assert verdict(REPORT, 10 * GIB - 1) == "no"
+  assert fits(REPORT, 10 * GIB) == "perhaps"
+  assert fits(REPORT, 10 * GIB - 1) == "no"
 
 
 def test_the_table_says_what_fits():
@@ -89,7 +93,7 @@ def test_the_table_says_what_fits():
   assert any("simulated" in line for line in lines)
   assert any("accumulate" in line for line in lines), "the config's own mesh does not fit"
 
-  values = plan_json(rows, chip=named_chip("v5e"), usable=14 * GIB, num_devices=8)
+  values = plan_json(rows, chip=find_chip("v5e"), usable=14 * GIB, num_devices=8)
   assert [mesh.get("fits") for mesh in values["meshes"]] == ["perhaps", "yes", None]
   assert values["meshes"][2] == {"mesh": {"tensor": 8}, "refused": "3 heads"}
   assert values["simulated"] and values["chip"]["memory_gib"] == 16

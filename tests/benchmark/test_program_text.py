@@ -10,7 +10,12 @@ from pretrainjax.benchmark.program_text import calls, parse, sizes, trip_count
 def test_sizes():
   assert sizes("f32[64,16]{1,0:T(8,128)}") == [4096]
   assert sizes("(f32[], /*index=1*/bf16[3,5]{1,0}, u8[7], c64[2], f8e4m3fn[9], token[])") == [
-    *(4, 30, 7, 16, 9, 0)
+    4,
+    30,
+    7,
+    16,
+    9,
+    0,
   ]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pretrainjax.benchmark import simulate
 from pretrainjax.benchmark.mesh_report import MeshReport
-from pretrainjax.benchmark.simulate import are_here, report_meshes
+from pretrainjax.benchmark.simulate import has_devices, report_meshes
 from pretrainjax.config.text import load_config
 from pretrainjax.errors import UserError
 
@@ -66,7 +66,7 @@ def test_a_failure_of_ours_leaves_the_other_meshes_alone(monkeypatch):
 
 
 def test_what_is_here():
-  assert are_here(1) and not are_here(2)
+  assert has_devices(1) and not has_devices(2)
 
 
 @pytest.mark.slow

@@ -175,9 +175,9 @@ def test_a_save_without_room_is_told_and_the_next_one_made(tmp_path, monkeypatch
   with Checkpoints(tmp_path) as checkpoints:
     assert checkpoints.save(1, _state(1), config=CONFIG)
     with monkeypatch.context() as full:
-      full.setattr(manager, "lack_of_room", lambda folder, state: "it takes more")
+      full.setattr(manager, "lack_of_space", lambda folder, state: "it takes more")
       assert not checkpoints.save(2, _state(2), config=CONFIG)
-      checkpoints.settle()  # which is not an error yet
+      checkpoints.wait_until_idle()  # which is not an error yet
       assert "CHECKPOINT NOT SAVED: step 2: it takes more; training goes on" in caplog.text
     assert checkpoints.save(3, _state(3), config=CONFIG)
     checkpoints.wait()
@@ -186,7 +186,7 @@ def test_a_save_without_room_is_told_and_the_next_one_made(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("how", ["wait", "close"])
 def test_the_last_save_without_room_is_an_error(how, tmp_path, monkeypatch):
-  monkeypatch.setattr(manager, "lack_of_room", lambda folder, state: "it takes more")
+  monkeypatch.setattr(manager, "lack_of_space", lambda folder, state: "it takes more")
   checkpoints = Checkpoints(tmp_path)
   checkpoints.save(2, _state(2), config=CONFIG)
   with pytest.raises(

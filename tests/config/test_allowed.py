@@ -99,9 +99,14 @@ def test_ours_stay_ours_whatever_is_allowed():
 @pytest.mark.parametrize(
   "name",
   [
-    *("optax._src.sharding_test:ShardingTest", "optax.optax_test:OptaxTest"),
-    *("optax.contrib._muon_test:MuonTest", "optax._src.base:jax", "optax._src.base:NamedTuple"),
-    *("optax._src.utils:fake_params", "optax.experimental:sophia", "optax:nothing"),
+    "optax._src.sharding_test:ShardingTest",
+    "optax.optax_test:OptaxTest",
+    "optax.contrib._muon_test:MuonTest",
+    "optax._src.base:jax",
+    "optax._src.base:NamedTuple",
+    "optax._src.utils:fake_params",
+    "optax.experimental:sophia",
+    "optax:nothing",
   ],
 )
 @pytest.mark.parametrize("allow", [(), ANYTHING])

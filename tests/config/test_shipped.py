@@ -91,7 +91,9 @@ def test_a_name_of_several_configs_is_refused(other):
   assert shipped.locate("text/same") == str(other / "evaluate/text/same.py")
   names = shipped.shipped_names()
   assert [shipped.short_name(name, names) for name in names] == [
-    *("other", "evaluate/text/same", "pretrain/image/same")
+    "other",
+    "evaluate/text/same",
+    "pretrain/image/same",
   ]
 
 

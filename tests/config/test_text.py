@@ -120,9 +120,22 @@ def test_none_is_a_word_where_it_is_one_of_a_choice():
 @pytest.mark.parametrize(
   "text",
   [
-    *("", "[]", "3", "null", '"x"', "{", '{"a": ' * 5000, "[" * 100_000, '{"a": {"b": ' * 40 + "1"),
-    *('{"_tuple": 3}', '{"_target": 3}', '{"_target": "os:system"}', '{"__class__": 1}'),
-    *('{"a.b": 1}', '{"a": ' + "9" * 5000 + "}", '{"a": ' * 70 + "1" + "}" * 70),
+    "",
+    "[]",
+    "3",
+    "null",
+    '"x"',
+    "{",
+    '{"a": ' * 5000,
+    "[" * 100_000,
+    '{"a": {"b": ' * 40 + "1",
+    '{"_tuple": 3}',
+    '{"_target": 3}',
+    '{"_target": "os:system"}',
+    '{"__class__": 1}',
+    '{"a.b": 1}',
+    '{"a": ' + "9" * 5000 + "}",
+    '{"a": ' * 70 + "1" + "}" * 70,
   ],
 )
 def test_json_of_strangers_is_a_config_or_a_line(text):

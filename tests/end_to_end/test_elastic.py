@@ -58,7 +58,10 @@ def test_8_4_2_1_8_is_one_curve(tmp_path):
   saved = 0
   for leg in LEGS:
     running = binaries.start_many(
-      *("pretrain", *common, f"--workdir={moved}", *leg.flags),
+      "pretrain",
+      *common,
+      f"--workdir={moved}",
+      *leg.flags,
       processes=leg.processes,
       devices=leg.devices,
     )

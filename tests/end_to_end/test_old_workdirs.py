@@ -59,8 +59,13 @@ def test_is_fine_tuned(name, tmp_path, capsys):
   synthetic.prepare(LABELS[name], data)
   before = files(workdir)
   ended = binaries.call(
-    *(capsys, "finetune", f"--config={binaries.ROOT}/configs/finetune/{FINETUNE[name]}.py:smoke"),
-    *(f"--config.init={workdir}", f"--workdir={tmp_path / 'tuned'}", f"--data_dir={data}", QUICK),
+    capsys,
+    "finetune",
+    f"--config={binaries.ROOT}/configs/finetune/{FINETUNE[name]}.py:smoke",
+    f"--config.init={workdir}",
+    f"--workdir={tmp_path / 'tuned'}",
+    f"--data_dir={data}",
+    QUICK,
   )
   assert ended.status == 0, ended.errors
   assert "step 2: loaded " in ended.out

@@ -19,7 +19,8 @@ def test_all_go_back_alike(mode, processes, tmp_path):
   odd_score.prepare(data, odd=1e4)
   ended = binaries.finish_all(
     binaries.start_many(
-      *("finetune", *odd_score.arguments(workdir, data, mode=mode, steps=STEPS)),
+      "finetune",
+      *odd_score.arguments(workdir, data, mode=mode, steps=STEPS),
       *(f"--config.train.spikes.{key}={value}" for key, value in SPIKES.items()),
       "--config.train.checkpoint_every=1",
       processes=processes,

@@ -18,7 +18,9 @@ def test_two_processes_twice(mode, tmp_path):
   workdirs = tmp_path / "one", tmp_path / "other"
   for workdir in workdirs:
     running = binaries.start_many(
-      *("pretrain", f"--config={binaries.MAE}", f"--workdir={workdir}"),
+      "pretrain",
+      f"--config={binaries.MAE}",
+      f"--workdir={workdir}",
       f"--data_dir={tmp_path / 'data'}",
       f"--config.parallel.mode={mode}",
       f"--config.train.duration.steps={STEPS}",

@@ -59,13 +59,26 @@ class Supervised:
     self.reached: list[int] = []  # the last step of each attempt that ended
     self.log = (workdir.parent / f"{workdir.name}.log").open("w")
     command = [
-      *(sys.executable, str(ROOT / "launch/local.py"), "--num_processes=2", "--max_restarts=1000"),
-      *("--", sys.executable, "-m", "pretrainjax.pretrain", f"--config={CONFIG}:smoke"),
-      *(f"--workdir={workdir}", f"--data_dir={flags.data_dir}", "--heartbeat_timeout=10"),
-      *("--stuck_after=60", f"--config.train.duration.steps={flags.steps}"),
-      *(f"--config.train.checkpoint_every={EVERY}", "--config.train.keep.last=3"),
-      *("--config.train.log_every=1", "--config.train.tracking.tensorboard=false"),
-      *("--config.evals.collapse.num_examples=64", "--config.evals.collapse.every=1000"),
+      sys.executable,
+      str(ROOT / "launch/local.py"),
+      "--num_processes=2",
+      "--max_restarts=1000",
+      "--",
+      sys.executable,
+      "-m",
+      "pretrainjax.pretrain",
+      f"--config={CONFIG}:smoke",
+      f"--workdir={workdir}",
+      f"--data_dir={flags.data_dir}",
+      "--heartbeat_timeout=10",
+      "--stuck_after=60",
+      f"--config.train.duration.steps={flags.steps}",
+      f"--config.train.checkpoint_every={EVERY}",
+      "--config.train.keep.last=3",
+      "--config.train.log_every=1",
+      "--config.train.tracking.tensorboard=false",
+      "--config.evals.collapse.num_examples=64",
+      "--config.evals.collapse.every=1000",
     ]
     environment = os.environ | {
       "JAX_PLATFORMS": "cpu",

@@ -46,8 +46,12 @@ def line(row: int, trials: list[dict]) -> str:
   seconds = [t["seconds"] for t in trials if t["seconds"] is not None]
   took = f"{statistics.median(seconds):.1f} ({max(seconds):.1f})" if seconds else "-"
   cells = (
-    *(row, trials[0]["fault"], len(trials), sum(t["survived"] for t in trials)),
-    *(max(lost) if lost else "-", took),
+    row,
+    trials[0]["fault"],
+    len(trials),
+    sum(t["survived"] for t in trials),
+    max(lost) if lost else "-",
+    took,
   )
   return f"| {' | '.join(map(str, cells))} |"
 

@@ -50,7 +50,7 @@ def test_found_out_while_it_is_written(tmp_path, trial, caplog):
     checkpoints.wait()
     with no_room():
       checkpoints.save(2, state(2), config=CONFIG)
-      checkpoints.settle()
+      checkpoints.wait_until_idle()
     assert "CHECKPOINT NOT SAVED: step 2: file too large; training goes on" in caplog.text
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"], "no leftovers"
     checkpoints.save(3, state(3), config=CONFIG)

@@ -25,7 +25,8 @@ def test_the_step_is_skipped_and_the_run_goes_on(mode, devices, processes, tmp_p
   odd_score.prepare(data, odd=1e25)
   ended = binaries.finish_all(
     binaries.start_many(
-      *("finetune", *odd_score.arguments(workdir, data, mode=mode, steps=STEPS)),
+      "finetune",
+      *odd_score.arguments(workdir, data, mode=mode, steps=STEPS),
       processes=processes,
       devices=devices,
     )

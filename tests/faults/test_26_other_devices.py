@@ -37,7 +37,10 @@ def test_4_devices_then_2_processes_then_1_then_pmap(tmp_path, data, trial):
   for leg in LEGS:
     start, before = time.monotonic(), len(rows_of(moved))
     running = binaries.start_many(
-      *("pretrain", *common, f"--workdir={moved}", f"--config.parallel.mode={leg.mode}"),
+      "pretrain",
+      *common,
+      f"--workdir={moved}",
+      f"--config.parallel.mode={leg.mode}",
       processes=leg.processes,
       devices=leg.devices,
     )

@@ -105,7 +105,11 @@ def test_a_dataset_that_names_a_module(key, tmp_path, evil_module, capsys, trial
   ended = binaries.call(capsys, "pretrain", *place)
   assert ended.status == 2 and "names the class 'pretrainjax_evil.X'" in ended.errors[-1]
   ended = binaries.call(
-    *(capsys, "prepare", "text", "--config.source.dataset=fashion_mnist", "--name=texts"),
+    capsys,
+    "prepare",
+    "text",
+    "--config.source.dataset=fashion_mnist",
+    "--name=texts",
     f"--data_dir={tmp_path / 'data'}",
   )
   assert ended.status == 2 and "names the class 'pretrainjax_evil.X'" in ended.errors[-1]

@@ -15,9 +15,14 @@ from pretrainjax.process import distributed
 
 def start(tmp_path, data, port: int, index: int, count: int, limit: int):
   return binaries.start(
-    *("pretrain", f"--config={binaries.MAE}", f"--workdir={tmp_path}", f"--data_dir={data}"),
-    *(f"--coordinator_address=localhost:{port}", f"--num_processes={count}"),
-    *(f"--process_id={index}", f"--initialization_timeout={limit}"),
+    "pretrain",
+    f"--config={binaries.MAE}",
+    f"--workdir={tmp_path}",
+    f"--data_dir={data}",
+    f"--coordinator_address=localhost:{port}",
+    f"--num_processes={count}",
+    f"--process_id={index}",
+    f"--initialization_timeout={limit}",
   )
 
 

@@ -62,31 +62,47 @@ def test_stored_configs(cases):
 
 MODULES = st.sampled_from(
   [
-    *("pretrainjax", "pretrainjax.config", "pretrainjax.config.text", "pretrainjax.models.vit"),
-    *(
-      "pretrainjax.checkpoint.manager",
-      "pretrainjax.prepare.files.places",
-      "pretrainjax.prepare.__main__",
-    ),
-    *("pretrainjax.data.text_data", "optax", "optax._src.base", "os", "subprocess", "builtins", ""),
-    *("mylab", "mylab.os", "optax._src.sharding_test"),
+    "pretrainjax",
+    "pretrainjax.config",
+    "pretrainjax.config.text",
+    "pretrainjax.models.vit",
+    "pretrainjax.checkpoint.manager",
+    "pretrainjax.prepare.files.places",
+    "pretrainjax.prepare.__main__",
+    "pretrainjax.data.text_data",
+    "optax",
+    "optax._src.base",
+    "os",
+    "subprocess",
+    "builtins",
+    "",
+    "mylab",
+    "mylab.os",
+    "optax._src.sharding_test",
   ]
 )
 NAMES = st.sampled_from(
   [
-    *("Keep", "Checkpoints", "run", "main", "load_config", "build", "nnx", "np", "os", "Any"),
-    *(
-      "jax",
-      "__loader__",
-      "__builtins__",
-      "importlib",
-      "adam",
-      "ViT",
-      "TextData",
-      "system",
-      "Popen",
-      "",
-    ),
+    "Keep",
+    "Checkpoints",
+    "run",
+    "main",
+    "load_config",
+    "build",
+    "nnx",
+    "np",
+    "os",
+    "Any",
+    "jax",
+    "__loader__",
+    "__builtins__",
+    "importlib",
+    "adam",
+    "ViT",
+    "TextData",
+    "system",
+    "Popen",
+    "",
   ]
 )
 JSON = st.recursive(

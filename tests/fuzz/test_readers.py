@@ -88,8 +88,15 @@ def pictures() -> list[bytes]:
   noise = np.random.default_rng(0).integers(0, 255, (20, 24, 3)).astype(np.uint8)
   found = []
   for kind, options in (
-    *(("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("WEBP", {}), ("GIF", {})),
-    *(("BMP", {}), ("PPM", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"})),
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True}),
+    ("PNG", {}),
+    ("WEBP", {}),
+    ("GIF", {}),
+    ("BMP", {}),
+    ("PPM", {}),
+    ("TIFF", {}),
+    ("TIFF", {"compression": "tiff_lzw"}),
   ):
     out = io.BytesIO()
     PIL.Image.fromarray(noise).save(out, kind, **options)

@@ -48,8 +48,8 @@ def uncached(make, prompt, *, max_new_tokens=6, sampling, seed=0, number=0):
     logits = logits_of(padded)[:, len(tokens) - 1]
     logits = logits.at[:, np.array([0, 1, 2, 4])].set(-jnp.inf)
     keys = jax.random.fold_in(row_key, len(tokens))[None]
-    numbers = sampling.numbers(VOCAB)
-    new = int(choose(logits, keys=keys, mode=sampling.mode, numbers=numbers)[0])
+    arrays = sampling.arrays(VOCAB)
+    new = int(choose(logits, keys=keys, mode=sampling.mode, arrays=arrays)[0])
     if new == END:
       break
     tokens.append(new)
@@ -74,8 +74,8 @@ def test_a_row_does_not_depend_on_its_batch(make):
   options = {"sampling": SAMPLED, "seed": 3, "max_new_tokens": 9}
   together, _ = generate(make, PROMPTS, **options)
   for number, prompt in enumerate(PROMPTS):
-    assert generate(make, [prompt], numbers=[number], **options)[0] == [together[number]]
-  backwards, _ = generate(make, PROMPTS[::-1], numbers=[3, 2, 1, 0], **options)
+    assert generate(make, [prompt], indices=[number], **options)[0] == [together[number]]
+  backwards, _ = generate(make, PROMPTS[::-1], indices=[3, 2, 1, 0], **options)
   assert backwards[::-1] == together
 
 

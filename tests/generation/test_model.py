@@ -13,7 +13,7 @@ import pretrainjax as pj
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import recipe, spec
 from pretrainjax.errors import UserError
-from pretrainjax.generation.model import TextModel, Writing
+from pretrainjax.generation.model import GenerationOptions, TextModel
 from pretrainjax.generation.sampling import Sampling
 from pretrainjax.models.gpt import GPT
 from pretrainjax.models.mlp import MLP
@@ -93,7 +93,7 @@ def test_the_end_of_the_context_ends_the_text(caplog):
 def test_a_stream_gives_the_same_text_in_pieces(stop):
   for seed in range(3):
     options = {"max_new_tokens": 40, "seed": seed, "stop": stop}
-    pieces = list(model().stream("abc", Writing(sampling=Sampling(), **options)))
+    pieces = list(model().stream("abc", GenerationOptions(sampling=Sampling(), **options)))
     (whole,) = generate("abc", **options)
     assert "".join(pieces) == whole.text and all(pieces)
     if not stop:

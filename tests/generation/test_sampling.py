@@ -15,8 +15,8 @@ def kept(top_k=4, top_p=1.0):
 def drawn(sampling, logits=LOGITS[:1], count=2000):
   keys = jax.random.split(jax.random.key(0), count)
   rows = jnp.broadcast_to(logits, (count, logits.shape[1]))
-  numbers = sampling.numbers(logits.shape[1])
-  tokens = choose(rows, keys=keys, mode=sampling.mode, numbers=numbers)
+  arrays = sampling.arrays(logits.shape[1])
+  tokens = choose(rows, keys=keys, mode=sampling.mode, arrays=arrays)
   return np.bincount(tokens, minlength=logits.shape[1]) / count
 
 

@@ -11,7 +11,7 @@ from pretrainjax.command import Request
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.predict import embed
-from pretrainjax.predict.embedding import embed_texts, wrapped
+from pretrainjax.predict.embedding import embed_texts, with_begin_and_end
 
 WORDS = "alpha beta gamma delta epsilon zeta"
 
@@ -40,7 +40,7 @@ def run(tmp_path, monkeypatch):
 
 def expected(run):
   tokenizer = word_tokenizer(WORDS)
-  rows = [wrapped(tokenizer.encode(t), tokenizer, length=16) for t in run.texts]
+  rows = [with_begin_and_end(tokenizer.encode(t), tokenizer, length=16) for t in run.texts]
   return embed_texts(run.encoder, rows, batch_size=4)
 
 

@@ -5,7 +5,13 @@ from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.predict import embedding
-from pretrainjax.predict.embedding import bucket, embed_texts, padded, tokenizer_of, wrapped
+from pretrainjax.predict.embedding import (
+  embed_texts,
+  load_tokenizer,
+  padded,
+  row_length,
+  with_begin_and_end,
+)
 
 
 def test_features_are_those_of_each_text_alone_in_order():
@@ -18,8 +24,15 @@ def test_features_are_those_of_each_text_alone_in_order():
 
 
 def test_few_lengths_are_compiled():
-  assert [bucket(n, longest=100) for n in (1, 16, 17, 64, 65, 100)] == [16, 16, 32, 64, 100, 100]
-  assert bucket(200, longest=None) == 256
+  assert [row_length(n, longest=100) for n in (1, 16, 17, 64, 65, 100)] == [
+    16,
+    16,
+    32,
+    64,
+    100,
+    100,
+  ]
+  assert row_length(200, longest=None) == 256
   encoder = TinyText(vocab_size=21, rngs=nnx.Rngs(0))
   before = embedding._pooled._cache_size()
   embed_texts(encoder, [[5] * n for n in range(1, 17)], batch_size=3)
@@ -30,18 +43,18 @@ def test_few_lengths_are_compiled():
 def test_texts_are_wrapped_as_in_training_and_cut():
   tokenizer = word_tokenizer("a b c")
   tokens = tokenizer.encode("a b c")
-  assert wrapped(tokens, tokenizer, length=None) == [2, 5, 6, 7, 3]
-  assert wrapped(tokens, tokenizer, length=4) == [2, 5, 6, 3]
-  assert wrapped([], tokenizer, length=4) == [2, 3]
+  assert with_begin_and_end(tokens, tokenizer, length=None) == [2, 5, 6, 7, 3]
+  assert with_begin_and_end(tokens, tokenizer, length=4) == [2, 5, 6, 3]
+  assert with_begin_and_end([], tokenizer, length=4) == [2, 3]
 
 
 def test_an_encoder_of_something_else_is_refused(tmp_path):
   encoder = TinyText(vocab_size=8, rngs=nnx.Rngs(0))
   with pytest.raises(UserError, match="tokenizer.json: cannot be read"):
-    tokenizer_of(encoder, workdir=tmp_path)
+    load_tokenizer(encoder, workdir=tmp_path)
   (tmp_path / "tokenizer.json").write_text(word_tokenizer("a b c").text)
-  assert tokenizer_of(encoder, workdir=tmp_path).vocab_size == 8
+  assert load_tokenizer(encoder, workdir=tmp_path).vocab_size == 8
   with pytest.raises(UserError, match="holds a Linear, expected an encoder of text"):
-    tokenizer_of(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), workdir=tmp_path)
+    load_tokenizer(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), workdir=tmp_path)
   with pytest.raises(UserError, match="knows 4 tokens, but its tokenizer.json 8"):
-    tokenizer_of(TinyText(vocab_size=4, rngs=nnx.Rngs(0)), workdir=tmp_path)
+    load_tokenizer(TinyText(vocab_size=4, rngs=nnx.Rngs(0)), workdir=tmp_path)

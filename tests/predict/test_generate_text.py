@@ -55,7 +55,9 @@ def test_many_prompts_become_lines_of_json_in_their_order(run, capsys):
     for p, c in zip(prompts, expected, strict=True)
   ]
   assert sorted(p.name for p in run.folder.iterdir()) == [
-    *("out.jsonl", "prompts.jsonl", "tokenizer.json")
+    "out.jsonl",
+    "prompts.jsonl",
+    "tokenizer.json",
   ]
 
 

@@ -53,7 +53,7 @@ def test_then_the_environment_also_for_what_flags_leave_open():
 
 
 def test_then_the_cluster_then_nobody():
-  assert find(flags(), {}, detect=something).by == "by a test"
+  assert find(flags(), {}, detect=something).source == "by a test"
   alone = find(flags(), {}, detect=nothing)
   assert (alone.num_processes, alone.process_id) == (1, 0)
   assert alone.line() == "distributed: one process, as no cluster was found"
@@ -133,7 +133,7 @@ def test_open_mpi_is_found(monkeypatch):
     monkeypatch.setenv(name, value)
   found = detected({}, 1)
   assert found is not None
-  assert (found.num_processes, found.process_id, found.by) == (2, 1, "by Open MPI")
+  assert (found.num_processes, found.process_id, found.source) == (2, 1, "by Open MPI")
   assert found.address.startswith("10.96.0.1:")
 
 

@@ -63,7 +63,10 @@ def test_a_worker_dies_with_a_killed_trainer(body, tmp_path):
 def test_a_trainer_that_has_gone_already_is_noticed():
   gone = subprocess.Popen(["true"])
   gone.wait()
-  program = f"import time; from pretrainjax.process.data_workers import Tie; Tie({gone.pid})(0, 1)"
+  program = (
+    "import time; from pretrainjax.process.data_workers import EndWithTrainer; "
+    f"EndWithTrainer({gone.pid})(0, 1)"
+  )
   worker = subprocess.run([sys.executable, "-c", f"{program}; time.sleep(30)"], timeout=20)
   assert worker.returncode == -signal.SIGKILL
 
@@ -74,13 +77,13 @@ def test_without_the_kernels_word_the_parent_is_looked_at(monkeypatch):
   monkeypatch.setattr(os, "getppid", lambda: looked.append(1) or (7 if len(looked) < 3 else 1))
   killed = []
   monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
-  monkeypatch.setattr(data_workers, "_LOOK", 0.01)
-  data_workers.Tie(7)._watch()
+  monkeypatch.setattr(data_workers, "_POLL_SECONDS", 0.01)
+  data_workers.EndWithTrainer(7)._watch()
   assert len(looked) == 3 and killed == [(os.getpid(), signal.SIGKILL)]
 
 
 def sleepy() -> None:
-  data_workers.Tie(os.getppid())(0, 1)
+  data_workers.EndWithTrainer(os.getppid())(0, 1)
   Path(os.environ["READY"]).touch()
   time.sleep(600)
 
@@ -96,7 +99,7 @@ def test_workers_say_what_they_do_and_can_be_ended(tmp_path, monkeypatch, capfd)
     time.sleep(0.02)
   data_workers.write_stacks()
   assert "in sleepy" in capfd.readouterr().err
-  assert data_workers.living() == [worker]
+  assert data_workers.live_workers() == [worker]
   assert data_workers.kill() == 1
   worker.join(5)
   assert worker.exitcode == -signal.SIGKILL

@@ -20,18 +20,18 @@ def leave(status):
 
 
 def test_last_acts_are_done_and_those_that_hang_are_left():
-  ending, done, never = Ending("pretrain", leave=leave), [], threading.Event()
-  ending.first(never.wait)
-  ending.first(lambda: done.append(1))
+  ending, done, never = Ending("pretrain", exit_process=leave), [], threading.Event()
+  ending.before_exit(never.wait)
+  ending.before_exit(lambda: done.append(1))
   start = time.monotonic()
   with pytest.raises(Left, match="43"):
-    ending.leave(43)
+    ending.exit(43)
   never.set()
   assert done == [1] and 0.5 < time.monotonic() - start < 5
 
 
 def test_it_says_why_and_where(capsys):
-  ending, leave_it = Ending("pretrain", leave=leave), threading.Event()
+  ending, leave_it = Ending("pretrain", exit_process=leave), threading.Event()
   threading.Thread(target=leave_it.wait, daemon=True).start()
   with pytest.raises(Left, match=str(STUCK)):
     ending.end("no progress for 9 s in phase 'data' at step 3", status=STUCK)
@@ -46,8 +46,8 @@ def test_it_says_why_and_where(capsys):
 
 def test_where_there_are_several_processes_all_are_told():
   told = []
-  ending = Ending("pretrain", leave=leave)
-  ending.through(lambda line, status: told.append((line, status)))
+  ending = Ending("pretrain", exit_process=leave)
+  ending.end_all_by(lambda line, status: told.append((line, status)))
   ending.end("no progress", status=STUCK)
   assert told == [("no progress", STUCK)]
 

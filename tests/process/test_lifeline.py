@@ -8,7 +8,7 @@ import pytest
 
 from pretrainjax.process import lifeline
 from pretrainjax.process.distributed import PeerLost
-from pretrainjax.process.lifeline import Lifeline, Verdict, is_of_others, silent
+from pretrainjax.process.lifeline import Lifeline, Verdict, is_peer_failure, lost_processes
 from pretrainjax.process.watchdog import STUCK, Watchdog
 
 
@@ -45,15 +45,15 @@ def many(monkeypatch):
   store = Store()
   monkeypatch.setattr(lifeline, "client", lambda: store)
   monkeypatch.setattr(lifeline, "_on_abort", lambda act: act)
-  monkeypatch.setattr(lifeline, "_BEAT", 0.05)
-  monkeypatch.setattr(lifeline, "_SOON", 0.3)
+  monkeypatch.setattr(lifeline, "_HEARTBEAT", 0.05)
+  monkeypatch.setattr(lifeline, "_PROMPT", 0.3)
   monkeypatch.setattr(lifeline, "_GRACE", 0.2)
   made = []
 
-  def make(count, *, start=None, patience=30.0, lines=None, dogs=None):
+  def make(count, *, start=None, heartbeat_timeout=30.0, connections=None, dogs=None):
     for index in range(count):
 
-      def leave(status, index=index):
+      def exit_process(status, index=index):
         make.ends.setdefault(index, status)
         raise Left
 
@@ -62,13 +62,13 @@ def many(monkeypatch):
         index=index,
         count=count,
         address="h:1",
-        patience=patience,
-        leave=leave,
+        heartbeat_timeout=heartbeat_timeout,
+        exit_process=exit_process,
         watchdog=(dogs or {}).get(index),
       )
       made.append(one)
       if start is None or index in start:
-        one.start(lines if index == 0 else None)
+        one.start(connections if index == 0 else None)
     return made
 
   make.ends = {}
@@ -86,27 +86,29 @@ def wait_for(many, count):
 
 
 def test_silence_is_measured_by_patience_or_since_trouble():
-  beats = {1: ("7", 10.0), 2: ("9", 25.0)}
-  assert silent(beats, now=29.0, patience=20.0, trouble=None) == []
-  assert silent(beats, now=31.0, patience=20.0, trouble=None) == [1]
-  assert silent(beats, now=25.5, patience=20.0, trouble=24.0) == [], "too early to say"
-  assert silent(beats, now=28.0, patience=20.0, trouble=24.0) == [1]
-  assert silent(beats, now=29.0, patience=20.0, trouble=25.0) == [1, 2], "it may have been the last"
+  heartbeats = {1: ("7", 10.0), 2: ("9", 25.0)}
+  assert lost_processes(heartbeats, now=29.0, timeout=20.0, trouble=None) == []
+  assert lost_processes(heartbeats, now=31.0, timeout=20.0, trouble=None) == [1]
+  assert lost_processes(heartbeats, now=25.5, timeout=20.0, trouble=24.0) == [], "too early to say"
+  assert lost_processes(heartbeats, now=28.0, timeout=20.0, trouble=24.0) == [1]
+  assert lost_processes(heartbeats, now=29.0, timeout=20.0, trouble=25.0) == [1, 2], (
+    "it may have been the last"
+  )
 
 
 def test_whose_fault_an_error_is():
   gloo = ValueError("UNKNOWN: Gloo AllGather failed: Read error [127.0.0.1]: Connection reset")
-  assert is_of_others(gloo) and is_of_others(PeerLost("process 1 did not come"))
+  assert is_peer_failure(gloo) and is_peer_failure(PeerLost("process 1 did not come"))
   wrapped = RuntimeError("a step failed")
   wrapped.__cause__ = gloo
-  assert is_of_others(wrapped)
-  assert not is_of_others(ValueError("shapes differ")) and not is_of_others(None)
+  assert is_peer_failure(wrapped)
+  assert not is_peer_failure(ValueError("shapes differ")) and not is_peer_failure(None)
 
 
 def test_a_silent_process_is_named_to_all(many, capsys):
   """Process 2 came, said its name, and never beats."""
-  made = many(3, start=(0, 1), patience=0.4)
-  made[2]._put("name/2", "node2, pid 77")
+  made = many(3, start=(0, 1), heartbeat_timeout=0.4)
+  made[2]._store("name/2", "node2, pid 77")
   assert wait_for(many, 2) == {0: 43, 1: 43}
   said = capsys.readouterr().err.splitlines()
   assert len(said) == 2 and len(set(said)) == 1
@@ -116,7 +118,7 @@ def test_a_silent_process_is_named_to_all(many, capsys):
 
 def test_after_trouble_the_dead_are_found_soon(many, capsys):
   made = many(3, start=(0, 1))
-  made[2]._put("name/2", "node2, pid 77")
+  made[2]._store("name/2", "node2, pid 77")
   with pytest.raises(Left):
     made[1].fail(ValueError("Gloo AllReduce failed"), status=1, line="", debug=False)
   assert wait_for(many, 2) == {0: 43, 1: 43}
@@ -147,8 +149,8 @@ def test_a_mistake_ends_all_with_its_status_and_one_line(many, capsys):
 
 def test_whoever_ends_without_a_word_is_named_at_once(many, capsys):
   here, there = socket.socketpair()
-  made = many(2, start=(0,), lines={1: here})
-  made[1]._put("name/1", "node1, pid 77")
+  made = many(2, start=(0,), connections={1: here})
+  made[1]._store("name/1", "node1, pid 77")
   struck = time.monotonic()
   there.close()
   assert wait_for(many, 1) == {0: 43}
@@ -158,8 +160,8 @@ def test_whoever_ends_without_a_word_is_named_at_once(many, capsys):
 
 def test_whoever_said_why_before_it_ended_is_believed(many, capsys):
   here, there = socket.socketpair()
-  made = many(2, start=(0,), lines={1: here})
-  made[1]._say(Verdict("ValueError: shapes", 1, 1))
+  made = many(2, start=(0,), connections={1: here})
+  made[1]._set_verdict(Verdict("ValueError: shapes", 1, 1))
   there.close()
   assert wait_for(many, 1) == {0: 43}
   assert "failed: ValueError: shapes" in capsys.readouterr().err
@@ -177,13 +179,13 @@ def test_no_progress_ends_all_and_names_who_is_waited_for(many, capsys, monkeypa
   made = many(3, dogs=dogs)
   time.sleep(0.2)  # beats
   with pytest.raises(Left):
-    made[2].give_up("no progress for 9 s in phase 'step' at step 8", STUCK)
+    made[2].end_all("no progress for 9 s in phase 'step' at step 8", STUCK)
   assert wait_for(many, 3) == {0: STUCK, 1: STUCK, 2: STUCK}
-  lines = capsys.readouterr().err.splitlines()
-  assert len(lines) == 3 and len(set(lines)) == 1
-  assert lines[0].startswith("pretrain: no progress for 9 s: process 1 (")
-  assert "in phase 'data' at step 8; start the same command" in lines[0]
-  assert "process 0" not in lines[0] and "process 2" not in lines[0]
+  connections = capsys.readouterr().err.splitlines()
+  assert len(connections) == 3 and len(set(connections)) == 1
+  assert connections[0].startswith("pretrain: no progress for 9 s: process 1 (")
+  assert "in phase 'data' at step 8; start the same command" in connections[0]
+  assert "process 0" not in connections[0] and "process 2" not in connections[0]
   assert len(stacks) == 3, "each writes its own"
 
 
@@ -192,8 +194,8 @@ def test_whoever_waits_for_one_that_compiles_is_not_stuck(many):
   dogs[0]._phases, dogs[1]._phases = ("step",), ("step", "start")
   made = many(2, dogs=dogs)
   time.sleep(0.2)
-  made[0].give_up("no progress for 9 s in phase 'step' at step 1", STUCK)
-  assert many.ends == {} and made[0]._verdict() is None
+  made[0].end_all("no progress for 9 s in phase 'step' at step 1", STUCK)
+  assert many.ends == {} and made[0]._get_verdict() is None
 
 
 def test_where_all_wait_in_a_step_all_are_named(many, capsys):
@@ -203,7 +205,7 @@ def test_where_all_wait_in_a_step_all_are_named(many, capsys):
   made = many(2, dogs=dogs)
   time.sleep(0.2)
   with pytest.raises(Left):
-    made[1].give_up("no progress for 9 s in phase 'step' at step 8", STUCK)
+    made[1].end_all("no progress for 9 s in phase 'step' at step 8", STUCK)
   wait_for(many, 2)
   said = capsys.readouterr().err
   assert "process 0 (" in said and "process 1 (" in said

@@ -11,7 +11,12 @@ import time
 import pytest
 import simulated
 
-from pretrainjax.process.preemption import Noted, Together, asked_to_stop, note_sigterm
+from pretrainjax.process.preemption import (
+  SigtermHandler,
+  StopAgreement,
+  handle_sigterm,
+  preemption_notice,
+)
 
 
 class Store:
@@ -37,11 +42,11 @@ class Store:
       return self._values[key]
 
 
-def steps_of(together: Together, barrier: threading.Barrier, *, lag: float) -> int:
+def steps_of(agreement: StopAgreement, barrier: threading.Barrier, *, lag: float) -> int:
   """The step that a loop stops after, which waits for the others' steps as collectives do."""
   for step in range(1, 2000):
     time.sleep(lag)
-    if together.is_reached():
+    if agreement.is_reached():
       barrier.abort()
       return step
     try:
@@ -54,20 +59,20 @@ def steps_of(together: Together, barrier: threading.Barrier, *, lag: float) -> i
 @pytest.mark.parametrize("asked", [0, 2])
 def test_all_stop_after_the_same_step(asked):
   store, count = Store(), 3
-  notes = [Noted() for _ in range(count)]
+  handlers = [SigtermHandler() for _ in range(count)]
   barrier = threading.Barrier(count)
   found = [0] * count
 
   def run(i):
-    together = Together(notes[i], store, index=i, count=count, look_every=0.01 * (i + 1))
-    found[i] = steps_of(together, barrier, lag=0.001 * (i + 1))
+    agreement = StopAgreement(handlers[i], store, index=i, count=count, poll_seconds=0.01 * (i + 1))
+    found[i] = steps_of(agreement, barrier, lag=0.001 * (i + 1))
 
   threads = [threading.Thread(target=run, args=(i,)) for i in range(count)]
   for thread in threads:
     thread.start()
   time.sleep(0.1)
   assert not any(found), "nobody stops unasked"
-  notes[asked](signal.SIGTERM, None)
+  handlers[asked](signal.SIGTERM, None)
   for thread in threads:
     thread.join(timeout=30)
   assert found[0] > 1 and len(set(found)) == 1, found
@@ -75,14 +80,14 @@ def test_all_stop_after_the_same_step(asked):
 
 def test_one_process_notes_it_and_gives_the_signal_back():
   before = signal.getsignal(signal.SIGTERM)
-  with asked_to_stop() as is_asked:
-    assert not is_asked()
+  with preemption_notice() as is_preempted:
+    assert not is_preempted()
   assert signal.getsignal(signal.SIGTERM) is before
   try:
-    with asked_to_stop() as is_asked:
+    with preemption_notice() as is_preempted:
       os.kill(os.getpid(), signal.SIGTERM)
-      assert is_asked() and is_asked()
-    assert note_sigterm().came, "asked twice, it must not die of the second"
+      assert is_preempted() and is_preempted()
+    assert handle_sigterm().received, "asked twice, it must not die of the second"
   finally:
     signal.signal(signal.SIGTERM, before)
 
@@ -92,25 +97,25 @@ def test_a_service_that_is_gone_holds_nobody():
     def blocking_key_value_get(self, key, milliseconds):
       raise RuntimeError("UNAVAILABLE")
 
-  noted = Noted()
-  together = Together(noted, Gone(), index=0, count=2, look_every=0.01)
-  noted(signal.SIGTERM, None)
+  handler = SigtermHandler()
+  agreement = StopAgreement(handler, Gone(), index=0, count=2, poll_seconds=0.01)
+  handler(signal.SIGTERM, None)
   time.sleep(0.1)
-  assert not together.is_reached(), "the loop goes on, until the run is told to end"
-  together.close()
+  assert not agreement.is_reached(), "the loop goes on, until the run is told to end"
+  agreement.close()
 
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_no_thread_is_left_at_the_end(asked):
   """Also where one process is asked while the others have closed already."""
-  before, noted = threading.active_count(), Noted()
-  together = Together(noted, Store(), index=0, count=2, look_every=0.01)
+  before, handler = threading.active_count(), SigtermHandler()
+  agreement = StopAgreement(handler, Store(), index=0, count=2, poll_seconds=0.01)
   assert threading.active_count() == before + 1
   if asked:
-    noted(signal.SIGTERM, None)
+    handler(signal.SIGTERM, None)
     time.sleep(0.1)
   start = time.monotonic()
-  together.close()
+  agreement.close()
   assert threading.active_count() == before
   assert time.monotonic() - start < 2
 
@@ -120,12 +125,13 @@ BUSY = """
 import sys, jax
 address, number = sys.argv[1], int(sys.argv[2])
 jax.distributed.initialize(address, 2, number)
-from pretrainjax.process.distributed import barrier, client, leave
-from pretrainjax.process.preemption import Noted, Together
-together = Together(Noted(), client(), index=number, count=2, look_every=0.0)
+from pretrainjax.process.distributed import barrier, client, disconnect
+from pretrainjax.process.preemption import SigtermHandler, StopAgreement
+handler = SigtermHandler()
+agreement = StopAgreement(handler, client(), index=number, count=2, poll_seconds=0.0)
 barrier("the end")
-together.close()
-leave()
+agreement.close()
+disconnect()
 """
 
 

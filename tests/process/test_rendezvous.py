@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from pretrainjax.errors import UserError
-from pretrainjax.process.rendezvous import Guest, PeerLost, come, ended, receive
+from pretrainjax.process.rendezvous import Peer, PeerLost, accept_peers, ended_processes, join
 
 
 @pytest.fixture
@@ -19,25 +19,25 @@ def port():
     return probe.getsockname()[1]
 
 
-def meet(port, *guests: Guest, host: Guest, seconds: float = 5.0) -> list[Future]:
-  """What `receive` gave, and what `come` gave to each guest."""
-  with ThreadPoolExecutor(len(guests) + 1) as pool:
-    first = pool.submit(receive, port, host, seconds=seconds)
-    others = [pool.submit(come, "localhost", port, guest, seconds=seconds) for guest in guests]
+def rendezvous(port, *peers: Peer, host: Peer, seconds: float = 5.0) -> list[Future]:
+  """What `accept_peers` gave, and what `join` gave to each guest."""
+  with ThreadPoolExecutor(len(peers) + 1) as pool:
+    first = pool.submit(accept_peers, port, host, seconds=seconds)
+    others = [pool.submit(join, "localhost", port, peer, seconds=seconds) for peer in peers]
   return [first, *others]
 
 
 def close(*futures: Future) -> None:
   for future in futures:
     if future.exception() is None:
-      lines = future.result()
-      for line in lines.values() if isinstance(lines, dict) else [lines]:
-        line.close()
+      connections = future.result()
+      for connection in connections.values() if isinstance(connections, dict) else [connections]:
+        connection.close()
 
 
 def test_all_who_should_be_there_go_on(port):
-  guests = [Guest(i, 4, f"node{i}") for i in (1, 2, 3)]
-  first, *others = meet(port, *guests, host=Guest(0, 4, "node0"))
+  peers = [Peer(i, 4, f"node{i}") for i in (1, 2, 3)]
+  first, *others = rendezvous(port, *peers, host=Peer(0, 4, "node0"))
   assert set(first.result()) == {1, 2, 3}
   assert all(isinstance(other.result(), socket.socket) for other in others)
   with socket.socket() as again:  # as JAX's service does, while the lines stay
@@ -48,17 +48,17 @@ def test_all_who_should_be_there_go_on(port):
 
 
 @pytest.mark.parametrize(
-  ("guests", "said"),
+  ("peers", "said"),
   [
-    ([Guest(1, 3, "b"), Guest(1, 3, "b")], "--process_id: found 1 twice, on b and on b"),
-    ([Guest(0, 2, "b")], "--process_id: found 0 twice, on a and on b"),
-    ([Guest(1, 5, "b")], "--num_processes: found 5 on process 1 (b) and"),
+    ([Peer(1, 3, "b"), Peer(1, 3, "b")], "--process_id: found 1 twice, on b and on b"),
+    ([Peer(0, 2, "b")], "--process_id: found 0 twice, on a and on b"),
+    ([Peer(1, 5, "b")], "--num_processes: found 5 on process 1 (b) and"),
   ],
 )
-def test_those_who_do_not_fit_are_named_to_all(guests, said, port):
-  count = 3 if len(guests) == 2 else 2
+def test_those_who_do_not_fit_are_named_to_all(peers, said, port):
+  count = 3 if len(peers) == 2 else 2
   start = time.monotonic()
-  for future in meet(port, *guests, host=Guest(0, count, "a"), seconds=30.0):
+  for future in rendezvous(port, *peers, host=Peer(0, count, "a"), seconds=30.0):
     with pytest.raises(UserError) as refusal:
       future.result()
     assert str(refusal.value).startswith(said)
@@ -66,18 +66,18 @@ def test_those_who_do_not_fit_are_named_to_all(guests, said, port):
 
 
 def test_those_who_do_not_come_are_named(port):
-  first, other = meet(port, Guest(2, 4, "c"), host=Guest(0, 4, "a"), seconds=0.5)
+  first, other = rendezvous(port, Peer(2, 4, "c"), host=Peer(0, 4, "a"), seconds=0.5)
   for future in (first, other):
     with pytest.raises(PeerLost, match="process 1, 3 did not come within 0 s"):
       future.result()
   with pytest.raises(PeerLost, match=f"process 0 did not answer at localhost:{port} within 0 s"):
-    come("localhost", port, Guest(1, 2, "b"), seconds=0.3)
+    join("localhost", port, Peer(1, 2, "b"), seconds=0.3)
 
 
 def test_whoever_was_started_again_meanwhile_is_welcome(port):
   """Its number is there twice, but the first one has gone."""
   with ThreadPoolExecutor() as pool:
-    first = pool.submit(receive, port, Guest(0, 3, "a"), seconds=10.0)
+    first = pool.submit(accept_peers, port, Peer(0, 3, "a"), seconds=10.0)
     gone = None
     while gone is None:
       try:
@@ -86,7 +86,7 @@ def test_whoever_was_started_again_meanwhile_is_welcome(port):
         time.sleep(0.01)
     gone.sendall(b'[1, 3, "b"]\n')
     gone.close()
-    others = [pool.submit(come, "localhost", port, Guest(i, 3, "b"), seconds=10.0) for i in (1, 2)]
+    others = [pool.submit(join, "localhost", port, Peer(i, 3, "b"), seconds=10.0) for i in (1, 2)]
   assert set(first.result()) == {1, 2}
   close(first, *others)
 
@@ -94,7 +94,7 @@ def test_whoever_was_started_again_meanwhile_is_welcome(port):
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b"x" * 10_000, b""])
 def test_strangers_are_not_heard(said, port):
   with ThreadPoolExecutor() as pool:
-    first = pool.submit(receive, port, Guest(0, 2, "a"), seconds=10.0)
+    first = pool.submit(accept_peers, port, Peer(0, 2, "a"), seconds=10.0)
     while True:
       try:
         stranger = socket.create_connection(("localhost", port))
@@ -106,22 +106,22 @@ def test_strangers_are_not_heard(said, port):
       stranger.sendall(said)
     if not said:
       stranger.close()  # one that says nothing and stays is heard for five seconds
-    other = pool.submit(come, "localhost", port, Guest(1, 2, "b"), seconds=10.0)
+    other = pool.submit(join, "localhost", port, Peer(1, 2, "b"), seconds=10.0)
   assert set(first.result()) == {1} and time.monotonic() - start < 3
   stranger.close()
   close(first, other)
 
 
 def test_a_line_ends_with_its_process(port):
-  first, one, two = meet(port, Guest(1, 3, "b"), Guest(2, 3, "c"), host=Guest(0, 3, "a"))
-  lines = first.result()
-  assert ended(lines, seconds=0.05) == [] and set(lines) == {1, 2}
+  first, one, two = rendezvous(port, Peer(1, 3, "b"), Peer(2, 3, "c"), host=Peer(0, 3, "a"))
+  connections = first.result()
+  assert ended_processes(connections, seconds=0.05) == [] and set(connections) == {1, 2}
   threading.Timer(0.1, two.result().close).start()
   start = time.monotonic()
-  assert ended(lines, seconds=5.0) == [2] and set(lines) == {1}
+  assert ended_processes(connections, seconds=5.0) == [2] and set(connections) == {1}
   assert time.monotonic() - start < 3
   # What is between may reset a line: that says nothing of the process.
   one.result().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
   one.result().close()
-  assert ended(lines, seconds=5.0) == [] and lines == {}
-  assert ended(lines, seconds=0.01) == []
+  assert ended_processes(connections, seconds=5.0) == [] and connections == {}
+  assert ended_processes(connections, seconds=0.01) == []

@@ -14,7 +14,7 @@ class Trial:
 
   def __init__(self, seconds: float = 0.2):
     self.said: list[str] = []
-    self.dog = Watchdog(seconds, act=self.said.append)
+    self.dog = Watchdog(seconds, on_stuck=self.said.append)
 
   def waits(self, seconds: float) -> list[str]:
     """What was said within so many seconds, or as soon as something was."""
@@ -33,7 +33,7 @@ def trial():
 
 def test_a_phase_that_does_not_end_is_named(trial):
   with trial.dog.phase("step"):
-    trial.dog.at(7)
+    trial.dog.begin_step(7)
     with trial.dog.phase("data"):
       assert trial.waits(5) == ["no progress for 0 s in phase 'data' at step 7"]
       time.sleep(0.1)
@@ -45,7 +45,7 @@ def test_a_phase_that_does_not_end_is_named(trial):
 def test_steps_are_progress(trial):
   with trial.dog.phase("step"):
     for step in range(30):
-      trial.dog.at(step)
+      trial.dog.begin_step(step)
       time.sleep(0.02)
   assert trial.said == []
 
@@ -85,12 +85,12 @@ def test_zero_seconds_start_no_thread():
 
 def test_time_in_which_the_watchdog_itself_stood_still_is_not_counted():
   """A process that is stopped and goes on finds that hours have passed."""
-  dog = Watchdog(10.0, act=lambda line: None)
+  dog = Watchdog(10.0, on_stuck=lambda line: None)
   dog._phases = ("step",)
-  assert not dog._looked(1.0)
-  assert not dog._looked(3600.0), "one look is worth two seconds at most"
-  assert dog.doing().seconds == pytest.approx(3.0)
-  assert any(dog._looked(1.0) for _ in range(8)), "the same without a pause is noticed"
+  assert not dog._is_stuck(1.0)
+  assert not dog._is_stuck(3600.0), "one look is worth two seconds at most"
+  assert dog.activity().seconds == pytest.approx(3.0)
+  assert any(dog._is_stuck(1.0) for _ in range(8)), "the same without a pause is noticed"
 
 
 def test_a_phase_costs_little():

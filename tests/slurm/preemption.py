@@ -47,10 +47,20 @@ class Job:
     """Submits it."""
     self.workdir, self.log = folder / name, folder / f"{name}.log"
     self.number = output_of(
-      *("sbatch", "--parsable", "--ntasks=2", f"--output={self.log}", f"--job-name={name}"),
-      *("launch/slurm.sbatch", sys.executable, "-m", "pretrainjax.pretrain"),
-      *(f"--config={CONFIG}", f"--workdir={self.workdir}", f"--data_dir={data_dir}"),
-      *(f"--config.train.duration.steps={STEPS}", "--config.train.log_every=10"),
+      "sbatch",
+      "--parsable",
+      "--ntasks=2",
+      f"--output={self.log}",
+      f"--job-name={name}",
+      "launch/slurm.sbatch",
+      sys.executable,
+      "-m",
+      "pretrainjax.pretrain",
+      f"--config={CONFIG}",
+      f"--workdir={self.workdir}",
+      f"--data_dir={data_dir}",
+      f"--config.train.duration.steps={STEPS}",
+      "--config.train.log_every=10",
       "--config.train.tracking.tensorboard=false",
     ).strip()
 

@@ -91,7 +91,11 @@ def start_many(
   flags = (f"--coordinator_address=localhost:{port}", f"--num_processes={processes}")
   return [
     start(
-      *(verb, *arguments, *flags, f"--process_id={i}", *(own or {}).get(i, ())),
+      verb,
+      *arguments,
+      *flags,
+      f"--process_id={i}",
+      *(own or {}).get(i, ()),
       devices=devices,
       fault=(faults or {}).get(i),
     )

@@ -69,9 +69,32 @@ def result_or_line(call: Callable[[], Any]) -> Any:
 
 # What formats make of bytes: lengths, signs, ends of text and of nesting.
 _WORDS = (
-  *(b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\x80", b"\xff\xd8", b"\xff\xda"),
-  *(b'"', b"{", b"}", b"[", b"]", b",", b"\n", b"\\u0000", b"\\ud800", b"-1", b"1e999", b"null"),
-  *(b"IDAT", b"IEND", b"<!--", b"<![", b"_target", b"_tuple", b"\xef\xbb\xbf", b"9" * 30),
+  b"\xff\xff\xff\xff",
+  b"\x7f\xff\xff\xff",
+  b"\0\0\0\0",
+  b"\x80",
+  b"\xff\xd8",
+  b"\xff\xda",
+  b'"',
+  b"{",
+  b"}",
+  b"[",
+  b"]",
+  b",",
+  b"\n",
+  b"\\u0000",
+  b"\\ud800",
+  b"-1",
+  b"1e999",
+  b"null",
+  b"IDAT",
+  b"IEND",
+  b"<!--",
+  b"<![",
+  b"_target",
+  b"_tuple",
+  b"\xef\xbb\xbf",
+  b"9" * 30,
 )
 
 

@@ -44,22 +44,22 @@ def test_each_thing_is_done_when_it_is_due(tmp_path):
 def test_the_watchdog_is_told_what_is_done(tmp_path, monkeypatch):
   dog, told = Watchdog(0.0), set()
   evaluator = Seen(every=0)
-  monkeypatch.setattr(evaluator, "run", lambda _: told.add(str(dog.doing())) or {"x": 1.0})
+  monkeypatch.setattr(evaluator, "run", lambda _: told.add(str(dog.activity())) or {"x": 1.0})
   save = Checkpoints.save
 
   def saving(self, *args, **kwargs):
-    told.add(str(dog.doing()))
+    told.add(str(dog.activity()))
     return save(self, *args, **kwargs)
 
   monkeypatch.setattr(Checkpoints, "save", saving)
-  data = Batches(on_step=lambda _: told.add(str(dog.doing())))
+  data = Batches(on_step=lambda _: told.add(str(dog.activity())))
   run(make(data, steps=3, evaluators={"seen": evaluator}), tmp_path, watchdog=dog)
   assert told == {
     *(f"in phase 'data' at step {step}" for step in (0, 1, 2)),
     *(f"in phase 'checkpoint' at step {step}" for step in (2, 3)),
     "in phase 'evaluation' at step 3",
   }
-  assert str(dog.doing()) == "between phases"
+  assert str(dog.activity()) == "between phases"
 
 
 def test_rows_of_several_lengths_have_a_program_each(tmp_path, monkeypatch):

@@ -61,7 +61,9 @@ def test_it_ends_as_a_run_that_never_saw_the_batches(tmp_path):
   expected = to_run.parallel.make(to_run.init)
   step = jax.jit(
     make_train_step(
-      *(Toy(), to_run.graphdef, to_run.tx),
+      Toy(),
+      to_run.graphdef,
+      to_run.tx,
       learning_rate=to_run.learning_rate,
       total_steps=to_run.total_steps,
       spikes=to_run.train.spikes,
@@ -113,7 +115,7 @@ def test_a_kill_after_it_changes_nothing(moment, tmp_path):
 
 @pytest.mark.parametrize(
   "moment",
-  [pytest.param("set_aside", marks=SLOW), "append", pytest.param("go_back", marks=SLOW)],
+  [pytest.param("set_aside", marks=SLOW), "append", pytest.param("roll_back", marks=SLOW)],
 )
 def test_a_kill_in_the_middle_of_it_changes_nothing(moment, tmp_path, monkeypatch):
   more = {"steps": 28, "patience": 4, "back": 0}
@@ -126,7 +128,7 @@ def test_a_kill_in_the_middle_of_it_changes_nothing(moment, tmp_path, monkeypatc
   target = {
     "set_aside": "pretrainjax.checkpoint.manager.Checkpoints.set_aside",
     "append": "pretrainjax.train.roll_back.append",
-    "go_back": "pretrainjax.train.tracking.Tracker.go_back",
+    "roll_back": "pretrainjax.train.tracking.Tracker.roll_back",
   }[moment]
   with monkeypatch.context() as patch, pytest.raises(Killed):
     patch.setattr(target, die)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pretrainjax.train.spikes import Spikes, follow, highest, no_trend
+from pretrainjax.train.spikes import Spikes, high_threshold, initial_trend, update_trend
 
 SPIKES = Spikes(window=10, deviations=4.0)
 
@@ -14,10 +14,12 @@ def after(losses, *, spikes=SPIKES):
   """All trends, one a loss."""
 
   def turn(trend, loss):
-    trend = follow(trend, loss, spikes=spikes)
+    trend = update_trend(trend, loss, spikes=spikes)
     return trend, trend
 
-  _, trends = jax.jit(lambda x: jax.lax.scan(turn, no_trend(), x))(jnp.asarray(losses, jnp.float32))
+  _, trends = jax.jit(lambda x: jax.lax.scan(turn, initial_trend(), x))(
+    jnp.asarray(losses, jnp.float32)
+  )
   return trends
 
 
@@ -89,7 +91,7 @@ def test_a_spike_moves_nothing_before_it_is_told():
 def test_the_limit_is_said():
   trend = jax.tree.map(lambda x: x[-1], after(noise(100)))
   np.testing.assert_allclose(
-    highest(trend, spikes=SPIKES), trend.mean + 4 * trend.variance**0.5, rtol=1e-6
+    high_threshold(trend, spikes=SPIKES), trend.mean + 4 * trend.variance**0.5, rtol=1e-6
   )
 
 

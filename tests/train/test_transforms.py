@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from pretrainjax.train.transforms import ema_update, per_layer, with_usual_promotion
+from pretrainjax.train.transforms import ema_update, per_layer, with_standard_promotion
 
 
 def stacks():
@@ -58,7 +58,7 @@ def test_per_layer_under_a_mask_that_empties_a_group():
 def test_usual_promotion_inside_of_strict():
   params = {"kernel": jnp.ones((2, 2))}
   with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-    tx = with_usual_promotion(optax.adamw(1e-3))
+    tx = with_standard_promotion(optax.adamw(1e-3))
     jax.jit(tx.update)(params, tx.init(params), params)
 
 

@@ -27,7 +27,7 @@ from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.train.assemble import Train, assemble
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.optimizer import Optimizer
-from pretrainjax.train.warm_start import first_state, take
+from pretrainjax.train.warm_start import first_state, take_parts
 
 SIZES = {"vocab_size": 29, "embed_dim": 8, "num_layers": 1, "num_heads": 2, "head_dim": 4}
 SIZES |= {"mlp_dim": 16}
@@ -103,7 +103,7 @@ def runs(tmp_path_factory):
 
 
 def begin(config: ConfigDict) -> tuple[Any, list[str]]:
-  taken = take(config, allow=ALLOW)
+  taken = take_parts(config, allow=ALLOW)
   return first_state(assemble(config, num_examples=64, allow=ALLOW), taken)
 
 
@@ -114,7 +114,7 @@ def value(tree: Any) -> set[float]:
 
 def test_without_init_nothing_is_taken():
   for nothing in (None, "", (), ConfigDict({"text": None})):
-    assert take(config(t5(), nothing), allow=()) == []
+    assert take_parts(config(t5(), nothing), allow=()) == []
 
 
 def test_a_t5_keeps_its_decoder_and_its_sizes(runs):
@@ -176,15 +176,15 @@ def test_what_cannot_be_taken_is_said(runs):
     f"{runs / 't6'}": "no run's folder, checkpoints/ is missing; valid: labels, t5, towers",
   }.items():
     with pytest.raises(UserError, match=said):
-      take(config(t5(), init), allow=())
+      take_parts(config(t5(), init), allow=())
   with pytest.raises(UserError, match="the new run has no part 'sound'; valid: decoder, encoder"):
     begin(config(t5(), ConfigDict({"sound": str(run)})))
   with pytest.raises(UserError, match="--config.changes.drpout: no such argument; did you mean 'd"):
-    take(config(t5(), str(run), changes={"drpout": 0.1}), allow=())
+    take_parts(config(t5(), str(run), changes={"drpout": 0.1}), allow=())
 
 
 def test_classes_of_another_package_are_asked_for(runs):
   one = config(labels(mlp()), f"{runs / 'towers'}:image")
   with pytest.raises(TargetError, match=f"--allow={__name__.partition('.')[0]}"):
-    take(one, allow=())
+    take_parts(one, allow=())
   assert one.objective.backbone[TARGET] == "pretrainjax.models.mlp:MLP"

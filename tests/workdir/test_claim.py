@@ -12,7 +12,7 @@ from pretrainjax.config.text import from_json
 from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError
 from pretrainjax.workdir import claim as workdir
-from pretrainjax.workdir.claim import claim, meet
+from pretrainjax.workdir.claim import check_shared, claim
 
 
 def config(**changes) -> ConfigDict:
@@ -165,7 +165,7 @@ def test_another_layout_goes_on_with_a_line_that_says_so(tmp_path, caplog):
 
 
 def test_one_process_meets_nobody(tmp_path):
-  meet(tmp_path)
+  check_shared(tmp_path)
   assert list(tmp_path.iterdir()) == []
 
 
@@ -174,8 +174,8 @@ def test_processes_meet_in_one_folder_or_are_told(other, tmp_path, monkeypatch):
   monkeypatch.setattr(workdir, "is_connected", lambda: True)
   monkeypatch.setattr(workdir, "gather", lambda name, text: [text, other])
   if not other:
-    meet(tmp_path)
+    check_shared(tmp_path)
   else:
     with pytest.raises(UserError, match=f"process 1 on {other} does not see what process 0"):
-      meet(tmp_path)
+      check_shared(tmp_path)
   assert list(tmp_path.iterdir()) == [], "the mark is taken away"

@@ -13,15 +13,15 @@ import pytest
 
 from pretrainjax.errors import UserError
 from pretrainjax.workdir import lock
-from pretrainjax.workdir.lock import NAME, take
+from pretrainjax.workdir.lock import NAME, acquire
 
 ELSEWHERE = {"host": "node7", "machine": "another boot"}
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-  monkeypatch.setattr(lock, "_BEAT", 0.05)
-  monkeypatch.setattr(lock, "_MOMENT", 0.1)
+  monkeypatch.setattr(lock, "_HEARTBEAT", 0.05)
+  monkeypatch.setattr(lock, "_WRITE_SECONDS", 0.1)
 
 
 def never(line: str) -> None:
@@ -30,7 +30,7 @@ def never(line: str) -> None:
 
 def left_behind(workdir: Path, **changes) -> Path:
   """A lock as a run of another host, or a process that is gone, would leave it."""
-  held = take(workdir, lost=never)
+  held = acquire(workdir, on_lost=never)
   path = workdir / NAME
   fields = json.loads(path.read_text()) | {"token": "old"} | changes
   held.release()
@@ -40,7 +40,7 @@ def left_behind(workdir: Path, **changes) -> Path:
 
 def test_a_folder_is_free_again_after_release(tmp_path):
   for _ in range(2):
-    held = take(tmp_path, lost=never)
+    held = acquire(tmp_path, on_lost=never)
     assert (tmp_path / NAME).exists()
     held.release()
     held.release()
@@ -48,9 +48,9 @@ def test_a_folder_is_free_again_after_release(tmp_path):
 
 
 def test_whoever_lives_is_named(tmp_path):
-  held = take(tmp_path, lost=never)
+  held = acquire(tmp_path, on_lost=never)
   with pytest.raises(UserError) as refusal:
-    take(tmp_path, lost=never)
+    acquire(tmp_path, on_lost=never)
   held.release()
   assert "\n" not in str(refusal.value)
   assert f"'{tmp_path}' belongs to a run that lives: pid {os.getpid()} on " in str(refusal.value)
@@ -63,7 +63,7 @@ def race(workdir: Path, count: int) -> tuple[list[lock.Lock], int]:
 
   def try_it():
     try:
-      held.append(take(workdir, lost=never))
+      held.append(acquire(workdir, on_lost=never))
     except UserError:
       refused.append(1)
 
@@ -92,7 +92,7 @@ def test_of_many_at_once_one_succeeds(links, tmp_path, monkeypatch):
 def test_two_that_judge_a_lock_at_the_same_time(tmp_path, monkeypatch):
   """The second one must not take away the new lock of the first."""
   left_behind(tmp_path, born="1")
-  judge, together = lock._why_dead, threading.Barrier(2)
+  judge, together = lock._stale_reason, threading.Barrier(2)
 
   def judge_together(*args):
     reason = judge(*args)
@@ -100,7 +100,7 @@ def test_two_that_judge_a_lock_at_the_same_time(tmp_path, monkeypatch):
       together.wait(5)
     return reason
 
-  monkeypatch.setattr(lock, "_why_dead", judge_together)
+  monkeypatch.setattr(lock, "_stale_reason", judge_together)
   held, refused = race(tmp_path, 2)
   assert (len(held), refused) == (1, 1)
   held[0].release()
@@ -111,7 +111,7 @@ def test_a_process_that_is_gone_is_not_waited_for(tmp_path, caplog):
   gone.wait()
   left_behind(tmp_path, pid=gone.pid)
   start = time.monotonic()
-  take(tmp_path, lost=never).release()
+  acquire(tmp_path, on_lost=never).release()
   assert time.monotonic() - start < 1
   assert (
     f"pid {gone.pid} on" in caplog.text and "(no such process) and is taken over" in caplog.text
@@ -123,13 +123,13 @@ def test_a_process_that_nobody_has_reaped_is_gone(tmp_path):
   time.sleep(0.5)
   born = Path(f"/proc/{zombie.pid}/stat").read_text().rpartition(")")[2].split()[19]
   left_behind(tmp_path, pid=zombie.pid, born=born)
-  take(tmp_path, lost=never).release()
+  acquire(tmp_path, on_lost=never).release()
   zombie.wait()
 
 
 def test_a_number_that_is_used_again_is_another_process(tmp_path, caplog):
   left_behind(tmp_path, born="17")
-  take(tmp_path, lost=never).release()
+  acquire(tmp_path, on_lost=never).release()
   assert "its number is another process's by now" in caplog.text
 
 
@@ -137,7 +137,7 @@ def test_another_host_that_does_not_beat_is_dead_after_a_while(tmp_path, caplog)
   path = left_behind(tmp_path, **ELSEWHERE)
   os.utime(path, (4e9, 4e9))  # the year 2096: no clock is asked
   start = time.monotonic()
-  take(tmp_path, lost=never, silence=0.3).release()
+  acquire(tmp_path, on_lost=never, stale_after=0.3).release()
   assert time.monotonic() - start > 0.25
   assert "watching for 0 s whether it lives" in caplog.text
   assert "on node7" in caplog.text and "no beat for" in caplog.text
@@ -145,26 +145,26 @@ def test_another_host_that_does_not_beat_is_dead_after_a_while(tmp_path, caplog)
 
 def test_another_host_that_beats_lives(tmp_path, monkeypatch):
   """However old its clock says it is."""
-  held = take(tmp_path, lost=never)
+  held = acquire(tmp_path, on_lost=never)
   monkeypatch.setattr(lock, "_machine", lambda: "another boot")
   before = time.time
   monkeypatch.setattr(time, "time", lambda: before() + 1e6)
   with pytest.raises(UserError, match="belongs to a run that lives"):
-    take(tmp_path, lost=never, silence=5.0)
+    acquire(tmp_path, on_lost=never, stale_after=5.0)
   held.release()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"host": 1}', "[]"])
 def test_a_lock_that_names_nobody_is_taken_over(text, tmp_path, caplog):
   (tmp_path / NAME).write_text(text)
-  take(tmp_path, lost=never).release()
+  acquire(tmp_path, on_lost=never).release()
   assert "names no owner" in caplog.text
 
 
 def test_whoever_died_taking_over_is_not_waited_for_long(tmp_path):
   left_behind(tmp_path, born="1")
   (tmp_path / f"{NAME}.taking").touch()
-  take(tmp_path, lost=never).release()
+  acquire(tmp_path, on_lost=never).release()
   assert list(tmp_path.iterdir()) == []
 
 
@@ -173,36 +173,36 @@ def test_one_that_is_just_being_made_is_waited_for(tmp_path):
   (tmp_path / NAME).write_text("")
   threading.Timer(0.05, lambda: (tmp_path / NAME).write_text(owner)).start()
   with pytest.raises(UserError, match="belongs to a run that lives"):
-    take(tmp_path, lost=never)
+    acquire(tmp_path, on_lost=never)
 
 
 def test_whoever_was_taken_for_dead_ends(tmp_path):
-  lost, said = threading.Event(), []
-  held = take(tmp_path, lost=lambda line: (said.append(line), lost.set()))
+  on_lost, said = threading.Event(), []
+  held = acquire(tmp_path, on_lost=lambda line: (said.append(line), on_lost.set()))
   (tmp_path / NAME).unlink()
-  path = left_behind(tmp_path, **ELSEWHERE) if not lost.is_set() else None
-  assert lost.wait(5)
+  path = left_behind(tmp_path, **ELSEWHERE) if not on_lost.is_set() else None
+  assert on_lost.wait(5)
   assert "was taken by pid" in said[0] and "two must not write one folder" in said[0]
   held.release()
   assert path.exists(), "the other's lock stays"
 
 
 def test_a_lock_that_was_deleted_comes_back(tmp_path):
-  held = take(tmp_path, lost=never)
+  held = acquire(tmp_path, on_lost=never)
   (tmp_path / NAME).unlink()
   end = time.monotonic() + 5
   while not (tmp_path / NAME).exists() and time.monotonic() < end:
     time.sleep(0.01)
   time.sleep(0.02)  # it is written, too
   with pytest.raises(UserError):
-    take(tmp_path, lost=never)
+    acquire(tmp_path, on_lost=never)
   held.release()
   assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_fails_for_a_while_is_survived(tmp_path, monkeypatch, caplog):
   caplog.set_level(logging.WARNING)
-  held = take(tmp_path, lost=never)
+  held = acquire(tmp_path, on_lost=never)
   write = lock._write
   monkeypatch.setattr(lock, "_write", lambda *_: (_ for _ in ()).throw(OSError(5, "stale handle")))
   time.sleep(0.2)

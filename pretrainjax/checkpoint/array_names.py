@@ -1,4 +1,4 @@
-"""A state as nested dicts of names, and the table of what differs between two of them."""
+"""The names of a state's arrays, as on disk, and tables of the differences between two states."""
 
 import logging
 from typing import Any, NamedTuple
@@ -7,21 +7,21 @@ import jax
 
 from pretrainjax.errors import UserError
 
-# Rows that a message has room for.
+# The most rows that a table shows.
 _ROWS = 40
 _log = logging.getLogger(__name__)
 
 
 class Difference(NamedTuple):
-  """One array that is not the same on both sides; "absent" stands for none."""
+  """One array whose dtype or shape differs; "absent" stands for an array that one side lacks."""
 
   path: str
   saved: str
   wanted: str
 
 
-def named(state: Any) -> dict[str, Any]:
-  """The state as nested dicts with string keys, so that names on disk say what they hold."""
+def nested_by_name(state: Any) -> dict[str, Any]:
+  """A pytree as nested dicts with string keys, so that names on disk say what they hold."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(state)
   tree: dict[str, Any] = {}
   for path, leaf in leaves:
@@ -33,15 +33,15 @@ def named(state: Any) -> dict[str, Any]:
   return tree
 
 
-def at(tree: Any, path: tuple) -> Any:
-  """The leaf of a named tree at the path of another pytree."""
+def leaf_at(tree: Any, path: tuple) -> Any:
+  """The leaf of nested dicts of `nested_by_name`, by its path in the pytree they were made from."""
   for key in path:
     tree = tree[_name(key)]
   return tree
 
 
-def listing(tree: Any) -> dict[str, str]:
-  """What each array is, such as "float32[4, 4]", by its path, such as "params.head.bias"."""
+def describe_arrays(tree: Any) -> dict[str, str]:
+  """The dtype and shape of each array, "float32[4, 4]", by its path, "params.head.bias"."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {
     ".".join(_name(key) for key in path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves
@@ -49,7 +49,7 @@ def listing(tree: Any) -> dict[str, str]:
 
 
 def differences(saved: dict[str, str], wanted: dict[str, str]) -> list[Difference]:
-  """What differs between two of `listing`, by path."""
+  """The differences between two results of `describe_arrays`, sorted by path."""
   rows = [Difference(p, saved.get(p, "absent"), wanted.get(p, "absent")) for p in saved | wanted]
   # The optimizer's rows repeat those of the parameters.
   return sorted(
@@ -58,27 +58,30 @@ def differences(saved: dict[str, str], wanted: dict[str, str]) -> list[Differenc
   )
 
 
-def refuse(rows: list[Difference], where: str, *, hint: str) -> None:
-  """Raises UserError unless there is no difference; nothing is cast, padded or cut to fit.
+def refuse_differences(rows: list[Difference], where: str, *, hint: str) -> None:
+  """Refuses saved arrays that differ from what is wanted; nothing is cast, padded or cut to fit.
 
   The table goes to the log, the first rows of it into the message.
 
   Args:
-    rows: of `differences`.
-    where: that was saved.
-    hint: what to do.
+    rows: the differences, none of which is right.
+    where: the checkpoint, for the message.
+    hint: what the user may do.
+
+  Raises:
+    UserError: where there is any difference, with the first three of them.
   """
   if not rows:
     return
-  _log.warning("%s: what was saved does not fit\n%s", where, table(rows))
+  _log.warning("%s: what was saved does not fit\n%s", where, differences_table(rows))
   first = "; ".join(f"{row.path} saved {row.saved} wanted {row.wanted}" for row in rows[:3])
   more = f"; and {len(rows) - 3} more in the table above" if len(rows) > 3 else ""
   count = f"{len(rows)} arrays do" if len(rows) > 1 else "1 array does"
   raise UserError(f"{where}: {count} not fit: {first}{more}; {hint}")
 
 
-def table(rows: list[Difference]) -> str:
-  """The rows below each other, under path, saved, wanted."""
+def differences_table(rows: list[Difference]) -> str:
+  """A table of the differences with the columns path, saved and wanted."""
   shown = [Difference._fields, *rows[:_ROWS]]
   widths = [max(len(row[column]) for row in shown) for column in range(2)]
   lines = [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}" for row in shown]

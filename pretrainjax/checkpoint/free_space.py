@@ -1,4 +1,4 @@
-"""Free space: whether a save fits, what a full disk is called, and what a failed save leaves."""
+"""Free disk space: whether a save fits, how a full disk is recognised, cleaning up after it."""
 
 import errno
 import os
@@ -8,26 +8,27 @@ from typing import Any
 
 import jax
 
-# What the system calls a disk that takes no more.
+# The error numbers of a full disk, an exceeded quota and a file that is too large.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Beside the arrays: config, indices, names.
+# Bytes that a save takes beside the arrays: config, indices, names.
 _BESIDE = 2**20
 
 
-def lack_of_room(folder: Path, state: Any) -> str:
-  """What is wrong where a save would not fit, "" where it does.
+def lack_of_space(folder: Path, state: Any) -> str:
+  """The reason why a save would not fit on the disk, "" where it would.
 
   Args:
-    folder: of the checkpoints.
-    state: to be saved; random bits do not compress, so its bytes are what it takes.
+    folder: the folder of the checkpoints.
+    state: the pytree of arrays to be saved; random bits do not compress, so its bytes are what it
+      takes.
   """
   needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) + _BESIDE
   free = shutil.disk_usage(folder).free
   return "" if free > needed else f"it takes {_size(needed)}, and {_size(free)} are free"
 
 
-def disk_error(error: BaseException) -> str:
-  """What the system says of a full disk, "" for an error of another kind.
+def full_disk_reason(error: BaseException) -> str:
+  """The system's message of a full disk within an exception, "" for an error of another kind.
 
   Orbax and TensorStore wrap it in many lines.
   """
@@ -36,7 +37,7 @@ def disk_error(error: BaseException) -> str:
 
 
 def remove_leftovers(folder: Path, step: int) -> None:
-  """Deletes what a failed save of `step` wrote: it would be in the way of the next."""
+  """Deletes the partial files of a failed save of `step`, which would make the next one fail."""
   for path in folder.glob(f"{step}.orbax-checkpoint-tmp*"):
     shutil.rmtree(path, ignore_errors=True)
 
