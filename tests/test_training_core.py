@@ -8,8 +8,18 @@ import sys
 
 from binaries import ROOT
 
-CORE = ("models", "losses", "objectives", "checkpoint", "generation", "train", "convert")
-ALSO = ("augment", "collectives", "config.objects", "config.text", "masking", "mixing", "types")
+CORE = (
+  "augment",
+  "models",
+  "losses",
+  "objectives",
+  "checkpoint",
+  "generation",
+  "workdir",
+  "train",
+  "convert",
+)
+ALSO = ("collectives", "config.objects", "config.text", "masking", "types")
 HEAVY = ("tensorflow_datasets", "grain", "array_record", "matplotlib", "cv2", "tensorboardX")
 # Imports all modules of the core while what is heavy cannot be imported.
 PROGRAM = """

@@ -1,6 +1,7 @@
 """Tiny objectives and how to step them."""
 
 import functools
+import types
 
 import jax
 import numpy as np

@@ -41,7 +41,7 @@ def _logits(done, images):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_metrics_equal_the_reference(smoothing):
-  batch = _batch(tiny)
+  batch = _batch()
   metrics = tiny.metrics_of(tiny.classification(label_smoothing=smoothing), batch)
   logits = _logits(tiny.run(tiny.classification(), batch), batch["image"])
   target = np.eye(4)[batch["label"]] * (1 - smoothing) + smoothing / 4
@@ -51,7 +51,7 @@ def test_metrics_equal_the_reference(smoothing):
 
 
 def test_mixed_labels_equal_the_reference_and_have_no_accuracy():
-  batch = _batch(tiny)
+  batch = _batch()
   metrics = tiny.metrics_of(tiny.classification(mixup_alpha=0.8, cutmix_alpha=1.0), batch)
   done = tiny.run(tiny.classification(), batch)
   mixed, labels = tiny.jit(
@@ -70,7 +70,7 @@ def test_mixed_labels_equal_the_reference_and_have_no_accuracy():
 
 def test_full_tuning_reaches_every_parameter():
   objective = tiny.classification()
-  done = tiny.run(objective, _batch(tiny))
+  done = tiny.run(objective, _batch())
   assert not tiny.without_gradient(done.gradient)
   assert objective.is_trained(("encoder", "norm", "scale"))
 
@@ -80,7 +80,7 @@ def test_linear_tuning_reaches_the_head_alone():
     backbone=tiny.small_resnet, head={"in_dim": 64, "batch_norm": True}, tune="linear"
   )
   (_, before), _ = tiny.start(objective)
-  done = tiny.run(objective, _batch(tiny))
+  done = tiny.run(objective, _batch())
   assert not any(g.any() for g in jax.tree.leaves(done.gradient["encoder"]))
   assert all(g.any() for g in jax.tree.leaves(done.gradient["head"]))
   assert not objective.is_trained(("encoder", "stem_conv", "kernel"))
@@ -94,12 +94,12 @@ def test_linear_tuning_sees_the_features_of_evaluation():
   keys = [jax.random.key(k) for k in range(3)]
   for tune, num_values in (("linear", 1), ("full", 3)):
     objective = tiny.classification(backbone=tiny.vit(drop_path=0.5), tune=tune)
-    losses = {float(tiny.metrics_of(objective, _batch(tiny), k)["loss"]) for k in keys}
+    losses = {float(tiny.metrics_of(objective, _batch(), k)["loss"]) for k in keys}
     assert len(losses) == num_values
 
 
 def test_overfits_one_batch():
-  first, last = tiny.overfit(tiny.classification(), _batch(tiny))
+  first, last = tiny.overfit(tiny.classification(), _batch())
   assert first["accuracy"] < 0.8 and last["accuracy"] == 1 and last["loss"] < 0.1
 
 
@@ -109,7 +109,7 @@ def text_classification(**changes):
 
 
 def test_texts_are_classified_as_images_are():
-  objective, batch = text_classification(tiny), random_texts(8) | {"label": tiny.labels()}
+  objective, batch = text_classification(), random_texts(8) | {"label": tiny.labels()}
   done = tiny.run(objective, batch)
   logits = _logits(done, text_of(batch))
   expected = _cross_entropy(logits, np.eye(4)[batch["label"]])
@@ -123,7 +123,7 @@ def test_texts_are_classified_as_images_are():
 def test_encoders_of_text_learn_whole(model, pool):
   sizes = {"vocab_size": 20, "max_length": 8, "embed_dim": 8, "num_layers": 1, "num_heads": 2}
   backbone = functools.partial(model, **sizes, mlp_dim=16, pool=pool)
-  objective = dataclasses.replace(text_classification(tiny), backbone=backbone)
+  objective = dataclasses.replace(text_classification(), backbone=backbone)
   batch = random_texts(8) | {"label": tiny.labels()}
   batch["types"] = batch["segments"] * (np.arange(8) > 3)[None].astype(np.int32)
   assert tiny.without_gradient(tiny.run(objective, batch).gradient) <= UNREACHED
@@ -148,7 +148,7 @@ def test_refuses_what_is_out_of_range_or_does_not_fit():
 def test_data_that_does_not_fit_is_refused():
   def check(*, objective=None, **data):
     fields = {"arrays": {}, "num_classes": 4, "tokenizer": word_tokenizer("a b")} | data
-    (objective or text_classification(tiny)).check(ArrayTexts(**fields))
+    (objective or text_classification()).check(ArrayTexts(**fields))
 
   check()
   with pytest.raises(UserError, match="config.data: found no labels"):
