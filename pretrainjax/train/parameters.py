@@ -15,7 +15,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from pretrainjax.errors import nearest
 
-STACK = "blocks"
+_STACK = "blocks"
 # Words of a name, cut at "_": of what comes before the first layer, and after the last one.
 _INPUT_WORDS = frozenset(
   "embed embedder embedding embeddings patch patches cls class mask register registers pos "
@@ -44,10 +44,10 @@ def leaves_by_name(params: Any) -> dict[str, Any]:
 
 def is_stacked(name: str) -> bool:
   """Whether axis 0 of this parameter is the layer."""
-  return STACK in name.split("/")
+  return _STACK in name.split("/")
 
 
-def layer_rank(name: str, leaf: Any) -> int:
+def _layer_rank(name: str, leaf: Any) -> int:
   """The rank of one layer's part of a parameter."""
   return leaf.ndim - is_stacked(name)
 
@@ -59,7 +59,7 @@ def is_weight(name: str, leaf: Any) -> bool:
   register) and position tables. A convolution over positions is a kernel, so it counts.
   """
   *parents, last = name.split("/")
-  if layer_rank(name, leaf) < 2 or last in ("bias", "scale"):
+  if _layer_rank(name, leaf) < 2 or last in ("bias", "scale"):
     return False
   if last == "kernel":
     return True
@@ -88,7 +88,7 @@ def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
   leaves = leaves_by_name(params)
   depths = {_parent(name): leaf.shape[0] for name, leaf in leaves.items() if is_stacked(name)}
   if not depths:
-    raise ValueError(f"layer_decay={decay}: no parameter lies under '{STACK}', so no layers")
+    raise ValueError(f"layer_decay={decay}: no parameter lies under '{_STACK}', so no layers")
 
   def scale(name: str, leaf: Any) -> np.ndarray:
     if is_stacked(name):
@@ -142,4 +142,4 @@ def _words(part: str) -> frozenset[str]:
 
 def _parent(name: str) -> tuple[str, ...]:
   parts = tuple(name.split("/"))
-  return parts[: parts.index(STACK)]
+  return parts[: parts.index(_STACK)]

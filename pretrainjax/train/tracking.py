@@ -23,7 +23,7 @@ from pretrainjax.process.distributed import is_main
 
 METRICS = "metrics.jsonl"
 # Rows that a spike of the loss has made a run take back.
-ROLLED_BACK = "metrics_before_roll_back.jsonl"
+_ROLLED_BACK = "metrics_before_roll_back.jsonl"
 _log = logging.getLogger(__name__)
 
 
@@ -148,7 +148,7 @@ class JsonlWriter:
     """Moves the rows of later steps to WORKDIR/metrics_before_roll_back.jsonl."""
     self._file.close()
     later = [line for row, line in _rows(self._path, math.inf) if row["step"] > step]
-    with self._path.with_name(ROLLED_BACK).open("a") as file:
+    with self._path.with_name(_ROLLED_BACK).open("a") as file:
       file.writelines(later)
     self._open(step)
 
