@@ -1,4 +1,4 @@
-"""What the name and shape of a parameter tell the optimizer.
+"""How the optimizer treats a parameter, by its name and shape.
 
 Parameters are nested plain dicts. Everything under a component "blocks" is a stack: axis 0 is
 the layer, so that "encoder/blocks/attention/query/kernel" has shape (num_layers, in, out). This
@@ -38,7 +38,7 @@ def map_with_names(function: Callable[[str, Any], Any], params: Any) -> Any:
 
 
 def leaves_by_name(params: Any) -> dict[str, Any]:
-  """Every leaf of nested dicts by its name."""
+  """The leaves of nested dicts by their names."""
   return {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
 
@@ -125,7 +125,15 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def check_patterns(patterns: tuple[str, ...], params: Mapping[str, Any]) -> None:
-  """Raises ValueError for a pattern that fits nothing, or where nothing is left to train."""
+  """Refuses patterns of frozen parameters that fit none, or that leave none to train.
+
+  Args:
+    patterns: the patterns of `Optimizer.frozen`.
+    params: the parameters, nested dicts.
+
+  Raises:
+    ValueError: naming the pattern.
+  """
   names = list(leaves_by_name(params))
   for pattern in patterns:
     if not any(matches(name, (pattern,)) for name in names):
