@@ -1,9 +1,9 @@
-"""The one place where an objective or a layer meets other devices.
+"""Collectives: the one place where objectives and layers communicate with other devices.
 
 A program sees devices in one of three ways:
 
 * global arrays, under `parallel.mode="jit"`: no axis is bound, every row is here, and `mean`,
-  `gather` and the like are the identity. Where a mesh is at hand, `constrain` says how an array
+  `gather` and the like are the identity. Where there is a mesh, `constrain` says how an array
   is to be cut, and `by_rows` runs a function on each device's own rows.
 * some rows, under "pmap" or within `by_rows`: the axes of rows are bound, and they communicate.
 * one device: nothing is bound and there is no mesh; everything is the identity.
@@ -23,22 +23,22 @@ ROWS = ("data", "fsdp")  # axes of the mesh that cut the batch
 
 
 def axes() -> tuple[str, ...]:
-  """Names of the axes that cut the rows and are bound here; none where all rows are here."""
+  """The names of the bound axes that cut the rows; none where all rows are here."""
   return tuple(name for name in ROWS if _is_bound(name))
 
 
 def is_bound() -> bool:
-  """Whether the caller holds some of the batch's rows only."""
+  """Whether the caller holds only some of the batch's rows."""
   return bool(axes())
 
 
 def mean(tree):
-  """The mean over devices of each array of `tree`; differentiable."""
+  """All-reduce: the mean over devices of each array of `tree`; differentiable."""
   return jax.lax.pmean(tree, axes()) if is_bound() else tree
 
 
 def gather(x: Array) -> Array:
-  """All devices' rows of `x` ("B ..." to "devices*B ..."), in device order; differentiable."""
+  """All-gather: the rows of all devices, "B ..." to "devices*B ...", in order; differentiable."""
   return jax.lax.all_gather(x, axes(), tiled=True) if is_bound() else x
 
 
@@ -48,26 +48,26 @@ def row_offset(batch_size: int):
 
 
 def example_keys(key: Key[Array, ""], batch_size: int) -> Key[Array, " B"]:
-  """One key an example, the same on any number of devices.
+  """One PRNG key an example, the same on any number of devices.
 
   Drawing a batch's noise from one key would tie it to the layout: device 1 of 2 would draw
   what device 0 draws. Folding in the global row index does not.
 
   Args:
-    key: the step's key for this purpose, equal on all devices.
-    batch_size: rows this device holds.
+    key: the PRNG key for this purpose, equal on all devices.
+    batch_size: the number of rows that this device holds.
   """
   rows = row_offset(batch_size) + jnp.arange(batch_size)
   return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
 
 
 def num_shards() -> int:
-  """Devices among which the rows at hand and elsewhere are spread; 1 where all are here."""
+  """The number of devices that share the rows of the batch; 1 where all rows are here."""
   return jax.lax.axis_size(axes()) if is_bound() else 1
 
 
 def from_next(tree):
-  """What the next device along the ring holds; after `num_shards` times everything is back."""
+  """Ring exchange: the arrays of the next device; after `num_shards` calls one's own are back."""
   count = num_shards()
   return jax.lax.ppermute(tree, axes(), [((i + 1) % count, i) for i in range(count)])
 
@@ -79,12 +79,15 @@ def by_rows(fn: Callable, *rows: Any, whole: tuple = (), total: bool = False) ->
   rows of all devices at once. Elsewhere it is a plain call.
 
   Args:
-    fn: sees bound axes.
+    fn: the function, which is called where the axes of rows are bound.
     *rows: pytrees of arrays whose first axis is cut by rows; the second one of those with more
       than one is cut by "context" where that divides all of them.
     whole: pytrees of arrays that every device sees all of; None is allowed.
-    total: the results are sums over the rows at hand; sums over all devices are returned.
-      Otherwise they are arrays by rows.
+    total: whether the results are sums over rows, of which sums over all devices are returned;
+      otherwise they are arrays by rows.
+
+  Returns:
+    The results of `fn`.
   """
   mesh = jax.sharding.get_abstract_mesh()
   if is_bound() or _shards(mesh) == 1:
@@ -109,8 +112,8 @@ def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
 
   Args:
     x: a global array.
-    *axes: of the mesh, one an axis of `x`, such as (ROWS, "context", None); those that do not
-      divide it are left out.
+    *axes: the axes of the mesh, one for each axis of `x`, such as (ROWS, "context", None); those
+      that do not divide it are left out.
   """
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty or is_bound() or mesh.size == 1:

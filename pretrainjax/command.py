@@ -1,4 +1,4 @@
-"""The shell that all binaries share: flags, help, exit codes, and JAX's process-wide settings.
+"""The command line that all binaries share: flags, help, exit status, JAX's process-wide settings.
 
 Exit status: 0 done; 1 a failure of ours or the machine's, with a traceback; 2 the user's mistake,
 in one line; 42 preempted and saved, start the same command again to go on; 43 another process of
@@ -45,7 +45,7 @@ VERBS = (
 # Where a verb is not the module of its name.
 BINARIES = {verb: f"{verb}.__main__" for verb in ("prepare", "predict", "benchmark", "config")}
 USER_ERROR, PREEMPTED = 2, 42
-# What the system says of a path that a user typed: too long, not allowed, a file where a folder is.
+# Errors of a path that a user typed: too long, not allowed, a file in place of a folder.
 _NO_PLACE = (
   errno.ENAMETOOLONG,
   errno.EACCES,
@@ -63,14 +63,14 @@ class Preempted(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What the user typed.
+  """The parsed command line of a binary.
 
   Attributes:
-    config: with all overrides applied.
-    workdir: where the run lives.
+    config: the config with all overrides applied.
+    workdir: the folder of the run.
     options: the binary's own flags.
-    ending: ends the process at once, from any thread.
-    watchdog: to be told what the run does; None where the binary does not train.
+    ending: what ends the process at once, from any thread.
+    watchdog: the watchdog of the run's progress; None where the binary does not train.
     defaults: the config without overrides.
   """
 
@@ -93,15 +93,16 @@ def launch(
   needs_workdir: bool = True,
   many_processes: bool = False,
 ) -> int:
-  """Parses flags, runs `work`, and turns its end into an exit status.
+  """Parses flags, runs `work`, and turns its result or exception into an exit status.
 
   Args:
-    work: the binary.
-    verb: its name.
-    description: for --help.
-    argv: arguments after the program's name; None takes the process's.
-    add_flags: adds the binary's own flags to the parser.
-    make_config: the config where --config is not given, from the other flags; None requires it.
+    work: the function that does the work of the binary.
+    verb: the name of the binary.
+    description: the description for --help.
+    argv: the arguments after the program's name; None takes those of the process.
+    add_flags: the function that adds the binary's own flags to the parser.
+    make_config: the function that makes the config from the other flags where --config is not
+      given; where it returns None, --config is required.
     needs_workdir: whether --workdir is required.
     many_processes: whether `work` may run as one of several processes.
 
@@ -179,12 +180,12 @@ def launch(
 
 
 def script() -> NoReturn:
-  """The console script, as a process: see `main`."""
+  """Runs the console script as a process, see `main`."""
   as_process(lambda _: main())
 
 
 def main() -> int:
-  """What the console script does: `pretrainjax VERB ...` is `python -m pretrainjax.VERB ...`."""
+  """Runs a verb: `pretrainjax VERB ...` is `python -m pretrainjax.VERB ...`."""
   verb, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
   if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
     return status
@@ -194,13 +195,16 @@ def main() -> int:
 
 
 def refused(verb: str, verbs: Collection[str], *, called: str, name: str) -> int | None:
-  """The exit status for a word that is no verb, after saying which there are; None for a verb.
+  """Refuses a word that is no verb, and prints the verbs.
 
   Args:
-    verb: what was typed; "" and the flags of help ask for the verbs.
-    verbs: that there are.
-    called: how the binary is started.
-    name: of the binary, for messages.
+    verb: the word that was typed; "" and the flags of help ask for the verbs.
+    verbs: the verbs of the binary.
+    called: the command that starts the binary.
+    name: the name of the binary, for messages.
+
+  Returns:
+    The exit status, or None for a verb.
   """
   if verb in ("", "-h", "--help"):
     print(f"usage: {called} {{{','.join(verbs)}}} ...; each has --help")
@@ -298,7 +302,7 @@ def _print_help(
 def _join(
   verb: str, flags: argparse.Namespace, ending: Ending, watchdog: Watchdog | None
 ) -> "Lifeline | None":
-  """Joins the other processes of the run; None where there are none."""
+  """Connects to the other processes of the run; returns None where there are none."""
   found = cluster.find(flags, os.environ)
   if found.num_processes == 1:
     if flags.distributed != "auto" or found.address:
@@ -333,13 +337,13 @@ def _join(
       process_id=found.process_id,
       local_device_ids=found.local_device_ids,
       # XLA beats twice in this time, so that it judges after half of it at the earliest: not before
-      # the lifeline, who names whom it misses.
+      # the lifeline, which names the process that is lost.
       **limits | {"heartbeat_timeout": limits["heartbeat_timeout"] * 5 // 2},
     )
   except PeerLost as error:
     ending.end(f"could not join the run at {found.address}: {error}", status=PEER_LOST)
     raise
-  handle_sigterm()  # JAX's own handler would take the signal in; training asks for the note
+  handle_sigterm()  # JAX's own handler would take the signal in; training asks the handler
   lifeline.start(connections)
   ending.end_all_by(lifeline.end_all)
   return lifeline
@@ -347,7 +351,7 @@ def _join(
 
 @contextlib.contextmanager
 def _end_together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
-  """Lets no process end before the others, unless it fails: then all end at once."""
+  """Makes all processes end together; where one fails, all end at once."""
   if lifeline is None:
     yield
     return

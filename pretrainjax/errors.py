@@ -1,4 +1,4 @@
-"""What a user can have done wrong, said in one line."""
+"""The user's mistakes, each as one line that names the nearest valid choice."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ _LONGEST, _HALF = 4000, 1900
 
 
 class UserError(Exception):
-  """A mistake of the user's: binaries print it as one line and exit with status 2.
+  """A mistake of the user: binaries print it as one line and exit with status 2.
 
   The message names the file, key or flag, what was found, what was expected and, where
   there is one, the nearest valid choice. Whatever names and values it repeats, it is one line.
@@ -31,7 +31,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
   """Returns a hint to append to a message about an unknown `word`.
 
   Args:
-    word: what the user wrote.
+    word: the word that the user wrote.
     choices: the valid words.
 
   Returns:
@@ -49,5 +49,5 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def one_line(error: BaseException) -> str:
-  """An exception's message without its line breaks."""
+  """The message of an exception on one line."""
   return " ".join(str(error).split()) or type(error).__name__

@@ -27,7 +27,14 @@ from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary; returns its exit status."""
+  """Runs the binary.
+
+  Args:
+    argv: its arguments; None takes those of the process.
+
+  Returns:
+    The exit status.
+  """
   return launch(
     _work,
     verb="evaluate",

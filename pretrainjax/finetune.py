@@ -12,7 +12,14 @@ from pretrainjax.training import add_flags, run_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary; returns its exit status."""
+  """Runs the binary.
+
+  Args:
+    argv: its arguments; None takes those of the process.
+
+  Returns:
+    The exit status.
+  """
   return launch(
     lambda request: run_config(request, verb="finetune"),
     verb="finetune",

@@ -1,6 +1,6 @@
-"""Pretrains: `python -m pretrainjax.pretrain --config=FILE --workdir=DIR`.
+"""Pretrains a model: `python -m pretrainjax.pretrain --config=FILE --workdir=DIR`.
 
-The same command, started again, goes on where the run was. `--config.init=RUN[@STEP][:PART]` begins
+The same command, started again, resumes the run. `--config.init=RUN[@STEP][:PART]` begins
 with what another run was trained to.
 """
 
@@ -12,7 +12,14 @@ from pretrainjax.training import add_flags, run_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary; returns its exit status."""
+  """Runs the binary.
+
+  Args:
+    argv: its arguments; None takes those of the process.
+
+  Returns:
+    The exit status.
+  """
   return launch(
     lambda request: run_config(request, verb="pretrain"),
     verb="pretrain",

@@ -1,4 +1,4 @@
-"""What `pretrain` and `finetune` share: a run from its config to its end, in its folder."""
+"""What `pretrain` and `finetune` share: a run in its folder, from its config to its last step."""
 
 import argparse
 import contextlib
@@ -30,7 +30,7 @@ from pretrainjax.workdir.tokenizer import check_tokenizers, keep_tokenizer
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-  """The flags of every binary that trains."""
+  """Adds the flags of every binary that trains."""
   add_allow_flag(parser)
   parser.add_argument(
     "--allow_config_change",
@@ -48,11 +48,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run_config(request: Request, *, verb: str) -> None:
-  """Trains what the config says, from parts of other runs where `config.init` names some.
+  """Trains as the config says, from parts of other runs where `config.init` names some.
 
   Args:
-    request: what the user typed.
-    verb: of the binary, for messages.
+    request: the parsed command line.
+    verb: the name of the binary, for messages.
   """
   config, options, workdir = request.config, request.options, request.workdir
   changes = config_changes(request.defaults, config)
@@ -62,7 +62,7 @@ def run_config(request: Request, *, verb: str) -> None:
     if path is not None:
       check_tokenizers({"data": run.data}, Tokenizer.load(path), path=path)
   _announce(run, request, changes=changes)
-  with own_workdir(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
+  with _own_workdir(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
     first = None
     if taken:
       first, lines = warm_start.first_state(run, taken)
@@ -88,14 +88,14 @@ def _announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def own_workdir(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
-  """Makes `workdir` this run's while inside, with all that loading its checkpoints needs.
+def _own_workdir(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
+  """Locks and claims `workdir` for a run while inside, and keeps its tokenizer there.
 
   Args:
-    workdir: made if it is missing.
-    run: the config, built.
-    allow_change: see `claim`.
-    ending: of this process, if another run takes the folder.
+    workdir: the run's folder, which is made if it is missing.
+    run: the run, built from its config.
+    allow_change: whether another config's checkpoints may be there, see `claim`.
+    ending: what ends this process if another run takes the folder.
   """
   with contextlib.ExitStack() as held:
     if is_main():
@@ -121,12 +121,12 @@ def train(
   """Trains `run` in `workdir` to its end, from the newest checkpoint there if there is one.
 
   Args:
-    run: the config, built.
-    workdir: already claimed.
-    profile: write a trace.
-    verb: of the binary, for messages.
+    run: the run, built from its config.
+    workdir: the run's folder, already claimed.
+    profile: whether to write a profiler trace.
+    verb: the name of the binary, for messages.
     first: the state to start from where there is no checkpoint; None makes a new one.
-    watchdog: is told what the run does; None looks after nothing.
+    watchdog: the watchdog that is told each phase and step; None has none.
 
   Returns:
     The last state, whole.

@@ -1,4 +1,4 @@
-"""The shapes and contracts that everything else is written against.
+"""The shape legend, and the protocols between the parts of the package.
 
 Shape legend, used in every annotation of the package:
 
@@ -28,12 +28,12 @@ Metrics = Mapping[str, Any]
 
 
 class Text(NamedTuple):
-  """What encoders of text read.
+  """The input of text encoders.
 
   Attributes:
-    tokens: numbers of a tokenizer's vocabulary.
-    segments: the document that each token belongs to, 1, 2, ... from left to right; 0 is
-      padding. A row that is not packed has one document.
+    tokens: the token ids.
+    segments: the number of the document that each token belongs to, 1, 2, ... from left to right; 0
+      is padding. A row that is not packed has one document.
     types: 0 and 1 for the first and second text of a pair; None where there are no pairs.
   """
 
@@ -43,7 +43,7 @@ class Text(NamedTuple):
 
 
 class Encoded(NamedTuple):
-  """What every encoder of every modality returns.
+  """The output of encoders of every modality.
 
   Attributes:
     tokens: one feature a token, "B N D"; class and register tokens are not among them.
@@ -58,15 +58,15 @@ class Encoded(NamedTuple):
 
 @runtime_checkable
 class Encoder(Protocol):
-  """A network whose features outlive pretraining."""
+  """A network that maps inputs to features, and that other runs can take over."""
 
   embed_dim: int
 
   def inputs(self, batch: Batch) -> Any:
-    """What of a batch the encoder reads: images as they are, text as `Text`.
+    """Takes the encoder's inputs out of a batch: images as they are, text as `Text`.
 
     Args:
-      batch: arrays by name; an axis of views is left in place, "B V ...".
+      batch: the arrays by name; an axis of views is left in place, "B V ...".
     """
     ...
 
@@ -81,10 +81,10 @@ class Encoder(Protocol):
     """Encodes a batch.
 
     Args:
-      inputs: what `inputs` takes out of a batch, for images "B H W C".
-      keep: indices of the only tokens to encode, "B M"; None encodes all.
-      deterministic: False switches dropout and drop path on, which then need `rngs`.
-      rngs: keys for this call; nothing is stored.
+      inputs: the inputs that `inputs` takes out of a batch, for images "B H W C".
+      keep: the indices of the only tokens to encode, "B M"; None encodes all.
+      deterministic: whether dropout and drop path are off; otherwise they need `rngs`.
+      rngs: the PRNG keys of this call, which are not stored.
     """
     ...
 
@@ -105,8 +105,8 @@ def check_encoder(encoder: Any, *, key: str) -> None:
   """Refuses an object that lacks a part of the `Encoder` protocol.
 
   Args:
-    encoder: what an objective or a caller takes for one.
-    key: where it comes from, such as "config.objective.backbone".
+    encoder: the object that is used as an encoder.
+    key: the key of the config that it comes from, such as "config.objective.backbone".
 
   Raises:
     UserError: naming the part that is missing.

@@ -1,4 +1,4 @@
-"""What a loss keeps for its backward pass, by tracing it: no compiler's habits are in it."""
+"""The bytes that a loss keeps for its backward pass, by tracing and without a compiler."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Chips by name: memory, peak, and how fast they reach each other."""
+"""Chips by name: their memory, peak FLOP/s, and the bandwidth between them."""
 
 import collections
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ CHIPS = {
 
 
 def find_chip(name: str) -> Chip:
-  """The chip of that name.
+  """Finds a chip by its name.
 
   Raises:
     UserError: for a name that is none.
@@ -71,7 +71,7 @@ def find_chip(name: str) -> Chip:
 
 
 def bandwidth(group: Sequence[int], chip: Chip) -> float:
-  """Bytes/s that a device of a ring can send.
+  """The bytes/s that a device of a ring can send.
 
   A ring that leaves its nodes has one way out of a node for each of its devices there (collective
   libraries lay so many rings), and is no faster than the links within.

@@ -1,4 +1,4 @@
-"""How fast examples come, without training: `benchmark data --config=FILE`."""
+"""Measures how fast the data pipeline is, without training: `benchmark data --config=FILE`."""
 
 import argparse
 import contextlib
@@ -64,7 +64,7 @@ def work(request: Request) -> None:
     rates.append(measure_rate(data, num_threads=count, seconds=options.seconds))
   print(rates_text(rates, needed=needed, batch_size=data.batch_size))
   if data.padding is not None:
-    print(padding_text(data.padding))
+    print(_padding_text(data.padding))
   values = {
     "cpus": os.cpu_count(),
     "batch_size": data.batch_size,
@@ -75,10 +75,10 @@ def work(request: Request) -> None:
   write_json(options.json, values)
 
 
-def padding_text(padding: Padding) -> str:
-  """What rows of several lengths save.
+def _padding_text(padding: Padding) -> str:
+  """The padding of rows of several lengths, in one line.
 
-  >>> padding_text(Padding((16, 64), 0.125, 0.5))
+  >>> _padding_text(Padding((16, 64), 0.125, 0.5))
   'rows of 16 and 64: 12.5% padding, with one length 50.0%'
   """
   lengths = " and ".join(map(str, padding.lengths))

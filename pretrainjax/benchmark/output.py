@@ -1,4 +1,4 @@
-"""What the verbs of `benchmark` print and write alike."""
+"""The output that the verbs of `benchmark` share."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What a run needs of each device, before it is begun: `benchmark plan --config=FILE`.
+"""Plans the memory that a run needs on each device: `benchmark plan --config=FILE`.
 
 Nothing is computed and no data is read: the real training step is compiled for shapes.
 """
@@ -61,7 +61,7 @@ def work(request: Request) -> None:
   if not 0 < options.memory_share <= 1:
     raise UserError(f"--memory_share: found {options.memory_share}, expected in (0, 1]")
   meshes = candidate_meshes(request.config, num_devices)[: 1 if options.chosen_only else None]
-  rows = compile_rows(request.config, meshes, num_devices=num_devices)
+  rows = _compile_rows(request.config, meshes, num_devices=num_devices)
   chosen = rows[0].found
   if not isinstance(chosen, MeshReport):
     raise chosen
@@ -71,7 +71,7 @@ def work(request: Request) -> None:
 
 
 def candidate_meshes(config: ConfigDict, num_devices: int) -> list[dict[str, int]]:
-  """Meshes worth a look, the config's own first.
+  """The meshes that the plan compares, the config's own first.
 
   Args:
     config: of a run.
@@ -100,7 +100,7 @@ def candidate_meshes(config: ConfigDict, num_devices: int) -> list[dict[str, int
   return found
 
 
-def compile_rows(
+def _compile_rows(
   config: ConfigDict, meshes: Sequence[dict[str, int]], *, num_devices: int
 ) -> list[Row]:
   """Compiles the step for each mesh, with a bar on a terminal."""
@@ -122,7 +122,7 @@ def compile_rows(
 
 
 def fits(report: MeshReport, usable: int | float) -> str:
-  """Whether a device holds it: "yes", "no", or "perhaps".
+  """Whether a step fits in the memory of a device: "yes", "no", or "perhaps".
 
   Args:
     report: of a mesh.

@@ -1,4 +1,4 @@
-"""Reports of meshes, also of devices that are not here: then another process simulates them."""
+"""Reports of meshes; devices that are not here are simulated in another process."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from pretrainjax.errors import UserError, one_line
 
 
 def has_devices(num_devices: int) -> bool:
-  """Whether this process has just so many devices."""
+  """Whether this process has exactly this number of devices."""
   return jax.device_count() == num_devices
 
 

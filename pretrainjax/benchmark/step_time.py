@@ -1,4 +1,4 @@
-"""How fast a run trains: `benchmark step --config=FILE [--synthetic]`."""
+"""Measures the time of a training step: `benchmark step --config=FILE [--synthetic]`."""
 
 import argparse
 import contextlib

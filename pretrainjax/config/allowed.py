@@ -1,4 +1,4 @@
-"""What a config may name: `build` makes nothing else, since a config may be a stranger's."""
+"""The classes that a config may name; `build` makes no others, as a config may be a stranger's."""
 
 import argparse
 import fnmatch

@@ -90,7 +90,7 @@ class Generator:
     sampling: Sampling = Sampling(),
     seed: int = 0,
     indices: Sequence[int] | None = None,
-  ) -> "Run":
+  ) -> "Generation":
     """Reads prompts, to be continued by `Generation.advance`.
 
     A text ends with the end token (reason "end"), after `max_new_tokens` ("length"), or where the

@@ -1,4 +1,4 @@
-"""Features of texts in batches of similar length, as little padding as can be."""
+"""Features of texts, in batches of similar length with little padding."""
 
 import functools
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _SHORTEST = 16
 
 
 def load_tokenizer(encoder: Any, *, workdir: Path) -> Tokenizer:
-  """The tokenizer that a run's folder holds.
+  """Loads the tokenizer of a run from its folder.
 
   Raises:
     UserError: for an encoder of something else than its texts.
@@ -63,13 +63,13 @@ def embed_texts(
 
 
 def row_length(length: int, *, longest: int | None) -> int:
-  """The length of rows for texts of at most `length` tokens: a power of two, or the longest."""
+  """The row length for texts of at most `length` tokens: a power of two, or the model's longest."""
   size = max(_SHORTEST, 1 << (length - 1).bit_length())
   return size if longest is None else min(size, max(longest, length))
 
 
 def padded(token_lists: Sequence[Sequence[int]], *, length: int) -> Text:
-  """Texts as rows of one length, a document each."""
+  """Pads texts to rows of one length, one document a row."""
   tokens = np.zeros((len(token_lists), length), np.int32)
   segments = np.zeros_like(tokens)
   for row, found in enumerate(token_lists):
@@ -81,7 +81,7 @@ def padded(token_lists: Sequence[Sequence[int]], *, length: int) -> Text:
 def with_begin_and_end(
   tokens: Sequence[int], tokenizer: Tokenizer, *, length: int | None
 ) -> list[int]:
-  """A text as in training: with its begin and end, cut to `length` tokens in all."""
+  """Adds the begin and end tokens to a text, as in training, cut to `length` tokens in all."""
   room = len(tokens) if length is None else max(length - 2, 0)
   return [tokenizer.begin_id, *tokens[:room], tokenizer.end_id]
 

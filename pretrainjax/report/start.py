@@ -1,4 +1,4 @@
-"""What a run prints before it starts: six facts, and what differs from the config's defaults."""
+"""The text that a run prints at its start: six facts, and what differs from the defaults."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

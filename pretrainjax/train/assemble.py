@@ -1,4 +1,4 @@
-"""From a config to everything a run is made of."""
+"""Builds all parts of a run from its config, and checks that they fit together."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -29,20 +29,20 @@ from pretrainjax.workdir.tokenizer import TOKENIZER, check_tokenizers, data_of, 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-  """The part of a config that says how long and with what care.
+  """The settings of training: its duration, its gradient, and what is saved, logged and checked.
 
   Attributes:
-    duration: of the whole run.
-    accumulate: parts that each batch is cut into, see `gradient.Accumulated`.
-    grad_cache: compare the whole batch all the same, see `grad_cache.Cached`.
-    ema_decay: of the moving average of parameters; None keeps none.
-    log_every: steps between two rows of metrics.
-    checkpoint_every: steps between two checkpoints.
-    keep: which of them stay.
-    max_bad_steps: so many skipped steps in a row end the run.
-    spikes: what is done when the loss jumps.
-    deterministic: only what gives the same bits in every run, see `process/determinism.py`.
-    tracking: where metrics go beside metrics.jsonl.
+    duration: the length of the whole run.
+    accumulate: the number of parts that each batch is cut into, see `gradient.Accumulated`.
+    grad_cache: whether the whole batch is compared all the same, see `grad_cache.Cached`.
+    ema_decay: the decay of the moving average of parameters, in [0, 1); None keeps none.
+    log_every: the number of steps between two rows of metrics.
+    checkpoint_every: the number of steps between two checkpoints.
+    keep: which checkpoints are kept.
+    max_bad_steps: the number of skipped steps in a row that ends the run.
+    spikes: what a spike of the loss is, and what is done about it.
+    deterministic: whether the run has the same bits each time, see `process/determinism.py`.
+    tracking: where metrics are written beside metrics.jsonl.
   """
 
   duration: Duration
@@ -66,7 +66,7 @@ class Train:
 
   @property
   def gradient(self) -> Gradient:
-    """How a batch becomes a gradient."""
+    """The way in which a batch becomes a gradient."""
     if self.grad_cache:
       return Cached(self.accumulate)
     return Plain() if self.accumulate == 1 else Accumulated(self.accumulate)
@@ -74,19 +74,19 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A config, built.
+  """All parts of a run, built from its config.
 
   Attributes:
-    config: what it was built from.
-    objective: what is minimised.
-    data: training examples.
+    config: the config that the run was built from.
+    objective: the objective that is minimised.
+    data: the training data.
     parallel: how devices share the work.
-    train: durations and care.
-    evaluators: by name.
-    graphdef: of the objective's module.
-    tx: the optimizer.
-    learning_rate: its schedule.
-    total_steps: of the whole run.
+    train: the settings of training.
+    evaluators: the evaluators by name.
+    graphdef: the static structure of the objective's module.
+    tx: the optimizer, as a transformation of gradients to updates.
+    learning_rate: the learning rate as a function of the step.
+    total_steps: the number of steps of the whole run.
   """
 
   config: ConfigDict
@@ -101,12 +101,12 @@ class Run:
   total_steps: int
 
   def init(self) -> TrainState:
-    """A new state; call it under jit, see `Parallel.make`."""
+    """Makes a new state; to be called under jit, see `Parallel.make`."""
     with_ema = self.train.ema_decay is not None
     return init_state(self.objective, self.tx, seed=self.config.seed, with_ema=with_ema)
 
   def step(self) -> Callable:
-    """The training step, to be compiled by `Parallel.program`."""
+    """Makes the function of a training step, to be compiled by `Parallel.program`."""
     return make_train_step(
       self.objective,
       self.graphdef,
@@ -130,13 +130,17 @@ def assemble(
   """Builds and checks all parts of a config, before anything slow is done.
 
   Args:
-    config: with keys seed, objective, data, optimizer, train, parallel and evals.
-    num_examples: of the training data; None asks the data, which then must be there.
-    allow: packages beside ours whose classes the config may name, see `config.allowed.resolve`;
+    config: the config of the run, with the keys seed, objective, data, optimizer, train, parallel
+      and evals.
+    num_examples: the number of training examples; None asks the data, which then must be there.
+    allow: the packages beside ours whose classes the config may name, see `config.allowed.resolve`;
       binaries say `ANYTHING`, since the user wrote what they are given.
 
+  Returns:
+    The run.
+
   Raises:
-    UserError: for whatever does not fit together.
+    UserError: for parts that do not fit together.
   """
   missing = [k for k in ("seed", "objective", "data", "optimizer", "train") if k not in config]
   if missing:

@@ -1,6 +1,6 @@
-"""Steps that were not applied because loss or gradient was not finite: their records, and the end.
+"""Bad steps, skipped for a loss or gradient that is not finite: their log, and the end of the run.
 
-That nothing was applied is the doing of `step.py`.
+The step itself (`step.py`) leaves the state as it was.
 """
 
 import json
@@ -15,7 +15,7 @@ from pretrainjax.train.assemble import Run
 from pretrainjax.workdir.json_lines import append, rows
 
 SKIPPED = "skipped.jsonl"
-# Keys that the log shows; the file has all.
+# The number of records' keys that the log shows; the file has all.
 _SHOWN = 4
 _log = logging.getLogger(__name__)
 
@@ -26,11 +26,11 @@ def record_skipped_step(
   """Logs a skipped step and adds its records to WORKDIR/skipped.jsonl, by the first process.
 
   Args:
-    run: the config, built.
+    run: the run, built from its config.
     workdir: the run's folder.
-    step: that was not applied.
-    batch: its position in the data, from 0.
-    values: the step's metrics, with "loss" and "grad_norm".
+    step: the step that was skipped.
+    batch: the position of its batch in the data, from 0.
+    values: the metrics of the step, with "loss" and "grad_norm".
   """
   if not is_main():
     return
@@ -48,17 +48,20 @@ def record_skipped_step(
 def stop_after_bad_steps(
   run: Run, workdir: Path, *, step: int, in_row: int, checkpoints: Checkpoints
 ) -> None:
-  """Raises UserError once `train.max_bad_steps` steps in a row were skipped.
+  """Ends the run once `train.max_bad_steps` steps in a row were skipped.
 
   The last good step is where parameters broke, if it was not the data. Checkpoints after it are set
   aside, so that the run, started again, begins before it; unless there is none before.
 
   Args:
-    run: the config, built.
+    run: the run, built from its config.
     workdir: the run's folder.
-    step: the last of them.
-    in_row: how many they are.
-    checkpoints: of the run.
+    step: the last of the skipped steps.
+    in_row: the number of skipped steps in a row.
+    checkpoints: the checkpoints of the run.
+
+  Raises:
+    UserError: naming the last good step, and what may help.
   """
   if in_row < run.train.max_bad_steps:
     return
@@ -78,6 +81,6 @@ def stop_after_bad_steps(
 
 
 def saved_steps(checkpoints: Checkpoints) -> list[int]:
-  """Those saved, newest first, as the first process sees them."""
+  """The saved steps, newest first, as process 0 sees them."""
   checkpoints.wait_until_idle()
   return json.loads(agree("which checkpoints there are", json.dumps(checkpoints.steps())))

@@ -1,4 +1,4 @@
-"""How long something lasts, in whichever unit its author thinks."""
+"""The duration of training, or of a part of it, in steps, epochs or examples."""
 
 import dataclasses
 import math
@@ -9,9 +9,9 @@ class Duration:
   """A length of training; exactly one unit is given.
 
   Attributes:
-    steps: optimizer steps, >= 0.
-    epochs: passes over the training data, >= 0; may be fractional.
-    examples: examples seen, >= 0.
+    steps: the number of optimizer steps, >= 0.
+    epochs: the number of passes over the training data, >= 0; may be fractional.
+    examples: the number of examples seen, >= 0.
   """
 
   steps: int | None = None
@@ -31,8 +31,8 @@ class Duration:
     """The number of steps that see at least this much data.
 
     Args:
-      batch_size: examples of one step, over all devices and hosts.
-      num_examples: examples of one epoch; None where the data does not know.
+      batch_size: the examples of one step, over all devices and hosts.
+      num_examples: the examples of one epoch; None where the data does not know.
 
     Raises:
       ValueError: for epochs of data whose length is not known.

@@ -1,4 +1,4 @@
-"""Batches on the devices, from wherever the state is in the data."""
+"""Feeds batches to the devices, from the position in the data that a state holds."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -13,9 +13,9 @@ class DeviceBatch(NamedTuple):
   """A batch on the devices.
 
   Attributes:
-    arrays: by name.
-    index: its position in the data, from 0.
-    counts: what all processes' parts hold, by unit, such as "tokens".
+    arrays: the arrays of the batch by name.
+    index: the position of the batch in the data, from 0.
+    counts: the amount of data in the parts of all processes, by unit, such as "tokens".
   """
 
   arrays: Batch
@@ -24,7 +24,7 @@ class DeviceBatch(NamedTuple):
 
 
 class Feed:
-  """This process's parts of the batches, from wherever a state says."""
+  """Loads this process's parts of the batches, and sends them to its devices."""
 
   def __init__(self, run: Run):
     self._run = run
@@ -33,11 +33,11 @@ class Feed:
 
   @property
   def wait_seconds(self) -> float:
-    """How long the run has waited for data, all in all."""
+    """The seconds that the run has waited for data so far."""
     return self._waited + (self._batches.wait_seconds if self._batches else 0.0)
 
   def start(self, state: TrainState) -> None:
-    """Makes the next batch the one that `state` is to take."""
+    """Starts at the position of `state`: the next batch is the one that it takes."""
     self.close()
     self._index = int(scalar(state.position))
     self._batches = self._run.data.batches(
@@ -48,7 +48,7 @@ class Feed:
     )
 
   def next(self) -> DeviceBatch:
-    """The next batch, on its way to the devices."""
+    """Returns the next batch, while it is being sent to the devices."""
     assert self._batches is not None
     rows = next(self._batches)
     self._index += 1
@@ -57,7 +57,7 @@ class Feed:
     return DeviceBatch(self._run.parallel.put(rows), self._index - 1, counts)
 
   def close(self) -> None:
-    """Ends what makes batches."""
+    """Stops the threads and workers that make batches."""
     if self._batches is not None:
       self._waited = self.wait_seconds
       self._batches.close()

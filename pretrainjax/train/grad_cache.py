@@ -1,4 +1,4 @@
-"""Gradients of a batch that does not fit in memory at once, and is compared as a whole."""
+"""Gradient caching: the exact gradient of a contrastive loss whose batch does not fit in memory."""
 
 import dataclasses
 from typing import Any
@@ -28,7 +28,7 @@ class Cached:
   and for noise, which is drawn per part.
 
   Attributes:
-    num_parts: a divisor of the rows of a device.
+    num_parts: the number of parts, a divisor of the rows of a device.
 
   Reference: GradCache, arXiv 2101.06983.
   """

@@ -1,4 +1,4 @@
-"""How a batch becomes the gradient that the optimizer takes: whole, or in parts.
+"""Ways in which a batch becomes the gradient that the optimizer takes: whole, or in parts.
 
 `train/grad_cache.py` is a third way, for losses that compare the examples of a batch.
 """
@@ -20,13 +20,13 @@ from pretrainjax.types import Batch, Metrics
 
 
 class GradientResult(NamedTuple):
-  """What one batch says, equal on all devices but for `extras`, which are this device's.
+  """The gradient of one batch, equal on all devices but for `extras`, which are this device's.
 
   Attributes:
-    grads: the tree of `TrainState.params`, what the optimizer is given.
+    grads: the gradient for the optimizer, a tree like `TrainState.params`.
     extras: the module's other variables after the forward passes.
-    metrics: scalars to log. "loss" is also what decides, with the norm of `grads`, whether the
-      step is skipped, and whether the loss has jumped.
+    metrics: the scalars to log by name. "loss" is also what decides, with the norm of `grads`,
+      whether the step is skipped, and whether the loss has jumped.
   """
 
   grads: Any
@@ -36,7 +36,7 @@ class GradientResult(NamedTuple):
 
 @runtime_checkable
 class Gradient(Protocol):
-  """The choice of a way, a frozen dataclass of its settings; the step knows no more of it.
+  """A way from a batch to its gradient, a frozen dataclass of its settings.
 
   It has the objective and not its loss alone, so that it may take examples one by one (to clip
   each of their gradients) or in parts. What is exchanged with other devices, and when, is its own:
@@ -63,18 +63,18 @@ class Gradient(Protocol):
     """The gradient of the batch of all devices, inside of the compiled step.
 
     Args:
-      objective: what is minimised.
-      graphdef: of its module.
-      state: `params`, `extras` and `step` are read.
-      batch: this device's rows.
-      key: the step's, equal on all devices.
+      objective: the objective that is minimised.
+      graphdef: the static structure of its module.
+      state: the state, of which `params`, `extras` and `step` are read.
+      batch: this device's rows of the batch.
+      key: the PRNG key of the step, equal on all devices.
     """
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Plain:
-  """The gradient of the loss of the whole batch in one."""
+  """The gradient of the whole batch's loss, in one backward pass."""
 
   def check(self, objective: Objective) -> None:
     del objective  # each has one
@@ -88,7 +88,7 @@ class Plain:
     *,
     key: Key[Array, ""],
   ) -> GradientResult:
-    differentiate = loss_gradient(objective, graphdef)
+    differentiate = _loss_gradient(objective, graphdef)
     (loss, (metrics, extras)), grads = differentiate(
       state.params, state.extras, batch, key, state.step
     )
@@ -103,7 +103,7 @@ class Accumulated:
   part each (`grad_cache.Cached` spares the losses that), and for noise, which is drawn per part.
 
   Attributes:
-    num_parts: a divisor of the rows of a device.
+    num_parts: the number of parts, a divisor of the rows of a device.
   """
 
   num_parts: int
@@ -120,7 +120,7 @@ class Accumulated:
     *,
     key: Key[Array, ""],
   ) -> GradientResult:
-    differentiate = loss_gradient(objective, graphdef)
+    differentiate = _loss_gradient(objective, graphdef)
 
     def one_part(extras: Any, part_and_index: Any):
       part, index = part_and_index
@@ -135,8 +135,8 @@ class Accumulated:
     return mean_over_devices(grads, extras, metrics)
 
 
-def loss_gradient(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
-  """(params, extras, batch, key, step) -> (loss, (metrics, new extras)), gradient by params."""
+def _loss_gradient(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
+  """Makes (params, extras, batch, key, step) -> ((loss, (metrics, new extras)), gradient)."""
 
   def loss(params: Any, extras: Any, batch: Batch, key: Array, step: Array):
     module = nnx.merge(graphdef, params, extras)

@@ -1,4 +1,4 @@
-"""The training loop: read it in the order it runs."""
+"""The training loop, written in the order in which it runs."""
 
 import collections
 import contextlib
@@ -27,7 +27,7 @@ from pretrainjax.train.tracking import Tracker
 
 # More queued steps deadlock simulated devices on few cores, and hide a failure for longer.
 _IN_FLIGHT = 2
-# Seconds that processes wait for the first one's evaluation, at most.
+# The longest time in seconds that processes wait for the evaluation of process 0.
 _EVALUATION = 3600.0
 
 
@@ -52,19 +52,19 @@ def fit(
   """Trains from `state.step` to the end.
 
   Args:
-    run: the config, built.
-    state: where to start, placed by `run.parallel`; it is donated.
+    run: the run, built from its config.
+    state: the state to start from, placed by `run.parallel`; it is donated.
     workdir: the run's folder.
-    checkpoints: where states go.
-    tracker: where metrics go.
-    profile_to: folder for a trace of a few steps; None takes none.
-    watchdog: is told what the loop does; None looks after nothing.
+    checkpoints: where states are saved.
+    tracker: where metrics are written.
+    profile_to: the folder for a profiler trace of a few steps; None writes none.
+    watchdog: the watchdog that is told each phase and step; None has none.
 
   Returns:
     The last state.
 
   Raises:
-    Stopped: on SIGTERM, after a save.
+    Stopped: after SIGTERM, once the state is saved.
     UserError: after `max_bad_steps` steps in a row that were not finite, or where the loss jumps
       after `max_roll_backs`.
   """
@@ -163,7 +163,7 @@ def fit(
 def evaluate(
   run: Run, state: TrainState, evaluators: Mapping[str, Any], *, step: int
 ) -> dict[str, float]:
-  """Runs evaluators on a state, each process the whole of them; numbers by "evaluator/number"."""
+  """Runs evaluators on a state, on every process; returns numbers by "evaluator/number"."""
   module = run.module(run.parallel.local(run.parallel.whole(state)))
   encoder = run.objective.encoder(module)
   results = {}
@@ -198,9 +198,9 @@ def _finish(
   tracker: Tracker,
   progress: Progress,
 ) -> Spike | None:
-  """Waits for a step's numbers, and logs them when due; a spike that the run is to go back for.
+  """Waits for the metrics of a step and logs them when due.
 
-  A run that has gone bad ends here.
+  Returns the spike that the run is to roll back for, else None. After too many bad steps it raises.
   """
   step, metrics, batch, counts = queued
   jax.block_until_ready(metrics["loss"])

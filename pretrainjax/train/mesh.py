@@ -13,14 +13,15 @@ NAMES = ("data", "fsdp", "tensor", "context")
 
 @dataclasses.dataclass(frozen=True)
 class Axes:
-  """How many devices stand along each axis of the mesh.
+  """The number of devices along each axis of the mesh.
 
   Attributes:
-    data: cuts the batch; -1 takes the devices that are left.
-    fsdp: cuts the batch, and parameters and optimizer state too (ZeRO-3, arXiv 1910.02054).
-    tensor: cuts heads, hidden units and the vocabulary (arXiv 1909.08053); it communicates in
-      each layer, so that its devices should be the nearest.
-    context: cuts sequences; each device's queries see the keys of all.
+    data: the axis that cuts the batch; -1 takes the devices that are left.
+    fsdp: the axis that cuts the batch, and parameters and optimizer state too (ZeRO-3, arXiv
+      1910.02054).
+    tensor: the axis that cuts heads, hidden units and the vocabulary (arXiv 1909.08053); it
+      communicates in each layer, so that its devices should be the nearest.
+    context: the axis that cuts sequences; each device's queries see the keys of all.
   """
 
   data: int = -1

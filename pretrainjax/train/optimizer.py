@@ -33,25 +33,25 @@ class Optimizer:
       multiplies weight decay by the learning rate, as all others here.
 
   Attributes:
-    learning_rate: the peak, > 0.
-    name: which one.
-    schedule: factor of the peak over the run; None is constant.
-    weight_decay: >= 0; multiplied by the learning rate, as in torch and optax.
+    learning_rate: the peak learning rate, > 0.
+    name: the name of the optimizer.
+    schedule: the factor of the peak over the run; None is constant.
+    weight_decay: the weight decay, >= 0; multiplied by the learning rate, as in torch and optax.
     weight_decay_schedule: its value over the run instead; `weight_decay` must then be 0.
-    b1: decay of the first moment, for adamw, lamb, lion and muon's AdamW, in [0, 1).
-    b2: decay of the second moment, likewise.
-    eps: added to the root of the second moment, > 0.
-    momentum: for sgd, lars, muon, in [0, 1).
+    b1: the decay of the first moment, for adamw, lamb, lion and muon's AdamW, in [0, 1).
+    b2: the decay of the second moment, likewise.
+    eps: the number added to the root of the second moment, > 0.
+    momentum: the decay of the momentum for sgd, lars and muon, in [0, 1).
     momentum_schedule: replaces `momentum` (`b1` in adamw, lamb, lion) by a value over the run;
       Adam's bias correction then takes the newest b1 for that of all steps.
-    nesterov: for sgd, lars, muon.
-    trust_coefficient: of lars, > 0.
-    clip_norm: largest global norm of the gradient (of trained parameters); None clips nothing.
-    layer_decay: factor by which each layer learns slower than the one above it, in (0, 1]; see
+    nesterov: whether the momentum of sgd, lars and muon is Nesterov's.
+    trust_coefficient: the trust coefficient of lars, > 0.
+    clip_norm: the largest global norm of the gradient (of trained parameters); None clips nothing.
+    layer_decay: the factor by which each layer learns slower than the one above it, in (0, 1]; see
       `parameters.layer_scales`.
-    decay_bias_and_norm: decay all parameters, as torch does unless told; otherwise only those of
-      `parameters.is_weight`.
-    frozen: patterns of parameters that stay as they are: "encoder", "*/patch_embed"; they have
+    decay_bias_and_norm: whether to decay all parameters, as torch does unless told; otherwise only
+      those of `parameters.is_weight`.
+    frozen: the patterns of parameters that stay as they are: "encoder", "*/patch_embed"; they have
       no optimizer state.
   """
 
@@ -103,9 +103,9 @@ class Optimizer:
 
     Args:
       params: nested dicts of arrays or ShapeDtypeStructs.
-      total_steps: length of the run.
-      batch_size: examples of one step, over all devices and hosts.
-      num_examples: examples of one epoch, None where not known.
+      total_steps: the number of steps of the run.
+      batch_size: the examples of one step, over all devices and hosts.
+      num_examples: the examples of one epoch, None where not known.
 
     Returns:
       The transformation, and the learning rate as a function of the step, for the log.

@@ -1,4 +1,4 @@
-"""How one step program runs on many devices: a sharded jit, or the classic replicated pmap."""
+"""Runs the training step on many devices: by a sharded jit, or by the classic replicated pmap."""
 
 import dataclasses
 import functools
@@ -20,12 +20,13 @@ from pretrainjax.types import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
-  """Where the state lives and how the batch is cut.
+  """How devices share the state and the batch.
 
   Attributes:
-    mode: "jit", one program over global arrays on a mesh; "pmap", every device holds the whole
-      state and a slice of the batch. Both compute the same numbers, to float tolerance.
-    mesh: how many devices along each axis; pmap has "data" alone.
+    mode: the way of sharing: "jit", one program over global arrays on a mesh; "pmap", every device
+      holds the whole state and a slice of the batch. Both compute the same numbers, to float
+      tolerance.
+    mesh: the number of devices along each axis; pmap has "data" alone.
   """
 
   mode: Literal["jit", "pmap"] = "jit"
@@ -41,17 +42,24 @@ class Parallel:
 
   @functools.cached_property
   def device_mesh(self) -> Mesh:
-    """All devices, see `Axes.build`."""
+    """The mesh of all devices, see `Axes.build`."""
     return self.mesh.build()
 
   @property
   def num_shards(self) -> int:
-    """Parts that the rows of a batch are cut into."""
+    """The number of parts that the rows of a batch are cut into."""
     sizes = self.device_mesh.shape
     return sizes["data"] * sizes["fsdp"]
 
   def check_batch(self, batch_size: int) -> None:
-    """Raises UserError where the global batch does not split evenly over devices."""
+    """Refuses a global batch that does not split evenly over devices.
+
+    Args:
+      batch_size: the number of examples of one step, over all devices.
+
+    Raises:
+      UserError: naming the nearest sizes that do.
+    """
     count = self.num_shards
     if batch_size % count:
       below, above = batch_size // count * count, -(-batch_size // count) * count
@@ -62,7 +70,7 @@ class Parallel:
       )
 
   def share(self, batch_size: int) -> tuple[int, int]:
-    """Which part of each batch this process is to load: (index, of how many).
+    """The part of each batch that this process loads: (its index, the number of parts).
 
     Processes that hold different parts of the same rows (tensor, context) load the same ones.
     """
@@ -95,27 +103,27 @@ class Parallel:
     )
 
   def make(self, init: Callable[[], Any]) -> Any:
-    """Runs `init` so that its result is born in place, compiled once."""
+    """Runs `init` in one compiled program, whose result is made on the right devices."""
     sharding = self.state_sharding(jax.eval_shape(init))
     state = jax.jit(init, out_shardings=sharding)()
     return self.place(state) if self.mode == "pmap" else state
 
   def place(self, state: Any) -> Any:
-    """Puts a whole state, equal on all processes, where training wants it."""
+    """Puts a whole state, equal on all processes, onto the devices as training needs it."""
     if self.mode == "jit":
       return jax.device_put(state, self.state_sharding(state))
     sharding = NamedSharding(self._pmap_mesh, P(AXIS))
     return jax.tree.map(lambda x: _copied(x, sharding), state)
 
   def whole(self, state: Any) -> Any:
-    """The state as global arrays without the copies that pmap keeps: what is saved and returned."""
+    """The state as global arrays, without pmap's copies, as it is saved and returned."""
     if self.mode == "jit":
       return state
     sharding = NamedSharding(self._pmap_mesh, P())
     return jax.tree.map(lambda x: _one_copy(x, sharding), state)
 
   def local(self, state: Any) -> Any:
-    """A state of `whole` in full on this process's first device; all processes call it at once."""
+    """All-gathers a state of `whole` onto this process's first device; all processes call it."""
     if jax.process_count() == 1:
       return state
     everywhere = jax.tree.map(lambda _: NamedSharding(self.device_mesh, P()), state)
@@ -123,7 +131,7 @@ class Parallel:
     return jax.tree.map(lambda x: x.addressable_data(0), gathered)
 
   def program(self, step: Callable, state: Any) -> Callable:
-    """`step(state, batch) -> (state, metrics)` on all devices, its state donated."""
+    """Makes the program of `step(state, batch)` on all devices, which donates its state."""
     if self.mode == "pmap":
       return jax.pmap(step, axis_name=AXIS, donate_argnums=0)
     mesh = self.device_mesh
@@ -137,7 +145,7 @@ class Parallel:
     return jax.jit(step_on_mesh, donate_argnums=0, out_shardings=(kept, NamedSharding(mesh, P())))
 
   def flops(self, program: Callable, state: Any, batch: Any) -> float:
-    """Of one step on one device, see `count_flops`; arrays, or shapes of them."""
+    """The FLOPs of one step on one device, see `count_flops`, from arrays or their shapes."""
     if self.mode == "jit":
       return count_flops(program, state, batch) / jax.device_count()
     count = jax.local_device_count()  # pmap is traced with what this process holds
@@ -161,7 +169,7 @@ class Parallel:
 
 
 def scalar(value: jax.Array) -> np.generic:
-  """A scalar that every device holds, of which pmap returns all copies."""
+  """The value of a scalar that every device holds, of which pmap returns all copies."""
   return np.asarray(value.addressable_data(0)).reshape(-1)[0]
 
 

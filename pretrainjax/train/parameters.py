@@ -1,4 +1,4 @@
-"""What the name and shape of a parameter tell the optimizer.
+"""How the optimizer treats a parameter, by its name and shape.
 
 Parameters are nested plain dicts. Everything under a component "blocks" is a stack: axis 0 is
 the layer, so that "encoder/blocks/attention/query/kernel" has shape (num_layers, in, out). This
@@ -15,7 +15,7 @@ from optax.contrib import MuonDimensionNumbers
 
 from pretrainjax.errors import nearest
 
-STACK = "blocks"
+_STACK = "blocks"
 # Words of a name, cut at "_": of what comes before the first layer, and after the last one.
 _INPUT_WORDS = frozenset(
   "embed embedder embedding embeddings patch patches cls class mask register registers pos "
@@ -38,16 +38,16 @@ def map_with_names(function: Callable[[str, Any], Any], params: Any) -> Any:
 
 
 def leaves_by_name(params: Any) -> dict[str, Any]:
-  """Every leaf of nested dicts by its name."""
+  """The leaves of nested dicts by their names."""
   return {name_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
 
 
 def is_stacked(name: str) -> bool:
   """Whether axis 0 of this parameter is the layer."""
-  return STACK in name.split("/")
+  return _STACK in name.split("/")
 
 
-def layer_rank(name: str, leaf: Any) -> int:
+def _layer_rank(name: str, leaf: Any) -> int:
   """The rank of one layer's part of a parameter."""
   return leaf.ndim - is_stacked(name)
 
@@ -59,7 +59,7 @@ def is_weight(name: str, leaf: Any) -> bool:
   register) and position tables. A convolution over positions is a kernel, so it counts.
   """
   *parents, last = name.split("/")
-  if layer_rank(name, leaf) < 2 or last in ("bias", "scale"):
+  if _layer_rank(name, leaf) < 2 or last in ("bias", "scale"):
     return False
   if last == "kernel":
     return True
@@ -88,7 +88,7 @@ def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
   leaves = leaves_by_name(params)
   depths = {_parent(name): leaf.shape[0] for name, leaf in leaves.items() if is_stacked(name)}
   if not depths:
-    raise ValueError(f"layer_decay={decay}: no parameter lies under '{STACK}', so no layers")
+    raise ValueError(f"layer_decay={decay}: no parameter lies under '{_STACK}', so no layers")
 
   def scale(name: str, leaf: Any) -> np.ndarray:
     if is_stacked(name):
@@ -125,7 +125,15 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def check_patterns(patterns: tuple[str, ...], params: Mapping[str, Any]) -> None:
-  """Raises ValueError for a pattern that fits nothing, or where nothing is left to train."""
+  """Refuses patterns of frozen parameters that fit none, or that leave none to train.
+
+  Args:
+    patterns: the patterns of `Optimizer.frozen`.
+    params: the parameters, nested dicts.
+
+  Raises:
+    ValueError: naming the pattern.
+  """
   names = list(leaves_by_name(params))
   for pattern in patterns:
     if not any(matches(name, (pattern,)) for name in names):
@@ -142,4 +150,4 @@ def _words(part: str) -> frozenset[str]:
 
 def _parent(name: str) -> tuple[str, ...]:
   parts = tuple(name.split("/"))
-  return parts[: parts.index(STACK)]
+  return parts[: parts.index(_STACK)]

@@ -12,10 +12,10 @@ class Programs:
   """Compiled steps by the shapes of their batches: one, or one a bucket of lengths."""
 
   def __init__(self, program: Callable):
-    """Holds none yet.
+    """Makes it without any compiled step.
 
     Args:
-      program: of `Parallel.program`.
+      program: the step, as of `Parallel.program`.
     """
     self._program = program
     self._compiled: dict[Any, Callable] = {}
@@ -24,15 +24,15 @@ class Programs:
     return len(self._compiled)
 
   def has(self, batch: Batch) -> bool:
-    """Whether a batch's shapes have been compiled for."""
+    """Whether the step is compiled for the shapes of a batch."""
     return _shapes(batch) in self._compiled
 
   def compile(self, state: Any, batch: Batch) -> None:
-    """Compiles for a batch's shapes; nothing is computed."""
+    """Compiles the step for the shapes of a batch, without running it."""
     self._compiled[_shapes(batch)] = self._program.lower(state, batch).compile()
 
   def __call__(self, state: Any, batch: Batch) -> Any:
-    """Takes a step, by what `compile` made."""
+    """Runs the step that `compile` has made for the shapes of a batch."""
     return self._compiled[_shapes(batch)](state, batch)
 
 

@@ -1,4 +1,4 @@
-"""Watching a run: how fast it is, how long it still takes, and what it waits for."""
+"""The progress of a run: its speed, the time that is left, and the share of waiting for data."""
 
 import collections
 import contextlib

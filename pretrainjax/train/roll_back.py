@@ -1,7 +1,7 @@
-"""Going back to a checkpoint before the loss jumped, and on with the batches after the jump.
+"""Rolls back to a checkpoint from before a spike of the loss, and passes over the batches up to it.
 
-Each time is a row of WORKDIR/roll_backs.jsonl, written before training goes on. Whoever restores
-the same checkpoint later, after a kill say, finds there which batches are to be passed over.
+Each roll-back is a row of WORKDIR/roll_backs.jsonl, written before training goes on. A run that is
+killed and restores the same checkpoint later finds there which batches are to be passed over.
 """
 
 import json
@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 
 
 class Spike(NamedTuple):
-  """A jump of the loss.
+  """A spike of the loss.
 
   Attributes:
-    step: at which it was noticed.
-    batch: position in the data of that step's batch, from 0.
-    loss: of that step.
+    step: the step at which it was noticed.
+    batch: the position in the data of that step's batch, from 0.
+    loss: the loss of that step.
     usual: the running mean of the loss.
     deviation: the running standard deviation.
   """
@@ -51,7 +51,7 @@ class Spike(NamedTuple):
 
 
 def should_roll_back(run: Run, spike: Spike, checkpoints: Checkpoints) -> bool:
-  """Warns of a spike; whether the run is to go back, which all processes say alike."""
+  """Warns of a spike; returns whether to roll back, the same on all processes."""
   spikes = run.train.spikes
   if spikes.action == "warn":
     _log.warning("LOSS SPIKE: %s", spike)
@@ -71,20 +71,20 @@ def roll_back(
   checkpoints: Checkpoints,
   tracker: Tracker,
 ) -> TrainState:
-  """The state to go on from, with the batches up to the spike passed over.
+  """Rolls back; returns the state to go on from, with the batches up to the spike passed over.
 
   Checkpoints after it are set aside, and so are their rows of metrics.
 
   Args:
-    run: the config, built.
-    spike: of which `should_roll_back`.
-    roll_backs: how many there were before.
+    run: the run, built from its config.
+    spike: the spike for which `should_roll_back` is true.
+    roll_backs: the number of roll-backs before this one.
     workdir: the run's folder.
-    checkpoints: where states are.
-    tracker: where metrics go.
+    checkpoints: the checkpoints of the run.
+    tracker: where metrics are written.
 
   Raises:
-    UserError: where there were `max_roll_backs` already.
+    UserError: where the run has rolled back `max_roll_backs` times already.
   """
   most = run.train.spikes.max_roll_backs
   if roll_backs >= most:
@@ -120,11 +120,11 @@ def roll_back(
 
 
 def resume(run: Run, checkpoints: Checkpoints, workdir: Path) -> TrainState | None:
-  """The newest intact state with its place in the data, where training wants it.
+  """Restores the newest intact state, with its position in the data, onto the devices.
 
   Args:
-    run: the config, built.
-    checkpoints: of the run.
+    run: the run, built from its config.
+    checkpoints: the checkpoints of the run.
     workdir: the run's folder.
 
   Returns:
@@ -150,7 +150,7 @@ def resume(run: Run, checkpoints: Checkpoints, workdir: Path) -> TrainState | No
 
 
 def _target_step(run: Run, spike: Spike, checkpoints: Checkpoints) -> int | None:
-  """The checkpoint to go back to; the oldest before the spike where none lies far enough back."""
+  """The step to roll back to; the oldest before the spike where none lies far enough back."""
   spikes = run.train.spikes
   first = spike.step - spikes.patience + 1
   before = [step for step in saved_steps(checkpoints) if step < first]

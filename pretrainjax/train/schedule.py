@@ -1,4 +1,4 @@
-"""Values that change over a run: factors of the peak learning rate, and ramps.
+"""Schedules over a run: factors of the peak learning rate, and ramps of other values.
 
 With a warmup, step 0 has the factor `start` (0: it only fills the optimizer's moments) and the
 peak is reached exactly at step `warmup`. Endings are meant at step `total_steps`, one after the
@@ -38,9 +38,9 @@ class Schedule:
     """The factor as a function of the step, float32, for use inside jit or outside.
 
     Args:
-      total_steps: length of the run.
-      batch_size: examples of one step, over all devices and hosts.
-      num_examples: examples of one epoch, None where not known.
+      total_steps: the number of steps of the run.
+      batch_size: the examples of one step, over all devices and hosts.
+      num_examples: the examples of one epoch, None where not known.
     """
 
     def in_steps(duration: Duration | None) -> int:

@@ -1,4 +1,4 @@
-"""Which axis of the mesh cuts which axis of a parameter, by tables.
+"""Sharding rules: tables of which axis of the mesh cuts which axis of a parameter.
 
 A row is (the end of the parameter's path, an axis of the mesh or None for each of its last axes).
 The first row that fits holds, also for the optimizer's moments, which have the parameter's path
@@ -44,11 +44,11 @@ _MIN_SHARDED = 2**14
 
 
 def state_specs(abstract: Any, sizes: Mapping[str, int]) -> Any:
-  """One PartitionSpec a leaf, by path and shape.
+  """The PartitionSpec of each leaf of a state, by its path and shape.
 
   Args:
     abstract: the state, or a part of it, as arrays or ShapeDtypeStructs.
-    sizes: of the mesh's axes by name.
+    sizes: the lengths of the mesh's axes by name.
 
   Raises:
     UserError: where "tensor" does not divide what it would cut, with the arithmetic.
@@ -62,12 +62,12 @@ def state_specs(abstract: Any, sizes: Mapping[str, int]) -> Any:
 
 
 def spec_of(path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
-  """How one array is cut.
+  """The PartitionSpec of one array.
 
   Args:
-    path: its names, "params/encoder/blocks/mlp/up/kernel".
-    shape: of the whole array.
-    sizes: of the mesh's axes by name.
+    path: the path of the array, "params/encoder/blocks/mlp/up/kernel".
+    shape: the shape of the whole array.
+    sizes: the lengths of the mesh's axes by name.
   """
   wanted = next((axes for end, axes in TABLE if re.search(rf"(^|/|_){end}$", path)), ())
   if len(wanted) > len(shape):  # a factored moment (Adafactor's) of such a parameter

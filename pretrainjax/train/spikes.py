@@ -1,4 +1,4 @@
-"""When a loss has jumped: its running mean and deviation, kept in the state."""
+"""Detects spikes of the loss by its running mean and standard deviation, kept in the state."""
 
 import dataclasses
 from typing import Any, Literal
@@ -13,7 +13,7 @@ _LEAST = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Spikes:
-  """What a jump of the loss is, and what is done about it.
+  """The definition of a spike of the loss, and what is done about it.
 
   Attributes:
     action: "warn" says so; "roll_back" also goes back to a checkpoint before the jump and on with
@@ -45,13 +45,13 @@ class Spikes:
 
 @struct.dataclass
 class LossTrend:
-  """Where the loss has been lately; scalars.
+  """The running mean and variance of the loss, as scalars.
 
   Attributes:
-    count: losses so far, int32, without those that were not finite, or far above the mean.
-    mean: of the last of them, each weighing less than the next, float32.
-    variance: of them, float32.
-    high_in_row: how many were far above the mean just now, one after the other, int32.
+    count: the number of losses so far, int32, without those not finite, or far above the mean.
+    mean: the running mean, float32, in which each loss weighs less than the next.
+    variance: the running variance, float32.
+    high_in_row: the number of latest losses in a row that were far above the mean, int32.
   """
 
   count: Any
@@ -61,21 +61,24 @@ class LossTrend:
 
 
 def initial_trend() -> LossTrend:
-  """Before the first step."""
+  """The trend before the first step."""
   zero, none = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32)
   return LossTrend(count=zero, mean=none, variance=none, high_in_row=zero)
 
 
 def update_trend(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossTrend:
-  """The trend after one more loss.
+  """Updates the trend with one more loss.
 
   High losses are left out, so that one hides no other. Where they go on they are a new level: after
   `patience` of them the next ones count as if only just not high, until they are usual.
 
   Args:
-    trend: before.
-    loss: finite.
-    spikes: what is high.
+    trend: the trend before.
+    loss: the loss of the step, which is finite.
+    spikes: the definition of a high loss.
+
+  Returns:
+    The trend after.
   """
   loss = loss.astype(jnp.float32)
   limit = high_threshold(trend, spikes=spikes)
@@ -95,8 +98,8 @@ def high_threshold(trend: LossTrend, *, spikes: Spikes) -> Float[Array, ""]:
   """The loss above which the next one is high.
 
   Args:
-    trend: so far.
-    spikes: what is high.
+    trend: the trend so far.
+    spikes: the definition of a high loss.
   """
   deviation = jnp.maximum(jnp.sqrt(trend.variance), _LEAST * jnp.abs(trend.mean))
   return trend.mean + spikes.deviations * deviation

@@ -1,4 +1,4 @@
-"""The one value that training carries from step to step."""
+"""The state of training, which each step takes and returns."""
 
 from typing import Any
 
@@ -14,23 +14,23 @@ from pretrainjax.train.spikes import initial_trend
 
 @struct.dataclass
 class TrainState:
-  """All that a run is, apart from its config; arrays only, names stable across versions of flax.
+  """All arrays of a run, by names that are the same in all versions of flax.
 
   Fields are not annotated with shapes, because trees of shardings have this shape too.
 
   Attributes:
-    step: steps taken, an int32 scalar.
+    step: the number of steps taken, an int32 scalar.
     position: batches of the data that were used or passed over, an int32 scalar: the next step's
       batch. It is the step until a spike of the loss makes the run pass over some.
-    params: trainable arrays, nested plain dicts.
+    params: the trainable arrays, nested plain dicts.
     extras: the module's other variables (batch statistics, teacher, queue), likewise.
-    opt_state: the optimizer's.
-    key: raw data of the root PRNG key; with the step it determines all randomness.
-    ema: moving average of params, or None.
-    bad_steps: how many steps were skipped because loss or gradient was not finite.
-    bad_in_row: how many of them just now, one after the other.
-    trend: of the loss, see `spikes.LossTrend`.
-    roll_backs: how often the run went back to a checkpoint because the loss had jumped.
+    opt_state: the state of the optimizer.
+    key: the raw data of the root PRNG key; with the step it determines all randomness.
+    ema: the moving average of params, or None.
+    bad_steps: the number of steps skipped because loss or gradient was not finite.
+    bad_in_row: the number of latest steps in a row that were skipped.
+    trend: the running mean and variance of the loss, see `spikes.LossTrend`.
+    roll_backs: the number of roll-backs to a checkpoint because of a spike of the loss.
   """
 
   step: Any
@@ -49,13 +49,13 @@ class TrainState:
 def init_state(
   objective: Objective, tx: optax.GradientTransformation, *, seed: int, with_ema: bool
 ) -> TrainState:
-  """A new state; to be called under jit, so that nothing is made twice or on the wrong device.
+  """Makes a new state; to be called under jit, so that arrays are made once, on the right device.
 
   Args:
-    objective: makes the module.
+    objective: the objective, which makes the module.
     tx: the optimizer.
-    seed: of the root key.
-    with_ema: keep a moving average of the parameters; it starts as their copy.
+    seed: the seed of the root key.
+    with_ema: whether to keep a moving average of the parameters; it starts as their copy.
   """
   init_key, root = jax.random.split(jax.random.key(seed))
   _, params, extras = split(objective.init(rngs=nnx.Rngs(init_key)))

@@ -1,4 +1,4 @@
-"""One training step: loss, gradient, update, and nothing applied that is not finite."""
+"""One training step: loss, gradient, update; an update that is not finite is not applied."""
 
 from collections.abc import Callable
 
@@ -27,17 +27,17 @@ def make_train_step(
   ema_decay: float | None = None,
   spikes: Spikes = Spikes(),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-  """Makes the step for `Parallel.program`; the same one serves jit and pmap.
+  """Makes the function of a training step, for `Parallel.program`; jit and pmap share it.
 
   Args:
-    objective: what is minimised.
-    graphdef: of the objective's module.
-    tx: the optimizer.
-    learning_rate: for the log only; `tx` holds it already.
-    total_steps: of the whole run, for what the objective's `after_update` schedules.
-    gradient: how a batch becomes what `tx` takes, see `train/gradient.py`.
-    ema_decay: of the moving average of parameters, in [0, 1); None keeps none.
-    spikes: what a jump of the loss is.
+    objective: the objective that is minimised.
+    graphdef: the static structure of the objective's module.
+    tx: the optimizer whose updates are applied.
+    learning_rate: the learning rate by step, for the log only; `tx` holds it already.
+    total_steps: the number of steps of the whole run, for the schedules of `after_update`.
+    gradient: the way in which a batch becomes the gradient, see `train/gradient.py`.
+    ema_decay: the decay of the moving average of parameters, in [0, 1); None keeps none.
+    spikes: the definition of a spike of the loss.
 
   Returns:
     (state, batch) -> (state, metrics): metrics are the objective's and "loss", "grad_norm",

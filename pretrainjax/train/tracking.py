@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.jsonl always, TensorBoard, Weights & Biases and MLflow.
+"""Writes the metrics of a run: to metrics.jsonl always, TensorBoard, Weights & Biases, MLflow.
 
 Whatever depends on timing has a name that starts with "perf/"; all other numbers of a run that
 was killed and started again are bitwise those of a run that never stopped.
@@ -23,18 +23,18 @@ from pretrainjax.process.distributed import is_main
 
 METRICS = "metrics.jsonl"
 # Rows that a spike of the loss has made a run take back.
-ROLLED_BACK = "metrics_before_roll_back.jsonl"
+_ROLLED_BACK = "metrics_before_roll_back.jsonl"
 _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tracking:
-  """Where metrics go beside metrics.jsonl.
+  """The services that metrics are written to beside metrics.jsonl.
 
   Attributes:
-    tensorboard: write event files to WORKDIR/tensorboard.
-    wandb_project: Weights & Biases project to log to; None does not.
-    mlflow_experiment: MLflow experiment to log to, at MLFLOW_TRACKING_URI; None does not.
+    tensorboard: whether to write event files to WORKDIR/tensorboard.
+    wandb_project: the Weights & Biases project to log to; None does not.
+    mlflow_experiment: the MLflow experiment to log to, at MLFLOW_TRACKING_URI; None does not.
   """
 
   tensorboard: bool = True
@@ -44,7 +44,7 @@ class Tracking:
 
 @runtime_checkable
 class Writer(Protocol):
-  """One place that numbers go to."""
+  """A writer of metrics to one place."""
 
   def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Writes the numbers of one step."""
@@ -60,7 +60,7 @@ class Writer(Protocol):
 
 
 class Tracker:
-  """Hands numbers to every writer that the config asks for; silent on processes but the first."""
+  """Passes metrics to every writer that the config asks for, on process 0 only."""
 
   def __init__(
     self,
@@ -74,9 +74,9 @@ class Tracker:
 
     Args:
       workdir: the run's folder, which exists.
-      tracking: which writers.
-      step: where the run goes on from; what was written of later steps is dropped.
-      config: shown beside the numbers, by the services that do.
+      tracking: the services to write to.
+      step: the step that the run goes on from; what was written of later steps is dropped.
+      config: the config, which some services show beside the metrics.
 
     Raises:
       UserError: for a service whose package is not installed.
@@ -103,7 +103,7 @@ class Tracker:
       writer.write(step, values)
 
   def roll_back(self, step: int) -> None:
-    """Goes on after `step`, an earlier one than the last."""
+    """Rolls all writers back to `step`, an earlier one than the last."""
     for writer in self._writers:
       writer.roll_back(step)
 
@@ -148,7 +148,7 @@ class JsonlWriter:
     """Moves the rows of later steps to WORKDIR/metrics_before_roll_back.jsonl."""
     self._file.close()
     later = [line for row, line in _rows(self._path, math.inf) if row["step"] > step]
-    with self._path.with_name(ROLLED_BACK).open("a") as file:
+    with self._path.with_name(_ROLLED_BACK).open("a") as file:
       file.writelines(later)
     self._open(step)
 

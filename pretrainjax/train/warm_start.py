@@ -1,4 +1,4 @@
-"""Warm start: parts of other runs, by their names, are where a new run begins."""
+"""Warm start: a new run begins with parts of other runs, taken by name."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,10 +22,10 @@ class TakenPart(NamedTuple):
   """A part of another run that goes into a new one.
 
   Attributes:
-    name: of the part in the new run.
-    source: what it was trained to.
-    reference: what the user called it.
-    loaded: the run that it is of.
+    name: the name of the part in the new run.
+    source: the trained part.
+    reference: the reference that the user typed.
+    loaded: the other run.
   """
 
   name: str
@@ -38,11 +38,14 @@ def take_parts(config: ConfigDict, *, allow: tuple[str, ...]) -> list[TakenPart]
   """Loads what `config.init` names, and puts its recipes into `config.objective`.
 
   Args:
-    config: of the new run, changed in place. `init` is None, RUN[@STEP][:PART], several of them
-      with commas or as a tuple, or a dict from parts of the new run to one each. A part goes
-      where the new run has one of its name, else it becomes the encoder; without PART the run takes
-      what its objective inherits. `changes` are arguments of the encoder.
-    allow: packages beside ours whose classes the configs of those runs may name.
+    config: the config of the new run, which is changed in place. `init` is None, RUN[@STEP][:PART],
+      several of them with commas or as a tuple, or a dict from parts of the new run to one each. A
+      part goes where the new run has one of its name, else it becomes the encoder; without PART the
+      run takes what its objective inherits. `changes` are arguments of the encoder.
+    allow: the packages beside ours whose classes the configs of those runs may name.
+
+  Returns:
+    The parts that were taken.
 
   Raises:
     UserError: for what cannot be loaded, a part that is not there or taken twice, or a change that
@@ -76,11 +79,11 @@ def take_parts(config: ConfigDict, *, allow: tuple[str, ...]) -> list[TakenPart]
 
 
 def first_state(run: Run, taken: list[TakenPart]) -> tuple[TrainState, list[str]]:
-  """A new state that holds parts of other runs, and a line a part: what became of its arrays.
+  """Makes a new state with parts of other runs, and one line a part that lists its arrays.
 
   Args:
-    run: the config, built; its `transfer` says what may be new, and what left behind.
-    taken: of `take_parts`.
+    run: the run, built from its config; its `transfer` says what may be new, and what left behind.
+    taken: the parts, as of `take_parts`.
 
   Raises:
     UserError: where arrays do not fit.
@@ -115,7 +118,7 @@ def _references(init: Any) -> Iterator[tuple[str | None, Reference]]:
 
 
 def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> None:
-  """Lets the new run make a part as it was made, but for `config.changes` of the encoder."""
+  """Sets the recipe of a part in the new config, with `config.changes` applied to the encoder."""
   if one.source.config is None or made_by not in config.objective:
     return
   recipe = one.source.config.copy_and_resolve_references()
@@ -132,7 +135,7 @@ def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> None:
 
 
 def _destination(objective: Any, module: nnx.Module, name: str) -> nnx.Module:
-  """Where a part goes: the student, where `encoder` would return its teacher."""
+  """The network that a part is copied into: the student, where `encoder` returns its teacher."""
   there = objective.parts(module)
   own = getattr(module, name, None)
   if not isinstance(own, nnx.Module) and name not in there:
@@ -141,7 +144,7 @@ def _destination(objective: Any, module: nnx.Module, name: str) -> nnx.Module:
 
 
 def _copy_arrays(source: nnx.Module, target: nnx.Module, **how: Any) -> Transfer:
-  """Fills a network with the arrays of another, in place."""
+  """Copies the arrays of a network into another one, in place."""
   _, saved_params, saved_extras = split(source)
   _, params, extras = split(target)
   moved = transfer(saved_params, params, **how)

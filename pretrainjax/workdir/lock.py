@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Owner:
+class _Owner:
   """The process that holds the lock of a folder.
 
   Attributes:
@@ -52,7 +52,7 @@ class Owner:
   token: str
 
   @classmethod
-  def me(cls) -> "Owner":
+  def me(cls) -> "_Owner":
     """Makes the owner for this process, with a new token."""
     pid, now = os.getpid(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return cls(socket.gethostname(), _machine(), pid, _start_time(pid), now, secrets.token_hex(8))
@@ -68,7 +68,7 @@ class Owner:
 class Lock:
   """The lock of a folder, held by this process until `release`."""
 
-  def __init__(self, path: Path, owner: Owner, handle: int, on_lost: Callable[[str], None]):
+  def __init__(self, path: Path, owner: _Owner, handle: int, on_lost: Callable[[str], None]):
     """See `acquire`."""
     self._path, self._owner, self._handle, self._on_lost = path, owner, handle, on_lost
     self._num_heartbeats = 0
@@ -101,7 +101,7 @@ class Lock:
         break
     os.close(self._handle)
 
-  def _send_heartbeat(self) -> Owner | None:
+  def _send_heartbeat(self) -> _Owner | None:
     """Writes one heartbeat; returns the owner of the lock where that is another process by now."""
     found = _read(self._path)
     if found is None and not self._path.exists():  # deleted by hand: this run lives all the same
@@ -133,7 +133,7 @@ def acquire(
   Raises:
     UserError: where a live run holds the lock, naming it.
   """
-  path, owner = workdir / NAME, Owner.me()
+  path, owner = workdir / NAME, _Owner.me()
   while True:
     try:
       handle = _make(path, owner)
@@ -145,7 +145,7 @@ def acquire(
       return Lock(path, owner, handle, on_lost)
 
 
-def _make(path: Path, owner: Owner) -> int:
+def _make(path: Path, owner: _Owner) -> int:
   """Makes the file of the lock, at once whole where the file system can; returns it open."""
   draft = path.with_name(f"{NAME}.{owner.token}")
   handle = os.open(draft, _NEW, 0o644)
@@ -205,7 +205,7 @@ def _exclusively(path: Path) -> Iterator[None]:
     path.unlink(missing_ok=True)
 
 
-def _stale_reason(path: Path, found: "Beat", stale_after: float) -> str | None:
+def _stale_reason(path: Path, found: "_LockFile", stale_after: float) -> str | None:
   """The reason why the owner of a lock is not alive; None where it is."""
   owner = found.owner
   if owner.machine == _machine() and owner.host == socket.gethostname():
@@ -223,28 +223,28 @@ def _stale_reason(path: Path, found: "Beat", stale_after: float) -> str | None:
   return f"no beat for {stale_after:.0f} s"
 
 
-class LockFile(NamedTuple):
+class _LockFile(NamedTuple):
   """The content of a lock: its owner, and the number of heartbeats so far."""
 
-  owner: Owner
+  owner: _Owner
   beats: int
 
 
-def _read(path: Path, *, seconds: float = 0.0) -> LockFile | None:
+def _read(path: Path, *, seconds: float = 0.0) -> _LockFile | None:
   """Reads a lock; None for one that cannot be read within so many seconds."""
   end = time.monotonic() + seconds
   while True:
     try:
       fields = json.loads(path.read_text())
-      owner = Owner(**{f.name: fields[f.name] for f in dataclasses.fields(Owner)})
-      return LockFile(owner, fields["beats"])
+      owner = _Owner(**{f.name: fields[f.name] for f in dataclasses.fields(_Owner)})
+      return _LockFile(owner, fields["beats"])
     except (OSError, ValueError, KeyError, TypeError):
       if time.monotonic() >= end or not path.exists():
         return None
     time.sleep(0.1)
 
 
-def _write(handle: int, owner: Owner, beats: int) -> None:
+def _write(handle: int, owner: _Owner, beats: int) -> None:
   text = json.dumps(dataclasses.asdict(owner) | {"beats": beats})
   os.pwrite(handle, f"{text:<{_LENGTH - 1}}\n".encode(), 0)
   os.fsync(handle)  # or another host would not see it

@@ -13,12 +13,12 @@ import groups
 import pytest
 from trials import assert_same
 
-from pretrainjax.workdir.lock import NAME, take
+from pretrainjax.workdir.lock import NAME, acquire
 
 
 def test_whoever_trains_refuses(tmp_path, data, capsys, trial):
   """Fine-tuning too, which begins in the same way."""
-  held = take(tmp_path, lost=lambda line: None)
+  held = acquire(tmp_path, on_lost=lambda line: None)
   classes = str(binaries.ROOT / "configs/finetune/image/vit_fashion_mnist.py") + ":smoke"
   for verb, config in (("pretrain", binaries.MAE), ("finetune", classes)):
     start = time.monotonic()

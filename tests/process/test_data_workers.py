@@ -14,10 +14,10 @@ from pretrainjax.process import data_workers
 
 TRAINER = """
 import multiprocessing, os, sys, time
-from pretrainjax.process.data_workers import Tie
+from pretrainjax.process.data_workers import EndWithTrainer
 
 def work(trainer, ready):
-  Tie(trainer)(0, 1)
+  EndWithTrainer(trainer)(0, 1)
   ready.set()
   {body}
 
