@@ -53,7 +53,7 @@ def from_hf(
   """The inverse of `to_hf`.
 
   Args:
-    tensors: of a BertForMaskedLM or BertForPreTraining.
+    tensors: the tensors of a BertForMaskedLM or BertForPreTraining.
     ignore: prefixes of tensors to leave out on purpose.
 
   Returns:

@@ -28,7 +28,7 @@ _MASKS = re.compile(r"\.attn\.(masked_)?bias$")
 
 
 def rules() -> tuple[Rule, ...]:
-  """The table."""
+  """The table of a GPT's parameters and their names on the other side."""
   layer, ours = f"{_PREFIX}h.{{layer}}", "blocks"
   fused = tuple(f"{ours}/attention/{part}" for part in ("query", "key", "value"))
   kernels, biases = (tuple(f"{p}/{name}" for p in fused) for name in ("kernel", "bias"))
@@ -65,7 +65,7 @@ def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """The inverse of `to_hf`.
 
   Args:
-    tensors: of a GPT2LMHeadModel, or of a GPT2Model, whose names lack "transformer.".
+    tensors: the tensors of a GPT2LMHeadModel, or of a GPT2Model, whose names lack "transformer.".
 
   Returns:
     A pure nested dict.

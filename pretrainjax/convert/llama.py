@@ -28,7 +28,7 @@ _WAVES = re.compile(r"rotary_emb\.inv_freq$")
 
 
 def rules(*, tied: bool) -> tuple[Rule, ...]:
-  """The table, of a model whose head is the table of tokens or its own."""
+  """The table of a Llama's parameters, whose head is the table of tokens or its own."""
   layer = f"{_PREFIX}layers.{{layer}}"
   linears = {
     "attention/query": "self_attn.q_proj",
@@ -68,7 +68,7 @@ def from_hf(tensors: Mapping[str, np.ndarray], *, tied: bool) -> dict[str, Any]:
   """The inverse of `to_hf`.
 
   Args:
-    tensors: of a LlamaForCausalLM.
+    tensors: the tensors of a LlamaForCausalLM.
     tied: tie_word_embeddings of its config.json.
 
   Returns:

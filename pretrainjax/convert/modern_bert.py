@@ -45,7 +45,7 @@ def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """The inverse of `to_hf`.
 
   Args:
-    tensors: of a ModernBertForMaskedLM.
+    tensors: the tensors of a ModernBertForMaskedLM.
 
   Returns:
     A pure nested dict {"encoder": ..., "head": ...}.

@@ -53,7 +53,7 @@ def from_hf(
   """The inverse of `to_hf`.
 
   Args:
-    tensors: of a RobertaForMaskedLM.
+    tensors: the tensors of a RobertaForMaskedLM.
     ignore: prefixes of tensors to leave out on purpose.
 
   Returns:

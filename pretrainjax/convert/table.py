@@ -31,7 +31,7 @@ class Rule(NamedTuple):
       parts in this order.
     theirs: name of the tensor; with "{layer}" in it, ours is a stack of such tensors.
     layout: between the two, of each part.
-    axis: of their fused tensor, along which the parts lie.
+    axis: the axis of their fused tensor, along which the parts lie.
     first: number of the stack's first layer on their side.
   """
 

@@ -68,7 +68,7 @@ def from_hf(tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = ("po
   """The inverse of `to_hf`, for a ViT with position="learned".
 
   Args:
-    tensors: of a ViTModel; the prefix "vit." of models that contain one is taken off.
+    tensors: the tensors of a ViTModel; the prefix "vit." of models that contain one is taken off.
     ignore: prefixes of tensors to leave out on purpose.
 
   Returns:

@@ -31,7 +31,7 @@ _FIXED = (f"vit.{POSITIONS}", "decoder.decoder_pos_embed")
 
 
 def rules(num_channels: int) -> tuple[Rule, ...]:
-  """The table, but for the fixed positions."""
+  """The table of an MAE's parameters, but for the fixed positions."""
   return (
     *encoder_rules("encoder/", "vit.", num_channels),
     *linear_rules("decoder/embed", "decoder.decoder_embed"),
@@ -69,7 +69,7 @@ def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """The inverse of `to_hf`.
 
   Args:
-    tensors: of a ViTMAEForPreTraining, by the names of transformers 4 or 5.
+    tensors: the tensors of a ViTMAEForPreTraining, by the names of transformers 4 or 5.
 
   Returns:
     A pure nested dict {"encoder": ..., "decoder": ...}.

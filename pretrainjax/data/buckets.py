@@ -19,10 +19,10 @@ _STREAM = 1 << 20
 
 
 class Padding(NamedTuple):
-  """What buckets save.
+  """How much of the rows is padding, with buckets and with one length.
 
   Attributes:
-    lengths: of the buckets' rows.
+    lengths: the lengths of the buckets' rows.
     share: of all places that padding would fill with every row in its bucket. That of real
       batches is a little higher, where rows of two buckets share one.
     share_of_one: with a single length, the longest.
@@ -34,10 +34,10 @@ class Padding(NamedTuple):
 
 
 class Row(NamedTuple):
-  """What stands at a place of the order.
+  """One example of the order in which batches are filled.
 
   Attributes:
-    position: of the example in the order before it was arranged.
+    position: the position of the example in the order before it was arranged.
     key: (source, row) of the example.
     length: that its batch has; None where all have one.
   """
@@ -71,7 +71,7 @@ def bucket_lengths(
   """Few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
 
   Args:
-    lengths: of all rows, at most `longest`; below 0 where not known.
+    lengths: the lengths of all rows, at most `longest`; below 0 where not known.
     buckets: how many lengths, at most; fewer where they would be equal.
     longest: the last one.
 
@@ -94,7 +94,7 @@ def padding_of(lengths: Int[np.ndarray, " S"], buckets: tuple[int, ...]) -> Padd
 
 
 class Unsorted:
-  """An order as it is."""
+  """An order that is not arranged by length."""
 
   def __init__(self, order: Any):
     self._order = order
@@ -129,7 +129,7 @@ class Buckets:
       lengths: of the rows of each source; below 0 where not known, which the longest holds.
       buckets: lengths of rows, rising.
       batch_size: over all processes.
-      seed: of the order.
+      seed: the seed of the order.
     """
     self._order, self._lengths, self._buckets = order, lengths, np.asarray(buckets)
     self._batches, self._batch_size = _BATCHES_A_BUCKET * len(buckets), batch_size

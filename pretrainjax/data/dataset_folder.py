@@ -41,7 +41,7 @@ def open_builder(folder: Path, *, flag: str) -> Any:
   """What tfds reads a folder by.
 
   Args:
-    folder: of one version.
+    folder: the folder of one version.
     flag: that named the dataset, for messages.
 
   Raises:

@@ -12,13 +12,13 @@ from pretrainjax.types import Batch
 
 
 class Place(NamedTuple):
-  """Which example is made; all that chance may depend on.
+  """The place of an example in the order: all that its random numbers may depend on.
 
   Attributes:
     piece: which of the record's `pieces` is asked for, from 0.
-    seed: of the order.
+    seed: the seed of the order.
     position: in the order, this example's alone.
-    stream: of random numbers, another one for each field of an example.
+    stream: the stream of random numbers, another one for each field of an example.
   """
 
   piece: int = 0
@@ -27,7 +27,7 @@ class Place(NamedTuple):
   stream: int = 0
 
   def rng(self) -> np.random.Generator:
-    """A generator of its own, whatever the thread, the process or the host."""
+    """A random generator for this example alone, the same in any thread, process or host."""
     bits = np.random.Philox(key=(self.seed << 64) | self.position)
     return np.random.Generator(bits.jumped(self.stream) if self.stream else bits)
 
@@ -36,8 +36,8 @@ class ArrayShape(NamedTuple):
   """An array that examples have.
 
   Attributes:
-    shape: of one example, without the axis of the batch.
-    dtype: of its numbers.
+    shape: the shape of one example, without the axis of the batch.
+    dtype: the dtype of its numbers.
     low: the lowest number that stands in it.
     high: above the highest one.
   """
@@ -63,7 +63,7 @@ class Field:
   key: ClassVar[str] = "config.data"
 
   def bind(self, sources: tuple[PreparedSplit, ...], *, key: str) -> "Field":
-    """This field, of these datasets.
+    """A copy of this field that knows the datasets that it reads.
 
     Args:
       sources: opened datasets.
@@ -84,12 +84,12 @@ class Field:
     """Prepares this process, or a worker's, for its threads; called before anything is read."""
 
   def pieces(self, source: PreparedSplit) -> int:
-    """Examples that each record is cut into."""
+    """The number of examples that each record is cut into."""
     del source
     return 1
 
   def unpack(self, source: PreparedSplit, fields: Fields) -> Any:
-    """What `arrays` takes, and the cache keeps, of a record.
+    """Unpacks a record once, into what `arrays` takes and the cache keeps.
 
     Raises:
       ValueError: for a record that cannot be unpacked.
@@ -156,5 +156,5 @@ class Field:
 
   @property
   def tokenizer(self) -> Tokenizer | None:
-    """Of the texts; None where there are none."""
+    """The tokenizer of the texts; None where there are no texts."""
     return None

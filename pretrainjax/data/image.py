@@ -138,8 +138,8 @@ def resize(image: np.ndarray, height: int, width: int, *, area_from: float = 2.0
 
   Args:
     image: the image.
-    height: of the result.
-    width: of the result.
+    height: the height of the result.
+    width: the width of the result.
     area_from: images that shrink by this factor or more are averaged by area, where linear would
       alias; linear is the faster one.
   """
@@ -153,7 +153,8 @@ def resize(image: np.ndarray, height: int, width: int, *, area_from: float = 2.0
 
 
 def mirrored(image: np.ndarray) -> np.ndarray:
-  """Left and right changed; copying a view of negative stride would cost 40 times as much."""
+  """The image with left and right exchanged."""
+  # Copying a view of negative stride would cost 40 times as much.
   flipped = cv2.flip(image, 1)
   return flipped if flipped.ndim == 3 else flipped[:, :, None]  # OpenCV drops a single channel
 
@@ -163,7 +164,7 @@ class Resize:
   """The whole image at one size, for evaluation: resize the short side, cut the centre.
 
   Attributes:
-    size: of the square that is returned.
+    size: the size of the square that is returned.
     short_side: the short side before cutting; None is `size`. ImageNet's habit is 256 for 224.
   """
 
@@ -192,7 +193,7 @@ class RandomResizedCrop:
   """A random part at one size, flipped at random (arXiv 1409.4842; torchvision's algorithm).
 
   Attributes:
-    size: of the square that is returned.
+    size: the size of the square that is returned.
     scale: range of the part's area, as a share of the image.
     ratio: range of width / height, drawn evenly in its logarithm.
     flip: probability of mirroring left and right.
@@ -237,7 +238,7 @@ class PadCrop:
   """A shift by a few pixels and a flip, the habit of CIFAR (arXiv 1512.03385, section 4.2).
 
   Attributes:
-    size: of the square that is returned; the image is brought to it first.
+    size: the size of the square that is returned; the image is brought to it first.
     padding: black pixels on each side before cutting.
     flip: probability of mirroring left and right.
   """

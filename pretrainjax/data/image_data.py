@@ -12,7 +12,7 @@ class ImageData(Pipeline):
   """Images of one dataset, or of several mixed: "image", uint8.
 
   Attributes:
-    transform: of each image, see `pretrainjax.data.image`.
+    transform: the transform of each image, see `pretrainjax.data.image`.
     views: how often each image is transformed; above 1 gives "B V H W C".
 
   The others are those of `Pipeline`.

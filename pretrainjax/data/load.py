@@ -1,4 +1,4 @@
-"""From a place in the order to an example; a record that cannot be unpacked is stood in for."""
+"""Loads the example at a place in the order; a record that cannot be unpacked is replaced."""
 
 import logging
 import threading

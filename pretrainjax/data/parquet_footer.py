@@ -17,7 +17,7 @@ class Chunk(NamedTuple):
   """A column of one group of rows.
 
   Attributes:
-    name: of the column, the outermost one where columns are nested.
+    name: the name of the column, the outermost one where columns are nested.
     unpacked: its bytes without compression.
     packed: with it.
     largest: bytes of the dictionary that values may repeat, without compression; 0 without one.

@@ -116,7 +116,7 @@ class Pipeline:
     """The arrays of examples by what the config says, see `Field`; no dataset is opened.
 
     Args:
-      sizes: of the network, see there.
+      sizes: the sizes of the network, see there.
     """
     return self.make_field().shapes(sizes) | {"label": ArrayShape((), np.int32)}
 
@@ -145,7 +145,7 @@ class Pipeline:
     whatever `start`.
 
     Args:
-      seed: of the order and the transforms.
+      seed: the seed of the order and the transforms.
       start: the first step.
       process_index: whose rows to return.
       process_count: processes that share the batch.
@@ -182,7 +182,7 @@ class Pipeline:
     that stands in for it is named.
 
     Args:
-      seed: of the order.
+      seed: the seed of the order.
       step: which batch, from 0.
       process_index: whose rows.
       process_count: processes that share the batch.

@@ -26,10 +26,10 @@ Fields = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class PreparedSplit:
-  """One split of a prepared dataset.
+  """One split of a prepared dataset, opened for reading.
 
   Attributes:
-    name: of the dataset, "cifar10" or "name/config".
+    name: the name of the dataset, "cifar10" or "name/config".
     split: in the language of tfds, "train[:10%]".
     data_dir: where datasets lie.
   """
@@ -82,12 +82,12 @@ class PreparedSplit:
 
   @functools.cached_property
   def class_names(self) -> tuple[str, ...]:
-    """One a class, () without labels."""
+    """The names of the classes, () without labels."""
     return tuple(self._features["label"].names) if self.has_labels else ()
 
   @functools.cached_property
   def folder(self) -> Path:
-    """Of the newest prepared version."""
+    """The folder of the newest prepared version."""
     return _folder(self.name, self.data_dir)
 
   @functools.cached_property
@@ -111,7 +111,7 @@ class PreparedSplit:
     return found
 
   def noted(self, fact: str, kind: type) -> Any:
-    """One of the facts in `prepared`.
+    """One of the facts in `prepared`, of the kind that is expected.
 
     Raises:
       UserError: where it is not there, or of another kind.
@@ -129,11 +129,11 @@ class PreparedSplit:
     return feature in self._features
 
   def shape(self, feature: str) -> tuple[int | None, ...]:
-    """Of a feature; None where records differ."""
+    """The shape of a feature; None on axes where records differ."""
     return tuple(self._features[feature].shape)
 
   def dtype(self, feature: str) -> np.dtype:
-    """Of a feature's numbers."""
+    """The dtype of a feature's numbers."""
     return np.dtype(self._features[feature].np_dtype)
 
   def expect(self, feature: str, kind: type) -> None:

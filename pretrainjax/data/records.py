@@ -19,7 +19,7 @@ _MOST_ROWS_A_BYTE = 64
 
 
 class Damaged(Exception):
-  """A file is not what its name says; the message says why in a few words that can be counted.
+  """Raised for a file that is not what its name says, with a reason in words that can be counted.
 
   Attributes:
     columns: those that it has, where one was missing.
@@ -58,7 +58,7 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any] | None]:
   """Rows of a .parquet; None in place of one that Python has no values for.
 
   Args:
-    path: of the file.
+    path: the path of the file.
     columns: their names.
 
   Raises:

@@ -7,7 +7,7 @@ def stratified(labels: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:
   """Chooses examples class by class.
 
   Args:
-    labels: of all examples, int "N".
+    labels: the labels of all examples, int "N".
     fraction: share of each class, in (0, 1]; at least one example of a class is kept.
     seed: other seeds choose other examples.
 

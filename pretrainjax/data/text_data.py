@@ -12,7 +12,7 @@ class TextData(Pipeline):
   """Texts of a prepared dataset, or of several mixed: "tokens" and "segments", int32.
 
   Attributes:
-    length: of a row, see `TextField`.
+    length: the length of a row, see `TextField`.
     pair: what becomes of a second text, likewise; "views" makes two rows an example, "B 2 T".
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
@@ -34,7 +34,7 @@ class TextData(Pipeline):
 
   @property
   def vocab_size(self) -> int:
-    """Of the tokenizer."""
+    """The size of the tokenizer's vocabulary."""
     return self.text.tokenizer.vocab_size
 
   @property
@@ -54,6 +54,6 @@ class TextData(Pipeline):
 
   @property
   def text(self) -> TextField:
-    """The field, of the opened datasets."""
+    """The text field, bound to the opened datasets."""
     assert isinstance(self.field, TextField)
     return self.field

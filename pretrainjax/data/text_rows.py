@@ -23,7 +23,7 @@ class Specials(NamedTuple):
   end: int
 
 
-def longest_first(first: int, second: int, *, room: int) -> tuple[int, int]:
+def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:
   """How much of two texts is kept when tokens are taken one by one from the longer.
 
   Of equals the second gives first, as in Hugging Face's `truncate_sequences`.
@@ -31,21 +31,21 @@ def longest_first(first: int, second: int, *, room: int) -> tuple[int, int]:
   Args:
     first: tokens of one.
     second: tokens of the other.
-    room: for both.
+    limit: the most tokens of both that are kept.
 
-  >>> longest_first(3, 9, room=8)
+  >>> longest_first(3, 9, limit=8)
   (3, 5)
   """
-  kept = min(first, max(room - second, room - room // 2))
-  return kept, min(second, room - kept)
+  kept = min(first, max(limit - second, limit - limit // 2))
+  return kept, min(second, limit - kept)
 
 
 def single(ids: Integer[np.ndarray, " N"], *, length: int, specials: Specials) -> Row:
   """[CLS] text [SEP], as "tokens" and "segments" of a row.
 
   Args:
-    ids: of the text; what does not fit is cut off at its end.
-    length: of the row.
+    ids: the ids of the text; what does not fit is cut off at its end.
+    length: the length of the row.
     specials: what wraps it.
   """
   kept = ids[: length - 2]
@@ -64,10 +64,10 @@ def joint(
   Args:
     first: ids; cut off at the end, like the second, where both do not fit, see `longest_first`.
     second: ids.
-    length: of the row.
+    length: the length of the row.
     specials: what wraps them.
   """
-  a, b = longest_first(len(first), len(second), room=length - 3)
+  a, b = longest_first(len(first), len(second), limit=length - 3)
   parts = [[specials.begin], first[:a], [specials.end], second[:b], [specials.end]]
   types = np.zeros(length, np.int32)
   types[a + 2 : a + b + 3] = 1
@@ -86,10 +86,10 @@ def prompted(
   Args:
     prompt: ids; where both do not fit it loses its beginning, for the response follows its end.
     response: ids; it loses its end, and a [SEP] that then ends nothing is not scored.
-    length: of the row.
+    length: the length of the row.
     specials: what wraps them.
   """
-  a, b = longest_first(len(prompt), len(response), room=length - 2)
+  a, b = longest_first(len(prompt), len(response), limit=length - 2)
   parts = [[specials.begin], prompt[len(prompt) - a :], response[:b], [specials.end]]
   scored = np.zeros(length, bool)
   scored[a + 1 : a + 1 + b + (b == len(response))] = True

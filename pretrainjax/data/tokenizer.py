@@ -92,7 +92,7 @@ class Tokenizer:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of what it does, 16 hex digits; how the JSON is laid out does not matter."""
+    """A digest of what the tokenizer does, 16 hex digits; the JSON's layout does not matter."""
     canonical = json.dumps(json.loads(self.text), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -32,7 +32,7 @@ def check(text: str) -> None:
   """Looks at what the library would take much memory for, or would not come back from.
 
   Args:
-    text: of the file.
+    text: the text of the file.
 
   Raises:
     ValueError: saying what is wrong.

@@ -33,7 +33,7 @@ class Alignment(Evaluation):
     data: examples of two views. It is read whole to draw the sample from.
     num_examples: of the sample, at least 2.
     t: sharpness of uniformity; 2 in the paper.
-    seed: of the sample.
+    seed: the seed of the sample.
 
   Reference: arXiv 2005.10242, section 4. Uniformity is that of view 0.
   """
@@ -68,8 +68,8 @@ def uniformity(points: Float[np.ndarray, "N D"], *, t: float = 2.0) -> float:
   """The logarithm of the mean of exp(-t * squared distance) over all pairs of different rows.
 
   Args:
-    points: of length 1, at least 2.
-    t: above 0.
+    points: vectors of length 1, two at least.
+    t: factor of the squared distances, above 0.
   """
   everyone, total = jnp.asarray(points), 0.0
   for start in range(0, len(points), _ROWS):

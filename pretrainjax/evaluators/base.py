@@ -44,13 +44,13 @@ class Examples(Protocol):
 
 
 class Outcome(NamedTuple):
-  """One measurement.
+  """The result of one measurement.
 
   Attributes:
     metrics: numbers by name; accuracies in [0, 1].
     confusion: counts of test examples, true class by row and predicted class by column; None
       where nothing was classified.
-    class_names: of its rows.
+    class_names: the class names of its rows.
   """
 
   metrics: dict[str, float]

@@ -23,7 +23,7 @@ class ClassificationAccuracy(Evaluation):
   Attributes:
     data: labelled examples.
     max_examples: take a random subset of so many; None takes all.
-    seed: of the subset.
+    seed: the seed of the subset.
   """
 
   name: str = "accuracy"

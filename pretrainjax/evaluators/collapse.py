@@ -28,7 +28,7 @@ class Collapse(Evaluation):
     num_examples: of the sample, at least 2; more than embed_dim, or it limits the rank.
     min_std: warn below.
     min_rank_share: warn below.
-    seed: of the sample.
+    seed: the seed of the sample.
 
   Reference: SimSiam, arXiv 2011.10566, section 4.1; RankMe, arXiv 2210.02885.
   """

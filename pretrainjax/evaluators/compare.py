@@ -1,4 +1,4 @@
-"""Evaluators on a trained encoder and, beside it, on one with random parameters."""
+"""Evaluates a trained encoder and, beside it, one with random parameters."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ TRAINED, RANDOM_INIT = "trained", "random-init"
 
 
 class Subject(NamedTuple):
-  """What is evaluated.
+  """An encoder to evaluate, with the module that it was trained in.
 
   Attributes:
     encoder: for most evaluators.
@@ -28,11 +28,11 @@ class Subject(NamedTuple):
 
 
 class Comparison(NamedTuple):
-  """What `compare` returns.
+  """The numbers of a trained encoder beside those of a random one.
 
   Attributes:
     rows: one a number, trained first, then random-init.
-    outcomes: of the trained encoder, by evaluator.
+    outcomes: the outcomes of the trained encoder, by evaluator.
   """
 
   rows: list[Row]
@@ -57,7 +57,7 @@ def compare(
     trained: from a checkpoint.
     random_init: freshly initialised; None leaves the column out.
     checkpoint: where `trained` came from, for the rows.
-    step: of the checkpoint.
+    step: the step of the checkpoint.
     random_seed: of `random_init`, for the rows.
 
   Returns:

@@ -70,7 +70,7 @@ def extract_features(
     encoder: a Flax NNX module; the same architecture is compiled once a process.
     data: read once, with `one_pass()`.
     max_examples: encode a random subset of so many examples; None encodes all.
-    seed: of the subset, which does not depend on the encoder.
+    seed: the seed of the subset, which does not depend on the encoder.
     view: which of several views to encode; None expects a single one.
 
   Returns:
@@ -108,7 +108,7 @@ def forward(
   Args:
     apply: what an encoder takes, host arrays, to "B D"; B is always the batch size of the data.
     data: read once.
-    inputs: of the encoder, what it reads of a batch.
+    inputs: the inputs of the encoder, what it reads of a batch.
     max_examples: see `extract_features`.
     seed: see `extract_features`.
     view: see `extract_features`.
@@ -141,7 +141,7 @@ def forward(
 
 
 def labels_of(features: Features, *, num_classes: int, split: str) -> Int[np.ndarray, " N"]:
-  """The labels, checked.
+  """The labels of encoded examples; refuses those that lack some.
 
   Args:
     features: from `extract_features`.

@@ -37,10 +37,10 @@ class KNN(Evaluation):
     train: the bank of labelled examples.
     test: the examples to classify.
     k: numbers of neighbours, each at least 1.
-    temperature: of the votes, each above 0.
+    temperature: the temperature of the votes, each above 0.
     max_train: take a random subset of so many bank examples; None takes all.
     max_test: likewise of the test examples.
-    seed: of the subsets.
+    seed: the seed of the subsets.
 
   Reference: DINO, arXiv 2104.14294, section 4.1 and its eval_knn; Wu et al., arXiv 1805.01978.
   Ours prints every combination, not the best one.
@@ -110,8 +110,8 @@ def classify(
     bank: labelled features, at least max(k) of them.
     queries: labelled features.
     k: numbers of neighbours.
-    temperature: of the votes.
-    num_classes: K.
+    temperature: the temperature of the votes.
+    num_classes: number of classes, K.
 
   Returns:
     By (k, temperature): the true class's rank "N" (see `ranks`) and the predicted class "N".

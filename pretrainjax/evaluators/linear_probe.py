@@ -48,7 +48,7 @@ class LinearProbe(Evaluation):
     learning_rate: (lars) at a batch of 256, scaled with the batch; 0.1 in MAE.
     max_train: take a random subset of so many training examples; None takes all.
     max_test: likewise of the test examples.
-    seed: of subsets, the held-out part, and lars.
+    seed: the seed of subsets, the held-out part, and lars.
 
   Reference: MAE, arXiv 2111.06377, appendix A.1, for "lars"; CLIP, arXiv 2103.00020, appendix
     A.3, for "lbfgs", where ours standardises the features and penalises the mean loss.

@@ -57,7 +57,7 @@ def apply_linear(linear: Linear, features: Float[Array, "N D"]) -> Float[Array, 
 
 
 def zeros(features: Float[Array, "N D"], num_classes: int) -> Linear:
-  """A classifier that knows nothing."""
+  """A linear classifier whose parameters are all 0."""
   return Linear(jnp.zeros((features.shape[1], num_classes)), jnp.zeros(num_classes))
 
 
@@ -79,8 +79,8 @@ def fit_lbfgs(
   Args:
     start: initial classifier.
     features: standardised.
-    labels: in [0, K).
-    weights: of the examples; 0 leaves one out without another compilation.
+    labels: class numbers in [0, K).
+    weights: the weights of the examples; 0 leaves one out without another compilation.
     l2: strength of the penalty, at least 0.
     max_iterations: of L-BFGS with memory 10 and a zoom line search.
     tolerance: stop when no entry of the preconditioned gradient is larger.
@@ -174,9 +174,9 @@ def fit_lars(
   Args:
     features: standardised, which stands for MAE's BatchNorm without affine: its statistics, of
       features that do not change, only differ by the sampling of batches.
-    labels: in [0, K).
-    key: of the initial kernel and of the order of examples.
-    num_classes: K.
+    labels: class numbers in [0, K).
+    key: the key of the initial kernel and of the order of examples.
+    num_classes: number of classes, K.
     epochs: over all examples; a tenth of the steps warm up (MAE: 10 epochs of 90).
     batch_size: at most N; what is left over of an epoch is dropped, another part in each.
     learning_rate: at the peak.

@@ -25,10 +25,10 @@ class _Level(NamedTuple):
 
 
 class NGram(NamedTuple):
-  """A fitted model.
+  """A fitted n-gram language model.
 
   Attributes:
-    levels: of 1-grams, 2-grams, ... up to the order.
+    levels: the levels of 1-grams, 2-grams, ... up to the order.
     vocab_size: tokens that can be predicted.
   """
 
@@ -49,10 +49,10 @@ def fit_ngram(
   """Counts n-grams within documents and smooths them.
 
   Args:
-    tokens: of all documents, one after the other, each in [0, vocab_size).
+    tokens: the tokens of all documents, one after the other, each in [0, vocab_size).
     documents: a number for each token's document; neighbouring documents have different ones.
     order: longest n-gram, at least 1; 1 knows no context.
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
 
   Reference: Chen and Goodman 1998, Harvard's TR-10-98 (not on arXiv), "modified Kneser-Ney" with
     three discounts a length. Ours fills contexts up with a mark before a document's start, does

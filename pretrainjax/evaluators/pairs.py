@@ -13,8 +13,8 @@ class Pairs(NamedTuple):
   """Two points an example, each of length 1.
 
   Attributes:
-    first: of view 0.
-    second: of view 1.
+    first: vectors of view 0, of length 1.
+    second: vectors of view 1, of length 1.
   """
 
   first: Float[np.ndarray, "N D"]

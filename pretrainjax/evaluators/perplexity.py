@@ -40,7 +40,7 @@ class Perplexity(Evaluation):
     data: held-out text, best in blocks as the model was trained on.
     head: "causal" takes `module.encoder.output_table`; "masked" takes `module.head`, too.
     train: text to fit the counting models on, with the same tokenizer; None leaves them out.
-    order: of the n-gram model, see `fit_ngram`.
+    order: the order of the n-gram model, see `fit_ngram`.
     mask_rate: (masked) share of a row's tokens that are hidden, all of them by [MASK], in (0, 1).
     seed: (masked) chooses them, equally for any model.
     chunk_size: tokens whose logits are held at once, at least 1.
@@ -143,7 +143,7 @@ class Perplexity(Evaluation):
 
 
 class _Scores(NamedTuple):
-  """What became of each predicted token.
+  """The loss of each predicted token, and whether it was right.
 
   Attributes:
     losses: in nats.

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-  """One number.
+  """One measured number, with the protocol it was measured by.
 
   Attributes:
     evaluator: its name in the config.
@@ -41,9 +41,9 @@ class Row:
     value: NaN where there is none, such as a class without examples.
     encoder: "trained" or "random-init".
     checkpoint: where the parameters came from, a workdir or "".
-    step: of the checkpoint; None for a random-init encoder.
+    step: the step of the checkpoint; None for a random-init encoder.
     protocol: see `Evaluation.protocol`.
-    time: of the measurement, ISO 8601 in UTC.
+    time: the time of the measurement, ISO 8601 in UTC.
   """
 
   evaluator: str

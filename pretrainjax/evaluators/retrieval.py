@@ -28,7 +28,7 @@ class Retrieval(Evaluation):
     data: examples of two views, such as a text and its summary.
     k: places that count as found, each at least 1.
     max_examples: take a random subset of so many, which makes the task easier; None takes all.
-    seed: of the subset.
+    seed: the seed of the subset.
   """
 
   name: str = "retrieval"
@@ -60,7 +60,7 @@ def partner_ranks(
   """How many candidates are placed before a query's own, which has the same row; 0 is the first.
 
   Args:
-    queries: of length 1; any points whose inner products are the similarities.
+    queries: vectors of length 1; any points whose inner products are the similarities.
     candidates: likewise; of equal similarities the lower row comes first.
   """
   size = max(1, min(_MAX_SIMILARITIES // len(candidates), 1024, len(queries)))

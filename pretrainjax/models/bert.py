@@ -62,26 +62,28 @@ class BERT(TextEncoder):
   """Tokens of text through a post-norm transformer with learned positions.
 
   Args:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row (RoBERTa's 512, where Hugging Face says 514).
     embed_dim: width of tokens, D.
-    num_layers: blocks.
-    num_heads: of attention; must divide embed_dim.
+    num_layers: number of blocks.
+    num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them.
     embedding_dim: width of the tables, E, with a projection to D where it differs (ELECTRA);
       None is embed_dim.
     pool: what `pooled` is.
-    activation: of the perceptrons.
-    eps: of the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in RoBERTa.
+    activation: the activation of the perceptrons.
+    eps: the number added to variances in the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in
+      RoBERTa.
     order: "post" is BERT's; "pre" has the norms in the branches and one more at the end, and bears
       higher learning rates (Megatron-LM, arXiv 1909.08053, section 5.3).
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
-    init_std: of the normal distribution, cut off at two of it, that weights start from.
-    dtype: of the computation; parameters are float32.
+    init_std: standard deviation of the truncated normal distribution, cut off at two of it, that
+      weights start from.
+    dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Raises:

@@ -23,9 +23,9 @@ class CausalModel(TextEncoder):
     max_length: tokens of the longest row and of the longest text that is generated.
     pool: what `pooled` is; the last token is the only one that has seen all.
     dropout: rate after the embedding.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
     remat: see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     token_embedding: "V D".
     blocks: a stack; of an `unstacked` model, a list.
     norm: the last norm.
@@ -76,14 +76,14 @@ class CausalModel(TextEncoder):
     return copy
 
   def empty_cache(self, batch_size: int, length: int) -> tuple[Cache, ...]:
-    """Room for `length` tokens of every row, one a layer, for `step` of an `unstacked` model."""
+    """An empty cache of `length` tokens a row, one a layer, for `step` of an `unstacked` model."""
 
-    def room(block: Block) -> Cache:
+    def layer_cache(block: Block) -> Cache:
       heads = block.attention.num_kv_heads
       shape = (batch_size, length, heads, block.attention.key.kernel.shape[-1] // heads)
       return Cache(jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
 
-    return tuple(room(block) for block in self.blocks)
+    return tuple(layer_cache(block) for block in self.blocks)
 
   def step(
     self,
@@ -95,7 +95,7 @@ class CausalModel(TextEncoder):
 
     Args:
       tokens: the next ones, one or more.
-      caches: of `empty_cache`, or what came back the last time; not to be used again.
+      caches: caches made by `empty_cache`, or what came back the last time; not to be used again.
       positions: of `tokens` in their texts, below `max_length`; each sees all up to its own. Places
         beyond the cache are not remembered.
 

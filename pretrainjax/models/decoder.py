@@ -24,12 +24,12 @@ class MAEDecoder(nnx.Module):
     encoder_dim: width of the encoder's tokens.
     num_prefix: tokens before the patches that the encoder hands over (class token, registers).
     embed_dim: width here.
-    num_layers: blocks.
-    num_heads: of attention.
+    num_layers: number of blocks.
+    num_heads: number of attention heads.
     mlp_dim: width inside the perceptrons; None is 4 times embed_dim.
-    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Reference: MAE, arXiv 2111.06377, section 3 and appendix A.1 (512 wide, 8 layers, 16 heads).

@@ -49,21 +49,21 @@ class GPT(CausalModel):
   """Tokens of text, each seeing itself and what comes before.
 
   Args:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row, and rows of the table of positions.
     embed_dim: width of tokens, D.
-    num_layers: blocks.
-    num_heads: of attention; must divide embed_dim.
+    num_layers: number of blocks.
+    num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is; the last token is the only one that has seen all.
-    eps: of the layer norms.
+    eps: the number added to variances in the layer norms.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
-    init_std: of the normal distribution that weights start from, those that end a branch from one
-      narrower by sqrt(2 num_layers).
-    dtype: of the computation; parameters are float32.
+    init_std: standard deviation of the normal distribution that weights start from; those that end
+      a branch start from one narrower by sqrt(2 num_layers).
+    dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Raises:

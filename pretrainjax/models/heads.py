@@ -17,12 +17,13 @@ class Head(nnx.Module):
 
   Args:
     in_dim: width of the features, D.
-    num_classes: K; 1 for a score.
+    num_classes: number of classes, K; 1 for a score.
     hidden_dim: width of the hidden layer; None for none.
-    activation: of the hidden layer: "tanh" is that of BERT's pooler and of RoBERTa's head, "gelu"
-      that of ELECTRA's.
-    init_std: of the normal distribution that kernels start from; 0 starts the last from zeros and
-      the hidden one from LeCun's. (MAE's code cuts it off at +-2, which is never reached.)
+    activation: what follows the hidden layer: "tanh" is that of BERT's pooler and RoBERTa's head,
+      "gelu" that of ELECTRA's.
+    init_std: standard deviation of the normal distribution that kernels start from; 0 starts the
+      last from zeros and the hidden one from LeCun's. (MAE's code cuts it off at +-2, which is
+      never reached.)
     batch_norm: a BatchNorm without scale and shift before all layers, as MAE's linear probing has
       it (arXiv 2111.06377, appendix A.1).
     dropout: rate before each layer, in [0, 1). (BERT has none before its pooler.)
@@ -93,7 +94,7 @@ class Projector(nnx.Module):
     num_layers: linear layers, at least 1.
     batch_norm: False leaves BatchNorm out (and gives linear layers a bias).
     last_batch_norm: BatchNorm, without shift, also after the last layer.
-    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.
     rngs: keys for the initial parameters.
 
   Reference: SimCLR, arXiv 2002.05709, section 4.2 and appendix B (2048, then 128).
@@ -143,8 +144,8 @@ class Pooler(nnx.Module):
 
   Args:
     embed_dim: width in and out, D.
-    init_std: of the normal distribution that the kernel starts from.
-    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    init_std: std of the normal distribution that the kernel starts from.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.
     rngs: keys for the initial parameters.
 
   Reference: arXiv 1810.04805; 2104.08821, section 6.3.

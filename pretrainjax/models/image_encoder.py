@@ -13,8 +13,8 @@ class ImageEncoder(nnx.Module):
 
   Attributes:
     embed_dim: width of tokens, D.
-    image_mean: of pixels / 255, one value or one a channel.
-    image_std: likewise.
+    image_mean: mean of pixels / 255, one value or one a channel.
+    image_std: standard deviation of pixels / 255, likewise.
   """
 
   embed_dim: int
@@ -22,7 +22,7 @@ class ImageEncoder(nnx.Module):
   image_std: tuple[float, ...]
 
   def inputs(self, batch: Batch) -> Num[Array | np.ndarray, "B *V H W C"]:
-    """The images of a batch."""
+    """Takes the images out of a batch."""
     return batch["image"]
 
   def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:

@@ -53,24 +53,24 @@ class Llama(CausalModel):
   """Tokens of text, each seeing itself and what comes before.
 
   Args:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
-    num_layers: blocks.
+    num_layers: number of blocks.
     num_heads: of queries; must divide embed_dim.
     num_kv_heads: of keys and values, a divisor of num_heads; None is num_heads.
     mlp_dim: width inside the perceptrons.
     tied: whether the table of tokens is the head too.
     pool: what `pooled` is; the last token is the only one that has seen all.
     theta: base of the rotary wavelengths: 10,000 in Llama 1 and 2, 500,000 in 3.
-    eps: of the norms: 1e-6 in Llama 1, 1e-5 since.
+    eps: the number added to mean squares in the norms: 1e-6 in Llama 1, 1e-5 since.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
-    init_std: of the normal distribution that weights start from, those that end a branch from one
-      narrower by sqrt(2 num_layers).
-    dtype: of the computation; parameters are float32.
+    init_std: standard deviation of the normal distribution that weights start from; those that end
+      a branch start from one narrower by sqrt(2 num_layers).
+    dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Raises:

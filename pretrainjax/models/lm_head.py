@@ -19,14 +19,16 @@ class MaskedLMHead(nnx.Module):
 
   Args:
     embed_dim: width of the encoder's tokens, D.
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     embedding_dim: width of the table, E; None is embed_dim.
     activation: between linear layer and norm.
-    eps: of the norm: 1e-12 in BERT and ELECTRA, 1e-5 in RoBERTa and ModernBERT.
+    eps: the number added to the norm's variance: 1e-12 in BERT and ELECTRA, 1e-5 in RoBERTa and
+      ModernBERT.
     norm: "layer", or "layer_scale", which has no shift (ModernBERT).
-    use_bias: of the linear layer; False in ModernBERT. (The scores always have one.)
-    init_std: of the normal distribution, cut off at two of it, that weights start from.
-    dtype: of the computation; parameters are float32.
+    use_bias: whether the linear layer has a bias; False in ModernBERT. (Scores always have one.)
+    init_std: standard deviation of the truncated normal distribution, cut off at two of it, that
+      weights start from.
+    dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial parameters.
 
   Reference: arXiv 1810.04805, appendix A.2 and the authors' code.

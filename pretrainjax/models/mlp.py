@@ -25,8 +25,8 @@ class MLP(ImageEncoder):
     embed_dim: width of the hidden layer, which is the feature.
     dropout: rate on the feature, in [0, 1).
     image_mean: of pixels / 255, one value or one a channel; the example only divides by 255.
-    image_std: likewise.
-    dtype: of the computation; parameters are float32.
+    image_std: standard deviation of pixels / 255, likewise.
+    dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial parameters.
 
   Reference: the Keras quickstart on MNIST, 784-512-10 with dropout 0.2.

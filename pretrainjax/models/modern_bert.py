@@ -50,23 +50,23 @@ class ModernBERT(TextEncoder):
   """Tokens of text through a pre-norm transformer without biases.
 
   Args:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row that it is made for; longer ones are computed too.
     embed_dim: width of tokens, D.
     num_layers: blocks, at least 2.
-    num_heads: of attention; must divide embed_dim.
+    num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons, of gate and of value each.
     window: tokens that a token sees in a local layer, half of them to each side; an even number.
     global_every: layers 0, n, 2 n, ... see the whole document; 1 makes all global.
     global_theta: base of the wavelengths of rotary positions in global layers.
     local_theta: likewise in local ones.
     pool: what `pooled` is.
-    eps: of the layer norms, which have no shift.
+    eps: the number added to variances in the layer norms, which have no shift.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
-    init_std: of the normal distribution, cut off at three of it, that weights start from; those
+    init_std: std of the normal distribution, cut off at three of it, that weights start from; those
       that end a branch have init_std / sqrt(2 num_layers).
-    dtype: of the computation; parameters are float32.
+    dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, the first block apart, see `layers.stack.Remat`.
     unroll: turns of the layers that an iteration of the loop over them holds.
     rngs: keys for the initial parameters.

@@ -28,7 +28,7 @@ def normalize_pixels(
 
   Args:
     images: uint8 in 0..255, or float.
-    mean: of x / 255, one value or one a channel.
+    mean: the mean of x / 255, one value or one a channel.
     std: likewise.
 
   Raises:

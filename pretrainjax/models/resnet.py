@@ -42,10 +42,10 @@ class ResidualBlock(nnx.Module):
   Args:
     in_dim: channels in.
     width: channels of the inner convolutions; a bottleneck gives out 4 times as many.
-    stride: of the (first) 3x3 convolution: v1.5, where v1 has it in the first 1x1.
+    stride: the stride of the (first) 3x3 convolution: v1.5, where v1 has it in the first 1x1.
     bottleneck: which kind.
     last_scale: first value of the last BatchNorm's scale.
-    dtype: of the convolutions; BatchNorm computes in float32.
+    dtype: the dtype of the convolutions; BatchNorm computes in float32.
     rngs: keys for the initial parameters.
   """
 
@@ -98,9 +98,9 @@ class ResNet(ImageEncoder):
     stem: "imagenet" is a 7x7 convolution of stride 2 and a max-pool, "cifar" one 3x3
       convolution, which keeps the resolution of small images.
     zero_init_last: whether residual branches start at 0 (arXiv 1706.02677, section 5.1).
-    image_mean: of pixels / 255, one value or one a channel.
-    image_std: likewise.
-    dtype: of the convolutions, "float32" or "bfloat16"; parameters are float32.
+    image_mean: mean of pixels / 255, one value or one a channel.
+    image_std: standard deviation of pixels / 255, likewise.
+    dtype: the dtype of the convolutions, "float32" or "bfloat16"; parameters are float32.
     rngs: keys for the initial parameters.
 
   Reference: arXiv 1512.03385; the CIFAR stem as in SimCLR, arXiv 2002.05709, appendix B.9.

@@ -92,20 +92,20 @@ class T5Encoder(TextEncoder):
   """Tokens of text through a pre-norm transformer with relative positions.
 
   Args:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row, for data to be checked against; there is no table of
       positions.
     embed_dim: width of tokens, D.
-    num_layers: blocks.
-    num_heads: of attention.
+    num_layers: number of blocks.
+    num_heads: number of attention heads.
     head_dim: width of one head; num_heads * head_dim need not be D.
     mlp_dim: width inside the gated perceptrons.
     pool: what `pooled` is.
-    eps: of the norms.
+    eps: the number added to variances in the norms.
     dropout: rate after the embedding, in the blocks and after the last norm, in [0, 1).
-    dtype: of the computation; parameters are float32.
+    dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Reference: arXiv 1910.10683; gates as in 2002.05202 (version 1.1). Initial values as in the
@@ -181,18 +181,18 @@ class T5Decoder(nnx.Module):
   """Tokens of a target that see those before them and the encoder's.
 
   Args:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     embed_dim: width of tokens, D, the encoder's too.
-    num_layers: blocks.
-    num_heads: of attention.
+    num_layers: number of blocks.
+    num_heads: number of attention heads.
     head_dim: width of one head.
     mlp_dim: width inside the gated perceptrons.
     tied: score by the encoder's table of tokens (T5 1.0) in place of one of its own.
-    eps: of the norms.
+    eps: the number added to variances in the norms.
     dropout: see `T5Encoder`.
-    dtype: of the computation; parameters are float32.
+    dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Reference: see `T5Encoder`.

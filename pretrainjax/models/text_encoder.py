@@ -13,7 +13,7 @@ class TextEncoder(nnx.Module):
   """Base of encoders of text; those that derive from it say what `sequence` is.
 
   Attributes:
-    vocab_size: V.
+    vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
     pool: what `pooled` is.
@@ -25,7 +25,7 @@ class TextEncoder(nnx.Module):
   pool: Pool
 
   def inputs(self, batch: Batch) -> Text:
-    """The text of a batch, "B T", or "B V T" with several views."""
+    """Takes the text out of a batch, "B T", or "B V T" with several views."""
     return Text(batch["tokens"], batch["segments"], batch.get("types"))
 
   def __call__(

@@ -62,8 +62,8 @@ class ViT(ImageEncoder):
     patch_size: in pixels; must divide the image.
     num_channels: C.
     embed_dim: width of tokens, D.
-    num_layers: blocks.
-    num_heads: of attention; must divide embed_dim.
+    num_layers: number of blocks.
+    num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is: the class token, the mean of the patches, or attention pooling.
     use_cls: whether there is a class token; pool "cls" needs it, MAE has it even for "mean".
@@ -74,11 +74,11 @@ class ViT(ImageEncoder):
     dropout: rate after the embedding and in the blocks, in [0, 1).
     final_norm: layer norm over tokens before pooling.
     pool_norm: layer norm over `pooled` (the "fc_norm" that MAE fine-tunes with instead).
-    image_mean: of pixels / 255, one value or one a channel.
-    image_std: likewise.
-    dtype: of the computation, "float32" or "bfloat16"; parameters are float32.
+    image_mean: mean of pixels / 255, one value or one a channel.
+    image_std: standard deviation of pixels / 255, likewise.
+    dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
-    unroll: blocks that an iteration of the loop over layers holds.
+    unroll: number of blocks in an iteration of the loop over layers.
     rngs: keys for the initial parameters.
 
   Raises:

@@ -67,7 +67,7 @@ class Objective:
     raise NotImplementedError
 
   def check(self, data: Any) -> None:
-    """Refuses training data that does not serve, before anything is trained; it is there by then.
+    """Refuses training data that does not fit the objective, before anything is trained.
 
     Args:
       data: a `Pipeline`.

@@ -1,4 +1,4 @@
-"""Between an objective's module and the plain nested dicts of arrays that training carries."""
+"""Splits an objective's module into the plain nested dicts of arrays that training carries."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from pretrainjax.objectives.base import Objective
 
 
 def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
-  """A module as (graphdef, params, extras), the latter two as plain nested dicts of arrays.
+  """Splits a module into (graphdef, params, extras), the latter two plain nested dicts of arrays.
 
   `nnx.merge(graphdef, params, extras)` is the inverse, inside and outside of jit.
   """
@@ -18,7 +18,7 @@ def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
 
 
 def abstract_split(objective: Objective) -> tuple[nnx.GraphDef, Any, Any]:
-  """The same of a new module, with shapes in place of arrays; nothing is computed.
+  """Splits a new module, with shapes in place of arrays; nothing is computed.
 
   Raises:
     UserError: where a recipe's model refuses its arguments: it is only made here.

@@ -65,7 +65,7 @@ def follow(teacher: nnx.Module, student: nnx.Module, *, momentum: float | Float[
   """Moves a teacher to its student, in place: teacher = m * teacher + (1 - m) * student.
 
   Args:
-    teacher: of `teacher_of`.
+    teacher: a network that `teacher_of` made.
     student: with the new parameters.
     momentum: m in [0, 1]; 1 leaves the teacher as it is.
 
@@ -85,7 +85,7 @@ def cosine_momentum(
 
   Args:
     start: at the run's beginning, in [0, 1]; 0.996 in BYOL and DINO.
-    progress: of the run, in [0, 1].
+    progress: the progress of the run, in [0, 1].
     end: at the run's end; 1 stops the teacher.
 
   Reference: BYOL, arXiv 2006.07733, section 3.3; DINO, arXiv 2104.14294.

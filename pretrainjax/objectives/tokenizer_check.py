@@ -20,7 +20,7 @@ def check_vocabulary(
   Args:
     backbone: makes the encoder, which has a `vocab_size`; nothing is computed.
     data: with a `tokenizer`, which is None where there is no text.
-    special_ids: of the objective; None if it has none.
+    special_ids: the special ids of the objective; None if it has none.
     mask_id: likewise.
 
   Raises:

@@ -27,7 +27,7 @@ def check_views(images: Shaped[Array, "..."], *, num_views: int) -> None:
   """Refuses images "B H W C", or "B V H W C" with another number of views than an objective's.
 
   Args:
-    images: of one size, out of a batch.
+    images: images of one size, out of a batch.
     num_views: V.
 
   Raises:
@@ -49,7 +49,7 @@ def augment_views(
   Args:
     images: uint8, or float in [0, 1].
     augment: what to draw; None leaves images as they are, also not normalised.
-    encoder: of images, whose `image_mean` and `image_std` are taken.
+    encoder: an encoder of images, whose `image_mean` and `image_std` are taken.
     rngs: the step's; one key of "augment" is drawn.
   """
   if augment is None:

@@ -27,7 +27,7 @@ class Unreadable(NamedTuple):
 
 
 class Part(NamedTuple):
-  """A file, or some files: its records come in the same order every time.
+  """A file of a source, or some files, whose records come in the same order every time.
 
   Attributes:
     key: its name, for messages.
@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-  """What a source found, opened.
+  """The raw data that a source found, opened for reading.
 
   Attributes:
     origin: where, for the report.
@@ -51,8 +51,8 @@ class Corpus:
     parts: yields them, in the same order every time; those of held-out splits come first, so that
       of two equal documents the one held out is kept.
     class_names: in order, where the source knows them; else they are gathered.
-    holdout: of images, where all are in "train"; None leaves them there.
-    unit: of `size`, for the progress bar.
+    holdout: how images are held out, where all are in "train"; None leaves them there.
+    unit: the unit of `size`, for the progress bar.
     info: for tfds's metadata: description, homepage, license.
   """
 
@@ -71,7 +71,7 @@ class Collector(Protocol):
   """Keeps examples as they come."""
 
   def drop(self, key: str, reason: str) -> None:
-    """Is told of whatever is left out, beside the tally."""
+    """Notes what is left out, beside the tally."""
     ...
 
   def take(self, example: Any) -> str | None:
@@ -108,7 +108,7 @@ class Encoded:
 
   Attributes:
     splits: how much there is, by split; none is empty.
-    features: of tfds, by name.
+    features: the features of tfds, by name.
     records: yields those of a split as tfds reads them, but the first so many.
     report: facts for prepared.json.
     texts: further files of the dataset by name, in chunks.
@@ -135,11 +135,11 @@ class Preparation(Protocol):
     ...
 
   def tally(self, facts: Mapping[str, Any]) -> Tally:
-    """An empty one, or from the facts that a journal kept, the one that there was."""
+    """Makes an empty tally, or the one whose facts a journal kept."""
     ...
 
   def collector(self, opened: Opened, files: Appended) -> Collector:
-    """What examples go to.
+    """Makes the collector that examples go to.
 
     Args:
       opened: the job.
@@ -161,7 +161,7 @@ class Source(Protocol):
   """A dataclass that says what to read.
 
   Attributes:
-    name: of the dataset.
+    name: the dataset's name.
     preparation: what suits it; the config can change its fields.
   """
 
@@ -169,7 +169,7 @@ class Source(Protocol):
   preparation: ClassVar[Preparation]
 
   def open(self, data_dir: Path) -> AbstractContextManager[Corpus]:
-    """Looks at what there is.
+    """Opens the raw data for as long as the job reads it.
 
     Args:
       data_dir: where prepared datasets lie.

@@ -30,7 +30,7 @@ class Job:
   """Everything that decides what is written.
 
   Attributes:
-    source: of the examples.
+    source: the source of the examples.
     preparation: what is done to them.
     num_shards: files of each split; None takes as many as make files of 256 MiB.
     max_dropped: the largest fraction of what is read that may be no examples.

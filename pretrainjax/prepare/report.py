@@ -14,7 +14,7 @@ def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
 
   Args:
     report: out of prepared.json.
-    folder: of the dataset.
+    folder: the folder of the dataset.
   """
   yield f"from           {report['origin']}"
   if "written" in report:

@@ -18,12 +18,12 @@ SPECIALS = Specials(pad=0, begin=2, end=3)
 A, B = np.arange(10, 16), np.arange(20, 24)
 
 
-@given(first=st.integers(0, 30), second=st.integers(0, 30), room=st.integers(0, 40))
-def test_tokens_are_taken_one_by_one_from_the_longer(first, second, room):
+@given(first=st.integers(0, 30), second=st.integers(0, 30), limit=st.integers(0, 40))
+def test_tokens_are_taken_one_by_one_from_the_longer(first, second, limit):
   a, b = first, second
-  while a + b > room:
+  while a + b > limit:
     a, b = (a - 1, b) if a > b else (a, b - 1)
-  assert longest_first(first, second, room=room) == (a, b)
+  assert longest_first(first, second, limit=limit) == (a, b)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ class ImageField(Field):
   """A record's image file: "image", uint8.
 
   Attributes:
-    transform: of each image, see `pretrainjax.data.image`.
+    transform: the transform of each image, see `pretrainjax.data.image`.
     views: how often each image is transformed; above 1 gives "V H W C".
   """
 

@@ -87,7 +87,7 @@ class TextField(Field):
 
   @functools.cached_property
   def tokenizer(self) -> Tokenizer:
-    """Of all datasets."""
+    """The tokenizer that all datasets share."""
     return Tokenizer.load(self.sources[0].folder / "tokenizer.json")
 
   @property
@@ -97,7 +97,7 @@ class TextField(Field):
 
   @property
   def tag_names(self) -> tuple[str, ...]:
-    """One a class of tokens, () without tags."""
+    """The names of the classes of tokens, () without tags."""
     source = self.sources[0]
     return tuple(source.noted("tag_names", list)) if source.has("tags") else ()
 
@@ -275,7 +275,7 @@ class TextField(Field):
     """Of the first text, where its tokens stand in the row."""
     kept = self.length - 2
     if is_joint:
-      kept, _ = longest_first(len(record.tokens), len(record.second), room=self.length - 3)
+      kept, _ = longest_first(len(record.tokens), len(record.second), limit=self.length - 3)
     tags = np.full(self.length, -1, np.int32)
     tags[1 : min(kept, len(record.tags)) + 1] = record.tags[:kept]
     return tags

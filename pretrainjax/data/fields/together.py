@@ -18,7 +18,7 @@ _RESERVED = ("label", "valid")
 
 
 class Part(NamedTuple):
-  """What one of several fields holds of a record.
+  """The part of a record that one of several fields unpacked.
 
   Attributes:
     record: unpacked.
@@ -48,17 +48,17 @@ class Together(Field):
     if not self.fields:
       raise ValueError("fields: found none, expected one at least, by name")
     owners = dict.fromkeys(_RESERVED, "every dataset")
-    for name, field in self._named():
+    for name, field in self._by_name():
       for array in field.shapes({}):
         if array in owners:
           raise ValueError(f"fields.{name}: makes '{array}', which {owners[array]} makes, too")
         owners[array] = f"fields.{name}"
-    if len(names := [name for name, field in self._named() if field.num_buckets > 1]) > 1:
+    if len(names := [name for name, field in self._by_name() if field.num_buckets > 1]) > 1:
       raise ValueError(f"fields: {' and '.join(names)} have buckets, expected one such field")
 
   def bind(self, sources: tuple[PreparedSplit, ...], *, key: str) -> Field:
     """See `Field`."""
-    bound = {name: f.bind(sources, key=f"{key}.fields.{name}") for name, f in self._named()}
+    bound = {name: f.bind(sources, key=f"{key}.fields.{name}") for name, f in self._by_name()}
     return Field.bind(dataclasses.replace(self, fields=bound), sources, key=key)
 
   def check(self) -> None:
@@ -68,12 +68,12 @@ class Together(Field):
 
   def settle(self) -> None:
     """See `Field`."""
-    for _, field in self._named():
+    for _, field in self._by_name():
       field.settle()
 
   def pieces(self, source: PreparedSplit) -> int:
     """See `Field`; that of the one field that cuts records, if any does."""
-    counts = {name: field.pieces(source) for name, field in self._named()}
+    counts = {name: field.pieces(source) for name, field in self._by_name()}
     cutting = [name for name, count in counts.items() if count > 1]
     if len(cutting) > 1:
       raise UserError(
@@ -84,35 +84,35 @@ class Together(Field):
 
   def unpack(self, source: PreparedSplit, fields: Fields) -> tuple[Part, ...]:
     """See `Field`."""
-    return tuple(_part(name, field, source, fields) for name, field in self._named())
+    return tuple(_part(name, field, source, fields) for name, field in self._by_name())
 
   def is_empty(self, record: tuple[Part, ...], *, piece: int) -> bool:
     """See `Field`."""
-    pairs = zip(self._named(), record, strict=True)
+    pairs = zip(self._by_name(), record, strict=True)
     return any(field.is_empty(part.record, piece=part.piece(piece)) for (_, field), part in pairs)
 
   def arrays(self, record: tuple[Part, ...], place: Place) -> dict[str, np.ndarray]:
     """See `Field`."""
     found = {}
-    for stream, ((_, field), part) in enumerate(zip(self._named(), record, strict=True)):
+    for stream, ((_, field), part) in enumerate(zip(self._by_name(), record, strict=True)):
       here = place._replace(piece=part.piece(place.piece), stream=stream)
       found |= field.arrays(part.record, here)
     return found
 
   def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
     """See `Field`."""
-    parts = (field.shapes(sizes).items() for _, field in self._named())
+    parts = (field.shapes(sizes).items() for _, field in self._by_name())
     return dict(itertools.chain.from_iterable(parts))
 
   def count(self, batch: Batch) -> dict[str, int | float]:
     """See `Field`."""
-    parts = (field.count(batch).items() for _, field in self._named())
+    parts = (field.count(batch).items() for _, field in self._by_name())
     return dict(itertools.chain.from_iterable(parts))
 
   @property
   def num_buckets(self) -> int:
     """See `Field`."""
-    return max(field.num_buckets for _, field in self._named())
+    return max(field.num_buckets for _, field in self._by_name())
 
   @property
   def longest(self) -> int:
@@ -129,20 +129,20 @@ class Together(Field):
 
   @property
   def _bucketed(self) -> Field:
-    return next(field for _, field in self._named() if field.num_buckets > 1)
+    return next(field for _, field in self._by_name() if field.num_buckets > 1)
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:
     """See `Field`."""
-    return tuple(array for _, field in self._named() for array in field.arrays_with_views)
+    return tuple(array for _, field in self._by_name() for array in field.arrays_with_views)
 
   @property
   def tokenizer(self) -> Tokenizer | None:
     """See `Field`; a dataset has one."""
-    found = (field.tokenizer for _, field in self._named())
+    found = (field.tokenizer for _, field in self._by_name())
     return next((tokenizer for tokenizer in found if tokenizer is not None), None)
 
-  def _named(self) -> list[tuple[str, Field]]:
+  def _by_name(self) -> list[tuple[str, Field]]:
     # Configs do not keep the order of names.
     return sorted(self.fields.items())
 

@@ -34,8 +34,8 @@ def pick_kernel(*, backend: str, dtype: jnp.dtype | str, head_dim: int, scope: S
   """Which implementation of attention is the fastest that works.
 
   Args:
-    backend: of `jax.default_backend()`.
-    dtype: of queries, keys and values.
+    backend: a name as `jax.default_backend()` gives it.
+    dtype: the dtype of queries, keys and values.
     head_dim: width of one head.
     scope: what queries see.
   """
@@ -139,13 +139,13 @@ class Attention(nnx.Module):
     num_kv_heads: of keys and values, a divisor of num_heads (grouped queries, arXiv
       2305.13245); None is num_heads.
     head_dim: width of one head; None is embed_dim / num_heads.
-    use_bias: of the four linear layers.
-    scale: of the logits; None is 1 / sqrt(head_dim), T5 has 1.
+    use_bias: whether the four linear layers have a bias.
+    scale: the scale of the logits; None is 1 / sqrt(head_dim), T5 has 1.
     dropout: rate on attention's weights, in [0, 1); above 0 no fused kernel is used in training.
     kernel_init: initial values of weights; biases start at 0.
     out_init: of the last layer's; None takes kernel_init.
     query_init: of the queries' layer; None takes kernel_init.
-    dtype: of the computation; parameters are float32.
+    dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values.
 
   Reference: arXiv 1706.03762.
@@ -195,7 +195,7 @@ class Attention(nnx.Module):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B N D"]:
-    """Attends.
+    """Lets each token attend to those of its scope, or to a context.
 
     Args:
       x: tokens that ask.
@@ -234,7 +234,7 @@ class Attention(nnx.Module):
 
     Args:
       x: the next tokens.
-      cache: of all before; what lies at `positions` is written over.
+      cache: the cache of all before; what lies at `positions` is written over.
       positions: places of `x` in their sequences; each token sees those up to its own.
       rotary: angles of these places.
 

@@ -39,9 +39,9 @@ class Block(nnx.Module):
 
   Args:
     embed_dim: width, D.
-    num_heads: of attention.
+    num_heads: number of attention heads.
     mlp_dim: width inside the perceptron.
-    eps: of the norms.
+    eps: the number added to variances in the norms.
     norm: kind of the norms.
     order: "pre" is x + branch(norm(x)), "post" (BERT) is norm(x + branch(x)).
     first_norm: False leaves the norm before attention out (ModernBERT's first layer).
@@ -49,9 +49,9 @@ class Block(nnx.Module):
     num_kv_heads: see `Attention`.
     head_dim: see `Attention`.
     scale: see `Attention`.
-    activation: of the perceptron.
+    activation: the activation of the perceptron.
     gated: whether it is gated.
-    use_bias: of all linear layers.
+    use_bias: whether all linear layers have a bias.
     layer_scale: initial value of learned scales of the branches; None has none.
     dropout: rate at the end of each branch.
     inner_dropout: rate after the perceptron's activation; None takes `dropout`.
@@ -59,7 +59,7 @@ class Block(nnx.Module):
     kernel_init: initial values of weights.
     out_init: of weights that end a branch; None takes kernel_init.
     query_init: of the queries' weights; None takes kernel_init.
-    dtype: of the computation.
+    dtype: the dtype of the computation.
     rngs: keys for the initial values.
   """
 

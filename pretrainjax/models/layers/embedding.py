@@ -16,7 +16,7 @@ Pool = Literal["cls", "mean", "last"]
 
 
 def as_text(inputs: Text | Int[Array | np.ndarray, "B T"]) -> Text:
-  """What an encoder was given as `Text`.
+  """Turns what an encoder was given into `Text`.
 
   Args:
     inputs: text, or tokens alone, which are then one document a row without padding.
@@ -51,7 +51,7 @@ def embed(
   Args:
     table: in float32, in which its gradient is summed.
     rows: each at least 0 and below V; others are not noticed (they become the nearest).
-    dtype: of the result.
+    dtype: the dtype of the result.
   """
   # Gathered along the width first, or the compiler gathers the rows of all devices.
   table = collectives.constrain(jnp.asarray(table), "tensor", None)
@@ -69,7 +69,7 @@ def embed_types(
   Args:
     table: one row a type.
     types: None is type 0 everywhere.
-    dtype: of the result.
+    dtype: the dtype of the result.
 
   Returns:
     "B T E", or "1 1 E" without `types`.
@@ -85,7 +85,7 @@ def embed_types(
 def pool_text(
   tokens: Float[Array, "B T D"], *, valid: Bool[Array, "B T"], pool: Pool
 ) -> Float[Array, "B D"]:
-  """One feature a row.
+  """Pools the tokens of each row into one feature.
 
   Args:
     tokens: features.

@@ -23,12 +23,12 @@ class Mlp(nnx.Module):
     mlp_dim: width between.
     activation: "gelu" is the exact one, "gelu_tanh" its approximation (GPT-2, T5 1.1).
     gated: down(activation(gate(x)) * up(x)): GeGLU, SwiGLU (arXiv 2002.05202).
-    use_bias: of the linear layers.
+    use_bias: whether the linear layers have a bias.
     dropout: rate after the last layer, in [0, 1).
     inner_dropout: rate after the activation, in [0, 1).
     kernel_init: initial values of weights; biases start at 0.
     out_init: of the last layer's; None takes kernel_init.
-    dtype: of the computation; parameters are float32.
+    dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values.
   """
 
@@ -73,7 +73,7 @@ class Mlp(nnx.Module):
 
 
 def activation(name: Activation) -> Callable[[Array], Array]:
-  """The function of that name."""
+  """The activation function of a name."""
   functions = {"gelu": gelu, "gelu_tanh": jax.nn.gelu, "silu": jax.nn.silu}
   return (functions | {"relu": jax.nn.relu, "tanh": lax.tanh})[name]
 

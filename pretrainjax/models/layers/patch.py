@@ -77,7 +77,7 @@ class PatchEmbed(nnx.Module):
   Args:
     patch_dim: values of a patch, P.
     embed_dim: width of a token, D.
-    dtype: of the computation; parameters are float32.
+    dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values (Xavier uniform over (P, D) as in MAE, bias 0).
   """
 

@@ -34,10 +34,10 @@ class AttentionPool(nnx.Module):
 
   Args:
     embed_dim: width, D.
-    num_heads: of attention.
+    num_heads: number of attention heads.
     mlp_dim: width inside the perceptron.
-    eps: of the layer norm.
-    dtype: of the computation; parameters are float32.
+    eps: the number added to variances in the layer norm.
+    dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values.
 
   Reference: the head of SigLIP, arXiv 2303.15343, from arXiv 2106.04560, section 3.3.

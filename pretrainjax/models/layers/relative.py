@@ -54,11 +54,11 @@ class RelativeBias(nnx.Module):
   """A bias of attention's logits that all layers of a stack share.
 
   Args:
-    num_heads: of attention.
+    num_heads: number of attention heads.
     bidirectional: see `relative_buckets`.
     num_buckets: likewise.
     max_distance: likewise.
-    init_std: of the normal distribution that the table starts from.
+    init_std: std of the normal distribution that the table starts from.
     rngs: keys for the initial values.
   """
 

@@ -10,7 +10,7 @@ def rotary_angles(positions: Int[Array, "B N"], *, head_dim: int, theta: float) 
   """Cosines and sines for every place, in float32.
 
   Args:
-    positions: of the tokens in their documents.
+    positions: the positions of the tokens in their documents.
     head_dim: channels of one head, an even number.
     theta: base of the wavelengths, 10,000 in the paper.
 
@@ -33,7 +33,7 @@ def rotate(
 
   Args:
     x: queries or keys; the result has their dtype, the computation is float32.
-    rotary: of the same places.
+    rotary: the angles of the same places.
   """
   first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
   cos, sin = rotary.cos[:, :, None, :], rotary.sin[:, :, None, :]

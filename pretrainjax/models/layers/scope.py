@@ -12,7 +12,7 @@ class Rotary(NamedTuple):
   """Angles of rotary positions, see `layers.rotary`.
 
   Attributes:
-    cos: of each pair of channels.
+    cos: cosine of the angle of each pair of channels.
     sin: likewise.
   """
 

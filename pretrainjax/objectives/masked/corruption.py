@@ -17,7 +17,7 @@ class Corrupted(NamedTuple):
 
   Attributes:
     tokens: what the network reads.
-    positions: of the chosen tokens, distinct within a row, in no order.
+    positions: the positions of the chosen tokens, distinct within a row, in no order.
     labels: what stood there.
     valid: False for slots that a row does not fill, whose positions were not chosen.
   """
@@ -84,13 +84,13 @@ def ordinary(text: Text, special_ids: tuple[int, ...]) -> Bool[Array, "B T"]:
 def fill(
   tokens: Int[Array, "B T"], positions: Int[Array, "B M"], values: Int[Array, "B M"]
 ) -> Int[Array, "B T"]:
-  """The tokens with others at some positions, which are distinct within a row."""
+  """Puts other tokens at some positions, which are distinct within a row."""
   rows = jnp.arange(len(tokens))[:, None]
   return tokens.at[rows, positions].set(values.astype(tokens.dtype), unique_indices=True)
 
 
 def pick(tokens: Float[Array, "B T D"], positions: Int[Array, "B M"]) -> Float[Array, "B M D"]:
-  """Features at some positions."""
+  """Takes the features at some positions of each row."""
   return jnp.take_along_axis(tokens, positions[:, :, None], axis=1)
 
 

@@ -26,7 +26,7 @@ class SpanSizes(NamedTuple):
 
 
 class Spans(NamedTuple):
-  """What a text became.
+  """A text whose spans were cut out: what is read, and what is to be predicted.
 
   Attributes:
     inputs: what is left, a sentinel in place of each span, and the end; then padding, 0.

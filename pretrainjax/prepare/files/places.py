@@ -11,11 +11,11 @@ _SECONDS = 300
 
 
 class Unavailable(Exception):
-  """A place has not got it; the message says why."""
+  """Raised by a place that has not got the data; the message says why."""
 
 
 def first_of(places: Mapping[str, Callable[[], Path]], *, what: str, how: str) -> Path:
-  """The first place that has it.
+  """Returns the folder that the first of several places gives.
 
   Args:
     places: by name, in order; each gives a folder or raises Unavailable.

@@ -19,11 +19,11 @@ _LINKED, _FILE, _FOLDER, _CLOSED = b"\0", b"\1", b"\2", b"\3"
 
 
 class File(NamedTuple):
-  """One file.
+  """One file below a folder.
 
   Attributes:
     path: below the folder that was walked through.
-    size: in bytes.
+    size: number of bytes.
   """
 
   path: Path
@@ -40,7 +40,7 @@ class Listing:
 
     Args:
       database: for a table, which is this listing's own.
-      suffixes: of the files, in small letters.
+      suffixes: the suffixes of the files, in small letters.
       what: files are, for the reason why one is passed over: "image".
     """
     self._database, self._suffixes, self._what = database, suffixes, what
@@ -114,17 +114,17 @@ class Listing:
 
   @property
   def num_files(self) -> int:
-    """Without what was passed over."""
+    """The number of files, without those that were passed over."""
     return self._number("COUNT(*)", "WHERE reason IS NULL")
 
   @property
   def num_bytes(self) -> int:
-    """Of all files."""
+    """The bytes of all files."""
     return self._number("TOTAL(size)", "")
 
   @property
   def num_items(self) -> int:
-    """With what was passed over."""
+    """The number of files and of what was passed over."""
     return self._number("COUNT(*)", "")
 
   def _number(self, what: str, where: str) -> int:
@@ -140,7 +140,7 @@ class Listing:
     return digest.hexdigest()
 
   def items(self) -> Iterator[File | Unreadable]:
-    """Everything, in order."""
+    """All files and what was passed over, in order."""
     for path, size, reason in self._database.execute(
       "SELECT path, size, reason FROM file ORDER BY place"
     ):

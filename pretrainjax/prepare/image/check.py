@@ -22,8 +22,8 @@ class ImageFile(NamedTuple):
 
   Attributes:
     path: where it is.
-    size: in bytes.
-    key: of the example.
+    size: number of bytes.
+    key: the key of the example.
     label: likewise.
     split: likewise.
   """

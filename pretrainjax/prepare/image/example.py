@@ -18,11 +18,11 @@ class Image(NamedTuple):
 
   Attributes:
     key: unique in the dataset; for files the path relative to the root.
-    data: of the image's file.
+    data: the data of the image's file.
     label: the name of its class; None for a dataset without labels.
     split: "train" or another.
     shape: height, width (None where the source's vary) and channels.
-    digest: of the decoded pixels, see `pixel_digest`; None compares with no other image.
+    digest: the digest of the decoded pixels, see `pixel_digest`; None compares with no other image.
   """
 
   key: str

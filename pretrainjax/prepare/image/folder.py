@@ -30,9 +30,9 @@ class Source:
   Attributes:
     root: the folder. Folders below it are classes; where all of them are named train, validation,
       val or test they are splits, and the classes lie in those. Images directly in it have none.
-    name: of the dataset, in small letters, digits and underscores.
+    name: the name of the dataset, in small letters, digits and underscores.
     test_fraction: of each class, held out by `seed` where the folder has no splits of its own.
-    seed: of that choice.
+    seed: the seed of that choice.
     min_pixels: the shorter side of what is kept.
     labels: "folders" takes classes from the folders, "none" leaves them out.
   """
@@ -56,7 +56,7 @@ class Source:
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:
-    """Yields what there is.
+    """Yields all images below the folder.
 
     Raises:
       UserError: for a folder that is not there or holds no image.

@@ -25,7 +25,7 @@ _STAGE = "settle"
 
 @dataclasses.dataclass(frozen=True)
 class ImagePreparation:
-  """What is done to images.
+  """How a dataset of images is prepared.
 
   Attributes:
     drop_duplicates: whether training images whose pixels stand in another split too are left out;

@@ -53,7 +53,7 @@ class ImageTable:
 
     Args:
       image: one that is kept.
-      offset: of its bytes, in the file of all.
+      offset: the offset of its bytes, in the file of all.
     """
     self._database.execute(
       "INSERT INTO image (key, class, split, height, width, channels, digest, start, size)"
@@ -73,14 +73,14 @@ class ImageTable:
     return labelled, bare
 
   def class_names(self) -> tuple[str, ...]:
-    """All that images have, by spelling."""
+    """The names of all classes that images have, by spelling."""
     rows = self._database.execute(
       "SELECT DISTINCT class FROM image WHERE class IS NOT NULL ORDER BY class"
     )
     return tuple(row[0] for row in rows)
 
   def shape(self) -> tuple[int | None, int | None, int]:
-    """Of all images; None where they differ, and 1 channel only where all have that."""
+    """The shape of all images; None where they differ, and 1 channel only where all have that."""
     row = self._database.execute(
       "SELECT MIN(height), MAX(height), COUNT(height), MIN(width), MAX(width), COUNT(width),"
       " MAX(channels), COUNT(*) FROM image"
@@ -147,7 +147,7 @@ class ImageTable:
     self._database.execute("CREATE INDEX by_order ON image (split, sorted, place)")
 
   def rows(self, split: str, *, start: int) -> Iterator[Row]:
-    """Images of a split in that order, but the first so many."""
+    """The images of a split in the order of `shuffle`, but the first so many."""
     return map(
       Row._make,
       self._database.execute(

@@ -13,7 +13,7 @@ class Appended:
     """Cuts what is there.
 
     Args:
-      folder: of the files.
+      folder: the folder of the files.
       sizes: as the last `sync` gave them; what was written after it will come again.
     """
     self._folder, self._sizes = folder, dict(sizes)

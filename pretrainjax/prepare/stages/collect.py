@@ -27,9 +27,9 @@ def collect(preparation: Preparation, corpus: Corpus, *, journal: Journal, folde
   """Keeps the examples, or goes on where the journal says.
 
   Args:
-    preparation: of the examples.
+    preparation: the preparation of the examples.
     corpus: opened.
-    journal: of this run.
+    journal: the journal of this run.
     folder: for the files.
 
   Returns:
@@ -80,7 +80,7 @@ class _Progress:
       self._collector.drop(record.key, reason)
 
   def commit(self, part: int, record: int, *, done: bool = False) -> None:
-    """Everything so far is kept, whatever happens to the process."""
+    """Writes everything so far to the disk, to be kept whatever happens to the process."""
     state = {"part": part, "record": record, "done": done, "sizes": self._files.sync()}
     tally = dataclasses.asdict(self._opened.tally)
     self._opened.journal.put(STAGE, state | {"tally": tally})

@@ -13,9 +13,9 @@ class Holdout:
   """How much is held out where a source has no splits of its own.
 
   Attributes:
-    test_fraction: of documents, as "test".
-    validation_fraction: of documents, as "validation".
-    seed: of the hash.
+    test_fraction: the fraction of documents held out as "test".
+    validation_fraction: the fraction of documents held out as "validation".
+    seed: the seed of the hash.
   """
 
   test_fraction: float = 0.05
@@ -34,7 +34,7 @@ class Holdout:
 
   @property
   def splits(self) -> list[str]:
-    """Those that documents fall into."""
+    """The names of the splits that documents fall into."""
     parts = {"train": 1.0, "test": self.test_fraction, "validation": self.validation_fraction}
     return [split for split, fraction in parts.items() if fraction > 0]
 
@@ -56,8 +56,8 @@ class Stratified(NamedTuple):
   """Holds the same share of each class out, as "test".
 
   Attributes:
-    fraction: of each class, in [0, 1).
-    seed: of the choice, which depends on nothing else.
+    fraction: the fraction of each class, in [0, 1).
+    seed: the seed of the choice, which depends on nothing else.
   """
 
   fraction: float
@@ -68,7 +68,7 @@ class Stratified(NamedTuple):
 
     Args:
       label: a number of the class, 0 or more.
-      count: of its examples.
+      count: the number of its examples.
     """
     rng = np.random.Generator(np.random.Philox(key=[self.seed, label]))
     return rng.permutation(count)[: round(self.fraction * count)]

@@ -19,7 +19,7 @@ def shard_lengths(size: Size, *, num_shards: int | None) -> list[int]:
   """How many records each file has: as even as can be, in none fewer than one.
 
   Args:
-    size: of the split.
+    size: the size of the split.
     num_shards: None takes as many as make files of 256 MiB.
   """
   wanted = num_shards or -(-size.bytes // _SHARD_BYTES)
@@ -42,9 +42,9 @@ def write_shards(
   Args:
     split: one of the examples'.
     encoded: the examples.
-    name: of the dataset.
+    name: the dataset's name.
     lengths: records in each file.
-    journal: of this run.
+    journal: the journal of this run.
     target: where the files go.
 
   Returns:
@@ -79,7 +79,7 @@ def write_metadata(
 
   Args:
     encoded: the examples.
-    name: of the dataset.
+    name: the dataset's name.
     sizes: bytes of all records, by split.
     lengths: records in each file, by split.
     target: where the files are.

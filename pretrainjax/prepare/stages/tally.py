@@ -1,4 +1,4 @@
-"""What is counted while examples come by."""
+"""Counts of the examples that were kept and left out, while they are read."""
 
 import dataclasses
 
@@ -25,12 +25,12 @@ class Tally:
 
   @property
   def num_kept(self) -> int:
-    """In all splits."""
+    """The number of examples kept in all splits."""
     return sum(self.kept.values())
 
   @property
   def num_read(self) -> int:
-    """Kept or not, without the files of other kinds."""
+    """The number of examples read, kept or not, without the files of other kinds."""
     return self.num_kept + sum(self.dropped.values()) - self.passed_over
 
   def keep(self, split: str) -> None:
@@ -38,7 +38,7 @@ class Tally:
     self.kept[split] = self.kept.get(split, 0) + 1
 
   def drop(self, key: str, reason: str) -> None:
-    """Counts what is left out."""
+    """Counts an example that is left out."""
     self.dropped[reason] = self.dropped.get(reason, 0) + 1
     keys = self.dropped_keys.setdefault(reason, [])
     if len(keys) < _KEYS:

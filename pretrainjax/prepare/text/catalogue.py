@@ -75,7 +75,7 @@ def _part(builder: Any, split: str, fields: Fields, *, splits: list[str]) -> Par
         continue
       record = {field: _plain(example[field]) for field in fields.names()}
       for field, known in names.items():
-        record[field] = _named(record[field], known)
+        record[field] = _to_names(record[field], known)
       yield fields.document(record, key=f"{split}:{index}", split=given)
 
   return Part(split, count, records)
@@ -87,10 +87,10 @@ def _names(feature: Any) -> tuple[str, ...] | None:
   return tuple(feature.names) if hasattr(feature, "names") else None
 
 
-def _named(value: Any, names: tuple[str, ...]) -> Any:
+def _to_names(value: Any, names: tuple[str, ...]) -> Any:
   """Names in place of numbers; tfds marks what is not known by -1."""
   if isinstance(value, list):
-    return [_named(v, names) for v in value]
+    return [_to_names(v, names) for v in value]
   return names[value] if 0 <= value < len(names) else None
 
 

@@ -38,7 +38,7 @@ class DocumentCollector:
     self._seen = Seen(duplicates, opened.journal.database)
 
   def drop(self, key: str, reason: str) -> None:
-    """The tally's few keys are enough."""
+    """Notes nothing: the few keys that the tally keeps are enough."""
 
   def take(self, example: Document) -> str | None:
     """Keeps a document, or says why not."""

@@ -13,7 +13,7 @@ class Document(NamedTuple):
     second: the other text of a pair, or the response to a prompt.
     label: the name of its class.
     score: a number to be predicted.
-    words: of a text whose words have tags.
+    words: the words of a text whose words have tags.
     tags: one a word.
     split: where the source says so; None leaves it to the hash of `group`.
     group: parts of one document have one group, and so one split; None: the text itself.

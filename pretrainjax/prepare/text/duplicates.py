@@ -25,7 +25,7 @@ class Duplicates:
     near: whether nearly equal ones do.
     threshold: the least Jaccard similarity of nearly equal texts, estimated.
     num_permutations: of the estimate, whose error is about 0.5 / sqrt(num_permutations).
-    words: in a shingle; a text is the set of its shingles.
+    words: number of words in a shingle; a text is the set of its shingles.
 
   Reference: Lee et al., Deduplicating Training Data Makes Language Models Better
   (arXiv 2107.06499), section 4.2: shingles of 5 words, similarity 0.8. Ours compares estimates
@@ -84,7 +84,7 @@ class Seen:
 
     Args:
       text: cleaned.
-      second: of a pair.
+      second: the second text of a pair.
 
     Returns:
       None for one that is new.

@@ -40,12 +40,12 @@ def encode(
   """Writes the records of one split, or goes on where the journal says.
 
   Args:
-    split: of which the documents were collected.
-    form: of the records.
+    split: the split of which the documents were collected.
+    form: the form of the records.
     layout: likewise.
-    tokenizer: of the dataset.
-    journal: of this run.
-    folder: of the files.
+    tokenizer: the tokenizer of the dataset.
+    journal: the journal of this run.
+    folder: the folder of the files.
 
   Returns:
     How many examples there are, tokens (without special ones), documents with any, bytes of their
@@ -119,7 +119,7 @@ def _batches(lines: BinaryIO) -> Iterator[list[Document]]:
 
 
 class _Writer:
-  """Makes records of documents, and counts."""
+  """Makes records of documents, and counts what is in them."""
 
   def __init__(self, form: Form, layout: Layout, tokenizer: Tokenizer, counts: Counts):
     self._form, self._layout, self._tokenizer = form, layout, tokenizer
@@ -129,7 +129,7 @@ class _Writer:
     self._tag_numbers = {name: number for number, name in enumerate(layout.tag_names)}
 
   def records(self, documents: list[Document]) -> Iterator[bytes]:
-    """Those that are ready."""
+    """The records that are ready."""
     cut = [units(document.text, unit=self._form.unit) for document in documents]
     ids = iter(self._encoded([text for texts in cut for text in texts]))
     for document, texts in zip(documents, cut, strict=True):
@@ -141,7 +141,7 @@ class _Writer:
         yield from map(self._counted, make(document, parts))
 
   def last_records(self) -> Iterator[bytes]:
-    """Those that are left when all documents were seen."""
+    """The records that are left when all documents were seen."""
     return map(self._counted, self._packed(self.packer.finish()))
 
   def _encoded(self, texts: list[str]) -> list[np.ndarray]:

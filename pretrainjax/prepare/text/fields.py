@@ -36,7 +36,7 @@ class Fields:
   tags: str | None = None
 
   def names(self) -> list[str]:
-    """All that a record must have."""
+    """The names of all fields that a record must have."""
     return [name for name in dataclasses.astuple(self) if name is not None]
 
   def document(self, record: Any, *, key: str, split: str | None = None) -> Document | Unreadable:
@@ -44,7 +44,7 @@ class Fields:
 
     Args:
       record: fields by name, if it is well-formed.
-      key: of the document.
+      key: the key of the document.
       split: likewise.
     """
     if not isinstance(record, Mapping):

@@ -27,13 +27,13 @@ class Source:
   Attributes:
     root: the folder, or one file. Folders in it that are all named train, validation, val or test
       are splits.
-    name: of the dataset to be made, in small letters, digits and underscores.
+    name: the name of the dataset to be made, in small letters, digits and underscores.
     dataset: name of a tfds dataset in data_dir, to be read instead of `root`.
     fields: which field of a record is what.
     documents: what a document is in a .txt file: the whole "file", a "part" of some length, a
       "paragraph" that ends with an empty line, or a "line".
     part_characters: the most in a part.
-    encoding: of .txt files.
+    encoding: the encoding of .txt files.
   """
 
   root: str = ""
@@ -60,7 +60,7 @@ class Source:
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:
-    """Yields what there is.
+    """Yields all texts below the folder.
 
     Raises:
       UserError: where there is no text.

@@ -16,7 +16,7 @@ NOT_SCORED = 65_535  # the tag of a token that begins no word: 16 bits have no -
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-  """What a record is.
+  """The form of a dataset's records: packed blocks, or one example a document.
 
   Attributes:
     kind: "blocks" of equal length with several documents each, of the text alone; or "examples",
@@ -37,7 +37,7 @@ class Form:
       raise ValueError(f"length={self.length}: expected in [3, 65535]")
 
   def packer(self, tokenizer: Tokenizer) -> Packer:
-    """What makes blocks, empty."""
+    """Makes an empty packer of documents into blocks."""
     wrapping = Wrapping(tokenizer.begin_id, tokenizer.end_id, tokenizer.pad_id)
     return (FirstFit if self.whole else Stream)(self.length, wrapping)
 
@@ -47,7 +47,7 @@ class Layout:
   """Which features records have.
 
   Attributes:
-    dtype: of tokens.
+    dtype: the dtype of tokens.
     blocks: whether they are blocks.
     second: whether they are pairs.
     class_names: () without labels.
@@ -63,7 +63,7 @@ class Layout:
   tag_names: tuple[str, ...] = ()
 
   def features(self) -> dict[str, Any]:
-    """As tfds describes them."""
+    """The features of a record, as tfds describes them."""
 
     def numbers(dtype: type) -> Any:
       return tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")

@@ -22,13 +22,13 @@ Item = Document | Unreadable
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-  """Reads files.
+  """Reads the documents of files.
 
   Attributes:
-    fields: of .jsonl and .parquet.
+    fields: the fields of .jsonl and .parquet.
     documents: what a document is in a .txt file.
     part_characters: the most in a part, for documents="part".
-    encoding: of .txt files.
+    encoding: the encoding of .txt files.
   """
 
   fields: Fields = Fields()

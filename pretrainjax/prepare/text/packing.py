@@ -9,7 +9,7 @@ _OPEN = 64  # blocks that are waited with, for pieces that fit
 
 
 class Block(NamedTuple):
-  """One row.
+  """One row of packed documents.
 
   Attributes:
     tokens: padded at the end.
@@ -21,7 +21,7 @@ class Block(NamedTuple):
 
 
 class Wrapping(NamedTuple):
-  """Ids around and behind documents."""
+  """The ids of the special tokens that wrap documents, and of padding."""
 
   begin: int
   end: int
@@ -105,7 +105,7 @@ class FirstFit:
   def __init__(self, length: int, wrapping: Wrapping):
     self._length, self._wrapping = length, wrapping
     self._open: list[list[np.ndarray]] = []
-    self._room: list[int] = []
+    self._free: list[int] = []
 
   def add(self, tokens: Int32[np.ndarray, " N"]) -> list[Block]:
     """Takes one document, without special tokens."""
@@ -120,20 +120,20 @@ class FirstFit:
   def _place(self, piece: np.ndarray) -> list[Block]:
     if len(piece) == self._length:
       return [self._block([piece])]
-    place = next((i for i, room in enumerate(self._room) if room >= len(piece)), None)
+    place = next((i for i, free in enumerate(self._free) if free >= len(piece)), None)
     given = []
     if place is None:
       if len(self._open) == _OPEN:
         given.append(self._block(self._open.pop(0)))
-        self._room.pop(0)
+        self._free.pop(0)
       self._open.append([])
-      self._room.append(self._length)
+      self._free.append(self._length)
       place = len(self._open) - 1
     self._open[place].append(piece)
-    self._room[place] -= len(piece)
-    if not self._room[place]:
+    self._free[place] -= len(piece)
+    if not self._free[place]:
       given.append(self._block(self._open.pop(place)))
-      self._room.pop(place)
+      self._free.pop(place)
     return given
 
   def _block(self, parts: list[np.ndarray]) -> Block:
@@ -143,7 +143,7 @@ class FirstFit:
   def finish(self) -> list[Block]:
     """The open blocks, oldest first."""
     blocks = [self._block(parts) for parts in self._open]
-    self._open, self._room = [], []
+    self._open, self._free = [], []
     return blocks
 
   def state(self) -> Any:
@@ -153,7 +153,7 @@ class FirstFit:
   def restore(self, state: Any) -> None:
     """Goes on from what `state` gave."""
     self._open = [[np.asarray(part, np.int32) for part in parts] for parts in state]
-    self._room = [self._length - sum(map(len, parts)) for parts in self._open]
+    self._free = [self._length - sum(map(len, parts)) for parts in self._open]
 
 
 def _padded(tokens: list[np.ndarray], segments: list[np.ndarray], length: int, pad: int) -> Block:

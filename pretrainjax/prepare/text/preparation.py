@@ -36,7 +36,7 @@ class TextPreparation:
     duplicates: which documents count as seen before.
     holdout: which are held out where the source does not say.
     tokenizer: which tokenizer.
-    form: of the records.
+    form: the form of the records.
   """
 
   cleaning: Cleaning = Cleaning()

@@ -12,7 +12,7 @@ class TextTally(Tally):
   """Counts of documents.
 
   Attributes:
-    bytes: of their text (of both texts of a pair) in UTF-8, by split.
+    bytes: the bytes of their text (of both texts of a pair) in UTF-8, by split.
     labels: how many, by class.
     tags: likewise.
     has: which of second, label, score, words, split any document has.
@@ -24,7 +24,7 @@ class TextTally(Tally):
   has: list[str] = dataclasses.field(default_factory=list)
 
   def keep_document(self, document: Document, split: str) -> None:
-    """Counts one."""
+    """Counts a document that is kept."""
     self.keep(split)
     size = len(document.text.encode()) + len((document.second or "").encode())
     self.bytes[split] = self.bytes.get(split, 0) + size

@@ -22,7 +22,7 @@ _LONG = re.compile(r"\S{4096,}|\s{4096,}")
 
 @dataclasses.dataclass(frozen=True)
 class Tokenization:
-  """Which tokenizer.
+  """Which tokenizer a dataset gets: one that is trained, or one from a file.
 
   Attributes:
     path: an existing tokenizer.json; None trains one.
@@ -60,7 +60,7 @@ class Tokenization:
 
   @property
   def special_tokens(self) -> list[str]:
-    """In order of their ids."""
+    """The special tokens, in order of their ids."""
     return [*SPECIALS, *map(sentinel, range(self.num_sentinels))]
 
 
@@ -132,8 +132,8 @@ def _wordpiece(options: Tokenization, texts: Callable[[], Iterator[str]]) -> str
   made.decoder = decoders.WordPiece()
   # The trainer numbers letters as it meets words, in another order each time, and breaks ties by
   # those numbers. Letters that stand among the special tokens are numbered by us.
-  room = (options.vocab_size - len(options.special_tokens)) // 2
-  letters = _letters(made.normalizer, texts())[: min(_ALPHABET, room)]
+  limit = (options.vocab_size - len(options.special_tokens)) // 2
+  letters = _letters(made.normalizer, texts())[: min(_ALPHABET, limit)]
   trainer = trainers.WordPieceTrainer(
     vocab_size=options.vocab_size,
     min_frequency=options.min_frequency,

