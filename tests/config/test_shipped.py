@@ -151,7 +151,8 @@ def test_nothing_stays_behind(elsewhere, monkeypatch):
   """Neither on sys.path nor among the modules, also where the config fails."""
   theirs = types.ModuleType("configs")
   monkeypatch.setitem(sys.modules, "configs", theirs)
-  path = list(sys.path)
+  # Another test of this process may have imported some, which are then as they were.
+  path, before = list(sys.path), {n: m for n, m in sys.modules.items() if n.startswith("configs.")}
   load_config("gpt_sotu")
   broken = elsewhere / "configs/broken.py"
   broken.parent.mkdir()
@@ -159,7 +160,7 @@ def test_nothing_stays_behind(elsewhere, monkeypatch):
   with pytest.raises(UserError, match="line 1: ImportError"):
     load_config(str(broken))
   assert sys.path == path and sys.modules["configs"] is theirs
-  assert not [name for name in sys.modules if name.startswith("configs.")]
+  assert {n: m for n, m in sys.modules.items() if n.startswith("configs.")} == before
 
 
 def test_about_reads_the_docstring_of_a_file_that_is_not_run(tmp_path):

@@ -161,7 +161,7 @@ def test_the_tower_of_texts_can_be_taken_alone(saved):
   state, workdir = saved["clip"]
   config = new_objectives.config_of("clip")
   config.seed, config.init = 1, f"{workdir}:text"
-  taken_parts = take(config, allow=ALLOW)
+  taken_parts = take_parts(config, allow=ALLOW)
   first, _ = first_state(new_objectives.run_of("clip", config), taken_parts)
   jax.tree.map(np.testing.assert_array_equal, first.params["text"], state.params["text"])
   images = [x.params["image"] for x in (first, state)]
@@ -174,7 +174,7 @@ def test_without_a_part_both_towers_go_on_and_neither_is_the_encoder(saved):
   state, workdir = saved["clip"]
   config = new_objectives.config_of("clip")
   config.seed, config.init = 1, str(workdir)
-  taken_parts = take(config, allow=ALLOW)
+  taken_parts = take_parts(config, allow=ALLOW)
   first, lines = first_state(new_objectives.run_of("clip", config), taken_parts)
   assert [line.split()[1] for line in lines] == ["image", "text"]
   for part in ("image", "text"):
@@ -182,7 +182,7 @@ def test_without_a_part_both_towers_go_on_and_neither_is_the_encoder(saved):
   config = load_config("configs/finetune/image/vit_fashion_mnist.py:smoke")
   config.init = str(workdir)
   with pytest.raises(UserError, match="has no part 'encoder'.*image"):
-    take(config, allow=ALLOW)
+    take_parts(config, allow=ALLOW)
 
 
 @pytest.mark.parametrize("name", ["clip", "rotation"])
