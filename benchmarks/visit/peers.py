@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import mae_vs_torch
 import numpy as np
+import text_vs_torch
 from visit.models import SENTINEL, Model, adamw_of, batch_of, documents_of, t5_widths, vit_sizes
 
 MASK_RATE = 0.15
@@ -15,7 +17,8 @@ def peer_of(model: Model, *, device: str) -> Any:
   import torch
 
   torch.manual_seed(0)
-  builders = {"mae": _mae, "simclr": _simclr, "bert": _bert, "gpt": _gpt, "t5": _t5}
+  builders = {"mae": _mae, "simclr": _simclr, "t5": _t5}
+  builders |= {"bert": _transformer, "gpt": _transformer}
   with torch.device(device):
     return builders[model.kind](model).train()
 
@@ -100,27 +103,7 @@ def _cut_texts(model: Model) -> dict[str, np.ndarray]:
 
 
 def _mae(model: Model) -> Any:
-  import transformers
-
-  encoder, decoder = vit_sizes(model)
-  return transformers.ViTMAEForPreTraining(
-    transformers.ViTMAEConfig(
-      image_size=model.length,
-      patch_size=encoder["patch_size"],
-      num_channels=3,
-      hidden_size=encoder["embed_dim"],
-      num_hidden_layers=encoder["num_layers"],
-      num_attention_heads=encoder["num_heads"],
-      intermediate_size=encoder["mlp_dim"],
-      decoder_hidden_size=decoder["embed_dim"],
-      decoder_num_hidden_layers=decoder["num_layers"],
-      decoder_num_attention_heads=decoder["num_heads"],
-      decoder_intermediate_size=4 * decoder["embed_dim"],
-      mask_ratio=0.75,
-      norm_pix_loss=True,
-      layer_norm_eps=1e-6,
-    )
-  )
+  return mae_vs_torch.peer_of(*vit_sizes(model))
 
 
 def _simclr(model: Model) -> Any:
@@ -129,41 +112,9 @@ def _simclr(model: Model) -> Any:
   return SimCLR(depth=int(model.variant))
 
 
-def _bert(model: Model) -> Any:
-  import transformers
-
-  return transformers.BertForMaskedLM(
-    transformers.BertConfig(
-      vocab_size=model.vocab,
-      max_position_embeddings=model.length,
-      hidden_size=model.width,
-      num_hidden_layers=model.layers,
-      num_attention_heads=model.heads,
-      intermediate_size=4 * model.width,
-      hidden_dropout_prob=0.0,
-      attention_probs_dropout_prob=0.0,
-    )
-  )
-
-
-def _gpt(model: Model) -> Any:
-  import transformers
-
-  return transformers.GPT2LMHeadModel(
-    transformers.GPT2Config(
-      vocab_size=model.vocab,
-      n_positions=model.length,
-      n_embd=model.width,
-      n_layer=model.layers,
-      n_head=model.heads,
-      resid_pdrop=0.0,
-      embd_pdrop=0.0,
-      attn_pdrop=0.0,
-      use_cache=False,
-      bos_token_id=2,
-      eos_token_id=3,
-    )
-  )
+def _transformer(model: Model) -> Any:
+  sizes = (model.width, model.layers, model.heads, model.vocab, model.length, model.batch)
+  return text_vs_torch.peer_of(text_vs_torch.Size(model.kind, *sizes))
 
 
 def _t5(model: Model) -> Any:
