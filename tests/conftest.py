@@ -17,9 +17,11 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_HURRY}".strip()
 jaxtyping.install_import_hook("pretrainjax", "beartype.beartype")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Machine code of every program is kept for the other workers, for processes that tests start, and
+# for the next run. Most of a first run's time goes into thousands of small ones.
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pretrainjax" / "tests"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE / f"jaxlib-{jaxlib.__version__}"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -37,10 +37,15 @@ def check_devices(started_before: bool) -> None:
 
 
 def set_up() -> None:
-  """Switches on the persistent compilation cache, in a folder named by jaxlib and processor."""
+  """Switches on the persistent compilation cache, in a folder named by jaxlib and processor.
+
+  A folder that the user gave to JAX (`JAX_COMPILATION_CACHE_DIR`) stays, with its settings.
+  """
   import jax  # not before flags are known to be good: a mistake should be told at once
   import jaxlib
 
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
   cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pretrainjax" / "xla"
   name = f"jaxlib-{jaxlib.__version__}-{platform.machine()}-{_cpu_name()}"
   jax.config.update("jax_compilation_cache_dir", str(cache / name))

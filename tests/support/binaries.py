@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import simulated
 
 from pretrainjax.command import BINARIES
@@ -29,16 +28,10 @@ class Ended(NamedTuple):
 
 
 def call(capsys, verb: str, *arguments: str | Path) -> Ended:
-  """Runs a binary in this process, and takes back what it sets process-wide."""
+  """Runs a binary in this process."""
   binary = importlib.import_module(f"pretrainjax.{BINARIES.get(verb, verb)}")
-  names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-  kept = {name: getattr(jax.config, name) for name in names}
   capsys.readouterr()
-  try:
-    status = binary.main([str(a) for a in arguments])
-  finally:
-    for name, value in kept.items():
-      jax.config.update(name, value)
+  status = binary.main([str(a) for a in arguments])
   captured = capsys.readouterr()
   return Ended(status, captured.out, captured.err.splitlines())
 

@@ -20,7 +20,7 @@ def environment(num_devices: int) -> dict[str, str]:
     "NPROC": "16",  # or many devices on few cores wait for each other for ever
     "JAX_PLATFORMS": "cpu",
     "JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir or ""),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "PYTHONPATH": os.pathsep.join(path for path in paths if path),
   }
 
