@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
 from pretrainjax.evaluators.features import extract_features
-from pretrainjax.objectives.collapse import feature_std, rank_me
+from pretrainjax.objectives.feature_spread import feature_std, rank_me
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.augment.color import ColorAugment
 from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.views import augment_views, check_views, on_views
 from pretrainjax.types import Batch, Metrics
 

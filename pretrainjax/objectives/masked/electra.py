@@ -16,7 +16,7 @@ from pretrainjax.losses.tokens import token_mean, token_weights
 from pretrainjax.losses.vocabulary import WeightedScores, vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.corruption import (
   Corrupted,
   check_shares,

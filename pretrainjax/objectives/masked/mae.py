@@ -11,7 +11,7 @@ from pretrainjax import masking
 from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.layers.patch import patchify
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.types import Batch, Metrics
 
 

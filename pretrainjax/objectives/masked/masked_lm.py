@@ -13,7 +13,7 @@ from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.corruption import check_shares, corrupt, pick
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics

@@ -14,7 +14,7 @@ from pretrainjax.augment.mixing import mixup_or_cutmix
 from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.types import Batch, Metrics
 

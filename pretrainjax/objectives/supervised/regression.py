@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.types import Batch, Metrics
 

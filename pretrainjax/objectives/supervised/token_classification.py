@@ -12,7 +12,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.types import Batch, Metrics
 

@@ -9,7 +9,7 @@ from pretrainjax.prepare.stages.holdout import Holdout
 from pretrainjax.prepare.text.cleaning import Cleaning
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.duplicates import Duplicates, Seen
-from pretrainjax.prepare.text.tally import TextTally
+from pretrainjax.prepare.text.text_tally import TextTally
 
 _MAX_CLASSES = 65_000
 _SEEN = {"exact": "duplicate", "near": "near duplicate"}

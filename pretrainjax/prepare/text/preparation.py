@@ -21,7 +21,7 @@ from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.encode import Counts, encode, read_records, records_file
 from pretrainjax.prepare.text.form import Form, Layout
-from pretrainjax.prepare.text.tally import TextTally, names_in_order
+from pretrainjax.prepare.text.text_tally import TextTally, names_in_order
 from pretrainjax.prepare.text.training import Tokenization, existing, make_tokenizer
 
 TOKENIZER = "tokenizer.json"
