@@ -111,7 +111,7 @@ def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
   """Tells the compiler which axes of the mesh cut `x`; the identity where there is no mesh.
 
   Args:
-    x: a global array.
+    x: a global array, of any shape.
     *axes: the axes of the mesh, one for each axis of `x`, such as (ROWS, "context", None); those
       that do not divide it are left out.
   """

@@ -116,7 +116,7 @@ def standardize(
   Args:
     images: float in [0, 1].
     mean: one value, or one a channel: the encoder's `image_mean`.
-    std: likewise, the encoder's `image_std`.
+    std: the standard deviation of each channel, the encoder's `image_std`.
   """
   mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, -1) for v in (mean, std))
   return (images - mean) / std

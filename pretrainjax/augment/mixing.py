@@ -25,7 +25,7 @@ def mixup(
 
   Args:
     images: uint8, or float in [0, 1].
-    labels: distributions over classes.
+    labels: distributions over the classes, "B K", each row with sum 1.
     alpha: each image's share is drawn from Beta(alpha, alpha); above 0.
     key: the step's key for mixing, equal on all devices.
 
@@ -52,7 +52,7 @@ def cutmix(
 
   Args:
     images: uint8, or float in [0, 1].
-    labels: distributions over classes.
+    labels: distributions over the classes, "B K", each row with sum 1.
     alpha: the kept share of the area is drawn from Beta(alpha, alpha), before the rectangle is
       cut at the border; above 0.
     key: the step's key for mixing, equal on all devices.
@@ -86,7 +86,7 @@ def mixup_or_cutmix(
 
   Args:
     images: uint8, or float in [0, 1].
-    labels: distributions over classes.
+    labels: distributions over the classes, "B K", each row with sum 1.
     mixup_alpha: see `mixup`; 0 switches it off.
     cutmix_alpha: see `cutmix`; 0 switches it off.
     key: the step's key for mixing, equal on all devices.

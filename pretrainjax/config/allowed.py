@@ -73,8 +73,8 @@ def resolve(name: Any, path: str, *, allow: tuple[str, ...] = ()) -> Callable:
   """The class, or function, that "module:Name" names, if a config may name it.
 
   Args:
-    name: out of a config, so anything; an old name of ours stands for the new one.
-    path: where it lies in the whole, for messages.
+    name: "module:Name" out of a config, so anything; an old name of ours stands for the new one.
+    path: the place of `name` in the whole config, for messages.
     allow: packages, modules or "module:Name" beside ours and optax; `ANYTHING` where the user
       wrote the config.
 

@@ -63,7 +63,7 @@ def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
   Args:
     config: a ConfigDict from `spec` or `recipe`, or any plain value, which is returned.
-    path: where `config` lies in the whole, for messages.
+    path: the place of `config` in the whole, for messages.
     allow: packages whose classes it may name beside ours, see `allowed.resolve`.
 
   Raises:
@@ -95,8 +95,8 @@ def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
   Args:
     config: a ConfigDict, or any value in one.
-    path: where it lies in the whole, for messages.
-    allow: see `build`.
+    path: the place of the values in the whole, for messages.
+    allow: other packages whose classes may be named, see `build`.
 
   Raises:
     TargetError: for a target that it may not name, or that is not there.

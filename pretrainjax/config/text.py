@@ -23,8 +23,8 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   """Sets one value from a flag, `--config.KEY=TEXT`.
 
   Args:
-    config: changed in place.
-    key: dotted path, "optimizer.learning_rate".
+    config: the config, which is changed in place.
+    key: the dotted path of the value, "optimizer.learning_rate".
     text: a Python literal, or a bare string.
 
   Raises:

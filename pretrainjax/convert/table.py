@@ -172,7 +172,7 @@ def drop_copies(tensors: Mapping[str, np.ndarray], copies: Mapping[str, str]) ->
   """Leaves out tensors that models keep twice, in memory and sometimes on disk (tied ones).
 
   Args:
-    tensors: theirs, by name.
+    tensors: the tensors of the other side, by name.
     copies: name of the copy -> name of what it is tied to; either may be missing.
 
   Raises:

@@ -48,7 +48,7 @@ def to_hf(params: Mapping[str, Any], *, grid: tuple[int, int], num_channels: int
   Args:
     params: pure nested dict of a `ViT` with a class token.
     grid: rows and columns of patches.
-    num_channels: C.
+    num_channels: channels C of the images.
 
   Returns:
     Tensors by name. The class token's row of the positions is 0, as ours has none.
@@ -96,7 +96,7 @@ def encoder_rules(ours: str, theirs: str, num_channels: int) -> tuple[Rule, ...]
   Args:
     ours: prefix of our paths, "" or "encoder/".
     theirs: prefix of their names, "" or "vit.".
-    num_channels: C.
+    num_channels: channels C of the images.
   """
   patch = f"{theirs}embeddings.patch_embeddings.projection"
   return (

@@ -23,9 +23,9 @@ class Padding(NamedTuple):
 
   Attributes:
     lengths: the lengths of the buckets' rows.
-    share: of all places that padding would fill with every row in its bucket. That of real
-      batches is a little higher, where rows of two buckets share one.
-    share_of_one: with a single length, the longest.
+    share: the share of all places that padding would fill with every row in its bucket. That of
+      real batches is a little higher, where rows of two buckets share one.
+    share_of_one: the share with a single length, the longest.
   """
 
   lengths: tuple[int, ...]
@@ -39,7 +39,7 @@ class Row(NamedTuple):
   Attributes:
     position: the position of the example in the order before it was arranged.
     key: (source, row) of the example.
-    length: that its batch has; None where all have one.
+    length: the length of the rows of its batch; None where all have one.
   """
 
   position: int
@@ -73,7 +73,7 @@ def bucket_lengths(
   Args:
     lengths: the lengths of all rows, at most `longest`; below 0 where not known.
     buckets: how many lengths, at most; fewer where they would be equal.
-    longest: the last one.
+    longest: the length of the last bucket, which holds any row.
 
   >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=64)
   (16, 64)
@@ -126,9 +126,10 @@ class Buckets:
 
     Args:
       order: (source, row) by position, without end.
-      lengths: of the rows of each source; below 0 where not known, which the longest holds.
+      lengths: the lengths of the rows of each source; below 0 where not known, which the longest
+        holds.
       buckets: lengths of rows, rising.
-      batch_size: over all processes.
+      batch_size: the rows of a batch over all processes.
       seed: the seed of the order.
     """
     self._order, self._lengths, self._buckets = order, lengths, np.asarray(buckets)

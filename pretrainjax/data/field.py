@@ -39,7 +39,7 @@ class ArrayShape(NamedTuple):
     shape: the shape of one example, without the axis of the batch.
     dtype: the dtype of its numbers.
     low: the lowest number that stands in it.
-    high: above the highest one.
+    high: one above the highest value.
   """
 
   shape: tuple[int, ...]
@@ -55,7 +55,7 @@ class Field:
   others. Most are asked of a field that `bind` has told its datasets.
 
   Attributes:
-    sources: the datasets, opened.
+    sources: the opened datasets that the field reads.
     key: the field's place in the config, for messages.
   """
 
@@ -66,7 +66,7 @@ class Field:
     """A copy of this field that knows the datasets that it reads.
 
     Args:
-      sources: opened datasets.
+      sources: the opened datasets, in order of their number.
       key: the field's place in the config.
 
     Raises:
@@ -105,7 +105,7 @@ class Field:
     """The field's arrays of one example by name.
 
     Args:
-      record: from `unpack`.
+      record: the unpacked record, from `unpack`.
       place: which example is made.
     """
     raise NotImplementedError

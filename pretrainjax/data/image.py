@@ -36,7 +36,7 @@ def decode(data: bytes, *, channels: int | None = None) -> UInt8[np.ndarray, "H 
   The rotation that a camera noted (EXIF) is ignored, as tfds and torchvision do.
 
   Args:
-    data: the file's bytes.
+    data: the bytes of the image file.
     channels: 1 or 3; None gives 1 for grey files, else 3.
 
   Raises:
@@ -137,7 +137,7 @@ def resize(image: np.ndarray, height: int, width: int, *, area_from: float = 2.0
   """Resizes uint8 "H W C".
 
   Args:
-    image: the image.
+    image: pixels, "H W C", of any size.
     height: the height of the result.
     width: the width of the result.
     area_from: images that shrink by this factor or more are averaged by area, where linear would

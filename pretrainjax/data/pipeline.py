@@ -39,12 +39,12 @@ class Pipeline:
   Attributes:
     datasets: name of a prepared tfds dataset, or weights by name.
     split: in the language of tfds, "train[:10%]".
-    data_dir: where datasets lie; None is $PRETRAINJAX_DATA, or "data".
-    batch_size: over all devices and hosts.
+    data_dir: the folder in which datasets lie; None is $PRETRAINJAX_DATA, or "data".
+    batch_size: the rows of a batch over all devices and hosts.
     label_fraction: share of each class that is used, in (0, 1].
     label_seed: chooses it.
     cache: "memory" unpacks all records once and keeps them, for small datasets.
-    num_threads: that read, unpack and transform.
+    num_threads: the number of threads that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.
     max_bad_fraction: the run fails when more of the records read cannot be unpacked.
   """
@@ -146,7 +146,7 @@ class Pipeline:
 
     Args:
       seed: the seed of the order and the transforms.
-      start: the first step.
+      start: the number of the first step, from 0.
       process_index: whose rows to return.
       process_count: processes that share the batch.
 
@@ -184,7 +184,7 @@ class Pipeline:
     Args:
       seed: the seed of the order.
       step: which batch, from 0.
-      process_index: whose rows.
+      process_index: the rank of the process whose rows are asked for.
       process_count: processes that share the batch.
     """
     self._open()

@@ -31,7 +31,7 @@ class PreparedSplit:
   Attributes:
     name: the name of the dataset, "cifar10" or "name/config".
     split: in the language of tfds, "train[:10%]".
-    data_dir: where datasets lie.
+    data_dir: the folder in which prepared datasets lie.
   """
 
   name: str

@@ -29,7 +29,7 @@ def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:
   Of equals the second gives first, as in Hugging Face's `truncate_sequences`.
 
   Args:
-    first: tokens of one.
+    first: the number of tokens of the first text.
     second: tokens of the other.
     limit: the most tokens of both that are kept.
 
@@ -46,7 +46,7 @@ def single(ids: Integer[np.ndarray, " N"], *, length: int, specials: Specials) -
   Args:
     ids: the ids of the text; what does not fit is cut off at its end.
     length: the length of the row.
-    specials: what wraps it.
+    specials: ids of the tokens that wrap the text.
   """
   kept = ids[: length - 2]
   return _row([[specials.begin], kept, [specials.end]], length=length, pad=specials.pad)
@@ -65,7 +65,7 @@ def joint(
     first: ids; cut off at the end, like the second, where both do not fit, see `longest_first`.
     second: ids.
     length: the length of the row.
-    specials: what wraps them.
+    specials: ids of the tokens that wrap the texts.
   """
   a, b = longest_first(len(first), len(second), limit=length - 3)
   parts = [[specials.begin], first[:a], [specials.end], second[:b], [specials.end]]
@@ -87,7 +87,7 @@ def prompted(
     prompt: ids; where both do not fit it loses its beginning, for the response follows its end.
     response: ids; it loses its end, and a [SEP] that then ends nothing is not scored.
     length: the length of the row.
-    specials: what wraps them.
+    specials: ids of the tokens that wrap the texts.
   """
   a, b = longest_first(len(prompt), len(response), limit=length - 2)
   parts = [[specials.begin], prompt[len(prompt) - a :], response[:b], [specials.end]]

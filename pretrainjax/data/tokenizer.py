@@ -37,7 +37,7 @@ class Tokenizer:
 
   Attributes:
     text: the JSON, as `tokenizers` writes it.
-    path: where it was read, for messages.
+    path: the file that it was read from, for messages.
   """
 
   text: str

@@ -60,8 +60,8 @@ def refused(where: Path | str, what: str) -> Iterator[None]:
   """Turns whatever `tokenizers` raises into a UserError.
 
   Args:
-    where: the tokenizer's file.
-    what: is wrong then.
+    where: the path of the tokenizer's file.
+    what: the mistake in words, for the message.
   """
   try:
     yield

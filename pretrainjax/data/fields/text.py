@@ -37,7 +37,7 @@ class TextRecord(NamedTuple):
   """What one record holds; None where its dataset has no such feature.
 
   Attributes:
-    tokens: ids, "N".
+    tokens: the token ids, "N".
     segments: the document of each token, of packed blocks alone, "N".
     second: ids of the second text.
     tags: a class for each token, -1 for none, "N".

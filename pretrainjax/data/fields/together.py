@@ -21,7 +21,7 @@ class Part(NamedTuple):
   """The part of a record that one of several fields unpacked.
 
   Attributes:
-    record: unpacked.
+    record: the unpacked record of the field.
     is_cut: whether it is the one that examples are cut from; the others come whole with each.
   """
 
