@@ -66,7 +66,7 @@ class Field:
     """A copy of this field that knows the datasets that it reads.
 
     Args:
-      sources: the opened datasets, in order of their number.
+      sources: the opened datasets that the field is to read.
       key: the field's place in the config.
 
     Raises:

@@ -30,7 +30,7 @@ def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:
 
   Args:
     first: the number of tokens of the first text.
-    second: tokens of the other.
+    second: the number of tokens of the second text.
     limit: the most tokens of both that are kept.
 
   >>> longest_first(3, 9, limit=8)
@@ -62,8 +62,9 @@ def joint(
   """[CLS] first [SEP] second [SEP] as one document; "types" is 1 from the second text on.
 
   Args:
-    first: ids; cut off at the end, like the second, where both do not fit, see `longest_first`.
-    second: ids.
+    first: ids of the first text; cut off at the end, like the second, where both do not fit, see
+      `longest_first`.
+    second: ids of the second text.
     length: the length of the row.
     specials: ids of the tokens that wrap the texts.
   """
@@ -84,8 +85,10 @@ def prompted(
   """[CLS] prompt response [SEP] as one document; "scored" marks the response and its [SEP].
 
   Args:
-    prompt: ids; where both do not fit it loses its beginning, for the response follows its end.
-    response: ids; it loses its end, and a [SEP] that then ends nothing is not scored.
+    prompt: ids of the prompt; where both do not fit it loses its beginning, for the response
+      follows its end.
+    response: ids of the response; it loses its end, and a [SEP] that then ends nothing is not
+      scored.
     length: the length of the row.
     specials: ids of the tokens that wrap the texts.
   """

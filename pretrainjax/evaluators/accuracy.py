@@ -13,7 +13,7 @@ def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, "
 
   Args:
     scores: higher is likelier, any scale; of equal scores the lower class comes first.
-    labels: true classes.
+    labels: the true classes, in [0, K).
 
   >>> print(ranks(jnp.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]]), jnp.array([2, 1])))
   [1 1]
@@ -72,7 +72,7 @@ def calibration_error(
 
   Args:
     probabilities: rows that sum to 1.
-    labels: true classes.
+    labels: the true classes, in [0, K).
     num_bins: bins of equal width over the confidence of the prediction.
 
   Reference: Guo et al., arXiv 1706.04599, equation 3.
@@ -87,12 +87,12 @@ def calibration_error(
 def classification_outcome(
   logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], class_names: tuple[str, ...]
 ) -> Outcome:
-  """All numbers of a classifier that gives logits.
+  """All numbers that describe a classifier, from its logits.
 
   Args:
-    logits: unnormalised log probabilities.
+    logits: unnormalised log probabilities, one row an example.
     labels: true classes, in [0, K).
-    class_names: one a class, or () for none.
+    class_names: the name of each class, or () for none.
 
   Returns:
     Metrics "top1" (which micro-averaged F1 equals), "top5" (above 5 classes), "mean_per_class"

@@ -26,9 +26,9 @@ class Examples(Protocol):
   """What evaluators need of a dataset; `pretrainjax.data.pipeline.Pipeline` has it.
 
   Attributes:
-    num_examples: of the split.
-    num_classes: of the labels.
-    class_names: one a class.
+    num_examples: the number of examples of the split.
+    num_classes: the number of classes of the labels.
+    class_names: the name of each class.
     arrays_with_views: names of a batch's arrays that have an axis of views, "B V ...".
   """
 

@@ -25,9 +25,9 @@ class Collapse(Evaluation):
   Attributes:
     data: examples, labelled or not. It is read whole to draw the sample from, so name
       a small split.
-    num_examples: of the sample, at least 2; more than embed_dim, or it limits the rank.
-    min_std: warn below.
-    min_rank_share: warn below.
+    num_examples: examples of the sample, at least 2; more than embed_dim, or it limits the rank.
+    min_std: "feature_std" below which there is a warning.
+    min_rank_share: "rank_me_share" below which there is a warning.
     seed: the seed of the sample.
 
   Reference: SimSiam, arXiv 2011.10566, section 4.1; RankMe, arXiv 2210.02885.

@@ -108,9 +108,9 @@ def classify(
 
   Args:
     bank: labelled features, at least max(k) of them.
-    queries: labelled features.
-    k: numbers of neighbours.
-    temperature: the temperature of the votes.
+    queries: labelled features that are classified.
+    k: the numbers of neighbours to classify by, each at least 1.
+    temperature: the temperatures of the votes, each above 0.
     num_classes: number of classes, K.
 
   Returns:

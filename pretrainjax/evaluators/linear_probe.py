@@ -42,7 +42,7 @@ class LinearProbe(Evaluation):
       `train` and then fitted again on all of it; "lars" is MAE's recipe, see `fit_lars`.
     l2: strengths of the penalty to choose from (lbfgs), each at least 0; one is taken as it is.
     held_out: share of `train`, of each class alike, on which `l2` is chosen, in (0, 1).
-    max_iterations: of each fit (lbfgs).
+    max_iterations: the most iterations of each fit (lbfgs).
     epochs: (lars) 90 in MAE.
     batch_size: (lars) 16384 in MAE; fewer examples make one batch.
     learning_rate: (lars) at a batch of 256, scaled with the batch; 0.1 in MAE.

@@ -40,7 +40,7 @@ class Row:
     metric: what the number is; "class/NAME" is one class's accuracy.
     value: NaN where there is none, such as a class without examples.
     encoder: "trained" or "random-init".
-    checkpoint: where the parameters came from, a workdir or "".
+    checkpoint: the workdir that the parameters came from, or "".
     step: the step of the checkpoint; None for a random-init encoder.
     protocol: see `Evaluation.protocol`.
     time: the time of the measurement, ISO 8601 in UTC.

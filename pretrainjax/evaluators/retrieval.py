@@ -61,7 +61,8 @@ def partner_ranks(
 
   Args:
     queries: vectors of length 1; any points whose inner products are the similarities.
-    candidates: likewise; of equal similarities the lower row comes first.
+    candidates: the vectors to find, of length 1 too; of equal similarities the lower row comes
+      first.
   """
   size = max(1, min(_MAX_SIMILARITIES // len(candidates), 1024, len(queries)))
   keys, parts = jnp.asarray(candidates), []

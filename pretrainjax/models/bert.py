@@ -65,13 +65,13 @@ class BERT(TextEncoder):
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row (RoBERTa's 512, where Hugging Face says 514).
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them.
     embedding_dim: width of the tables, E, with a projection to D where it differs (ELECTRA);
       None is embed_dim.
-    pool: what `pooled` is.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     activation: the activation of the perceptrons.
     eps: the number added to variances in the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in
       RoBERTa.

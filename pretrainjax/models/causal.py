@@ -26,9 +26,9 @@ class CausalModel(TextEncoder):
     dtype: the dtype of the computation.
     remat: see `layers.stack.Remat`.
     unroll: number of blocks in an iteration of the loop over layers.
-    token_embedding: "V D".
+    token_embedding: the table of tokens, "V D".
     blocks: a stack; of an `unstacked` model, a list.
-    norm: the last norm.
+    norm: the norm after the last block.
   """
 
   dropout: float
@@ -96,8 +96,8 @@ class CausalModel(TextEncoder):
     Args:
       tokens: the next ones, one or more.
       caches: caches made by `empty_cache`, or what came back the last time; not to be used again.
-      positions: of `tokens` in their texts, below `max_length`; each sees all up to its own. Places
-        beyond the cache are not remembered.
+      positions: the positions of `tokens` in their texts, below `max_length`; each sees all up to
+        its own. Places beyond the cache are not remembered.
 
     Returns:
       The tokens after the last norm, as `sequence` has them, and the cache with them in it.

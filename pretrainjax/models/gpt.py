@@ -52,7 +52,7 @@ class GPT(CausalModel):
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row, and rows of the table of positions.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is; the last token is the only one that has seen all.

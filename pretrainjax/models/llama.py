@@ -56,9 +56,9 @@ class Llama(CausalModel):
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
-    num_heads: of queries; must divide embed_dim.
-    num_kv_heads: of keys and values, a divisor of num_heads; None is num_heads.
+    num_layers: number of blocks, at least 1.
+    num_heads: number of heads of queries; must divide embed_dim.
+    num_kv_heads: number of heads of keys and values, a divisor of num_heads; None is num_heads.
     mlp_dim: width inside the perceptrons.
     tied: whether the table of tokens is the head too.
     pool: what `pooled` is; the last token is the only one that has seen all.

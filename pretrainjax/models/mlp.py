@@ -21,7 +21,7 @@ class MLP(ImageEncoder):
 
   Args:
     image_size: in pixels, one number for squares or (height, width).
-    num_channels: C.
+    num_channels: channels C of the images.
     embed_dim: width of the hidden layer, which is the feature.
     dropout: rate on the feature, in [0, 1).
     image_mean: of pixels / 255, one value or one a channel; the example only divides by 255.

@@ -59,8 +59,8 @@ class ModernBERT(TextEncoder):
     window: tokens that a token sees in a local layer, half of them to each side; an even number.
     global_every: layers 0, n, 2 n, ... see the whole document; 1 makes all global.
     global_theta: base of the wavelengths of rotary positions in global layers.
-    local_theta: likewise in local ones.
-    pool: what `pooled` is.
+    local_theta: base of the wavelengths of rotary positions in local layers.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     eps: the number added to variances in the layer norms, which have no shift.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).

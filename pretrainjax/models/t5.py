@@ -96,11 +96,11 @@ class T5Encoder(TextEncoder):
     max_length: tokens of the longest row, for data to be checked against; there is no table of
       positions.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     head_dim: width of one head; num_heads * head_dim need not be D.
     mlp_dim: width inside the gated perceptrons.
-    pool: what `pooled` is.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     eps: the number added to variances in the norms.
     dropout: rate after the embedding, in the blocks and after the last norm, in [0, 1).
     dtype: the dtype of the computation; parameters are float32.
@@ -183,7 +183,7 @@ class T5Decoder(nnx.Module):
   Args:
     vocab_size: number of tokens in the vocabulary, V.
     embed_dim: width of tokens, D, the encoder's too.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     head_dim: width of one head.
     mlp_dim: width inside the gated perceptrons.

@@ -16,7 +16,7 @@ class TextEncoder(nnx.Module):
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
-    pool: what `pooled` is.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
   """
 
   vocab_size: int

@@ -60,9 +60,9 @@ class ViT(ImageEncoder):
   Args:
     image_size: in pixels, one number for squares or (height, width).
     patch_size: in pixels; must divide the image.
-    num_channels: C.
+    num_channels: channels C of the images.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is: the class token, the mean of the patches, or attention pooling.

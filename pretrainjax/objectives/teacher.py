@@ -66,7 +66,7 @@ def follow(teacher: nnx.Module, student: nnx.Module, *, momentum: float | Float[
 
   Args:
     teacher: a network that `teacher_of` made.
-    student: with the new parameters.
+    student: the student, its parameters updated.
     momentum: m in [0, 1]; 1 leaves the teacher as it is.
 
   Raises:

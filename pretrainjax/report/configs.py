@@ -54,9 +54,9 @@ def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str
   """One config: its docstring, its file, and all its values; "*" marks what overrides changed.
 
   Args:
-    reference: `NAME[:arg]` or `FILE[:arg]`.
-    config: with the overrides.
-    defaults: without them.
+    reference: the config as the user names it, `NAME[:arg]` or `FILE[:arg]`.
+    config: the config with the user's overrides.
+    defaults: the config without them.
   """
   file, _, arg = reference.partition(":")
   path = locate(file)

@@ -88,7 +88,7 @@ def pool_text(
   """Pools the tokens of each row into one feature.
 
   Args:
-    tokens: features.
+    tokens: the features of all tokens.
     valid: True for tokens, False for padding, which may stand on either side.
     pool: "cls" is the first token, "mean" the mean of all, "last" the last token.
   """

@@ -12,7 +12,7 @@ class LayerNorm(nnx.Module):
   """Gives each token mean 0 and variance 1 over its width, then scales and shifts.
 
   Args:
-    embed_dim: width, D.
+    embed_dim: width of the tokens, D.
     eps: added to the variance, always written out: 1e-6 in vision, 1e-12 in BERT.
     use_bias: False leaves the shift out.
     rngs: unused, as all values start fixed; taken for symmetry.
@@ -44,7 +44,7 @@ class RMSNorm(nnx.Module):
   """Divides each token by its root mean square over the width, then scales.
 
   Args:
-    embed_dim: width, D.
+    embed_dim: width of the tokens, D.
     eps: added to the mean square: 1e-6 in T5, 1e-5 or 1e-6 in Llama.
     rngs: unused; taken for symmetry.
 

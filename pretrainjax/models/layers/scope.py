@@ -56,8 +56,8 @@ def mask_of(scope: Scope, num_queries: int, num_keys: int) -> Bool[Array, "_ 1 N
 
   Args:
     scope: its bias and rotary are no part of it.
-    num_queries: N.
-    num_keys: S.
+    num_queries: the number of queries, N.
+    num_keys: the number of keys, S.
 
   Returns:
     "B 1 N S"; the first axis is 1 where rows do not differ.

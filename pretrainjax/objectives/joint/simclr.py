@@ -23,7 +23,7 @@ class SimCLR(WholeBatchObjective):
       -log(exp(cos(z_i, z_other(i)) / temperature) / sum_(j != i) exp(cos(z_i, z_j) / temperature))
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder of images.
     projector: makes the network from pooled features to the space where views are compared.
     augment: colour augmentation on the device; None leaves the views as the host made them.
     temperature: what the cosines are divided by, above 0; 0.1 on ImageNet, 0.5 on CIFAR-10.

@@ -29,8 +29,8 @@ class MaskedLM(Objective):
     backbone: makes the encoder, which has a `token_embedding`.
     head: makes the network from tokens to the vocabulary, a `MaskedLMHead`.
     mask_rate: share of the tokens that are predicted, in (0, 1).
-    random_share: of these, the share replaced by a random token.
-    keep_share: of these, the share left as they are; all others become [MASK].
+    random_share: the share of the chosen tokens that a random one replaces.
+    keep_share: the share of the chosen tokens that stay as they are; all others become [MASK].
     whole_words: choose whole words; the data must say where they start ("starts").
     special_ids: ids of tokens that are neither predicted nor put in.
     mask_id: the id of [MASK].

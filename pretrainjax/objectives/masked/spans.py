@@ -14,7 +14,7 @@ class SpanSizes(NamedTuple):
 
   Attributes:
     num_noise: tokens cut out of a full row.
-    num_spans: that these lie in.
+    num_spans: the number of spans that these lie in.
     inputs: tokens left, sentinels, and the end.
     targets: sentinels, tokens cut out, and the end.
   """
@@ -71,9 +71,10 @@ def cut_spans(
     tokens: rows, their padding on the right.
     valid: True for tokens; a row with fewer than two loses none.
     noise_density: share of tokens cut out, in (0, 1).
-    mean_span_length: of a span, in tokens.
+    mean_span_length: the mean length of a span, in tokens.
     first_sentinel: the token that stands for a row's first span.
-    sentinel_step: from one sentinel to the next, 1, or -1 as in T5's own vocabulary.
+    sentinel_step: the difference of two sentinels' ids, one after the other: 1, or -1 as in T5's
+      own vocabulary.
     end_id: the token that ends both texts.
 
   Reference: T5, arXiv 1910.10683, section 3.1.4, and random_spans_noise_mask of its code: both

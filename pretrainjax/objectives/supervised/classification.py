@@ -26,7 +26,7 @@ class Classification(Objective):
       loss = mean over examples of cross_entropy(head(encoder(x).pooled), (1 - s) * label + s / K)
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder, of images or texts.
     head: makes the network from pooled features to logits of `num_classes`.
     num_classes: number of classes, K.
     label_smoothing: weight s of the uniform distribution, in [0, 1).

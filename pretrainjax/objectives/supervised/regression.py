@@ -38,7 +38,7 @@ class Regression(Objective):
       loss = mean over examples of (head(encoder(x).pooled) - (score - low) / (high - low))^2
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder, of images or texts.
     head: makes the network from pooled features to one output, such as a `Head` of
       `num_classes` 1.
     score_range: (low, high): the head's output is 0 at low and 1 at high, and the loss is that of

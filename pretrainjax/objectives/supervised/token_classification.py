@@ -26,7 +26,7 @@ class TokenClassification(Objective):
   The mean is over all tokens of the batch that have a tag, so that a long text counts more.
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder of texts.
     head: makes the network from features of tokens to logits of `num_classes`.
     num_classes: number of classes, K; for names "O", "B-TYPE" and "I-TYPE".
     tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.

@@ -21,7 +21,7 @@ def encode(encoder: Encoder, inputs: Any, *, tune: Tune, rngs: nnx.Rngs) -> Enco
     inputs: what `encoder.inputs` took out of the batch.
     tune: "linear" gives the features that evaluation sees (no dropout, stored batch statistics),
       without gradient.
-    rngs: the step's keys.
+    rngs: the step's keys, equal on all devices.
   """
   if tune == "full":
     return encoder(inputs, deterministic=False, rngs=rngs)
