@@ -180,7 +180,7 @@ def launch(
 
 
 def script() -> NoReturn:
-  """Runs the console script as a process, see `main`."""
+  """Runs the console script as a process of its own, see `main`."""
   as_process(lambda _: main())
 
 

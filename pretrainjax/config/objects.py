@@ -89,7 +89,7 @@ def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
 
 def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:
-  """A config that was read as plain values, as `spec` makes it today.
+  """Gives a config that was read as plain values the types that `spec` gives it today.
 
   None fields get their types, and arguments that a class did not have yet their defaults.
 
@@ -117,7 +117,7 @@ def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
 
 def seed_of(config: ConfigDict) -> int:
-  """The seed of a config.
+  """The seed that a config sets.
 
   Raises:
     UserError: for one that no random generator takes.

@@ -22,7 +22,7 @@ _FIELDS = ("Command", "Minutes", "Expected")
 
 
 class About(NamedTuple):
-  """What the docstring of a config says.
+  """The facts that the docstring of a config tells.
 
   Attributes:
     summary: the first line of the docstring.

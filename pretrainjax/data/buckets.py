@@ -19,7 +19,7 @@ _STREAM = 1 << 20
 
 
 class Padding(NamedTuple):
-  """How much of the rows is padding, with buckets and with one length.
+  """The share of padding in rows, with buckets and with one length.
 
   Attributes:
     lengths: the lengths of the buckets' rows.
@@ -50,7 +50,7 @@ class Row(NamedTuple):
 def record_lengths(
   source: PreparedSplit, numbers: Int[np.ndarray, " S"], field: Field
 ) -> np.ndarray:
-  """How long each record's row is, int32; -1 for records that cannot be read."""
+  """The length of each record's row, int32; -1 for records that cannot be read."""
   parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
   found = [length for part in parts for length in _lengths(source, part, field)]
   return np.asarray(found, np.int32)
@@ -68,7 +68,7 @@ def _lengths(source: PreparedSplit, numbers: np.ndarray, field: Field) -> list[i
 def bucket_lengths(
   lengths: Int[np.ndarray, " S"], *, buckets: int, longest: int
 ) -> tuple[int, ...]:
-  """Few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
+  """A few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
 
   Args:
     lengths: the lengths of all rows, at most `longest`; below 0 where not known.
@@ -86,7 +86,7 @@ def bucket_lengths(
 
 
 def padding_of(lengths: Int[np.ndarray, " S"], buckets: tuple[int, ...]) -> Padding:
-  """How much of all rows is padding; see `Padding`."""
+  """The share of padding in all rows; see `Padding`."""
   known = lengths[lengths >= 0]
   places = np.asarray(buckets)[np.searchsorted(buckets, known)]
   share, of_one = (1 - known.sum() / max(n, 1) for n in (places.sum(), buckets[-1] * len(known)))
@@ -122,7 +122,7 @@ class Buckets:
     batch_size: int,
     seed: int,
   ):
-    """Arranges an order.
+    """Arranges an order of examples into batches of about one length.
 
     Args:
       order: (source, row) by position, without end.

@@ -22,5 +22,5 @@ class Dataset(Pipeline):
   fields: Mapping[str, Field]
 
   def make_field(self) -> Together:
-    """See `Pipeline`."""
+    """Makes the field of all arrays, see `Pipeline`."""
     return Together(self.fields)

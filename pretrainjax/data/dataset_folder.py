@@ -33,12 +33,12 @@ def newest_version(name: str, data_dir: Path) -> Path | None:
 
 
 def prepared_names(data_dir: Path) -> set[str]:
-  """Names of all datasets that are there."""
+  """The names of all prepared datasets in a folder."""
   return {path.parents[1].name for path in data_dir.glob("*/*/dataset_info.json")}
 
 
 def open_builder(folder: Path, *, flag: str) -> Any:
-  """What tfds reads a folder by.
+  """The builder that tfds reads the folder of a dataset with.
 
   Args:
     folder: the folder of one version.

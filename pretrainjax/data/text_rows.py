@@ -24,7 +24,7 @@ class Specials(NamedTuple):
 
 
 def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:
-  """How much of two texts is kept when tokens are taken one by one from the longer.
+  """The number of tokens kept of two texts, when they are cut one by one from the longer.
 
   Of equals the second gives first, as in Hugging Face's `truncate_sequences`.
 

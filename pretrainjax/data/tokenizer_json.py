@@ -17,7 +17,7 @@ _MOST_GROWTH = 4096  # of a text, by all replacements of characters together
 
 
 def read(path: Path) -> str:
-  """The text of a file, unless it is absurdly large.
+  """The text of a tokenizer.json, unless the file is absurdly large.
 
   Raises:
     OSError, UnicodeDecodeError: where it cannot be read.
@@ -29,7 +29,7 @@ def read(path: Path) -> str:
 
 
 def check(text: str) -> None:
-  """Looks at what the library would take much memory for, or would not come back from.
+  """Refuses a tokenizer.json that the library would need much memory or endless time for.
 
   Args:
     text: the text of the file.

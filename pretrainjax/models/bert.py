@@ -26,7 +26,7 @@ from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a BERT that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int

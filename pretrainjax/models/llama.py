@@ -17,7 +17,7 @@ from pretrainjax.models.text_encoder import check_counts
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a Llama that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int

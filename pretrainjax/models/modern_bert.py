@@ -22,7 +22,7 @@ from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a ModernBERT that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int

@@ -20,7 +20,7 @@ from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for; encoder and decoder are alike."""
+  """The sizes of a T5 that the name of a size stands for; encoder and decoder are alike."""
 
   embed_dim: int
   num_layers: int

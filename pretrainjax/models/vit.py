@@ -21,7 +21,7 @@ from pretrainjax.types import Encoded
 
 
 class Size(NamedTuple):
-  """What a variant's letters stand for."""
+  """The sizes of a ViT that a variant's letters stand for."""
 
   embed_dim: int
   num_layers: int

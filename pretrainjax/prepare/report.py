@@ -10,10 +10,10 @@ _SHOWN = 5
 
 
 def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
-  """A report as lines.
+  """The report of a prepared dataset, as lines for a person.
 
   Args:
-    report: out of prepared.json.
+    report: the facts of prepared.json.
     folder: the folder of the dataset.
   """
   yield f"from           {report['origin']}"

@@ -18,7 +18,7 @@ def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
   """Writes the dataset that `config` names, unless it is there.
 
   Args:
-    config: see `config.default_config`.
+    config: the config of a source, see `config.default_config`.
     allow: packages beside ours whose classes it may name; the binary says `ANYTHING`.
 
   Returns:

@@ -70,7 +70,7 @@ class Heartbeats:
     watchdog: Watchdog | None = None,
     exit_process: Callable[[int], Any] = os._exit,
   ):
-    """Makes it, without starting its thread.
+    """Prepares the heartbeats, without starting their thread.
 
     Args:
       verb: the name of the binary, for messages.

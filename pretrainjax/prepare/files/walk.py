@@ -22,8 +22,8 @@ class File(NamedTuple):
   """One file below a folder.
 
   Attributes:
-    path: below the folder that was walked through.
-    size: number of bytes.
+    path: the path below the folder that was walked through.
+    size: the number of its bytes.
   """
 
   path: Path
@@ -36,12 +36,12 @@ class Listing:
   """
 
   def __init__(self, database: sqlite3.Connection, *, suffixes: Collection[str], what: str):
-    """Lists nothing yet.
+    """Makes an empty listing.
 
     Args:
-      database: for a table, which is this listing's own.
+      database: a database for the table of the files, which is this listing's own.
       suffixes: the suffixes of the files, in small letters.
-      what: files are, for the reason why one is passed over: "image".
+      what: the word for such a file, for the reason why another is passed over: "image".
     """
     self._database, self._suffixes, self._what = database, suffixes, what
     database.execute(

@@ -49,7 +49,7 @@ class ImageTable:
     database.execute("CREATE TABLE IF NOT EXISTS duplicate (place INTEGER, other INTEGER)")
 
   def add(self, image: Image, offset: int) -> None:
-    """Notes an image.
+    """Adds an image to the table.
 
     Args:
       image: one that is kept.
@@ -62,11 +62,11 @@ class ImageTable:
     )
 
   def drop(self, key: str, reason: str) -> None:
-    """Notes what is left out."""
+    """Notes an image that is left out, with the reason."""
     self._database.execute("INSERT INTO dropped VALUES (?, ?)", (key, reason))
 
   def with_and_without_class(self) -> tuple[str | None, str | None]:
-    """The first image of either kind."""
+    """The keys of the first image with a class and the first without; None where there is none."""
     first = "SELECT key FROM image WHERE class IS {} ORDER BY place LIMIT 1"
     rows = (self._database.execute(first.format(null)).fetchone() for null in ("NOT NULL", "NULL"))
     labelled, bare = (row[0] if row else None for row in rows)
@@ -102,8 +102,8 @@ class ImageTable:
     """Moves a share of each class from "train" to "test", where "train" is all there is.
 
     Args:
-      holdout: the share.
-      class_names: in order; () for images without classes.
+      holdout: the share of each class and its seed.
+      class_names: the names of the classes, in order; () for images without classes.
     """
     if list(self.sizes()) != ["train"]:
       return
@@ -170,7 +170,7 @@ class ImageTable:
     )
 
   def duplicates(self) -> Iterator[Duplicate]:
-    """Those that `find_duplicates` found; what was then dropped is among them."""
+    """The images that `find_duplicates` found, those that were then dropped among them."""
     # Training images that were dropped are in no split any more.
     rows = self._database.execute(
       "SELECT COALESCE(a.split, 'train'), a.key, b.split, b.key FROM duplicate"
@@ -180,11 +180,11 @@ class ImageTable:
     return map(Duplicate._make, rows)
 
   def num_dropped(self) -> int:
-    """How many there are."""
+    """The number of images that were left out."""
     return self._database.execute("SELECT COUNT(*) FROM dropped").fetchone()[0]
 
   def num_duplicates(self) -> int:
-    """How many there are."""
+    """The number of images that `find_duplicates` found."""
     return self._database.execute("SELECT COUNT(*) FROM duplicate").fetchone()[0]
 
 

@@ -15,7 +15,7 @@ class Journal:
   when the process dies, together.
 
   Attributes:
-    database: the connection.
+    database: the connection to the database that holds it.
   """
 
   def __init__(self, database: sqlite3.Connection):
@@ -23,7 +23,7 @@ class Journal:
     database.execute("CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT)")
 
   def get(self, name: str, default: Any = None) -> Any:
-    """The fact, or `default`."""
+    """The fact of that name, or `default` where there is none."""
     row = self.database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
     return default if row is None else json.loads(row[0])
 

@@ -41,11 +41,11 @@ def write_shards(
 
   Args:
     split: one of the examples'.
-    encoded: the examples.
-    name: the dataset's name.
+    encoded: all examples of the dataset.
+    name: the name of the dataset.
     lengths: records in each file.
     journal: the journal of this run.
-    target: where the files go.
+    target: the folder that the files go to.
 
   Returns:
     The bytes of all its records.
@@ -78,11 +78,11 @@ def write_metadata(
   """Writes what `tfds.builder_from_directory` needs.
 
   Args:
-    encoded: the examples.
-    name: the dataset's name.
+    encoded: all examples of the dataset.
+    name: the name of the dataset.
     sizes: bytes of all records, by split.
     lengths: records in each file, by split.
-    target: where the files are.
+    target: the folder that the files are in.
   """
   splits = [
     tfds.core.SplitInfo(

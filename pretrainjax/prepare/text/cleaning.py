@@ -19,10 +19,10 @@ class Cleaning:
   """How texts are cleaned.
 
   Attributes:
-    normalize: to Unicode's NFC.
+    normalize: whether texts are normalised to Unicode's NFC.
     control: whether control characters stay; tabs and newlines always do.
-    min_characters: of a text, after cleaning and without space at its ends.
-    max_characters: likewise; None for any.
+    min_characters: the fewest characters of a text, after cleaning and without space at its ends.
+    max_characters: the most characters of a text, counted alike; None for any.
     repetition: whether texts that repeat themselves are left out.
     duplicate_lines: largest fraction of lines that stood in the text before.
     duplicate_line_characters: the same, counted in characters.
@@ -111,9 +111,9 @@ def top_ngram(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
   """Fraction of characters in the most frequent run of words; 0 where none comes twice.
 
   Args:
-    words: see `word_hashes`.
-    lengths: likewise.
-    size: words in a run.
+    words: the hash of each word, see `word_hashes`.
+    lengths: the number of characters of each word.
+    size: the number of words in a run.
   """
   runs, first, counts = np.unique(
     ngram_hashes(words, size=size), return_index=True, return_counts=True
@@ -129,9 +129,9 @@ def duplicate_ngrams(words: np.ndarray, lengths: np.ndarray, *, size: int) -> fl
   """Fraction of characters in runs of words that stood in the text before, each counted once.
 
   Args:
-    words: see `word_hashes`.
-    lengths: likewise.
-    size: words in a run.
+    words: the hash of each word, see `word_hashes`.
+    lengths: the number of characters of each word.
+    size: the number of words in a run.
   """
   runs = ngram_hashes(words, size=size)
   _, first, where = np.unique(runs, return_index=True, return_inverse=True)

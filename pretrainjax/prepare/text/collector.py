@@ -16,7 +16,7 @@ _SEEN = {"exact": "duplicate", "near": "near duplicate"}
 
 
 def documents_file(folder: Path, split: str) -> Path:
-  """Where the documents of a split are."""
+  """The path of the file that holds the documents of a split."""
   return folder / f"documents-{split}.jsonl"
 
 

@@ -24,7 +24,8 @@ class Duplicates:
     exact: whether equal ones do: the same text, and the same second text.
     near: whether nearly equal ones do.
     threshold: the least Jaccard similarity of nearly equal texts, estimated.
-    num_permutations: of the estimate, whose error is about 0.5 / sqrt(num_permutations).
+    num_permutations: the number of hashes of the estimate, whose error is about 0.5 /
+      sqrt(num_permutations).
     words: number of words in a shingle; a text is the set of its shingles.
 
   Reference: Lee et al., Deduplicating Training Data Makes Language Models Better
@@ -83,7 +84,7 @@ class Seen:
     """Says whether a document was seen before, and if it was not, remembers it.
 
     Args:
-      text: cleaned.
+      text: the text of the document, cleaned.
       second: the second text of a pair.
 
     Returns:

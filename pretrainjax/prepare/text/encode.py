@@ -42,7 +42,7 @@ def encode(
   Args:
     split: the split of which the documents were collected.
     form: the form of the records.
-    layout: likewise.
+    layout: the features of the records.
     tokenizer: the tokenizer of the dataset.
     journal: the journal of this run.
     folder: the folder of the files.

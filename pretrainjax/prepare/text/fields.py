@@ -45,7 +45,7 @@ class Fields:
     Args:
       record: fields by name, if it is well-formed.
       key: the key of the document.
-      split: likewise.
+      split: the split of the document; None where the source has none.
     """
     if not isinstance(record, Mapping):
       return Unreadable(key, "not a record of fields")

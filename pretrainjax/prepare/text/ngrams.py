@@ -11,10 +11,10 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bits are lost; the go
 
 
 def word_hashes(text: str) -> tuple[UInt64[np.ndarray, " W"], Int[np.ndarray, " W"]]:
-  """Every word between spaces, case aside.
+  """A hash and the length of every word between spaces, case aside.
 
   Args:
-    text: any.
+    text: the text of a document.
 
   Returns:
     A hash of 32 bits of each word, and its length in characters.

@@ -35,7 +35,7 @@ class TextPreparation:
     cleaning: what is done to a text, and which are left out.
     duplicates: which documents count as seen before.
     holdout: which are held out where the source does not say.
-    tokenizer: which tokenizer.
+    tokenizer: which tokenizer the dataset gets.
     form: the form of the records.
   """
 

@@ -9,12 +9,12 @@ from pretrainjax.prepare.text.document import Document
 
 @dataclasses.dataclass
 class TextTally(Tally):
-  """Counts of documents.
+  """Counts of documents, beside those of all examples.
 
   Attributes:
     bytes: the bytes of their text (of both texts of a pair) in UTF-8, by split.
-    labels: how many, by class.
-    tags: likewise.
+    labels: the number of documents, by class.
+    tags: the number of words, by tag.
     has: which of second, label, score, words, split any document has.
   """
 
