@@ -16,7 +16,7 @@ from pretrainjax import collectives
 
 
 def num_visible(num_tokens: int, mask_ratio: float) -> int:
-  """How many of `num_tokens` stay when `mask_ratio` of them are hidden, rounded down.
+  """The number of `num_tokens` that stay when `mask_ratio` of them are hidden, rounded down.
 
   The 1e-6 undoes binary fractions: int(100 * (1 - 0.9)) is 9.
 
@@ -152,7 +152,7 @@ def span_mask(
 
 
 class Chosen(NamedTuple):
-  """Places of a row that a loss is about, as many slots in every row.
+  """The places of a row that a loss is about, as many slots in every row.
 
   Attributes:
     positions: distinct within a row, in no order.

@@ -103,7 +103,7 @@ class ColorAugment:
 def to_unit(
   images: UInt8[Array, "*batch H W C"] | Float[Array, "*batch H W C"],
 ) -> Float[Array, "*batch H W C"]:
-  """Images as float32 in [0, 1]: uint8 is divided by 255, float is taken to be there already."""
+  """Turns images into float32 in [0, 1]: uint8 is divided by 255, float is taken as it is."""
   images_float = images.astype(jnp.float32)
   return images_float / 255 if images.dtype == jnp.uint8 else images_float
 
@@ -111,7 +111,7 @@ def to_unit(
 def standardize(
   images: Float[Array, "B H W C"], *, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "B H W C"]:
-  """Images in [0, 1] as an encoder takes floats: (x - mean) / std.
+  """Standardizes images in [0, 1] as an encoder takes floats: (x - mean) / std.
 
   Args:
     images: float in [0, 1].
@@ -165,7 +165,7 @@ def adjust_hue(image: Float[Array, "H W 3"], shift: Scalar) -> Float[Array, "H W
 
 
 def to_gray(image: Float[Array, "H W 3"]) -> Float[Array, "H W 3"]:
-  """Each pixel's luma on all three channels."""
+  """Makes images gray: each pixel's luma on all three channels."""
   return jnp.broadcast_to(_luma(image), image.shape)
 
 

@@ -110,7 +110,7 @@ def mixup_or_cutmix(
 
 
 def partners(x: Shaped[Array, "B ..."], key: Key[Array, ""]) -> Shaped[Array, "B ..."]:
-  """For each row another row of the whole batch, the batch shifted round by a random number.
+  """Another row of the whole batch for each row: the batch shifted by a random number of rows.
 
   Args:
     x: this device's rows; equal keys give equal shifts, for images and labels alike.

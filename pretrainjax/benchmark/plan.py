@@ -213,7 +213,7 @@ def _cells(row: Row, usable: int | float) -> tuple[str, ...]:
 
 
 def _reason(refusal: Refusal) -> str:
-  """Whose fault it is."""
+  """The word for a mesh without a report: "refused" by us, or "failed"."""
   return "refused" if isinstance(refusal, UserError) else "failed"
 
 

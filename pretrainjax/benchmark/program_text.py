@@ -159,7 +159,7 @@ def _bytes(dtype: str, dimensions: str) -> int:
 
 @functools.cache
 def _bits(dtype: str) -> int:
-  """Of one number: the first digits in the name, "bf16", "f8e4m3fn", "u32"; c64 has 64."""
+  """The bits of one number: the first digits in the name, "bf16", "f8e4m3fn", "u32"; c64 has 64."""
   if dtype in _BITS:
     return _BITS[dtype]
   match = re.search(r"\d+", dtype)

@@ -72,7 +72,7 @@ def _report(config: ConfigDict, mesh: Mapping[str, int]) -> MeshReport | Refusal
 
 
 def _environment(num_devices: int) -> dict[str, str]:
-  """This process's, with so many devices; its code need not run fast, so it is made in a hurry."""
+  """The environment of a process with so many devices, which compiles with little optimisation."""
   flags = [f for f in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in f]
   flags += [
     f"--xla_force_host_platform_device_count={num_devices}",

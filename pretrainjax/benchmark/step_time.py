@@ -186,7 +186,7 @@ def _times(
 
 
 def _peak_bytes() -> int | None:
-  """Held at once on the fullest of this process's devices since it began."""
+  """The most bytes held at once on one of this process's devices since it began."""
   stats = [device.memory_stats() or {} for device in jax.local_devices()]
   peaks = [s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s]
   return max(peaks, default=None)

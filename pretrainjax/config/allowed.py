@@ -1,4 +1,4 @@
-"""The classes that a config may name; `build` makes no others, as a config may be a stranger's."""
+"""The classes that a config may name; `build` makes no others, for a config may be a stranger's."""
 
 import argparse
 import fnmatch
@@ -161,7 +161,7 @@ def _is_under(name: str, places: Iterable[str]) -> bool:
 
 
 def names_of_others(config: Any) -> tuple[str, ...]:
-  """All "module:Name" of a config that are not ours, for `allow`: whoever wrote it trusts them."""
+  """Every "module:Name" of a config that is not ours, for `allow`: whoever wrote it trusts them."""
   if isinstance(config, (tuple, list)):
     return tuple(name for value in config for name in names_of_others(value))
   if not hasattr(config, "items"):
@@ -174,7 +174,7 @@ def names_of_others(config: Any) -> tuple[str, ...]:
 
 
 def packages(names: str | Iterable[str]) -> tuple[str, ...]:
-  """What the user allows stored configs to name, checked.
+  """The packages that the user allows stored configs to name, checked.
 
   Args:
     names: packages or modules, "mylab" or "mylab.models"; commas may part them.

@@ -52,7 +52,7 @@ def spec(target: Callable, **kwargs: Any) -> ConfigDict:
 
 
 def recipe(target: Callable, **kwargs: Any) -> ConfigDict:
-  """Like `spec`, but `build` returns a factory that still awaits `rngs` (and nothing else)."""
+  """Names `target` as `spec` does, to be called by `build` later, with `rngs` and nothing else."""
   config = spec(target, **kwargs)
   config[RECIPE] = True
   return config
@@ -153,7 +153,7 @@ def hints_of(target: Callable) -> dict[str, Any]:
 
 
 def default_field(value: Any, hint: Any) -> Any:
-  """What a config holds for `value`.
+  """The form in which a config holds `value`.
 
   None under `X | None` becomes a typed placeholder, so that a flag can fill it and is checked; an
   object, such as a default that is a frozen dataclass, becomes its spec.

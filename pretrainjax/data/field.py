@@ -120,14 +120,14 @@ class Field:
     raise NotImplementedError
 
   def count(self, batch: Batch) -> dict[str, int | float]:
-    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    """The size of a batch, or of a process's part of one, by unit of progress ("tokens")."""
     raise NotImplementedError
 
   # --- rows of several lengths ---------------------------------------------------------------
 
   @property
   def num_buckets(self) -> int:
-    """How many lengths rows may have, see `pretrainjax.data.buckets`; 1 gives all the same."""
+    """The number of lengths that rows may have, see `pretrainjax.data.buckets`; 1 by default."""
     return 1
 
   @property
@@ -136,7 +136,7 @@ class Field:
     raise NotImplementedError
 
   def length_of(self, source: PreparedSplit, fields: Fields) -> int:
-    """How long a record's row is, at most `longest`; nothing is unpacked.
+    """The length of a record's row, at most `longest`; nothing is unpacked.
 
     Raises:
       ValueError: for a record without.

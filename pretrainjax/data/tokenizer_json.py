@@ -1,4 +1,4 @@
-"""What a tokenizer.json may not hold: `tokenizers` believes it, and ends the process over some."""
+"""Checks a tokenizer.json before `tokenizers` reads it, which would end the process over some."""
 
 import base64
 import binascii

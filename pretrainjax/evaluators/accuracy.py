@@ -9,7 +9,7 @@ from pretrainjax.evaluators.base import Outcome
 
 
 def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, " N"]:
-  """How many classes are placed before the true one; 0 is a hit at top-1.
+  """The number of classes placed before the true one; 0 is a hit at top-1.
 
   Args:
     scores: higher is likelier, any scale; of equal scores the lower class comes first.

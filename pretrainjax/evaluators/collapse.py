@@ -1,4 +1,4 @@
-"""Whether an encoder still tells examples apart, label-free."""
+"""Collapse of an encoder: whether its features still tell examples apart, without labels."""
 
 import dataclasses
 import logging
@@ -57,7 +57,7 @@ class Collapse(Evaluation):
     return Outcome({"feature_std": std, "rank_me": rank, "rank_me_share": share})
 
   def warning(self, *, std: float, rank: float, share: float) -> str | None:
-    """What low values usually mean and what to try; None for healthy ones."""
+    """The warning for low values: what they usually mean, what to try; None for healthy ones."""
     if std < self.min_std:
       return (
         f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every "

@@ -17,7 +17,7 @@ from pretrainjax.types import Batch, Encoded, Encoder, check_encoder
 
 
 class Features(NamedTuple):
-  """One feature an example, on the host.
+  """The pooled features of a dataset, one row an example, on the host.
 
   Attributes:
     features: the pooled features, float32 "N D".
@@ -40,6 +40,7 @@ class FeatureCache:
     self._entries: list[tuple[Any, Features]] = []
 
   def inputs(self, batch: Batch) -> Any:
+    """The inputs that the encoder takes out of a batch."""
     return self.encoder.inputs(batch)
 
   def __call__(self, inputs: Any, **kwargs: Any) -> Encoded:

@@ -1,4 +1,4 @@
-"""Language models that count: interpolated modified Kneser-Ney, the yardstick of networks."""
+"""N-gram language models: interpolated modified Kneser-Ney, the yardstick of networks."""
 
 import functools
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class NGram(NamedTuple):
 
 
 def predicted(documents: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-  """Which tokens have one before them in their document: what language models are scored on."""
+  """True for tokens with one before them in their document: what language models are scored on."""
   has_one = np.zeros(len(documents), bool)
   has_one[1:] = documents[1:] == documents[:-1]
   return has_one

@@ -10,7 +10,7 @@ from pretrainjax.evaluators.features import extract_features
 
 
 class Pairs(NamedTuple):
-  """Two points an example, each of length 1.
+  """The features of pairs: two points an example, each of length 1.
 
   Attributes:
     first: vectors of view 0, of length 1.

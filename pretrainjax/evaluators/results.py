@@ -87,7 +87,7 @@ def append_results(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_results(path: Path) -> list[Row]:
-  """All rows of a file; a line that was cut off by a crash is skipped, with a warning."""
+  """Reads all rows of a file; a line that was cut off by a crash is skipped, with a warning."""
   names = {f.name for f in dataclasses.fields(Row)}
   rows = []
   lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

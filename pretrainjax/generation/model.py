@@ -135,7 +135,7 @@ class TextModel:
     *,
     batch_size: int = 32,
   ) -> list[Completion]:
-    """As `generate`, with its settings in one argument."""
+    """Generates a text after each prompt as `generate` does, its settings in one argument."""
     if batch_size < 1:
       raise ValueError(f"batch_size: found {batch_size}, expected at least 1")
     ids = [self.ids(text) for text in prompts]

@@ -59,7 +59,7 @@ def bert_size(name: str) -> dict[str, int]:
 
 
 class BERT(TextEncoder):
-  """Tokens of text through a post-norm transformer with learned positions.
+  """A post-norm transformer encoder of text with learned positions.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
@@ -155,7 +155,7 @@ class BERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last block.
+    """The features of all tokens after the last block.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -169,7 +169,7 @@ class BERT(TextEncoder):
   def embed(
     self, text: Text, *, deterministic: bool = True, rngs: nnx.Rngs | None = None
   ) -> Float[Array, "B T E"]:
-    """The sum of token, position and type, normalised: what the projection and the blocks get."""
+    """The sum of token, position and type embeddings, normalised: what the blocks get."""
     check_length(text.tokens.shape[1], self.max_length)
     types = text.types if self.num_types > 1 else None
     x = embed(self.token_embedding[...], text.tokens, dtype=self.dtype)
@@ -186,7 +186,7 @@ class BERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """Projection and blocks, of what `embed` returned (of another model too: ELECTRA)."""
+    """Runs projection and blocks on what `embed` returned (of another model too: ELECTRA)."""
     x = x if self.embedding_projection is None else self.embedding_projection(x)
     x = run_stack(
       self.blocks,

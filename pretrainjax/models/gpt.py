@@ -46,7 +46,7 @@ def gpt_size(name: str) -> dict[str, int]:
 
 
 class GPT(CausalModel):
-  """Tokens of text, each seeing itself and what comes before.
+  """A causal transformer with learned positions: each token sees itself and what comes before.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.

@@ -50,7 +50,7 @@ def llama_size(name: str) -> dict[str, int | bool]:
 
 
 class Llama(CausalModel):
-  """Tokens of text, each seeing itself and what comes before.
+  """A causal transformer with rotary positions: each token sees itself and what comes before.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
@@ -137,6 +137,7 @@ class Llama(CausalModel):
 
   @property
   def output_table(self) -> Float[Array, "V D"]:
+    """The table of the output: its own one, or that of the tokens where they are tied."""
     table = self.output_embedding
     return self.token_embedding[...] if table is None else table[...]
 

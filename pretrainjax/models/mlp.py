@@ -17,7 +17,7 @@ from pretrainjax.types import Encoded
 
 
 class MLP(ImageEncoder):
-  """Flattened pixels, one hidden ReLU layer, dropout; the class scores are a `Head`'s.
+  """A perceptron on flattened pixels: one hidden ReLU layer and dropout; a `Head` has the classes.
 
   Args:
     image_size: in pixels, one number for squares or (height, width).

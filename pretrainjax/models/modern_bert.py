@@ -47,7 +47,7 @@ def modern_bert_size(name: str) -> dict[str, int]:
 
 
 class ModernBERT(TextEncoder):
-  """Tokens of text through a pre-norm transformer without biases.
+  """A pre-norm transformer encoder of text without biases, with rotary positions.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
@@ -143,7 +143,7 @@ class ModernBERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last norm.
+    """The features of all tokens after the last norm.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -167,7 +167,7 @@ class ModernBERT(TextEncoder):
     return self.norm(x)
 
   def _scopes(self, segments: Int[Array, "B T"]) -> tuple[Scope, Scope]:
-    """Of global and of local layers."""
+    """The scopes of global and of local layers."""
     positions = positions_of(segments)
     wide, near = (
       rotary_angles(positions, head_dim=self.head_dim, theta=theta)

@@ -24,12 +24,12 @@ def normalize_pixels(
   mean: tuple[float, ...],
   std: tuple[float, ...],
 ) -> Float[Array, "B *N C"]:
-  """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised.
+  """Turns uint8 pixels into (x / 255 - mean) / std, float32; floats pass as already normalised.
 
   Args:
     images: uint8 in 0..255, or float.
     mean: the mean of x / 255, one value or one a channel.
-    std: likewise.
+    std: the standard deviations of pixels / 255, one value or one a channel.
 
   Raises:
     ValueError: for another dtype, such as int32.

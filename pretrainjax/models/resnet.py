@@ -179,5 +179,5 @@ class ResNet(ImageEncoder):
 
 
 def _max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
-  """3x3 windows, stride 2."""
+  """The maximum over 3x3 windows, with stride 2."""
   return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))

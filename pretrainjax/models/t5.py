@@ -89,7 +89,7 @@ def _stack(
 
 
 class T5Encoder(TextEncoder):
-  """Tokens of text through a pre-norm transformer with relative positions.
+  """A pre-norm transformer encoder of text with relative positions.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
@@ -160,7 +160,7 @@ class T5Encoder(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last norm.
+    """The features of all tokens after the last norm.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -178,7 +178,7 @@ class T5Encoder(TextEncoder):
 
 
 class T5Decoder(nnx.Module):
-  """Tokens of a target that see those before them and the encoder's.
+  """A transformer decoder whose tokens see those before them and the encoder's.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
@@ -274,5 +274,5 @@ class T5Decoder(nnx.Module):
     return x * self.embed_dim**-0.5 if self.output_table is None else x
 
   def scores_table(self, table: Float[Array, "V D"]) -> Float[Array, "V D"]:
-    """One row an entry of the vocabulary: its own, or the encoder's `table` where tied."""
+    """The table of the scores, one row a token: its own, or the encoder's `table` where tied."""
     return table if self.output_table is None else self.output_table[...]

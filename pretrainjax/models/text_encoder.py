@@ -51,7 +51,7 @@ class TextEncoder(nnx.Module):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens at the end of the network.
+    """The features of all tokens at the end of the network.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,

@@ -89,7 +89,7 @@ class Objective:
     """
 
   def encoder(self, module: nnx.Module) -> Encoder:
-    """What fine-tuning, evaluation, prediction and export keep of `module`."""
+    """The encoder that fine-tuning, evaluation, prediction and export keep of `module`."""
     return module.encoder
 
   def parts(self, module: nnx.Module) -> dict[str, nnx.Module]:

@@ -1,4 +1,4 @@
-"""Whether an objective and the tokens of its data speak of the same vocabulary."""
+"""Checks that an objective and the tokens of its data have the same vocabulary."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Features of a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
+"""Encodes a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
 
 Order is kept, and a command that was stopped goes on where it was when it is given again: finished
 parts lie in OUT.parts until all are there.
@@ -38,10 +38,10 @@ _SUFFIXES = (".npy", ".parquet")
 
 
 class _Task(NamedTuple):
-  """What is to be done.
+  """The encoder, the texts and the file of features of one command.
 
   Attributes:
-    encoder: with the pooling that was asked for.
+    encoder: the encoder, with the pooling that was asked for.
     tokenizer: of the run.
     source: the file of texts.
     field: of it.

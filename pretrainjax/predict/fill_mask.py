@@ -1,4 +1,4 @@
-"""What a masked language model puts in a gap: `predict fill-mask --text="The [MASK] of it"`."""
+"""Fills gaps by a masked language model: `predict fill-mask --text="The [MASK] of it"`."""
 
 import argparse
 import functools

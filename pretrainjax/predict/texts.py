@@ -1,4 +1,4 @@
-"""Texts out of a file that a user has, one after the other."""
+"""Reads the texts of a file that a user has, one after the other."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -62,7 +62,7 @@ def job_of(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Job:
 
 
 def data_dir_of(config: ConfigDict) -> Path:
-  """Where datasets lie."""
+  """The folder in which datasets lie, by the config or the environment."""
   return Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
 
 

@@ -1,4 +1,4 @@
-"""What a person is told of a dataset that was prepared: what is in it, and what is not."""
+"""The report of a prepared dataset for a person: what is in it, and what was left out."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -17,7 +17,7 @@ _SETTINGS = ("coordinator_address", "num_processes", "process_id")
 
 
 class Cluster(NamedTuple):
-  """What a process must know to join the others of its run.
+  """The facts that a process must know to join the others of its run.
 
   Attributes:
     num_processes: the number of processes of the run; with 1 there is nothing to join.

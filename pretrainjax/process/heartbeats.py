@@ -43,7 +43,7 @@ _PEER_FAILURES = (
 
 
 class Verdict(NamedTuple):
-  """Why the run ends, the same for all processes: the first one that knows sets it.
+  """The reason why the run ends, the same for all processes: the first one that knows sets it.
 
   Attributes:
     text: the reason, in one line.

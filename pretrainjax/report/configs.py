@@ -25,7 +25,7 @@ _VERBS = ("pretrain", "finetune", "evaluate")
 
 
 def config_list(words: Sequence[str] = ()) -> str:
-  """The shipped configs by verb, each with its name and the first line of its docstring.
+  """Lists the shipped configs by verb, each with its name and its docstring's first line.
 
   Args:
     words: only configs whose name or line holds all of them, in upper or lower case.
@@ -51,7 +51,7 @@ def config_list(words: Sequence[str] = ()) -> str:
 
 
 def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str:
-  """One config: its docstring, its file, and all its values; "*" marks what overrides changed.
+  """Shows a config: docstring, file, and all values; "*" marks what overrides changed.
 
   Args:
     reference: the config as the user names it, `NAME[:arg]` or `FILE[:arg]`.
@@ -65,7 +65,7 @@ def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str
 
 
 def config_markdown() -> str:
-  """All shipped configs as Markdown: one table a verb, from the docstrings."""
+  """Lists all shipped configs as Markdown: one table a verb, from the docstrings."""
   names = shipped_names()
   parts = []
   for verb, group in groupby(_in_order(names), key=_verb):

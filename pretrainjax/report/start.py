@@ -37,7 +37,7 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
 
 
 def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
-  """One line a value that differs, "key: old -> new"; what changes alike in many places is one.
+  """The values that differ as lines "key: old -> new"; what changes alike in many places is one.
 
   Args:
     defaults: the config as its file has it.

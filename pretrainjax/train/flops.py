@@ -78,7 +78,7 @@ def model_flops_utilization(flops: float | None, step_seconds: float | None) -> 
 
 
 def count_flops(function: Callable, *args: Any) -> float:
-  """The FLOPs of the matrix products and convolutions of a call, over all devices, by tracing it.
+  """The FLOPs of all matrix products and convolutions of a call, over all devices, by tracing it.
 
   Unlike the compiler's count, which takes the body of a loop once (measured on CPU: 4 and 12
   scanned layers get the same number), it multiplies scanned layers by their number, and it sees

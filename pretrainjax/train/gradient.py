@@ -153,7 +153,7 @@ def mean_over_devices(grads: Any, extras: Any, metrics: Metrics) -> GradientResu
 
 
 def cut(rows: Any, num_parts: int) -> Any:
-  """Arrays "B ..." as parts "num_parts B/num_parts ...".
+  """Cuts arrays "B ..." into parts "num_parts B/num_parts ...".
 
   Row i goes to part i % num_parts, so that every device keeps its own rows.
   """
@@ -161,5 +161,5 @@ def cut(rows: Any, num_parts: int) -> Any:
 
 
 def join(parts: Any) -> Any:
-  """Undoes `cut`."""
+  """Joins the parts of `cut` again."""
   return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), parts)

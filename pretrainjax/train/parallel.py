@@ -20,7 +20,7 @@ from pretrainjax.types import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
-  """How devices share the state and the batch.
+  """The way in which devices share the state and the batch.
 
   Attributes:
     mode: the way of sharing: "jit", one program over global arrays on a mesh; "pmap", every device
@@ -89,7 +89,7 @@ class Parallel:
     return first // rows, batch_size // rows
 
   def state_sharding(self, abstract: Any) -> Any:
-    """One NamedSharding a leaf of the state, by path and shape; replicated under pmap."""
+    """The NamedSharding of each leaf of the state, by path and shape; replicated under pmap."""
     mesh = self.device_mesh
     specs = state_specs(abstract, mesh.shape)
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)

@@ -34,7 +34,7 @@ _LONGEST = 65_535  # of blocks that `prepare` writes
 
 
 class TextRecord(NamedTuple):
-  """What one record holds; None where its dataset has no such feature.
+  """The arrays of one record; None where its dataset has no such feature.
 
   Attributes:
     tokens: the token ids, "N".
@@ -92,7 +92,7 @@ class TextField(Field):
 
   @property
   def form(self) -> Literal["blocks", "examples"]:
-    """Whether records are packed blocks, or texts to be wrapped."""
+    """The form of the records: packed blocks, or texts to be wrapped."""
     return "blocks" if self.sources[0].has("segments") else "examples"
 
   @property
@@ -272,7 +272,7 @@ class TextField(Field):
     return row
 
   def _tags(self, record: TextRecord, *, is_joint: bool) -> Integer[np.ndarray, " T"]:
-    """Of the first text, where its tokens stand in the row."""
+    """The tags of the first text, at the places in the row where its tokens stand."""
     kept = self.length - 2
     if is_joint:
       kept, _ = longest_first(len(record.tokens), len(record.second), limit=self.length - 3)

@@ -31,7 +31,7 @@ class Cache(NamedTuple):
 
 
 def pick_kernel(*, backend: str, dtype: jnp.dtype | str, head_dim: int, scope: Scope) -> Kernel:
-  """Which implementation of attention is the fastest that works.
+  """The fastest implementation of attention that works for these arrays.
 
   Args:
     backend: a name as `jax.default_backend()` gives it.

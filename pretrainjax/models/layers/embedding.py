@@ -46,7 +46,7 @@ def embed(
   *,
   dtype: str = "float32",
 ) -> Float[Array, "B T E"]:
-  """Rows of a table, by number: embeddings of tokens, of positions.
+  """Looks rows of a table up by number: embeddings of tokens, of positions.
 
   Args:
     table: in float32, in which its gradient is summed.

@@ -16,7 +16,7 @@ Initializer = jax.nn.initializers.Initializer
 
 
 class Mlp(nnx.Module):
-  """Linear, activation, linear; gated, a second linear layer multiplies the activation.
+  """A perceptron: linear, activation, linear; gated, a second one multiplies the activation.
 
   Args:
     embed_dim: width in and out, D.

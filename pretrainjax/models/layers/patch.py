@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Num
 
 
 def grid_size(image_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
-  """Rows and columns of patches.
+  """The numbers of rows and columns of patches.
 
   Args:
     image_size: pixels, one number for squares or (height, width).

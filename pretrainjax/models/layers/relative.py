@@ -16,7 +16,7 @@ def relative_buckets(
   num_buckets: int = 32,
   max_distance: int = 128,
 ) -> np.ndarray:
-  """Which range the distance from each query to each key falls into.
+  """The number of the range that the distance from each query to each key falls into.
 
   Args:
     num_queries: the number of queries, N.

@@ -1,4 +1,4 @@
-"""What attention may look at, said without a mask; and what follows of it: masks, positions."""
+"""Which keys attention may see, described without a mask, and the masks that follow of it."""
 
 import dataclasses
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class Rotary(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-  """Which keys a query sees, and where tokens stand; all conditions must hold.
+  """Which keys each query sees, and where tokens stand; all conditions must hold.
 
   Conditions are kept as what they are, not as a mask "B N S": a kernel that knows causality,
   windows or segments then never makes one.

@@ -17,7 +17,7 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class SimCLR(WholeBatchObjective):
-  """SimCLR on batches of two cropped views, images "B 2 H W C".
+  """SimCLR, contrastive learning on two cropped views of each image, "B 2 H W C".
 
       z = projector(encoder(view).pooled) for all 2B views; the mean over views i of
       -log(exp(cos(z_i, z_other(i)) / temperature) / sum_(j != i) exp(cos(z_i, z_j) / temperature))

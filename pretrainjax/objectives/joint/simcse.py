@@ -20,7 +20,7 @@ from pretrainjax.types import Batch, Metrics, Text
 
 @dataclasses.dataclass(frozen=True)
 class SimCSE(WholeBatchObjective):
-  """Sentence embeddings from pairs of texts "B V T".
+  """SimCSE, contrastive learning of sentence embeddings from pairs of texts "B V T".
 
   Two views are a text twice (unsupervised: the encoder's dropout differs) or two texts that
   mean the same (supervised); a third one is a text that does not, a hard negative.

@@ -76,7 +76,7 @@ def corrupt(
 
 
 def ordinary(text: Text, special_ids: tuple[int, ...]) -> Bool[Array, "B T"]:
-  """True for tokens that are neither padding nor special."""
+  """A mask, True for tokens that are neither padding nor special."""
   special = jnp.isin(jnp.asarray(text.tokens), jnp.asarray(special_ids, jnp.int32))
   return (jnp.asarray(text.segments) > 0) & ~special
 

@@ -34,7 +34,7 @@ _SHARED = ("token_embedding", "position_table", "type_embedding", "embedding_nor
 
 @dataclasses.dataclass(frozen=True)
 class Electra(Objective):
-  """Replaced token detection on text "B T".
+  """ELECTRA's replaced token detection on text "B T".
 
       loss = cross_entropy(head(generator(masked)), chosen tokens)
         + discriminator_weight * binary_cross_entropy(detector(encoder(filled)), filled != tokens)

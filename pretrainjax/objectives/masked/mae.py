@@ -17,7 +17,7 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class MAE(Objective):
-  """Masked autoencoders on images "B H W C".
+  """Masked autoencoding of images "B H W C".
 
       loss = mean over images and their hidden patches of |decoder(encoder(visible)) - patch|^2 / P
 

@@ -21,7 +21,7 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLM(Objective):
-  """Masked language models on text "B T".
+  """Masked language modelling on text "B T".
 
       loss = mean over chosen tokens of -log softmax(table head(encoder(corrupted)) + bias)[token]
 

@@ -21,7 +21,7 @@ from pretrainjax.types import Batch, Metrics, Text
 
 @dataclasses.dataclass(frozen=True)
 class SpanCorruption(Objective):
-  """Span corruption on text "B T".
+  """T5's span corruption on text "B T".
 
   A row is taken as one text, also where it holds several documents, as T5 does with documents
   that it joins: spans and attention cross their borders. [SEP] between them may be cut out like any

@@ -10,7 +10,7 @@ from pretrainjax import collectives
 
 
 class SpanSizes(NamedTuple):
-  """Lengths that hold whatever a row of so many tokens becomes.
+  """Lengths of rows that hold whatever a row of so many tokens becomes when spans are cut out.
 
   Attributes:
     num_noise: tokens cut out of a full row.

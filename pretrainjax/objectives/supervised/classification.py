@@ -21,7 +21,7 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class Classification(Objective):
-  """Class labels for images, texts or pairs of texts, from a backbone's pooled feature.
+  """Classification of images, texts or pairs of texts, from a backbone's pooled feature.
 
       loss = mean over examples of cross_entropy(head(encoder(x).pooled), (1 - s) * label + s / K)
 

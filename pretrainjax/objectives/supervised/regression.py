@@ -33,7 +33,7 @@ class Scorer(Towers):
 
 @dataclasses.dataclass(frozen=True)
 class Regression(Objective):
-  """Scores ("score" of the batch) by mean squared error, from a backbone's pooled feature.
+  """Regression of "score" by mean squared error, from a backbone's pooled feature.
 
       loss = mean over examples of (head(encoder(x).pooled) - (score - low) / (high - low))^2
 

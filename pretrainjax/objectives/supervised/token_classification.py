@@ -19,7 +19,7 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class TokenClassification(Objective):
-  """A class for each token that has one ("tags" of the batch, -1 where there is none).
+  """Classification of each token that has a class ("tags" of the batch, -1 where there is none).
 
       loss = mean over tokens t with a tag of cross_entropy(head(encoder(text).tokens_t), tag_t)
 

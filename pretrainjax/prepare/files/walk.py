@@ -31,8 +31,10 @@ class File(NamedTuple):
 
 
 class Listing:
-  """Files below folders, and what was passed over: links out of the folder or to nowhere, linked
-  folders, folders that cannot be read, hidden files and whatever has no suffix that was asked for.
+  """The files below folders, and what was passed over.
+
+  Passed over are links out of the folder or to nowhere, linked folders, folders that cannot be
+  read, hidden files and whatever has no suffix that was asked for.
   """
 
   def __init__(self, database: sqlite3.Connection, *, suffixes: Collection[str], what: str):

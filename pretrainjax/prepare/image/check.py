@@ -57,7 +57,7 @@ def examined(
 def _batches(
   items: Iterable[ImageFile | Unreadable],
 ) -> Iterator[list[ImageFile | Unreadable]]:
-  """Some files, or one large one."""
+  """Batches of some files, or of one large one."""
   batch: list[ImageFile | Unreadable] = []
   size = 0
   for item in items:

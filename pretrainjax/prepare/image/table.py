@@ -91,7 +91,7 @@ class ImageTable:
     return sides[0], sides[1], row[6]
 
   def sizes(self) -> dict[str, tuple[int, int]]:
-    """How many images there are and how many bytes they have, by split."""
+    """The number of images and of their bytes, by split."""
     rows = self._database.execute(
       "SELECT split, COUNT(*), SUM(size) FROM image WHERE split IS NOT NULL GROUP BY split"
     )
@@ -158,11 +158,11 @@ class ImageTable:
     )
 
   def dropped(self) -> Iterator[tuple[str, str]]:
-    """Key and reason of everything that was left out."""
+    """The key and reason of everything that was left out."""
     return iter(self._database.execute("SELECT key, reason FROM dropped ORDER BY rowid"))
 
   def dropped_by_reason(self) -> dict[str, int]:
-    """How many were dropped for each reason, most frequent first."""
+    """The number of dropped images for each reason, most frequent first."""
     return dict(
       self._database.execute(
         "SELECT reason, COUNT(*) FROM dropped GROUP BY reason ORDER BY COUNT(*) DESC, MIN(rowid)"

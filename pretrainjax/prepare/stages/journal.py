@@ -11,8 +11,9 @@ FILE = "journal.sqlite"
 
 
 class Journal:
-  """Facts by name, and tables of whoever needs them; everything since the last `commit` is lost
-  when the process dies, together.
+  """Facts by name, and tables of the stages that need them.
+
+  When the process dies, everything since the last `commit` is lost together.
 
   Attributes:
     database: the connection to the database that holds it.

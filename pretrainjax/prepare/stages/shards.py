@@ -16,7 +16,7 @@ _SHARD_BYTES = 1 << 28
 
 
 def shard_lengths(size: Size, *, num_shards: int | None) -> list[int]:
-  """How many records each file has: as even as can be, in none fewer than one.
+  """The number of records of each file: as even as can be, in none fewer than one.
 
   Args:
     size: the size of the split.
@@ -75,7 +75,7 @@ def write_metadata(
   lengths: dict[str, list[int]],
   target: Path,
 ) -> None:
-  """Writes what `tfds.builder_from_directory` needs.
+  """Writes the metadata that `tfds.builder_from_directory` needs.
 
   Args:
     encoded: all examples of the dataset.

@@ -16,7 +16,7 @@ _MIN_WORDS = 50  # Gopher has no shorter documents at all
 
 @dataclasses.dataclass(frozen=True)
 class Cleaning:
-  """How texts are cleaned.
+  """The settings by which texts are cleaned or left out.
 
   Attributes:
     normalize: whether texts are normalised to Unicode's NFC.
@@ -59,7 +59,7 @@ class Cleaning:
         raise ValueError(f"{name}={getattr(self, name)}: expected in [0, 1]")
 
   def clean(self, text: str) -> str:
-    """The text in the form that is kept."""
+    """Returns a text in the form that is kept."""
     text = _BREAKS.sub("\n", text)
     if self.control:
       text = text.encode("utf-8", "replace").decode()  # halves of surrogate pairs are no text
@@ -68,7 +68,7 @@ class Cleaning:
     return (unicodedata.normalize("NFC", text) if self.normalize else text).strip()
 
   def why_not(self, text: str) -> str | None:
-    """Why a cleaned text is left out, in a few words; None where it is kept."""
+    """The reason why a cleaned text is left out, in a few words; None where it is kept."""
     if len(text) < self.min_characters:
       return "too short" if text else "empty"
     if self.max_characters is not None and len(text) > self.max_characters:
@@ -94,7 +94,7 @@ class Cleaning:
 
 
 def duplicate_lines(text: str) -> tuple[float, float]:
-  """Fractions of lines, and of characters in lines, that stood in the text before."""
+  """The shares of lines, and of characters in lines, that stood in the text before."""
   lines = [line.strip() for line in text.split("\n") if line.strip()]
   seen: set[str] = set()
   repeated, repeated_characters = 0, 0
@@ -108,7 +108,7 @@ def duplicate_lines(text: str) -> tuple[float, float]:
 
 
 def top_ngram(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
-  """Fraction of characters in the most frequent run of words; 0 where none comes twice.
+  """The share of characters in the most frequent run of words; 0 where none comes twice.
 
   Args:
     words: the hash of each word, see `word_hashes`.
@@ -126,7 +126,7 @@ def top_ngram(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
 
 
 def duplicate_ngrams(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
-  """Fraction of characters in runs of words that stood in the text before, each counted once.
+  """The share of characters in runs of words that stood in the text before, each counted once.
 
   Args:
     words: the hash of each word, see `word_hashes`.

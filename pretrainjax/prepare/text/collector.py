@@ -62,7 +62,7 @@ class DocumentCollector:
 
 
 def cleaned(document: Document, cleaning: Cleaning) -> Document:
-  """The document with every text of it cleaned; words that vanish take their tags with them."""
+  """Cleans every text of a document; words that vanish take their tags with them."""
   second = None if document.second is None else cleaning.clean(document.second)
   if document.words is None:
     return document._replace(text=cleaning.clean(document.text), second=second)

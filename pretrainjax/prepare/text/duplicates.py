@@ -18,7 +18,7 @@ _AT_ONCE = 4096  # shingles; datasketch makes an array of so many times num_perm
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-  """Which documents count as seen before.
+  """The rules by which a document counts as seen before.
 
   Attributes:
     exact: whether equal ones do: the same text, and the same second text.
@@ -49,7 +49,7 @@ class Duplicates:
 
   @functools.cached_property
   def bands(self) -> tuple[int, int]:
-    """Number of bands and rows a band that fit the threshold best."""
+    """The number of bands and of rows a band that fit the threshold best."""
     index = MinHashLSH(threshold=self.threshold, num_perm=self.num_permutations)
     return index.b, index.r
 

@@ -19,7 +19,7 @@ class _Wrong(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-  """Names of fields in a jsonl line, a row of a parquet file or an example of a tfds dataset.
+  """The names of fields in a jsonl line, a row of a parquet file or a tfds example.
 
   Attributes:
     text: the text, or with `tags` a list of words.

@@ -82,7 +82,7 @@ class Layout:
     return features | {"key": tfds.features.Text()}
 
   def record(self, **values: Any) -> bytes:
-    """One record, as tfds would write it: lists of numbers as bytes, one float, one class, one key.
+    """Encodes one record as tfds would: lists of numbers as bytes, one float, one class, one key.
 
     Args:
       **values: the values of the record by the names of its features.

@@ -29,7 +29,7 @@ def word_hashes(text: str) -> tuple[UInt64[np.ndarray, " W"], Int[np.ndarray, " 
 
 
 def ngram_hashes(words: UInt64[np.ndarray, " W"], *, size: int) -> UInt64[np.ndarray, " N"]:
-  """Hashes of 64 bits of all runs of `size` words, in order; none for fewer words."""
+  """The 64-bit hashes of all runs of `size` words, in order; none for fewer words."""
   count = len(words) - size + 1
   if count < 1:
     return np.zeros(0, np.uint64)

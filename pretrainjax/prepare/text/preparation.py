@@ -29,7 +29,7 @@ TOKENIZER = "tokenizer.json"
 
 @dataclasses.dataclass(frozen=True)
 class TextPreparation:
-  """Everything that decides what is made of documents.
+  """The settings by which a dataset of texts is prepared.
 
   Attributes:
     cleaning: what is done to a text, and which are left out.

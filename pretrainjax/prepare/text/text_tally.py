@@ -38,7 +38,7 @@ class TextTally(Tally):
 
 
 def names_in_order(counts: dict[str, int]) -> list[str]:
-  """Names of classes: numbers by value, words by spelling, "O" (no entity) first."""
+  """Sorts names of classes: numbers by value, words by spelling, "O" (no entity) first."""
   if all(re.fullmatch("-?[0-9]{1,40}", name) for name in counts):
     return sorted(counts, key=int)
   return sorted(counts, key=lambda name: (name != "O", name))

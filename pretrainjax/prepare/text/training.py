@@ -22,7 +22,7 @@ _LONG = re.compile(r"\S{4096,}|\s{4096,}")
 
 @dataclasses.dataclass(frozen=True)
 class Tokenization:
-  """Which tokenizer a dataset gets: one that is trained, or one from a file.
+  """The tokenizer that a dataset gets: one that is trained, or one from a file.
 
   Attributes:
     path: an existing tokenizer.json; None trains one.
@@ -91,7 +91,7 @@ def make_tokenizer(
 
 
 def existing(path: Path) -> Tokenizer:
-  """The tokenizer of a file, with the special tokens that it lacks behind its own.
+  """Reads the tokenizer of a file, and adds the special tokens that it lacks behind its own.
 
   Raises:
     UserError: for a file that is missing or none.

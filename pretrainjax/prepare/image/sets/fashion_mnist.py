@@ -51,7 +51,7 @@ _MAX_BYTES = 1 << 26
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Reads the four idx files.
+  """The source of Fashion-MNIST, four idx files.
 
   Attributes:
     source: folder that holds them; None looks in the Debian package's place, then downloads the
