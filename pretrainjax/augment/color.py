@@ -31,8 +31,8 @@ class ColorAugment:
 
   Args:
     brightness: factor drawn from [max(0, 1 - brightness), 1 + brightness].
-    contrast: likewise, about the image's mean luma.
-    saturation: likewise, about each pixel's luma.
+    contrast: factor drawn from [max(0, 1 - contrast), 1 + contrast], about the image's mean luma.
+    saturation: factor drawn from [max(0, 1 - saturation), 1 + saturation], about each pixel's luma.
     hue: shift drawn from [-hue, hue], in turns of the colour circle; at most 0.5.
     jitter_probability: share of images that get the four above.
     gray_probability: share of images made gray.

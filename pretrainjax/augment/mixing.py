@@ -87,8 +87,8 @@ def mixup_or_cutmix(
   Args:
     images: uint8, or float in [0, 1].
     labels: distributions over the classes, "B K", each row with sum 1.
-    mixup_alpha: see `mixup`; 0 switches it off.
-    cutmix_alpha: see `cutmix`; 0 switches it off.
+    mixup_alpha: the concentration of `mixup`; 0 switches it off.
+    cutmix_alpha: the concentration of `cutmix`; 0 switches it off.
     key: the step's key for mixing, equal on all devices.
   """
   if mixup_alpha == 0 and cutmix_alpha == 0:

@@ -147,7 +147,13 @@ def needed_rate(path: Path) -> float:
 
 
 def rates_text(rates: list[Rate], *, needed: int | float | None, batch_size: int) -> str:
-  """The rates as a table, beside what training needs."""
+  """The rates as a table, beside what training needs.
+
+  Args:
+    rates: the measurements, one a number of threads.
+    needed: examples/s that training takes; None where not known.
+    batch_size: examples of a batch.
+  """
   header = ("threads", "examples/s", "MB/s", "first batch", "of what a step needs")
   body = [
     (

@@ -139,7 +139,14 @@ def fits(report: MeshReport, usable: int | float) -> str:
 
 
 def plan_text(rows: Sequence[Row], *, chip_name: str, usable: int | float, num_devices: int) -> str:
-  """The plan as a table, one mesh a row, with notes."""
+  """The plan as a table, one mesh a row, with notes.
+
+  Args:
+    rows: the meshes with their reports.
+    chip_name: the name of the chip that the plan is for.
+    usable: the bytes of a device's memory that programs get.
+    num_devices: the number of devices of each mesh.
+  """
   chosen = rows[0].found
   reports = {mesh_name(row.axes): row.found for row in rows}
   good = [n for n, r in reports.items() if isinstance(r, MeshReport) and fits(r, usable) == "yes"]
@@ -165,7 +172,14 @@ def mesh_name(axes: dict[str, int]) -> str:
 def plan_json(
   rows: Sequence[Row], *, chip: Chip, usable: int | float, num_devices: int
 ) -> dict[str, Any]:
-  """The plan as plain values for a JSON file."""
+  """The plan as plain values for a JSON file.
+
+  Args:
+    rows: the meshes with their reports.
+    chip: the chip that the plan is for.
+    usable: the bytes of a device's memory that programs get.
+    num_devices: the number of devices of each mesh.
+  """
   meshes = []
   for axes, found in rows:
     if not isinstance(found, MeshReport):

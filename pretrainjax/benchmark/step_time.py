@@ -203,7 +203,9 @@ def _batches(run: Run, *, synthetic: bool) -> Iterator[Callable[[], dict[str, np
     yield lambda: part
     return
   if run.data.padding is not None:
-    raise UserError("--config.data.buckets: steps of several lengths have no one time, expected 1")
+    raise UserError(
+      "--config.data.buckets: found several lengths of rows, whose steps differ in time, expected 1"
+    )
   batches = run.data.batches(seed=run.config.seed, process_index=index, process_count=count)
   with contextlib.closing(batches):
     yield lambda: next(batches)

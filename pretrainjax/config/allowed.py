@@ -188,7 +188,9 @@ def packages(names: str | Iterable[str]) -> tuple[str, ...]:
     if not _PLACE.fullmatch(name):
       raise UserError(f"--allow: found {name!r}, expected a package's name, such as 'mylab'")
     if _package(name) in sys.stdlib_module_names:
-      raise UserError(f"--allow: found '{name}', which is Python's own: it makes no models")
+      raise UserError(
+        f"--allow: found '{name}', which is Python's own, expected one that has models"
+      )
   return tuple(found)
 
 

@@ -75,13 +75,28 @@ TOKEN = Layout(lambda x: x.reshape(1, 1, -1), lambda x: x.reshape(-1))
 def linear_rules(
   ours: str, theirs: str, *, bias: bool = True, layout: Layout = LINEAR, first: int = 0
 ) -> tuple[Rule, ...]:
-  """The table of a linear layer; SAME is the layout of GPT-2's Conv1D."""
+  """The table of a linear layer; SAME is the layout of GPT-2's Conv1D.
+
+  Args:
+    ours: the path of our layer, without "/kernel" and "/bias".
+    theirs: the name of their layer, without ".weight" and ".bias".
+    bias: whether the layer has a bias.
+    layout: the layout of the kernel on the two sides.
+    first: the number of the stack's first layer on their side.
+  """
   kernel = Rule(f"{ours}/kernel", f"{theirs}.weight", layout, first=first)
   return (kernel, Rule(f"{ours}/bias", f"{theirs}.bias", SAME, first=first))[: 1 + bias]
 
 
 def norm_rules(ours: str, theirs: str, *, bias: bool = True, first: int = 0) -> tuple[Rule, ...]:
-  """The table of a layer norm, or without `bias` of a root mean square norm."""
+  """The table of a layer norm, or without `bias` of a root mean square norm.
+
+  Args:
+    ours: the path of our norm, without "/scale" and "/bias".
+    theirs: the name of their norm, without ".weight" and ".bias".
+    bias: whether the norm has a shift.
+    first: the number of the stack's first layer on their side.
+  """
   scale = Rule(f"{ours}/scale", f"{theirs}.weight", SAME, first=first)
   return (scale, Rule(f"{ours}/bias", f"{theirs}.bias", SAME, first=first))[: 1 + bias]
 
@@ -155,6 +170,11 @@ def _stacked(rule: Rule, parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def taken(tensors: Mapping[str, np.ndarray], name: str, *, rank: int) -> np.ndarray:
   """Returns one tensor that must be looked at before the table is read, checked for its rank.
+
+  Args:
+    tensors: the tensors of the other side, by name.
+    name: the name of the one that is wanted.
+    rank: the number of axes that it must have.
 
   Raises:
     UserError: where it is not there, or of another rank or kind.

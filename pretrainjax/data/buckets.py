@@ -50,7 +50,13 @@ class Row(NamedTuple):
 def record_lengths(
   source: PreparedSplit, numbers: Int[np.ndarray, " S"], field: Field
 ) -> np.ndarray:
-  """The length of each record's row, int32; -1 for records that cannot be read."""
+  """The length of each record's row, int32; -1 for records that cannot be read.
+
+  Args:
+    source: the opened dataset that holds the records.
+    numbers: the numbers of the records in it.
+    field: the field, which knows the length of a record's row.
+  """
   parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
   found = [length for part in parts for length in _lengths(source, part, field)]
   return np.asarray(found, np.int32)

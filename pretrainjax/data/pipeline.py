@@ -42,7 +42,7 @@ class Pipeline:
     data_dir: the folder in which datasets lie; None is $PRETRAINJAX_DATA, or "data".
     batch_size: the rows of a batch over all devices and hosts.
     label_fraction: share of each class that is used, in (0, 1].
-    label_seed: chooses it.
+    label_seed: the seed by which that share of the examples is chosen.
     cache: "memory" unpacks all records once and keeps them, for small datasets.
     num_threads: the number of threads that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.

@@ -102,7 +102,14 @@ def prompted(
 def part_of_block(
   tokens: Integer[np.ndarray, " N"], segments: Integer[np.ndarray, " N"], *, length: int, piece: int
 ) -> Row:
-  """Tokens piece * length and following of a packed row, its documents counted from 1 again."""
+  """Tokens piece * length and following of a packed row, its documents counted from 1 again.
+
+  Args:
+    tokens: the token ids of a packed block.
+    segments: the number of each token's document in the block, 0 for padding.
+    length: the length of the row.
+    piece: the number of the row in the block, from 0.
+  """
   part = slice(piece * length, (piece + 1) * length)
   numbers = segments[part].astype(np.int32)
   # Padding, 0, is at the end, so that the first number is the lowest.

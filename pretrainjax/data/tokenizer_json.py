@@ -50,7 +50,7 @@ def check(text: str) -> None:
       growth *= max(len(str(step.get("content", step.get("prepend", "")))), 1)
       pattern = step.get("pattern", "-")
       if "" in (pattern.values() if isinstance(pattern, dict) else (pattern,)):
-        raise ValueError("a normalizer replaces nothing, which is everywhere")
+        raise ValueError("a normalizer replaces the empty text, which stands everywhere")
   if growth > _MOST_GROWTH:
     raise ValueError(f"its normalizers make a text {growth} times as long")
 

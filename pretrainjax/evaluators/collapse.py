@@ -57,7 +57,13 @@ class Collapse(Evaluation):
     return Outcome({"feature_std": std, "rank_me": rank, "rank_me_share": share})
 
   def warning(self, *, std: float, rank: float, share: float) -> str | None:
-    """The warning for low values: what they usually mean, what to try; None for healthy ones."""
+    """The warning for low values: what they usually mean, what to try; None for healthy ones.
+
+    Args:
+      std: the "feature_std" that was measured.
+      rank: the "rank_me" that was measured.
+      share: the "rank_me_share" that was measured.
+    """
     if std < self.min_std:
       return (
         f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every "

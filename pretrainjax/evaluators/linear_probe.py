@@ -47,7 +47,7 @@ class LinearProbe(Evaluation):
     batch_size: (lars) 16384 in MAE; fewer examples make one batch.
     learning_rate: (lars) at a batch of 256, scaled with the batch; 0.1 in MAE.
     max_train: take a random subset of so many training examples; None takes all.
-    max_test: likewise of the test examples.
+    max_test: the same limit for the test examples.
     seed: the seed of subsets, the held-out part, and lars.
 
   Reference: MAE, arXiv 2111.06377, appendix A.1, for "lars"; CLIP, arXiv 2103.00020, appendix
@@ -180,6 +180,11 @@ def held_out_rows(
   labels: Int[np.ndarray, " N"], *, share: float, seed: int
 ) -> Bool[np.ndarray, " N"]:
   """Marks a random share of the rows, of each class alike and at least one row in all.
+
+  Args:
+    labels: the class of each row.
+    share: the share of the rows, in (0, 1).
+    seed: the seed of the choice.
 
   Raises:
     ValueError: where fewer than two rows leave nothing to hold out.

@@ -216,6 +216,12 @@ def lars_growth(*, num_examples: int, epochs: int, batch_size: int, learning_rat
 
   A LARS step moves the kernel by learning_rate * trust coefficient (0.001) of its own norm, ten
   times that with momentum, and half of it on average over the schedule.
+
+  Args:
+    num_examples: the number of training examples.
+    epochs: the passes over all of them.
+    batch_size: the examples of a step.
+    learning_rate: the learning rate at its peak.
   """
   num_steps = epochs * (num_examples // batch_size)
   return 0.001 * 10 * 0.5 * learning_rate * num_steps

@@ -78,7 +78,13 @@ def fit_ngram(
 def log_probabilities(
   model: NGram, tokens: Int[np.ndarray, " N"], documents: Int[np.ndarray, " N"]
 ) -> Float[np.ndarray, " M"]:
-  """Logarithms, in nats, of the probabilities of the tokens that `predicted` marks, in order."""
+  """Logarithms, in nats, of the probabilities of the tokens that `predicted` marks, in order.
+
+  Args:
+    model: a model of `fit_ngram`.
+    tokens: the token ids of all documents, one behind the other.
+    documents: the number of each token's document.
+  """
   targets = np.flatnonzero(predicted(documents))
   probability = np.full(len(targets), 1 / model.vocab_size)
   shorter, grams = np.zeros(len(tokens), np.int64), np.asarray(tokens, np.int64)

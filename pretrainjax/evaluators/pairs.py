@@ -24,7 +24,14 @@ class Pairs(NamedTuple):
 def pair_features(
   subject: Any, data: Examples, *, max_examples: int | None = None, seed: int = 0
 ) -> Pairs:
-  """Encodes both views of a dataset; see `extract_features`."""
+  """Encodes both views of a dataset; see `extract_features`.
+
+  Args:
+    subject: the encoder, or a cache of its features.
+    data: the examples, in two views each.
+    max_examples: the size of a random sample; None takes all.
+    seed: the seed of the sample.
+  """
   views = (
     extract_features(subject, data, view=view, max_examples=max_examples, seed=seed).features
     for view in (0, 1)

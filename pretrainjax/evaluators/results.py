@@ -39,10 +39,10 @@ class Row:
     evaluator: its name in the config.
     metric: what the number is; "class/NAME" is one class's accuracy.
     value: NaN where there is none, such as a class without examples.
-    encoder: "trained" or "random-init".
+    encoder: the kind of encoder, "trained" or "random-init".
     checkpoint: the workdir that the parameters came from, or "".
     step: the step of the checkpoint; None for a random-init encoder.
-    protocol: see `Evaluation.protocol`.
+    protocol: the facts of `Evaluation.protocol`, by which it was measured.
     time: the time of the measurement, ISO 8601 in UTC.
   """
 

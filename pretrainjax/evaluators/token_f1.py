@@ -77,8 +77,8 @@ class Entities(NamedTuple):
 
   Attributes:
     begins: True where an entity begins.
-    last: where one begins the index of its last token, 0 elsewhere.
-    kind: where one begins the number of its type, 0 elsewhere.
+    last: the index of the last token of an entity that begins here, 0 elsewhere.
+    kind: the number of the type of an entity that begins here, 0 elsewhere.
   """
 
   begins: Bool[np.ndarray, " M"]

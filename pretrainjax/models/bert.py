@@ -169,7 +169,13 @@ class BERT(TextEncoder):
   def embed(
     self, text: Text, *, deterministic: bool = True, rngs: nnx.Rngs | None = None
   ) -> Float[Array, "B T E"]:
-    """The sum of token, position and type embeddings, normalised: what the blocks get."""
+    """The sum of token, position and type embeddings, normalised: what the blocks get.
+
+    Args:
+      text: tokens, their documents and their types.
+      deterministic: False applies dropout to the result.
+      rngs: keys of dropout; None where it is not applied.
+    """
     check_length(text.tokens.shape[1], self.max_length)
     types = text.types if self.num_types > 1 else None
     x = embed(self.token_embedding[...], text.tokens, dtype=self.dtype)
@@ -186,7 +192,14 @@ class BERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """Runs projection and blocks on what `embed` returned (of another model too: ELECTRA)."""
+    """Runs projection and blocks on what `embed` returned (of another model too: ELECTRA).
+
+    Args:
+      x: the embeddings "B T E".
+      segments: the number of each token's document, 0 for padding.
+      deterministic: False applies dropout in the blocks.
+      rngs: keys of dropout; None where it is not applied.
+    """
     x = x if self.embedding_projection is None else self.embedding_projection(x)
     x = run_stack(
       self.blocks,

@@ -24,7 +24,7 @@ class CausalModel(TextEncoder):
     pool: what `pooled` is; the last token is the only one that has seen all.
     dropout: rate after the embedding.
     dtype: the dtype of the computation.
-    remat: see `layers.stack.Remat`.
+    remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: number of blocks in an iteration of the loop over layers.
     token_embedding: the table of tokens, "V D".
     blocks: a stack; of an `unstacked` model, a list.

@@ -24,7 +24,7 @@ class MLP(ImageEncoder):
     num_channels: channels C of the images.
     embed_dim: width of the hidden layer, which is the feature.
     dropout: rate on the feature, in [0, 1).
-    image_mean: of pixels / 255, one value or one a channel; the example only divides by 255.
+    image_mean: mean of pixels / 255, one value or one a channel; the example only divides by 255.
     image_std: standard deviation of pixels / 255, likewise.
     dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial parameters.

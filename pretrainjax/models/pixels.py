@@ -8,7 +8,13 @@ from jaxtyping import Array, Float, Num
 
 
 def check_statistics(mean: tuple[float, ...], std: tuple[float, ...], num_channels: int) -> None:
-  """Raises ValueError unless there is one value, or one a channel, and each std is positive."""
+  """Raises ValueError unless there is one value, or one a channel, and each std is positive.
+
+  Args:
+    mean: the mean of pixels / 255.
+    std: the standard deviation of pixels / 255.
+    num_channels: channels C of the images.
+  """
   for name, values in (("image_mean", mean), ("image_std", std)):
     if len(values) not in (1, num_channels):
       raise ValueError(

@@ -189,7 +189,7 @@ class T5Decoder(nnx.Module):
     mlp_dim: width inside the gated perceptrons.
     tied: score by the encoder's table of tokens (T5 1.0) in place of one of its own.
     eps: the number added to variances in the norms.
-    dropout: see `T5Encoder`.
+    dropout: rate of dropout in [0, 1), see `T5Encoder`.
     dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: number of blocks in an iteration of the loop over layers.

@@ -35,8 +35,8 @@ def teacher_of(student: Network) -> Network:
   code, so that one with BatchNorm is to be called with deterministic=False in training.
 
   Args:
-    student: as `init` just made it. Where it shares arrays with another network, as tied embeddings
-      are, the teacher has them once.
+    student: the student as `init` just made it. Where it shares arrays with another network, as
+      tied embeddings are, the teacher has them once.
   """
 
   def own(variable: nnx.Variable) -> nnx.Variable:

@@ -42,12 +42,12 @@ class _Task(NamedTuple):
 
   Attributes:
     encoder: the encoder, with the pooling that was asked for.
-    tokenizer: of the run.
+    tokenizer: the tokenizer of the run.
     source: the file of texts.
-    field: of it.
+    field: the key or column of the texts.
     out: the file of features.
-    num_texts: in `source`.
-    batch_size: texts at once.
+    num_texts: the number of texts in `source`.
+    batch_size: the number of texts encoded at once.
     identity: all that the features depend on; plain values.
   """
 

@@ -81,7 +81,13 @@ def padded(token_lists: Sequence[Sequence[int]], *, length: int) -> Text:
 def with_begin_and_end(
   tokens: Sequence[int], tokenizer: Tokenizer, *, length: int | None
 ) -> list[int]:
-  """Adds the begin and end tokens to a text, as in training, cut to `length` tokens in all."""
+  """Adds the begin and end tokens to a text, as in training, cut to `length` tokens in all.
+
+  Args:
+    tokens: the token ids of a text.
+    tokenizer: the tokenizer that knows the two tokens.
+    length: the most tokens in all; None cuts nothing.
+  """
   room = len(tokens) if length is None else max(length - 2, 0)
   return [tokenizer.begin_id, *tokens[:room], tokenizer.end_id]
 

@@ -97,7 +97,13 @@ def fill(module: Any, tokenizer: Tokenizer, text: str, *, top_k: int) -> list[tu
 
 
 def completed(tokenizer: Tokenizer, text: str, fillings: list[Filling]) -> str:
-  """The text with each gap filled by the token that was chosen for it."""
+  """The text with each gap filled by the token that was chosen for it.
+
+  Args:
+    tokenizer: the tokenizer of the model.
+    text: a text with "[MASK]" in each gap.
+    fillings: one token a gap, in their order.
+  """
   tokens, left = _with_gaps(tokenizer, text), iter(fillings)
   return tokenizer.decode([next(left).token if t == tokenizer.mask_id else t for t in tokens])
 

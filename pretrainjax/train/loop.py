@@ -163,7 +163,14 @@ def fit(
 def evaluate(
   run: Run, state: TrainState, evaluators: Mapping[str, Any], *, step: int
 ) -> dict[str, float]:
-  """Runs evaluators on a state, on every process; returns numbers by "evaluator/number"."""
+  """Runs evaluators on a state, on every process; returns numbers by "evaluator/number".
+
+  Args:
+    run: the run, built from its config.
+    state: the state whose encoder is measured.
+    evaluators: the evaluators by name.
+    step: the step of the state, under which processes exchange the results.
+  """
   module = run.module(run.parallel.local(run.parallel.whole(state)))
   encoder = run.objective.encoder(module)
   results = {}

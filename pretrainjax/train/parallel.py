@@ -145,7 +145,13 @@ class Parallel:
     return jax.jit(step_on_mesh, donate_argnums=0, out_shardings=(kept, NamedSharding(mesh, P())))
 
   def flops(self, program: Callable, state: Any, batch: Any) -> float:
-    """The FLOPs of one step on one device, see `count_flops`, from arrays or their shapes."""
+    """The FLOPs of one step on one device, see `count_flops`, from arrays or their shapes.
+
+    Args:
+      program: the program of `program`.
+      state: the state, arrays or shapes.
+      batch: the batch, arrays or shapes.
+    """
     if self.mode == "jit":
       return count_flops(program, state, batch) / jax.device_count()
     count = jax.local_device_count()  # pmap is traced with what this process holds

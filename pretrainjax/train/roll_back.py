@@ -51,7 +51,13 @@ class Spike(NamedTuple):
 
 
 def should_roll_back(run: Run, spike: Spike, checkpoints: Checkpoints) -> bool:
-  """Warns of a spike; returns whether to roll back, the same on all processes."""
+  """Warns of a spike; returns whether to roll back, the same on all processes.
+
+  Args:
+    run: the run, built from its config.
+    spike: the spike that was found.
+    checkpoints: the checkpoints to go back to.
+  """
   spikes = run.train.spikes
   if spikes.action == "warn":
     _log.warning("LOSS SPIKE: %s", spike)

@@ -60,16 +60,16 @@ class TextField(Field):
   special tokens and padding, and its "score" come along.
 
   Attributes:
-    length: of a row. A record of a packed dataset is cut into rows of `length`, a divisor of its
-      own, and documents are counted from 1 in each.
+    length: the length of a row. A record of a packed dataset is cut into rows of `length`, a
+      divisor of its own, and documents are counted from 1 in each.
     pair: what becomes of a second text. "joint" makes one row, [CLS] first [SEP] second [SEP],
       with "types"; "views" two rows an example, "B 2 T"; "prompt" one document of a prompt and
       its response, with "scored" True on the response; "first" leaves it out.
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
-    buckets: above 1, batches have rows of one of so many lengths, by quantiles of the data, up to
-      `length`: less padding, and a program compiled for each. Not for packed blocks, and in
-      training only: a pass of evaluation has rows of `length`.
+    buckets: the number of lengths that rows have. Above 1 each batch has rows of one of them, by
+      quantiles of the data, up to `length`: less padding, and a program compiled for each. Not for
+      packed blocks, and in training only: a pass of evaluation has rows of `length`.
   """
 
   length: int

@@ -17,7 +17,13 @@ NormKind = Literal["layer", "layer_scale", "rms"]
 
 
 def make_norm(kind: NormKind, *, embed_dim: int, eps: float) -> LayerNorm | RMSNorm:
-  """A norm by name: layer norm, layer norm without shift, root mean square norm."""
+  """A norm by name: layer norm, layer norm without shift, root mean square norm.
+
+  Args:
+    kind: the name of the norm.
+    embed_dim: width of the tokens, D.
+    eps: the number added to the variance.
+  """
   if kind == "rms":
     return RMSNorm(embed_dim=embed_dim, eps=eps)
   return LayerNorm(embed_dim=embed_dim, eps=eps, use_bias=kind == "layer")

@@ -13,7 +13,7 @@ class Rotary(NamedTuple):
 
   Attributes:
     cos: cosine of the angle of each pair of channels.
-    sin: likewise.
+    sin: the sines of the same angles, of the same shape.
   """
 
   cos: Float[Array, "B N half"]

@@ -84,7 +84,13 @@ def ordinary(text: Text, special_ids: tuple[int, ...]) -> Bool[Array, "B T"]:
 def fill(
   tokens: Int[Array, "B T"], positions: Int[Array, "B M"], values: Int[Array, "B M"]
 ) -> Int[Array, "B T"]:
-  """Puts other tokens at some positions, which are distinct within a row."""
+  """Puts other tokens at some positions, which are distinct within a row.
+
+  Args:
+    tokens: the rows as they are.
+    positions: the places that get other tokens.
+    values: the tokens to put there.
+  """
   rows = jnp.arange(len(tokens))[:, None]
   return tokens.at[rows, positions].set(values.astype(tokens.dtype), unique_indices=True)
 

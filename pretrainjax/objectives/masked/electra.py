@@ -48,7 +48,7 @@ class Electra(Objective):
     detector: makes the network from the encoder's tokens to one logit, that it was replaced; a
       `Head` whose hidden layer is as wide as the encoder.
     mask_rate: share of the tokens that the generator predicts, in (0, 1).
-    keep_share: of these, the share that it sees; all others are [MASK]. (The authors' code: 0.15.)
+    keep_share: the share of these that it sees; all others are [MASK]. (The authors' code: 0.15.)
     discriminator_weight: weight of the detection's loss beside the generator's, 0 or above.
     temperature: what the generator's logits are divided by when tokens are drawn, above 0.
     special_ids: ids of tokens that are neither predicted nor put in by chance.

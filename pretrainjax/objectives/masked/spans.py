@@ -44,6 +44,11 @@ class Spans(NamedTuple):
 def span_sizes(length: int, *, noise_density: float, mean_span_length: float) -> SpanSizes:
   """The sizes of a full row of `length` tokens; fewer tokens never need more.
 
+  Args:
+    length: the number of tokens of a full row.
+    noise_density: the share of tokens that is cut out, in (0, 1).
+    mean_span_length: the mean length of a span, in tokens.
+
   >>> span_sizes(512, noise_density=0.15, mean_span_length=3.0)
   SpanSizes(num_noise=77, num_spans=26, inputs=462, targets=104)
   """

@@ -56,7 +56,8 @@ class Listing:
 
     Args:
       root: the folder, or one file; what leads out of it is passed over.
-      order: by "path", name by name; or "folder": the files of a folder before those of its own.
+      order: the order of the files: by "path", name by name; or "folder": the files of a folder
+        before those of its own.
     """
     if root.is_file():
       found = root.stat()

@@ -57,7 +57,7 @@ def array_corpus(
   """A corpus of images in memory, with keys "SPLIT/00042".
 
   Args:
-    splits: for each split its images "N H W C" uint8, and its labels "N" or None.
+    splits: the images "N H W C" uint8 of each split, and its labels "N" or None.
     class_names: the name of each class; () without labels.
     origin: the path or address that they came from, for the report.
     info: facts for tfds's metadata: description, homepage, license.
