@@ -33,12 +33,12 @@ def is_bound() -> bool:
 
 
 def mean(tree):
-  """All-reduce: the mean over devices of each array of `tree`; differentiable."""
+  """All-reduces each array of `tree` to its mean over devices; differentiable."""
   return jax.lax.pmean(tree, axes()) if is_bound() else tree
 
 
 def gather(x: Array) -> Array:
-  """All-gather: the rows of all devices, "B ..." to "devices*B ...", in order; differentiable."""
+  """All-gathers the rows of all devices in order, "B ..." to "devices*B ..."; differentiable."""
   return jax.lax.all_gather(x, axes(), tiled=True) if is_bound() else x
 
 
@@ -48,7 +48,7 @@ def row_offset(batch_size: int):
 
 
 def example_keys(key: Key[Array, ""], batch_size: int) -> Key[Array, " B"]:
-  """One PRNG key an example, the same on any number of devices.
+  """Makes one PRNG key an example, the same on any number of devices.
 
   Drawing a batch's noise from one key would tie it to the layout: device 1 of 2 would draw
   what device 0 draws. Folding in the global row index does not.
@@ -67,13 +67,13 @@ def num_shards() -> int:
 
 
 def from_next(tree):
-  """Ring exchange: the arrays of the next device; after `num_shards` calls one's own are back."""
+  """The arrays of the next device of the ring; after `num_shards` calls one's own are back."""
   count = num_shards()
   return jax.lax.ppermute(tree, axes(), [((i + 1) % count, i) for i in range(count)])
 
 
 def by_rows(fn: Callable, *rows: Any, whole: tuple = (), total: bool = False) -> Any:
-  """fn(*rows, *whole) on each device's own rows, where a program of global arrays has a mesh.
+  """Runs fn(*rows, *whole) on each device's own rows, where a mesh cuts global arrays.
 
   Left to itself the compiler would sum over devices in every turn of a loop over rows, or hold
   rows of all devices at once. Elsewhere it is a plain call.
@@ -111,7 +111,7 @@ def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
   """Tells the compiler which axes of the mesh cut `x`; the identity where there is no mesh.
 
   Args:
-    x: a global array.
+    x: a global array, of any shape.
     *axes: the axes of the mesh, one for each axis of `x`, such as (ROWS, "context", None); those
       that do not divide it are left out.
   """

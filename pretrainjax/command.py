@@ -30,7 +30,7 @@ from pretrainjax.process.rendezvous import PeerLost
 from pretrainjax.process.watchdog import STUCK, Watchdog
 
 if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
-  from pretrainjax.process.lifeline import Lifeline
+  from pretrainjax.process.heartbeats import Heartbeats
 
 VERBS = (
   "prepare",
@@ -147,13 +147,13 @@ def launch(
       watchdog = Watchdog(float(stuck_after), on_stuck=lambda line: ending.end(line, status=STUCK))
     deterministic = determinism.is_wanted(config)
     started_before = deterministic and backend.set_xla_flags()
-    lifeline = _join(verb, known, ending, watchdog) if many_processes else None
+    heartbeats = _join(verb, known, ending, watchdog) if many_processes else None
     backend.set_up()
     if deterministic:
       backend.check_devices(started_before)
     workdir = Path(known.workdir or ".")
     request = Request(config, workdir, known, ending, watchdog, defaults)
-    with _end_together(lifeline, debug=debug):
+    with _end_together(heartbeats, debug=debug):
       work(request)
   except UserError as error:
     if debug:
@@ -180,7 +180,7 @@ def launch(
 
 
 def script() -> NoReturn:
-  """Runs the console script as a process, see `main`."""
+  """Runs the console script as a process of its own, see `main`."""
   as_process(lambda _: main())
 
 
@@ -301,7 +301,7 @@ def _print_help(
 
 def _join(
   verb: str, flags: argparse.Namespace, ending: Ending, watchdog: Watchdog | None
-) -> "Lifeline | None":
+) -> "Heartbeats | None":
   """Connects to the other processes of the run; returns None where there are none."""
   found = cluster.find(flags, os.environ)
   if found.num_processes == 1:
@@ -314,14 +314,14 @@ def _join(
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("pretrainjax.data").setLevel(logging.WARNING)
   from pretrainjax.process.distributed import connect
-  from pretrainjax.process.lifeline import PEER_LOST, Lifeline
+  from pretrainjax.process.heartbeats import PEER_LOST, Heartbeats
   from pretrainjax.process.preemption import handle_sigterm
 
   limits = {
     name: cluster.seconds(getattr(flags, name), name)
     for name in ("initialization_timeout", "heartbeat_timeout", "shutdown_timeout")
   }
-  lifeline = Lifeline(
+  heartbeats = Heartbeats(
     verb=verb,
     index=found.process_id,
     count=found.num_processes,
@@ -337,22 +337,22 @@ def _join(
       process_id=found.process_id,
       local_device_ids=found.local_device_ids,
       # XLA beats twice in this time, so that it judges after half of it at the earliest: not before
-      # the lifeline, which names the process that is lost.
+      # `Heartbeats`, which names the process that is lost.
       **limits | {"heartbeat_timeout": limits["heartbeat_timeout"] * 5 // 2},
     )
   except PeerLost as error:
     ending.end(f"could not join the run at {found.address}: {error}", status=PEER_LOST)
     raise
   handle_sigterm()  # JAX's own handler would take the signal in; training asks the handler
-  lifeline.start(connections)
-  ending.end_all_by(lifeline.end_all)
-  return lifeline
+  heartbeats.start(connections)
+  ending.end_all_by(heartbeats.end_all)
+  return heartbeats
 
 
 @contextlib.contextmanager
-def _end_together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]:
+def _end_together(heartbeats: "Heartbeats | None", *, debug: bool) -> Iterator[None]:
   """Makes all processes end together; where one fails, all end at once."""
-  if lifeline is None:
+  if heartbeats is None:
     yield
     return
   from pretrainjax.process.distributed import barrier, disconnect, is_main
@@ -366,15 +366,15 @@ def _end_together(lifeline: "Lifeline | None", *, debug: bool) -> Iterator[None]
       stop = notice if is_main() else Preempted()
     barrier("the end of the run")
   except UserError as error:
-    lifeline.fail(error, status=USER_ERROR, line=f"error: {error}", debug=debug)
+    heartbeats.fail(error, status=USER_ERROR, line=f"error: {error}", debug=debug)
   except KeyboardInterrupt as error:
-    lifeline.fail(error, status=130, line="interrupted", debug=debug)
+    heartbeats.fail(error, status=130, line="interrupted", debug=debug)
   except BaseException as error:
-    lifeline.fail(error, status=1, line="", debug=debug)
-  lifeline.stop()
+    heartbeats.fail(error, status=1, line="", debug=debug)
+  heartbeats.stop()
   handle_sigterm().close()
   disconnect()
-  lifeline.close()
+  heartbeats.close()
   if stop is not None:
     raise stop
 

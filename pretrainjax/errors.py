@@ -32,7 +32,7 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
   Args:
     word: the word that the user wrote.
-    choices: the valid words.
+    choices: all words that are valid.
 
   Returns:
     "; did you mean 'x'?" for a close match, else "; valid: a, b, c" (at most 12 of them),

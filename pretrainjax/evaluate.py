@@ -27,7 +27,7 @@ from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary.
+  """Runs the binary that evaluates a trained encoder.
 
   Args:
     argv: its arguments; None takes those of the process.

@@ -12,7 +12,7 @@ from pretrainjax.training import add_flags, run_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary.
+  """Runs the binary that fine-tunes.
 
   Args:
     argv: its arguments; None takes those of the process.

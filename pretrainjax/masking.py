@@ -16,7 +16,7 @@ from pretrainjax import collectives
 
 
 def num_visible(num_tokens: int, mask_ratio: float) -> int:
-  """How many of `num_tokens` stay when `mask_ratio` of them are hidden, rounded down.
+  """The number of `num_tokens` that stay when `mask_ratio` of them are hidden, rounded down.
 
   The 1e-6 undoes binary fractions: int(100 * (1 - 0.9)) is 9.
 
@@ -33,7 +33,7 @@ def random_mask(
 
   Args:
     key: the step's key for masks, equal on all devices.
-    shape: (B, N).
+    shape: batch size and tokens of a row, (B, N).
     mask_ratio: share of hidden tokens, in [0, 1).
 
   Returns:
@@ -71,7 +71,7 @@ def block_mask(
     mask_ratio: share of hidden patches, in [0, 1).
     min_block: smallest area of a rectangle, in patches.
     max_aspect: largest ratio of height to width, or of width to height; at least 1.
-    num_tries: rectangles tried.
+    num_tries: the number of rectangles that are tried.
 
   Returns:
     True for the `num_visible(H * W, mask_ratio)` patches of each example that stay.
@@ -118,7 +118,7 @@ def span_mask(
 
   Args:
     key: the step's key for masks, equal on all devices.
-    shape: (B, T).
+    shape: batch size and steps of time, (B, T).
     mask_ratio: hidden share if no two spans overlapped (0.65 for wav2vec 2.0, which hides about
       half); the number of spans is mask_ratio * T / span_length, rounded at random.
     span_length: length of every span, in steps of time, at most T.
@@ -152,7 +152,7 @@ def span_mask(
 
 
 class Chosen(NamedTuple):
-  """Places of a row that a loss is about, as many slots in every row.
+  """The places of a row that a loss is about, as many slots in every row.
 
   Attributes:
     positions: distinct within a row, in no order.

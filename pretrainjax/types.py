@@ -31,7 +31,7 @@ class Text(NamedTuple):
   """The input of text encoders.
 
   Attributes:
-    tokens: the token ids.
+    tokens: the token ids of each row.
     segments: the number of the document that each token belongs to, 1, 2, ... from left to right; 0
       is padding. A row that is not packed has one document.
     types: 0 and 1 for the first and second text of a pair; None where there are no pairs.

@@ -256,7 +256,7 @@ def test_processes_are_refused_before_they_join(tmp_path, capsys):
 def test_who_listens_for_sigterm_ends_before_the_service(monkeypatch):
   """And not before the others are done, who may still ask."""
   order = []
-  lifeline, agreement, handler = (
+  heartbeats, agreement, handler = (
     types.SimpleNamespace(stop=lambda: order.append("all are done"), close=lambda: None),
     types.SimpleNamespace(close=lambda: order.append("the listener")),
     preemption.SigtermHandler(),
@@ -264,6 +264,6 @@ def test_who_listens_for_sigterm_ends_before_the_service(monkeypatch):
   handler.agreement = agreement
   monkeypatch.setattr(preemption, "handle_sigterm", lambda: handler)
   monkeypatch.setattr(distributed, "disconnect", lambda: order.append("the service"))
-  with command._end_together(lifeline, debug=False):
+  with command._end_together(heartbeats, debug=False):
     pass
   assert order == ["all are done", "the listener", "the service"]

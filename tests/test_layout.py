@@ -37,7 +37,7 @@ BINARIES = (
   "finetune",
   "evaluate",
   *(f"{folder}/__main__" for folder in ("prepare", "config", "predict", "benchmark")),
-  *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "lifeline")),
+  *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "heartbeats")),
 )
 # The progress bar is for a person; so are the verbs of `predict` and `benchmark`.
 PRINTS = (

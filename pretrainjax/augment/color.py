@@ -31,8 +31,8 @@ class ColorAugment:
 
   Args:
     brightness: factor drawn from [max(0, 1 - brightness), 1 + brightness].
-    contrast: likewise, about the image's mean luma.
-    saturation: likewise, about each pixel's luma.
+    contrast: factor drawn from [max(0, 1 - contrast), 1 + contrast], about the image's mean luma.
+    saturation: factor drawn from [max(0, 1 - saturation), 1 + saturation], about each pixel's luma.
     hue: shift drawn from [-hue, hue], in turns of the colour circle; at most 0.5.
     jitter_probability: share of images that get the four above.
     gray_probability: share of images made gray.
@@ -103,7 +103,7 @@ class ColorAugment:
 def to_unit(
   images: UInt8[Array, "*batch H W C"] | Float[Array, "*batch H W C"],
 ) -> Float[Array, "*batch H W C"]:
-  """Images as float32 in [0, 1]: uint8 is divided by 255, float is taken to be there already."""
+  """Turns images into float32 in [0, 1]: uint8 is divided by 255, float is taken as it is."""
   images_float = images.astype(jnp.float32)
   return images_float / 255 if images.dtype == jnp.uint8 else images_float
 
@@ -111,12 +111,12 @@ def to_unit(
 def standardize(
   images: Float[Array, "B H W C"], *, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "B H W C"]:
-  """Images in [0, 1] as an encoder takes floats: (x - mean) / std.
+  """Standardizes images in [0, 1] as an encoder takes floats: (x - mean) / std.
 
   Args:
     images: float in [0, 1].
     mean: one value, or one a channel: the encoder's `image_mean`.
-    std: likewise, the encoder's `image_std`.
+    std: the standard deviation of each channel, the encoder's `image_std`.
   """
   mean, std = (jnp.asarray(v, jnp.float32).reshape(1, 1, 1, -1) for v in (mean, std))
   return (images - mean) / std
@@ -165,7 +165,7 @@ def adjust_hue(image: Float[Array, "H W 3"], shift: Scalar) -> Float[Array, "H W
 
 
 def to_gray(image: Float[Array, "H W 3"]) -> Float[Array, "H W 3"]:
-  """Each pixel's luma on all three channels."""
+  """Makes images gray: each pixel's luma on all three channels."""
   return jnp.broadcast_to(_luma(image), image.shape)
 
 

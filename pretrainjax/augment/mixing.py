@@ -25,7 +25,7 @@ def mixup(
 
   Args:
     images: uint8, or float in [0, 1].
-    labels: distributions over classes.
+    labels: distributions over the classes, "B K", each row with sum 1.
     alpha: each image's share is drawn from Beta(alpha, alpha); above 0.
     key: the step's key for mixing, equal on all devices.
 
@@ -52,7 +52,7 @@ def cutmix(
 
   Args:
     images: uint8, or float in [0, 1].
-    labels: distributions over classes.
+    labels: distributions over the classes, "B K", each row with sum 1.
     alpha: the kept share of the area is drawn from Beta(alpha, alpha), before the rectangle is
       cut at the border; above 0.
     key: the step's key for mixing, equal on all devices.
@@ -86,9 +86,9 @@ def mixup_or_cutmix(
 
   Args:
     images: uint8, or float in [0, 1].
-    labels: distributions over classes.
-    mixup_alpha: see `mixup`; 0 switches it off.
-    cutmix_alpha: see `cutmix`; 0 switches it off.
+    labels: distributions over the classes, "B K", each row with sum 1.
+    mixup_alpha: the concentration of `mixup`; 0 switches it off.
+    cutmix_alpha: the concentration of `cutmix`; 0 switches it off.
     key: the step's key for mixing, equal on all devices.
   """
   if mixup_alpha == 0 and cutmix_alpha == 0:
@@ -110,7 +110,7 @@ def mixup_or_cutmix(
 
 
 def partners(x: Shaped[Array, "B ..."], key: Key[Array, ""]) -> Shaped[Array, "B ..."]:
-  """For each row another row of the whole batch, the batch shifted round by a random number.
+  """Another row of the whole batch for each row: the batch shifted by a random number of rows.
 
   Args:
     x: this device's rows; equal keys give equal shifts, for images and labels alike.

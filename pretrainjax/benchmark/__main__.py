@@ -30,7 +30,7 @@ _VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary; returns its exit status."""
+  """Runs a verb of `benchmark`; returns its exit status."""
   arguments = list(sys.argv[1:] if argv is None else argv)
   place = _verb_place(arguments)
   if place is not None:

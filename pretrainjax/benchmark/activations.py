@@ -11,12 +11,12 @@ from pretrainjax.train.assemble import Run
 
 
 def kept_for_backward(loss: Callable[..., Any], params: Any, *others: Any) -> int:
-  """Bytes that the gradient needs of the forward pass, beside its arguments.
+  """The bytes that the gradient needs of the forward pass, beside the arguments of the loss.
 
   Args:
-    loss: (params, *others) -> a scalar.
-    params: what it is differentiated by; arrays or shapes.
-    *others: likewise.
+    loss: the function (params, *others) -> a scalar.
+    params: the first argument, by which the loss is differentiated; arrays or their shapes.
+    *others: the other arguments of the loss; arrays or their shapes.
 
   >>> x, w = jax.numpy.ones((8, 4)), jax.numpy.ones((4, 16))
   >>> kept_for_backward(lambda w, x: jax.numpy.sum((x @ w) ** 2), w, x) == 8 * 16 * 4
@@ -34,14 +34,14 @@ def kept_for_backward(loss: Callable[..., Any], params: Any, *others: Any) -> in
 
 
 def kept_by_step(run: Run, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> int:
-  """Bytes that a device keeps for the backward pass, of its rows of one part of the batch.
+  """The bytes that a device keeps for the backward pass, of its rows of one part of the batch.
 
   What "tensor" and "context" cut counts in full, and of a loss over all rows only what this
   device's rows have with each other.
 
   Args:
-    run: the config, built.
-    shapes: of the batch over all devices.
+    run: the run that is measured, built from its config.
+    shapes: shapes and dtypes of the batch over all devices, "B ...", by name.
   """
   state = jax.eval_shape(run.init)
   parts = run.parallel.num_shards * run.train.accumulate

@@ -16,8 +16,8 @@ def batch_shapes(data: Pipeline, objective: ConfigDict) -> dict[str, jax.ShapeDt
   case, since a program leaves out what it does not read; "types" of pairs are not.
 
   Args:
-    data: built from config.data.
-    objective: config.objective, which knows the channels of images.
+    data: the data of the run, built from config.data.
+    objective: the dict config.objective, which knows the channels of images.
   """
   rows, shapes = data.batch_size, _shapes(data, objective)
   return {name: jax.ShapeDtypeStruct((rows, *a.shape), a.dtype) for name, a in shapes.items()}

@@ -9,14 +9,14 @@ from pretrainjax.train.flops import peak_flops
 
 
 class Chip(NamedTuple):
-  """One jax device.
+  """The figures of one jax device, as its maker gives them.
 
   Attributes:
-    memory_gib: in GiB, as the maker gives it; programs get a little less.
-    kind: what `jax.Device.device_kind` says, in lower case.
-    link: bytes/s that it sends to the devices of its node or slice.
-    network: bytes/s that are its share of the node's network.
-    node: devices that `link` joins.
+    memory_gib: the memory in GiB, as the maker gives it; programs get a little less.
+    kind: the name that `jax.Device.device_kind` gives, in lower case.
+    link: bytes/s that the device sends to the devices of its node or slice.
+    network: bytes/s that are the device's share of the node's network.
+    node: the number of devices that `link` joins.
   """
 
   memory_gib: int | float
@@ -27,12 +27,12 @@ class Chip(NamedTuple):
 
   @property
   def memory_bytes(self) -> float:
-    """In bytes."""
+    """The memory in bytes."""
     return float(self.memory_gib * 2**30)
 
   @property
   def peak(self) -> float:
-    """Dense bfloat16 FLOP/s, see `peak_flops`."""
+    """The peak in dense bfloat16 FLOP/s, see `peak_flops`."""
     peak = peak_flops(self.kind)
     assert peak is not None, self.kind
     return peak
@@ -60,7 +60,7 @@ CHIPS = {
 
 
 def find_chip(name: str) -> Chip:
-  """Finds a chip by its name.
+  """Finds a chip by its name in CHIPS.
 
   Raises:
     UserError: for a name that is none.
@@ -78,7 +78,7 @@ def bandwidth(group: Sequence[int], chip: Chip) -> float:
 
   Args:
     group: numbers of the ring's devices; neighbours in number share a node.
-    chip: of all devices.
+    chip: the chip that all devices are.
   """
   nodes = collections.Counter(device // chip.node for device in group)
   if len(nodes) < 2:

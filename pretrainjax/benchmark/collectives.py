@@ -34,18 +34,19 @@ _NO_CALLS = {"fusion", "reduce", "async-done", "async-update"}
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-  """One exchange of a step.
+  """One exchange between devices in a training step.
 
   Attributes:
     kind: one of KINDS, as an accelerator's compiler would have it.
     written: the kind that stands in the text. XLA's CPU compiler has no pass that makes
       reduce-scatter; where every use of an all-reduce is this device's part of it, `kind` is
       "reduce-scatter".
-    array_bytes: of the whole array, that every device of a group sends from or ends up with.
-    group: numbers of devices that take part together, of the first group; of a permutation the two
-      that are furthest from each other.
+    array_bytes: the bytes of the whole array, that every device of a group sends from or ends up
+      with.
+    group: the numbers of the devices that take part together, of the first group; of a permutation
+      the two that are furthest from each other.
     times: how often a step does it: the product of the loops that it stands in.
-    source: the operation of ours, "jit(train_step)/...", or "".
+    source: the operation of our code, "jit(train_step)/...", or "" where that was lost.
   """
 
   kind: str
@@ -57,21 +58,22 @@ class Collective:
 
   @property
   def group_size(self) -> int:
-    """Devices that take part together."""
+    """The number of devices that take part together."""
     return len(self.group)
 
   @property
   def wire_bytes(self) -> float:
-    """Sent by each device in a step, by the ring algorithm, whatever the real one is."""
+    """The bytes that each device sends in a step, if by a ring, whatever the real algorithm is."""
     return self.times * self.array_bytes * ring_factor(self.kind, self.group_size)
 
 
 def ring_factor(kind: str, group_size: int) -> float:
-  """Bytes that a device sends for each byte of the array.
+  """The bytes that a device of a ring sends for each byte of the array.
 
   Args:
-    kind: one of KINDS.
-    group_size: n; a ring reduces in n - 1 steps of 1/n of the array, and gathers in as many.
+    kind: the kind of the exchange, one of KINDS.
+    group_size: the number n of devices; a ring reduces in n - 1 steps of 1/n of the array, and
+      gathers in as many.
 
   >>> ring_factor("all-reduce", 4), ring_factor("all-gather", 4), ring_factor("all-reduce", 1)
   (1.5, 0.75, 0.0)
@@ -83,10 +85,10 @@ def ring_factor(kind: str, group_size: int) -> float:
 
 
 def read_collectives(text: str) -> list[Collective]:
-  """The exchanges of one step.
+  """Reads the exchanges of one step off the text of the compiled program.
 
   Args:
-    text: of `jax.stages.Compiled.as_text()`.
+    text: the text of `jax.stages.Compiled.as_text()`.
 
   Returns:
     One for each array of each instruction that is reached, in the program's order. Of branches
@@ -101,12 +103,12 @@ def read_collectives(text: str) -> list[Collective]:
 
 
 def wire_bytes(collectives: Iterable[Collective]) -> float:
-  """Sent by each device in a step, all in all."""
+  """The bytes that each device sends in a step, of all exchanges together."""
   return math.fsum(c.wire_bytes for c in collectives)
 
 
 def by_kind(collectives: Iterable[Collective]) -> dict[str, dict[str, int | float]]:
-  """Count and bytes for each kind that occurs."""
+  """The number of exchanges and their bytes in a step, by kind."""
   totals: dict[str, dict[str, int | float]] = {}
   for collective in collectives:
     _add(totals.setdefault(collective.kind, dict(_NOTHING)), collective)
@@ -114,7 +116,7 @@ def by_kind(collectives: Iterable[Collective]) -> dict[str, dict[str, int | floa
 
 
 def by_group(collectives: Iterable[Collective]) -> list[dict[str, Any]]:
-  """Count and bytes for each kind and group of devices that occur together."""
+  """The number of exchanges and their bytes in a step, by kind and group of devices."""
   totals: dict[tuple, dict[str, int | float]] = {}
   for collective in collectives:
     key = (collective.kind, collective.group)

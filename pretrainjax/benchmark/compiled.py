@@ -19,16 +19,16 @@ from pretrainjax.train.state import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-  """Bytes on one device.
+  """The memory that a compiled step needs on one device, in bytes.
 
   Attributes:
-    params: parameters.
-    optimizer: its moments.
+    params: the bytes of the parameters.
+    optimizer: the bytes of the optimizer's moments.
     extras: batch statistics, teacher, averaged parameters and all else of the state.
-    arguments: what the step is given: the state and its rows of the batch.
-    outputs: what it returns.
-    aliased: outputs that are written over arguments.
-    temporaries: all between: activations, gradients, buffers.
+    arguments: what the step is given: the state and the device's rows of the batch.
+    outputs: what the step returns: the new state and the metrics.
+    aliased: the part of the outputs that is written over arguments.
+    temporaries: all that lives between them: activations, gradients, buffers.
   """
 
   params: int
@@ -41,7 +41,7 @@ class Memory:
 
   @property
   def total(self) -> int:
-    """Held at once, at most."""
+    """The bytes that are held at once, at most."""
     return self.arguments + self.outputs - self.aliased + self.temporaries
 
 
@@ -71,10 +71,10 @@ class Step:
   """A compiled training step.
 
   Attributes:
-    compiled: of `jax.jit(...).lower(...).compile()`.
-    compile_seconds: for tracing and compiling.
-    flops: of one step on one device.
-    text: the program with its exchanges, for `read_collectives`.
+    compiled: the program, the result of `jax.jit(...).lower(...).compile()`.
+    compile_seconds: the seconds that tracing and compiling took.
+    flops: the FLOPs of one step on one device.
+    text: the text of the program with its exchanges, for `read_collectives`.
   """
 
   compiled: Any
@@ -84,12 +84,12 @@ class Step:
 
 
 def compile_step(run: Run, state: Any, batch: Any) -> Step:
-  """Compiles the step of a run.
+  """Compiles the training step of a run.
 
   Args:
-    run: the config, built.
-    state: arrays, or what `abstract_state` gives.
-    batch: arrays, or what `abstract_batch` gives.
+    run: the run that is measured, built from its config.
+    state: the state's arrays, or what `abstract_state` gives.
+    batch: the batch's arrays, or what `abstract_batch` gives.
   """
   program = run.parallel.program(run.step(), state)
   start = time.perf_counter()
@@ -120,11 +120,11 @@ def _compile_for_cpu(lowered: Any) -> tuple[Any, str]:
 
 
 def memory_of(step: Step, state: TrainState) -> Memory:
-  """What a step holds on a device.
+  """The memory that a compiled step needs on a device.
 
   Args:
-    step: compiled.
-    state: that it was compiled for, arrays or shapes.
+    step: the compiled step, from `compile_step`.
+    state: the state that it was compiled for, arrays or shapes.
   """
   stats = step.compiled.memory_analysis()
   sizes = {name: _local_bytes(getattr(state, name)) for name in ("params", "opt_state")}

@@ -23,13 +23,13 @@ from pretrainjax.report.table import markdown_table
 
 
 class Rate(NamedTuple):
-  """One measurement.
+  """The measured speed of the data pipeline with one number of threads.
 
   Attributes:
-    num_threads: that read, unpack and transform.
-    examples_per_second: that came.
-    megabytes_per_second: of finished batches, in units of 10**6 bytes.
-    first_seconds: until the first batch was there, with what is read once.
+    num_threads: the number of threads that read, unpack and transform.
+    examples_per_second: the number of examples that came in a second.
+    megabytes_per_second: the size of the batches that came in a second, in units of 10**6 bytes.
+    first_seconds: seconds until the first batch was there, with what is read once.
   """
 
   num_threads: int
@@ -39,7 +39,7 @@ class Rate(NamedTuple):
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-  """The flags of this verb."""
+  """Adds the flags of `benchmark data`."""
   parser.add_argument("--threads", metavar="N,N,...", help="numbers of threads; the config's too")
   parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for each number")
   parser.add_argument(
@@ -49,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def work(request: Request) -> None:
-  """Prints the rates."""
+  """Runs `benchmark data`: measures the rates and prints them."""
   options = request.options
   if options.seconds <= 0:
     raise UserError(f"--seconds: found {options.seconds}, expected above 0")
@@ -88,7 +88,7 @@ def _padding_text(padding: Padding) -> str:
 
 
 def thread_counts(text: str | None, configured: int) -> list[int]:
-  """Numbers of threads to try: those of a flag, else powers of two up to the processors.
+  """Numbers of threads to try: those of the flag, else powers of two up to the processors.
 
   >>> thread_counts("1,4", 2)
   [1, 2, 4]
@@ -106,12 +106,12 @@ def thread_counts(text: str | None, configured: int) -> list[int]:
 
 
 def measure_rate(data: Any, *, num_threads: int, seconds: int | float) -> Rate:
-  """Draws batches as training would, after the first, for at least so many seconds.
+  """Measures how fast batches come once the first are there, drawn as training draws them.
 
   Args:
-    data: built from config.data.
-    num_threads: in place of its own.
-    seconds: above 0.
+    data: the data of the run, built from config.data.
+    num_threads: the number of threads, in place of the config's.
+    seconds: the least time to measure for, above 0.
   """
   data = dataclasses.replace(data, num_threads=num_threads)
   start = time.perf_counter()
@@ -132,7 +132,7 @@ def measure_rate(data: Any, *, num_threads: int, seconds: int | float) -> Rate:
 
 
 def needed_rate(path: Path) -> float:
-  """Examples/s that this process's devices take, from the JSON of `benchmark step`.
+  """The examples/s that this process's devices take, from the JSON of `benchmark step`.
 
   Raises:
     UserError: for a file that is no such JSON.
@@ -147,7 +147,13 @@ def needed_rate(path: Path) -> float:
 
 
 def rates_text(rates: list[Rate], *, needed: int | float | None, batch_size: int) -> str:
-  """The rates as a table, beside what training needs."""
+  """The rates as a table, beside what training needs.
+
+  Args:
+    rates: the measurements, one a number of threads.
+    needed: examples/s that training takes; None where not known.
+    batch_size: examples of a batch.
+  """
   header = ("threads", "examples/s", "MB/s", "first batch", "of what a step needs")
   body = [
     (

@@ -15,11 +15,11 @@ _MESH = re.compile(
 
 
 def first_group(attributes: str, num_devices: int) -> tuple[int, ...] | None:
-  """Numbers of the devices of the first group, None where the form is not known.
+  """The numbers of the devices of the first group, None where the text's form is not known.
 
   Args:
-    attributes: of the instruction.
-    num_devices: that run the program.
+    attributes: the attributes of the instruction, as they stand in the text.
+    num_devices: the number of devices that run the program.
 
   >>> first_group("replica_groups={{0,2},{1,3}}, to_apply=%add", 4)
   (0, 2)
@@ -43,7 +43,7 @@ def first_group(attributes: str, num_devices: int) -> tuple[int, ...] | None:
 
 
 def furthest_pair(attributes: str) -> tuple[int, ...]:
-  """Of a permutation, the two devices that are furthest from each other; one if none moves.
+  """The two devices of a permutation that are furthest from each other; one if none moves.
 
   >>> furthest_pair("source_target_pairs={{0,1},{1,2},{2,0}}")
   (2, 0)

@@ -30,18 +30,18 @@ STAND_IN_EXAMPLES = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class MeshReport:
-  """What one mesh means for one device.
+  """What one mesh means for each of its devices: memory, time to compile, bytes sent.
 
   Attributes:
     mesh: sizes of its axes.
     num_params: parameters of the whole model.
-    rows: of the batch that a device has.
+    rows: the number of rows of the batch that a device has.
     memory: bytes by the names of `compiled.Memory`, and "total".
     kept: bytes that the backward pass needs, traced, see `kept_by_step`.
-    flops: of one step.
+    flops: the FLOPs of one step on a device.
     collectives: exchanges of a step by kind, see `by_kind`.
     exchanges: the same by kind and group of devices, see `by_group`.
-    compile_seconds: for the step.
+    compile_seconds: the seconds that compiling the step took.
   """
 
   mesh: dict[str, int]
@@ -56,17 +56,17 @@ class MeshReport:
 
   @property
   def wire_bytes(self) -> float:
-    """Sent by a device in a step."""
+    """The bytes that a device sends in a step."""
     return math.fsum(row["wire_bytes"] for row in self.collectives.values())
 
   @property
   def state_bytes(self) -> int:
-    """Of the state on a device."""
+    """The bytes of the state on a device."""
     return sum(self.memory[name] for name in ("params", "optimizer", "extras"))
 
 
 def run_on_mesh(config: ConfigDict, axes: Mapping[str, int]) -> Run:
-  """A config, built for another mesh, without its data and its evaluators.
+  """Builds a config for another mesh, without its data and its evaluators.
 
   Raises:
     UserError: where it does not fit.
@@ -84,7 +84,7 @@ def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:
   """Compiles the step for a mesh of the devices that are here.
 
   Args:
-    config: of a run.
+    config: the config of a run.
     axes: the size of each axis by name.
 
   Raises:

@@ -9,12 +9,12 @@ from pretrainjax.errors import UserError
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
-  """The flag that all verbs have."""
+  """Adds --json, the flag that all verbs have."""
   parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
 
 
 def write_json(path: Path | None, values: Any) -> None:
-  """Writes plain values, None nowhere.
+  """Writes plain values to a JSON file; does nothing where the path is None.
 
   Raises:
     UserError: where the file cannot be written.
@@ -29,7 +29,7 @@ def write_json(path: Path | None, values: Any) -> None:
 
 
 def gib(count: int | float) -> str:
-  """Bytes in GiB, without the unit.
+  """A number of bytes in GiB, as text without the unit.
 
   >>> gib(3 * 2**30), gib(2**20), gib(0)
   ('3.00', '<0.01', '0')

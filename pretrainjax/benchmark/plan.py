@@ -28,7 +28,7 @@ _LONG = 2048
 
 
 class Row(NamedTuple):
-  """A mesh of the plan.
+  """One mesh of the plan, with its report.
 
   Attributes:
     axes: sizes of its axes.
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-  """The flags of this verb."""
+  """Adds the flags of `benchmark plan`."""
   parser.add_argument("--devices", type=int, metavar="N", help="how many; those that are here")
   parser.add_argument(
     "--chip", default="h100", metavar="NAME", help=f"that must hold it: {', '.join(CHIPS)}"
@@ -53,7 +53,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def work(request: Request) -> None:
-  """Prints the plan."""
+  """Runs `benchmark plan`: compiles the step on each mesh and prints the table."""
   options, chip = request.options, find_chip(request.options.chip)
   num_devices = jax.device_count() if options.devices is None else options.devices
   if num_devices < 1:
@@ -74,8 +74,8 @@ def candidate_meshes(config: ConfigDict, num_devices: int) -> list[dict[str, int
   """The meshes that the plan compares, the config's own first.
 
   Args:
-    config: of a run.
-    num_devices: of each.
+    config: the config of a run.
+    num_devices: the number of devices of each mesh.
 
   Raises:
     UserError: where the config's own does not make so many devices.
@@ -125,8 +125,8 @@ def fits(report: MeshReport, usable: int | float) -> str:
   """Whether a step fits in the memory of a device: "yes", "no", or "perhaps".
 
   Args:
-    report: of a mesh.
-    usable: bytes.
+    report: the report of the mesh.
+    usable: the bytes of a device's memory that programs get.
 
   Returns:
     "perhaps" where the compiled program does not fit, but state, gradients and what the backward
@@ -139,7 +139,14 @@ def fits(report: MeshReport, usable: int | float) -> str:
 
 
 def plan_text(rows: Sequence[Row], *, chip_name: str, usable: int | float, num_devices: int) -> str:
-  """The plan as a table with notes."""
+  """The plan as a table, one mesh a row, with notes.
+
+  Args:
+    rows: the meshes with their reports.
+    chip_name: the name of the chip that the plan is for.
+    usable: the bytes of a device's memory that programs get.
+    num_devices: the number of devices of each mesh.
+  """
   chosen = rows[0].found
   reports = {mesh_name(row.axes): row.found for row in rows}
   good = [n for n, r in reports.items() if isinstance(r, MeshReport) and fits(r, usable) == "yes"]
@@ -158,14 +165,21 @@ def plan_text(rows: Sequence[Row], *, chip_name: str, usable: int | float, num_d
 
 
 def mesh_name(axes: dict[str, int]) -> str:
-  """Axes that are longer than 1, "data=2 fsdp=4"."""
+  """The axes of a mesh that are longer than 1, such as "data=2 fsdp=4"."""
   return " ".join(f"{k}={v}" for k, v in axes.items() if v > 1) or "one device"
 
 
 def plan_json(
   rows: Sequence[Row], *, chip: Chip, usable: int | float, num_devices: int
 ) -> dict[str, Any]:
-  """The plan as plain values."""
+  """The plan as plain values for a JSON file.
+
+  Args:
+    rows: the meshes with their reports.
+    chip: the chip that the plan is for.
+    usable: the bytes of a device's memory that programs get.
+    num_devices: the number of devices of each mesh.
+  """
   meshes = []
   for axes, found in rows:
     if not isinstance(found, MeshReport):
@@ -213,7 +227,7 @@ def _cells(row: Row, usable: int | float) -> tuple[str, ...]:
 
 
 def _reason(refusal: Refusal) -> str:
-  """Whose fault it is."""
+  """The word for a mesh without a report: "refused" by us, or "failed"."""
   return "refused" if isinstance(refusal, UserError) else "failed"
 
 

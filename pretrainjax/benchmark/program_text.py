@@ -15,14 +15,14 @@ _BITS = {"pred": 8, "token": 0, "opaque": 0}
 
 
 class Instruction(NamedTuple):
-  """One line of a computation.
+  """One instruction of a compiled program, a line of its text.
 
   Attributes:
     name: unique in the program.
     is_root: whether it is what the computation returns.
-    type: of the result, "f32[64,16]{1,0}".
-    opcode: "fusion".
-    operands: names.
+    type: the type of the result, "f32[64,16]{1,0}".
+    opcode: the name of the operation, such as "fusion".
+    operands: the names of the instructions whose results it takes.
     inside: what stands between the parentheses.
     attributes: what stands behind them.
   """
@@ -42,28 +42,28 @@ class Instruction(NamedTuple):
 
   @property
   def source(self) -> str:
-    """Where in our code it comes from, "jit(train_step)/...", "" where that was lost."""
+    """The operation of our code, "jit(train_step)/...", "" where that was lost."""
     match = re.search(r'op_name="([^"]*)"', self.attributes)
     return match.group(1) if match else ""
 
 
 class Computation(NamedTuple):
-  """A function of the program: instructions by name, in order."""
+  """A function of the program: its instructions by name, in order."""
 
   instructions: Mapping[str, Instruction]
 
   def users(self, name: str) -> list[Instruction]:
-    """What takes a result."""
+    """The instructions that take the result of `name`."""
     return [i for i in self.instructions.values() if name in i.operands]
 
 
 class Program(NamedTuple):
-  """A compiled program.
+  """A compiled program, read from its text.
 
   Attributes:
-    computations: by name.
-    entry: where it begins.
-    num_devices: that run it together.
+    computations: all functions of the program by name.
+    entry: the name of the function that the program begins with.
+    num_devices: the number of devices that run it together.
   """
 
   computations: Mapping[str, Computation]
@@ -72,10 +72,10 @@ class Program(NamedTuple):
 
 
 def parse(text: str) -> Program:
-  """Takes a program's text apart.
+  """Parses the text of a compiled program.
 
   Args:
-    text: of `jax.stages.Compiled.as_text()`.
+    text: the text of `jax.stages.Compiled.as_text()`.
 
   Raises:
     ValueError: for a text without an entry.
@@ -99,7 +99,7 @@ def parse(text: str) -> Program:
 
 
 def sizes(type_text: str) -> list[int]:
-  """Bytes of each array of a type.
+  """The bytes of each array of a type.
 
   >>> sizes("(f32[64,16]{1,0}, bf16[33]{0}, s4[7], pred[])")
   [4096, 66, 4, 1]
@@ -125,7 +125,7 @@ def trip_count(loop: Instruction, program: Program) -> int | None:
 
 
 def branches(instruction: Instruction) -> list[str]:
-  """The computations of a `conditional`."""
+  """The names of the computations that a `conditional` chooses from."""
   if match := re.search(r"branch_computations=\{([^}]*)\}", instruction.attributes):
     return _NAME.findall(match.group(1))
   names = (instruction.called(f"{word}_computation") for word in ("true", "false"))
@@ -133,7 +133,7 @@ def branches(instruction: Instruction) -> list[str]:
 
 
 def calls(instruction: Instruction) -> Iterator[str]:
-  """Computations that an instruction runs once, whatever it is, loops and branches apart."""
+  """The names of the computations that an instruction runs once; none of loops and branches."""
   for attribute in ("calls", "to_apply", "called_computations"):
     if name := instruction.called(attribute):
       yield name
@@ -159,7 +159,7 @@ def _bytes(dtype: str, dimensions: str) -> int:
 
 @functools.cache
 def _bits(dtype: str) -> int:
-  """Of one number: the first digits in the name, "bf16", "f8e4m3fn", "u32"; c64 has 64."""
+  """The bits of one number: the first digits in the name, "bf16", "f8e4m3fn", "u32"; c64 has 64."""
   if dtype in _BITS:
     return _BITS[dtype]
   match = re.search(r"\d+", dtype)

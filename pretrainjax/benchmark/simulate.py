@@ -28,13 +28,13 @@ Refusal = UserError | RuntimeError
 def report_meshes(
   config: ConfigDict, meshes: Sequence[Mapping[str, int]], *, num_devices: int
 ) -> Iterator[MeshReport | Refusal]:
-  """The report of each mesh, or why there is none, as they are finished.
+  """Yields the report of each mesh, or why there is none, as they are finished.
 
   Args:
-    config: of a run.
-    meshes: sizes of axes by name.
-    num_devices: of each mesh. Where other than these are here, a process with so many simulated
-      CPU devices compiles.
+    config: the config of a run.
+    meshes: the lengths of each mesh's axes by name.
+    num_devices: the number of devices of each mesh. Where this process has another number, one with
+      so many simulated CPU devices compiles.
   """
   if has_devices(num_devices):
     yield from (_report(config, mesh) for mesh in meshes)
@@ -72,7 +72,7 @@ def _report(config: ConfigDict, mesh: Mapping[str, int]) -> MeshReport | Refusal
 
 
 def _environment(num_devices: int) -> dict[str, str]:
-  """This process's, with so many devices; its code need not run fast, so it is made in a hurry."""
+  """The environment of a process with so many devices, which compiles with little optimisation."""
   flags = [f for f in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in f]
   flags += [
     f"--xla_force_host_platform_device_count={num_devices}",

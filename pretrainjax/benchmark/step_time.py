@@ -28,21 +28,22 @@ from pretrainjax.train.flops import model_flops_utilization
 
 @dataclasses.dataclass(frozen=True)
 class StepTimes:
-  """What was measured.
+  """The measured time, memory and exchanges of a training step.
 
   Attributes:
-    device: its kind.
-    num_devices: that took part.
-    batch_size: examples of a step, over all devices.
-    compile_seconds: for the step.
-    seconds: of each step that was timed.
+    device: the kind of the devices.
+    num_devices: the number of devices that took part.
+    batch_size: the examples of a step, over all devices.
+    compile_seconds: the seconds that compiling the step took.
+    seconds: the seconds of each step that was timed.
     counts: what a step's batch holds, by unit, such as "tokens".
-    flops: of a step on one device.
-    mfu: share of the chip's peak; None where that is not known.
+    flops: the FLOPs of a step on one device.
+    mfu: the share of the chip's peak, in [0, 1]; None where that is not known.
     memory: bytes by the names of `compiled.Memory`, and "total".
-    peak_bytes: that were held at once on the fullest device; None where the backend does not say.
-    collectives: exchanges of a step by kind, see `by_kind`.
-    wire_bytes: that a device sends in a step.
+    peak_bytes: the most bytes held at once on the fullest device; None where the backend does not
+      say.
+    collectives: the exchanges of a step by kind, see `by_kind`.
+    wire_bytes: the bytes that a device sends in a step.
   """
 
   device: str
@@ -60,18 +61,18 @@ class StepTimes:
 
   @property
   def quartiles(self) -> tuple[float, float, float]:
-    """First quartile, median and third of the seconds."""
+    """The first quartile, the median and the third quartile of `seconds`."""
     low, median, high = np.quantile(self.seconds, (0.25, 0.5, 0.75))
     return float(low), float(median), float(high)
 
   @property
   def examples_per_second(self) -> float:
-    """Of the median step."""
+    """The examples/s of all devices together, by the median step."""
     return self.batch_size / self.quartiles[1]
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-  """The flags of this verb."""
+  """Adds the flags of `benchmark step`."""
   parser.add_argument("--steps", type=int, default=20, metavar="N", help="that are timed")
   parser.add_argument("--warmup", type=int, default=3, metavar="N", help="before, not timed")
   parser.add_argument("--synthetic", action="store_true", help="noise; no dataset is needed")
@@ -79,7 +80,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def work(request: Request) -> None:
-  """Prints the measurement."""
+  """Runs `benchmark step`: times the step and prints the measurement."""
   options = request.options
   for name, low in (("steps", 1), ("warmup", 0)):
     if getattr(options, name) < low:
@@ -98,13 +99,14 @@ def work(request: Request) -> None:
 def time_steps(
   run: Run, next_batch: Callable[[], dict[str, np.ndarray]], *, steps: int, warmup: int
 ) -> StepTimes:
-  """Takes steps from a new state, each timed from its start until its loss is there.
+  """Times steps from a new state, each from its start until its loss is there.
 
   Args:
-    run: the config, built.
-    next_batch: gives this process's rows; not in the time, nor is sending them to the devices.
-    steps: that are timed.
-    warmup: steps before.
+    run: the run that is measured, built from its config.
+    next_batch: a function that gives this process's rows; neither its time nor that of sending them
+      to the devices counts.
+    steps: the number of steps that are timed, at least 1.
+    warmup: the number of steps before them, at least 0.
   """
   state = run.parallel.make(run.init)
   batch = next_batch()
@@ -127,7 +129,7 @@ def time_steps(
 
 
 def times_text(times: StepTimes) -> str:
-  """The measurement as a table."""
+  """The measurement as a table for a person."""
   low, median, high = times.quartiles
   rows = [
     ("devices", f"{times.num_devices} x {times.device}"),
@@ -154,7 +156,7 @@ def times_text(times: StepTimes) -> str:
 
 
 def times_json(times: StepTimes) -> dict[str, Any]:
-  """The measurement as plain values."""
+  """The measurement as plain values for a JSON file."""
   low, median, high = times.quartiles
   return dataclasses.asdict(times) | {
     "seconds_quartiles": [low, median, high],
@@ -184,7 +186,7 @@ def _times(
 
 
 def _peak_bytes() -> int | None:
-  """Held at once on the fullest of this process's devices since it began."""
+  """The most bytes held at once on one of this process's devices since it began."""
   stats = [device.memory_stats() or {} for device in jax.local_devices()]
   peaks = [s["peak_bytes_in_use"] for s in stats if "peak_bytes_in_use" in s]
   return max(peaks, default=None)
@@ -201,7 +203,9 @@ def _batches(run: Run, *, synthetic: bool) -> Iterator[Callable[[], dict[str, np
     yield lambda: part
     return
   if run.data.padding is not None:
-    raise UserError("--config.data.buckets: steps of several lengths have no one time, expected 1")
+    raise UserError(
+      "--config.data.buckets: found several lengths of rows, whose steps differ in time, expected 1"
+    )
   batches = run.data.batches(seed=run.config.seed, process_index=index, process_count=count)
   with contextlib.closing(batches):
     yield lambda: next(batches)

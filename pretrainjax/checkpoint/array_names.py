@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class Difference(NamedTuple):
-  """One array whose dtype or shape differs; "absent" stands for an array that one side lacks."""
+  """An array whose dtype or shape differs; "absent" stands for an array that one side lacks."""
 
   path: str
   saved: str

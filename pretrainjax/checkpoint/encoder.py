@@ -29,7 +29,7 @@ Weights = Literal["auto", "ema", "online"]
 
 
 class Part(NamedTuple):
-  """One network of what a run trained.
+  """One network of those that a run trained, with its recipe.
 
   Attributes:
     module: the network with the saved arrays.
@@ -70,14 +70,14 @@ class Loaded:
     return self.encoder_of(self.module)
 
   def encoder_of(self, module: nnx.Module) -> Encoder:
-    """The same of another module of the objective, such as one with random parameters."""
+    """The encoder of another module of the objective, such as one with random parameters."""
     if self.part is None:
       return trainable(self.objective.encoder(module))
     return trainable(self.objective.parts(module)[self.part])
 
   @property
   def parts(self) -> dict[str, Part]:
-    """All networks that other runs can take, by name, each with its recipe."""
+    """The networks that other runs can take, by name, each with its recipe."""
     recipes = self.config.objective
     found = {}
     for name, module in self.objective.parts(self.module).items():

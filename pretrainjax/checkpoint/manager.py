@@ -67,7 +67,7 @@ class Checkpoints:
     """Opens WORKDIR/checkpoints.
 
     Args:
-      workdir: the run's folder.
+      workdir: the folder of the run.
       keep: which checkpoints are kept.
       read_only: whether to only read, beside a running trainer: nothing is made, moved or deleted.
 
@@ -294,7 +294,7 @@ class Checkpoints:
     """Moves a step to WORKDIR/quarantine, so that it is no checkpoint and can be made anew.
 
     Args:
-      step: a saved step.
+      step: the number of a saved step.
       reason: the reason, in one line, which is kept beside it.
 
     Returns:

@@ -32,7 +32,7 @@ class Reference:
     """Parses a reference that a user typed.
 
     Args:
-      text: the reference, RUN[@STEP][:PART].
+      text: the reference as it was typed, RUN[@STEP][:PART].
       step: the same as @STEP, for callers in Python.
 
     Raises:

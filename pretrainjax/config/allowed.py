@@ -1,4 +1,4 @@
-"""The classes that a config may name; `build` makes no others, as a config may be a stranger's."""
+"""The classes that a config may name; `build` makes no others, for a config may be a stranger's."""
 
 import argparse
 import fnmatch
@@ -73,8 +73,8 @@ def resolve(name: Any, path: str, *, allow: tuple[str, ...] = ()) -> Callable:
   """The class, or function, that "module:Name" names, if a config may name it.
 
   Args:
-    name: out of a config, so anything; an old name of ours stands for the new one.
-    path: where it lies in the whole, for messages.
+    name: "module:Name" out of a config, so anything; an old name of ours stands for the new one.
+    path: the place of `name` in the whole config, for messages.
     allow: packages, modules or "module:Name" beside ours and optax; `ANYTHING` where the user
       wrote the config.
 
@@ -161,7 +161,7 @@ def _is_under(name: str, places: Iterable[str]) -> bool:
 
 
 def names_of_others(config: Any) -> tuple[str, ...]:
-  """All "module:Name" of a config that are not ours, for `allow`: whoever wrote it trusts them."""
+  """Every "module:Name" of a config that is not ours, for `allow`: whoever wrote it trusts them."""
   if isinstance(config, (tuple, list)):
     return tuple(name for value in config for name in names_of_others(value))
   if not hasattr(config, "items"):
@@ -174,7 +174,7 @@ def names_of_others(config: Any) -> tuple[str, ...]:
 
 
 def packages(names: str | Iterable[str]) -> tuple[str, ...]:
-  """What the user allows stored configs to name, checked.
+  """The packages that the user allows stored configs to name, checked.
 
   Args:
     names: packages or modules, "mylab" or "mylab.models"; commas may part them.
@@ -188,7 +188,9 @@ def packages(names: str | Iterable[str]) -> tuple[str, ...]:
     if not _PLACE.fullmatch(name):
       raise UserError(f"--allow: found {name!r}, expected a package's name, such as 'mylab'")
     if _package(name) in sys.stdlib_module_names:
-      raise UserError(f"--allow: found '{name}', which is Python's own: it makes no models")
+      raise UserError(
+        f"--allow: found '{name}', which is Python's own, expected one that has models"
+      )
   return tuple(found)
 
 

@@ -32,7 +32,7 @@ RENAMED: dict[str, dict[str, str]] = {}
 
 
 def today(name: str) -> str:
-  """What "module:Name" is called now; a name that never moved is its own.
+  """The name of today for "module:Name"; one that never moved is its own.
 
   Raises:
     ValueError: where MOVED leads in a circle.
@@ -47,5 +47,5 @@ def today(name: str) -> str:
 
 
 def argument_today(name: str, argument: str) -> str:
-  """What an argument of "module:Name", a name of today, is called now."""
+  """The name of today for an argument of "module:Name", which is a name of today too."""
   return RENAMED.get(name, {}).get(argument, argument)

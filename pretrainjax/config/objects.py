@@ -52,7 +52,7 @@ def spec(target: Callable, **kwargs: Any) -> ConfigDict:
 
 
 def recipe(target: Callable, **kwargs: Any) -> ConfigDict:
-  """Like `spec`, but `build` returns a factory that still awaits `rngs` (and nothing else)."""
+  """Names `target` as `spec` does, to be called by `build` later, with `rngs` and nothing else."""
   config = spec(target, **kwargs)
   config[RECIPE] = True
   return config
@@ -63,7 +63,7 @@ def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
   Args:
     config: a ConfigDict from `spec` or `recipe`, or any plain value, which is returned.
-    path: where `config` lies in the whole, for messages.
+    path: the place of `config` in the whole, for messages.
     allow: packages whose classes it may name beside ours, see `allowed.resolve`.
 
   Raises:
@@ -89,14 +89,14 @@ def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
 
 def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:
-  """A config that was read as plain values, as `spec` makes it today.
+  """Gives a config that was read as plain values the types that `spec` gives it today.
 
   None fields get their types, and arguments that a class did not have yet their defaults.
 
   Args:
     config: a ConfigDict, or any value in one.
-    path: where it lies in the whole, for messages.
-    allow: see `build`.
+    path: the place of the values in the whole, for messages.
+    allow: other packages whose classes may be named, see `build`.
 
   Raises:
     TargetError: for a target that it may not name, or that is not there.
@@ -117,7 +117,7 @@ def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
 
 
 def seed_of(config: ConfigDict) -> int:
-  """The seed of a config.
+  """The seed that a config sets.
 
   Raises:
     UserError: for one that no random generator takes.
@@ -153,7 +153,7 @@ def hints_of(target: Callable) -> dict[str, Any]:
 
 
 def default_field(value: Any, hint: Any) -> Any:
-  """What a config holds for `value`.
+  """The form in which a config holds `value`.
 
   None under `X | None` becomes a typed placeholder, so that a flag can fill it and is checked; an
   object, such as a default that is a frozen dataclass, becomes its spec.

@@ -22,12 +22,12 @@ _FIELDS = ("Command", "Minutes", "Expected")
 
 
 class About(NamedTuple):
-  """What the docstring of a config says.
+  """The facts that the docstring of a config tells.
 
   Attributes:
-    summary: its first line.
-    command: that runs the config, on one line.
-    minutes: that this takes, and on which hardware.
+    summary: the first line of the docstring.
+    command: the command that runs the config, on one line.
+    minutes: the minutes that this takes, and on which hardware.
     expected: the score that comes out.
   """
 
@@ -92,7 +92,7 @@ def importable(file: Path) -> Iterator[None]:
   Afterwards sys.path and what was imported under the name `configs` are as they were before.
 
   Args:
-    file: absolute.
+    file: the absolute path of the config file.
   """
   shipped = shipped_folder().resolve()
   above = next((path for path in file.parents if path.name == PACKAGE), None)

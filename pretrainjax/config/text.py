@@ -23,8 +23,8 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   """Sets one value from a flag, `--config.KEY=TEXT`.
 
   Args:
-    config: changed in place.
-    key: dotted path, "optimizer.learning_rate".
+    config: the config, which is changed in place.
+    key: the dotted path of the value, "optimizer.learning_rate".
     text: a Python literal, or a bare string.
 
   Raises:
@@ -165,7 +165,7 @@ def flatten(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
 
 
 def value_lines(config: ConfigDict, defaults: ConfigDict) -> list[str]:
-  """One line a value, "  key = value", and one for each class that is named.
+  """The values of a config as lines "  key = value", and one line for each class that is named.
 
   A value that differs from that of `defaults` is marked by "*", with the other one behind it.
   """
@@ -182,7 +182,7 @@ def value_lines(config: ConfigDict, defaults: ConfigDict) -> list[str]:
 
 
 def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
-  """One line a key whose value differs: "key: old -> new"."""
+  """The values in which two configs differ, as lines "key: old -> new"."""
   a, b = flatten(old), flatten(new)
   keys = list(dict.fromkeys([*a, *b]))
   absent = "(absent)"

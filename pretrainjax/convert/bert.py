@@ -103,7 +103,7 @@ def encoder_rules(
 
 
 def plain_names(tensors: Mapping[str, np.ndarray], ignore: tuple[str, ...]) -> Tensors:
-  """Tensors by the names of today, without buffers and what is ignored.
+  """The tensors by today's names, without buffers and what is ignored.
 
   Files made from TensorFlow's call scale and shift of layer norms gamma and beta.
   """

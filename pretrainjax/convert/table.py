@@ -17,14 +17,14 @@ _LAYER = "{layer}"
 
 
 class Layout(NamedTuple):
-  """How one tensor (of one layer) is laid out on the other side."""
+  """How the values of one tensor (of one layer) are laid out on the other side, and back."""
 
   to_theirs: Callable[[np.ndarray], np.ndarray]
   to_ours: Callable[[np.ndarray], np.ndarray]
 
 
 class Rule(NamedTuple):
-  """One parameter on both sides, or several of ours that are one of theirs.
+  """A rule that pairs one of our parameters with one of their tensors, or several with a fused one.
 
   Attributes:
     ours: path such as "encoder/blocks/mlp/up/kernel"; several where theirs is fused: equally large
@@ -43,16 +43,16 @@ class Rule(NamedTuple):
 
   @property
   def paths(self) -> tuple[str, ...]:
-    """All parameters of ours."""
+    """The paths of our parameters of this rule."""
     return (self.ours,) if isinstance(self.ours, str) else self.ours
 
   def fuse(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Their tensor (of one layer), from ours."""
+    """Makes their tensor (of one layer) from our parameters."""
     theirs = [self.layout.to_theirs(part) for part in parts]
     return theirs[0] if len(theirs) == 1 else np.concatenate(theirs, axis=self.axis)
 
   def split(self, tensor: np.ndarray) -> list[np.ndarray]:
-    """Ours (of one layer), from their tensor."""
+    """Makes our parameters (of one layer) from their tensor."""
     count, shape = len(self.paths), list(tensor.shape)
     if tensor.dtype.kind in "OSUM":
       raise UserError(f"conversion: {self.theirs} holds {tensor.dtype}, expected numbers")
@@ -75,24 +75,39 @@ TOKEN = Layout(lambda x: x.reshape(1, 1, -1), lambda x: x.reshape(-1))
 def linear_rules(
   ours: str, theirs: str, *, bias: bool = True, layout: Layout = LINEAR, first: int = 0
 ) -> tuple[Rule, ...]:
-  """The table of a linear layer; SAME is the layout of GPT-2's Conv1D."""
+  """The table of a linear layer; SAME is the layout of GPT-2's Conv1D.
+
+  Args:
+    ours: the path of our layer, without "/kernel" and "/bias".
+    theirs: the name of their layer, without ".weight" and ".bias".
+    bias: whether the layer has a bias.
+    layout: the layout of the kernel on the two sides.
+    first: the number of the stack's first layer on their side.
+  """
   kernel = Rule(f"{ours}/kernel", f"{theirs}.weight", layout, first=first)
   return (kernel, Rule(f"{ours}/bias", f"{theirs}.bias", SAME, first=first))[: 1 + bias]
 
 
 def norm_rules(ours: str, theirs: str, *, bias: bool = True, first: int = 0) -> tuple[Rule, ...]:
-  """The table of a layer norm, or without `bias` of a root mean square norm."""
+  """The table of a layer norm, or without `bias` of a root mean square norm.
+
+  Args:
+    ours: the path of our norm, without "/scale" and "/bias".
+    theirs: the name of their norm, without ".weight" and ".bias".
+    bias: whether the norm has a shift.
+    first: the number of the stack's first layer on their side.
+  """
   scale = Rule(f"{ours}/scale", f"{theirs}.weight", SAME, first=first)
   return (scale, Rule(f"{ours}/bias", f"{theirs}.bias", SAME, first=first))[: 1 + bias]
 
 
 def rows_after(count: int) -> Layout:
-  """A table that has `count` rows more on their side, in front, which ours does without (0)."""
+  """The layout of a table with `count` more rows in front on their side, zeros if made by us."""
   return Layout(lambda x: np.pad(x, ((count, 0), (0, 0))), lambda x: x[count:])
 
 
 def patch_layout(num_channels: int) -> Layout:
-  """A patch embedding: ours (P, D), P in (row, column, C) order; theirs (D, C, p, p)."""
+  """The layout of a patch embedding: ours (P, D), P as (row, column, C); theirs (D, C, p, p)."""
 
   def to_theirs(kernel: np.ndarray) -> np.ndarray:
     side = round((kernel.shape[0] / num_channels) ** 0.5)
@@ -106,7 +121,7 @@ def patch_layout(num_channels: int) -> Layout:
 
 
 def to_theirs(rules: tuple[Rule, ...], params: Mapping[str, Any]) -> Tensors:
-  """Our nested dict as their named tensors.
+  """Converts our nested dict into their named tensors.
 
   Raises:
     UserError: for a parameter that the table lacks, or the other way round.
@@ -128,7 +143,7 @@ def to_theirs(rules: tuple[Rule, ...], params: Mapping[str, Any]) -> Tensors:
 
 
 def to_ours(rules: tuple[Rule, ...], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Their named tensors as our nested dict; the depth of each stack is what there is.
+  """Converts their named tensors into our nested dict, each stack as deep as theirs.
 
   Raises:
     UserError: for a tensor that the table lacks, or the other way round.
@@ -154,7 +169,12 @@ def _stacked(rule: Rule, parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def taken(tensors: Mapping[str, np.ndarray], name: str, *, rank: int) -> np.ndarray:
-  """A tensor that is looked at before the table is read.
+  """Returns one tensor that must be looked at before the table is read, checked for its rank.
+
+  Args:
+    tensors: the tensors of the other side, by name.
+    name: the name of the one that is wanted.
+    rank: the number of axes that it must have.
 
   Raises:
     UserError: where it is not there, or of another rank or kind.
@@ -172,7 +192,7 @@ def drop_copies(tensors: Mapping[str, np.ndarray], copies: Mapping[str, str]) ->
   """Leaves out tensors that models keep twice, in memory and sometimes on disk (tied ones).
 
   Args:
-    tensors: theirs, by name.
+    tensors: the tensors of the other side, by name.
     copies: name of the copy -> name of what it is tied to; either may be missing.
 
   Raises:
@@ -213,7 +233,7 @@ def _list(names: list[str]) -> str:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-  """Nested dicts as one, with paths "a/b/c"."""
+  """Flattens nested dicts into one, with paths "a/b/c"."""
   flat = {}
   for name, value in tree.items():
     path = f"{prefix}{name}"

@@ -48,7 +48,7 @@ def to_hf(params: Mapping[str, Any], *, grid: tuple[int, int], num_channels: int
   Args:
     params: pure nested dict of a `ViT` with a class token.
     grid: rows and columns of patches.
-    num_channels: C.
+    num_channels: channels C of the images.
 
   Returns:
     Tensors by name. The class token's row of the positions is 0, as ours has none.
@@ -96,7 +96,7 @@ def encoder_rules(ours: str, theirs: str, num_channels: int) -> tuple[Rule, ...]
   Args:
     ours: prefix of our paths, "" or "encoder/".
     theirs: prefix of their names, "" or "vit.".
-    num_channels: C.
+    num_channels: channels C of the images.
   """
   patch = f"{theirs}embeddings.patch_embeddings.projection"
   return (
@@ -127,7 +127,7 @@ def block_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
 
 
 def version_4(tensors: Mapping[str, np.ndarray]) -> Tensors:
-  """Renames what transformers 5 calls otherwise to the names of version 4."""
+  """Renames tensors that transformers 5 calls otherwise to the names of version 4."""
   renamed = {}
   for name, tensor in tensors.items():
     for pattern, replacement in _ALIASES:
@@ -137,12 +137,12 @@ def version_4(tensors: Mapping[str, np.ndarray]) -> Tensors:
 
 
 def with_cls_row(table: np.ndarray) -> np.ndarray:
-  """Our "N D" as their "1 1+N D": the class token's row is 0."""
+  """Our table "N D" as theirs "1 1+N D": the class token's row is 0."""
   return np.concatenate([np.zeros_like(table[:1]), table])[None]
 
 
 def square_grid(table: np.ndarray) -> tuple[int, int]:
-  """Rows and columns of their table "1 1+N D"."""
+  """The rows and columns of the grid of their table "1 1+N D"."""
   side = math.isqrt(table.shape[1] - 1)
   if side * side != table.shape[1] - 1:
     raise UserError(f"conversion: {table.shape[1] - 1} positions are no square grid")

@@ -49,7 +49,7 @@ def to_hf(params: Mapping[str, Any], *, grid: tuple[int, int], num_channels: int
     params: pure nested dict of a module with `encoder` (a `ViT` with a class token and
       position="sincos") and `decoder` (a `MAEDecoder`).
     grid: rows and columns of patches, equally many: the class takes square images only.
-    num_channels: C.
+    num_channels: channels C of the images.
 
   Returns:
     Tensors by the names of transformers 4, which version 5 reads too.

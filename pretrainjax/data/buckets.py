@@ -19,13 +19,13 @@ _STREAM = 1 << 20
 
 
 class Padding(NamedTuple):
-  """How much of the rows is padding, with buckets and with one length.
+  """The share of padding in rows, with buckets and with one length.
 
   Attributes:
     lengths: the lengths of the buckets' rows.
-    share: of all places that padding would fill with every row in its bucket. That of real
-      batches is a little higher, where rows of two buckets share one.
-    share_of_one: with a single length, the longest.
+    share: the share of all places that padding would fill with every row in its bucket. That of
+      real batches is a little higher, where rows of two buckets share one.
+    share_of_one: the share with a single length, the longest.
   """
 
   lengths: tuple[int, ...]
@@ -39,7 +39,7 @@ class Row(NamedTuple):
   Attributes:
     position: the position of the example in the order before it was arranged.
     key: (source, row) of the example.
-    length: that its batch has; None where all have one.
+    length: the length of the rows of its batch; None where all have one.
   """
 
   position: int
@@ -50,7 +50,13 @@ class Row(NamedTuple):
 def record_lengths(
   source: PreparedSplit, numbers: Int[np.ndarray, " S"], field: Field
 ) -> np.ndarray:
-  """How long each record's row is, int32; -1 for records that cannot be read."""
+  """The length of each record's row, int32; -1 for records that cannot be read.
+
+  Args:
+    source: the opened dataset that holds the records.
+    numbers: the numbers of the records in it.
+    field: the field, which knows the length of a record's row.
+  """
   parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
   found = [length for part in parts for length in _lengths(source, part, field)]
   return np.asarray(found, np.int32)
@@ -68,12 +74,12 @@ def _lengths(source: PreparedSplit, numbers: np.ndarray, field: Field) -> list[i
 def bucket_lengths(
   lengths: Int[np.ndarray, " S"], *, buckets: int, longest: int
 ) -> tuple[int, ...]:
-  """Few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
+  """A few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
 
   Args:
     lengths: the lengths of all rows, at most `longest`; below 0 where not known.
     buckets: how many lengths, at most; fewer where they would be equal.
-    longest: the last one.
+    longest: the length of the last bucket, which holds any row.
 
   >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=64)
   (16, 64)
@@ -86,7 +92,7 @@ def bucket_lengths(
 
 
 def padding_of(lengths: Int[np.ndarray, " S"], buckets: tuple[int, ...]) -> Padding:
-  """How much of all rows is padding; see `Padding`."""
+  """The share of padding in all rows; see `Padding`."""
   known = lengths[lengths >= 0]
   places = np.asarray(buckets)[np.searchsorted(buckets, known)]
   share, of_one = (1 - known.sum() / max(n, 1) for n in (places.sum(), buckets[-1] * len(known)))
@@ -122,13 +128,14 @@ class Buckets:
     batch_size: int,
     seed: int,
   ):
-    """Arranges an order.
+    """Arranges an order of examples into batches of about one length.
 
     Args:
       order: (source, row) by position, without end.
-      lengths: of the rows of each source; below 0 where not known, which the longest holds.
+      lengths: the lengths of the rows of each source; below 0 where not known, which the longest
+        holds.
       buckets: lengths of rows, rising.
-      batch_size: over all processes.
+      batch_size: the rows of a batch over all processes.
       seed: the seed of the order.
     """
     self._order, self._lengths, self._buckets = order, lengths, np.asarray(buckets)

@@ -13,8 +13,8 @@ class Dataset(Pipeline):
   """Examples of one dataset, or of several mixed, with the arrays of all fields.
 
   Attributes:
-    fields: by name, in a config `fields={"image": spec(ImageField, ...), "text": spec(TextField,
-      ...)}`; a flag is then `--config.data.fields.text.length=32`.
+    fields: the fields by name, in a config `fields={"image": spec(ImageField, ...), "text":
+      spec(TextField, ...)}`; a flag is then `--config.data.fields.text.length=32`.
 
   The others are those of `Pipeline`.
   """
@@ -22,5 +22,5 @@ class Dataset(Pipeline):
   fields: Mapping[str, Field]
 
   def make_field(self) -> Together:
-    """See `Pipeline`."""
+    """Makes the field of all arrays, see `Pipeline`."""
     return Together(self.fields)

@@ -24,8 +24,8 @@ def newest_version(name: str, data_dir: Path) -> Path | None:
   """The folder of a dataset's newest version; None without any.
 
   Args:
-    name: "cifar10", "glue/mrpc".
-    data_dir: where datasets lie.
+    name: the name of the dataset, "cifar10", "glue/mrpc".
+    data_dir: the folder in which prepared datasets lie.
   """
   versions = [path.parent for path in (data_dir / name).glob("*/dataset_info.json")]
   numbers = {path: [int(n) for n in path.name.split(".") if n.isdecimal()] for path in versions}
@@ -33,16 +33,16 @@ def newest_version(name: str, data_dir: Path) -> Path | None:
 
 
 def prepared_names(data_dir: Path) -> set[str]:
-  """Names of all datasets that are there."""
+  """The names of all prepared datasets in a folder."""
   return {path.parents[1].name for path in data_dir.glob("*/*/dataset_info.json")}
 
 
 def open_builder(folder: Path, *, flag: str) -> Any:
-  """What tfds reads a folder by.
+  """The builder that tfds reads the folder of a dataset with.
 
   Args:
     folder: the folder of one version.
-    flag: that named the dataset, for messages.
+    flag: the flag that named the dataset, for messages.
 
   Raises:
     UserError: for files that are damaged, or name a class that is not one of tfds' own features.

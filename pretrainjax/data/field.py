@@ -39,7 +39,7 @@ class ArrayShape(NamedTuple):
     shape: the shape of one example, without the axis of the batch.
     dtype: the dtype of its numbers.
     low: the lowest number that stands in it.
-    high: above the highest one.
+    high: one above the highest value.
   """
 
   shape: tuple[int, ...]
@@ -55,7 +55,7 @@ class Field:
   others. Most are asked of a field that `bind` has told its datasets.
 
   Attributes:
-    sources: the datasets, opened.
+    sources: the opened datasets that the field reads.
     key: the field's place in the config, for messages.
   """
 
@@ -66,7 +66,7 @@ class Field:
     """A copy of this field that knows the datasets that it reads.
 
     Args:
-      sources: opened datasets.
+      sources: the opened datasets that the field is to read.
       key: the field's place in the config.
 
     Raises:
@@ -105,7 +105,7 @@ class Field:
     """The field's arrays of one example by name.
 
     Args:
-      record: from `unpack`.
+      record: the unpacked record, from `unpack`.
       place: which example is made.
     """
     raise NotImplementedError
@@ -120,14 +120,14 @@ class Field:
     raise NotImplementedError
 
   def count(self, batch: Batch) -> dict[str, int | float]:
-    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    """The size of a batch, or of a process's part of one, by unit of progress ("tokens")."""
     raise NotImplementedError
 
   # --- rows of several lengths ---------------------------------------------------------------
 
   @property
   def num_buckets(self) -> int:
-    """How many lengths rows may have, see `pretrainjax.data.buckets`; 1 gives all the same."""
+    """The number of lengths that rows may have, see `pretrainjax.data.buckets`; 1 by default."""
     return 1
 
   @property
@@ -136,7 +136,7 @@ class Field:
     raise NotImplementedError
 
   def length_of(self, source: PreparedSplit, fields: Fields) -> int:
-    """How long a record's row is, at most `longest`; nothing is unpacked.
+    """The length of a record's row, at most `longest`; nothing is unpacked.
 
     Raises:
       ValueError: for a record without.

@@ -36,7 +36,7 @@ def decode(data: bytes, *, channels: int | None = None) -> UInt8[np.ndarray, "H 
   The rotation that a camera noted (EXIF) is ignored, as tfds and torchvision do.
 
   Args:
-    data: the file's bytes.
+    data: the bytes of the image file.
     channels: 1 or 3; None gives 1 for grey files, else 3.
 
   Raises:
@@ -134,10 +134,10 @@ def _check_size(height: int, width: int) -> None:
 
 
 def resize(image: np.ndarray, height: int, width: int, *, area_from: float = 2.0) -> np.ndarray:
-  """Resizes uint8 "H W C".
+  """Resizes an image of uint8 pixels "H W C".
 
   Args:
-    image: the image.
+    image: pixels, "H W C", of any size.
     height: the height of the result.
     width: the width of the result.
     area_from: images that shrink by this factor or more are averaged by area, where linear would
@@ -161,7 +161,7 @@ def mirrored(image: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Resize:
-  """The whole image at one size, for evaluation: resize the short side, cut the centre.
+  """Scales the whole image to one size, for evaluation: resize the short side, cut the centre.
 
   Attributes:
     size: the size of the square that is returned.
@@ -190,7 +190,7 @@ class Resize:
 
 @dataclasses.dataclass(frozen=True)
 class RandomResizedCrop:
-  """A random part at one size, flipped at random (arXiv 1409.4842; torchvision's algorithm).
+  """Crops a random part to one size and flips it at random (arXiv 1409.4842; as in torchvision).
 
   Attributes:
     size: the size of the square that is returned.
@@ -235,7 +235,7 @@ class RandomResizedCrop:
 
 @dataclasses.dataclass(frozen=True)
 class PadCrop:
-  """A shift by a few pixels and a flip, the habit of CIFAR (arXiv 1512.03385, section 4.2).
+  """Shifts an image by a few pixels and flips it, as for CIFAR (arXiv 1512.03385, section 4.2).
 
   Attributes:
     size: the size of the square that is returned; the image is brought to it first.

@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Load:
-  """Turns a position in the order and what stands there into an example."""
+  """Makes an example from its position in the order and the record that stands there."""
 
   def __init__(self, data: Any, seed: int):
     self._data, self._seed = data, seed
@@ -55,7 +55,7 @@ class Load:
     return example
 
   def name(self, row: Row) -> str:
-    """Which record an example comes from, and its piece."""
+    """The name of the record that an example comes from, with its piece."""
     source, first = row.key
     data, rows = self._data, self._data.rows_used[source]
     *_, offset = self._readable(row)
@@ -103,6 +103,7 @@ class Load:
 
 
 def complaint(source: PreparedSplit, number: int | np.integer, error: Exception) -> str:
+  """The message that names a record which cannot be read, with the reason in one line."""
   return f"{_name(source, number)}: {' '.join(str(error).split())}"
 
 

@@ -19,7 +19,7 @@ class Chunk(NamedTuple):
   Attributes:
     name: the name of the column, the outermost one where columns are nested.
     unpacked: its bytes without compression.
-    packed: with it.
+    packed: the bytes of its pages as they lie in the file.
     largest: bytes of the dictionary that values may repeat, without compression; 0 without one.
   """
 

@@ -34,17 +34,17 @@ from pretrainjax.types import Batch
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pipeline:
-  """Examples of one dataset, or of several mixed. A subclass says which field they are made of.
+  """Examples of one dataset, or of several mixed; a subclass says which field they are made of.
 
   Attributes:
     datasets: name of a prepared tfds dataset, or weights by name.
     split: in the language of tfds, "train[:10%]".
-    data_dir: where datasets lie; None is $PRETRAINJAX_DATA, or "data".
-    batch_size: over all devices and hosts.
+    data_dir: the folder in which datasets lie; None is $PRETRAINJAX_DATA, or "data".
+    batch_size: the rows of a batch over all devices and hosts.
     label_fraction: share of each class that is used, in (0, 1].
-    label_seed: chooses it.
+    label_seed: the seed by which that share of the examples is chosen.
     cache: "memory" unpacks all records once and keeps them, for small datasets.
-    num_threads: that read, unpack and transform.
+    num_threads: the number of threads that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.
     max_bad_fraction: the run fails when more of the records read cannot be unpacked.
   """
@@ -78,24 +78,24 @@ class Pipeline:
     self.make_field()  # which checks its options
 
   def make_field(self) -> Field:
-    """What a subclass says: the arrays of an example, not yet of any dataset."""
+    """Makes the field of an example's arrays, not yet of any dataset; each subclass defines it."""
     raise NotImplementedError
 
   # --- facts --------------------------------------------------------------------------------
 
   @property
   def num_examples(self) -> int:
-    """Of one epoch, over all datasets."""
+    """The number of examples of one epoch, over all datasets."""
     return sum(len(rows) for rows in self.rows_used)
 
   @property
   def num_classes(self) -> int:
-    """Of the labels, 0 without any."""
+    """The number of classes of the labels, 0 without any."""
     return len(self.class_names)
 
   @functools.cached_property
   def class_names(self) -> tuple[str, ...]:
-    """One a class; none where mixed datasets differ in theirs, whose labels are then left out."""
+    """The classes' names; none where mixed datasets differ in theirs, whose labels are left out."""
     names = {source.class_names for source in self.sources}
     return names.pop() if len(names) == 1 else ()
 
@@ -106,7 +106,7 @@ class Pipeline:
 
   @functools.cached_property
   def field(self) -> Field:
-    """What `make_field` made, of the datasets, opened and checked."""
+    """The field of `make_field`, bound to the datasets, which are opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
     data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
     sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
@@ -126,12 +126,12 @@ class Pipeline:
     return self.make_field().arrays_with_views
 
   def count(self, batch: Batch) -> dict[str, int | float]:
-    """How much a batch, or a process's part of one, holds by unit of progress ("tokens")."""
+    """The size of a batch, or of a process's part of one, by unit of progress ("tokens")."""
     return self.make_field().count(batch)
 
   @property
   def tokenizer(self) -> Tokenizer | None:
-    """Of the texts; None where there are none."""
+    """The tokenizer of the texts; None where there are none."""
     return self.field.tokenizer
 
   # --- batches ------------------------------------------------------------------------------
@@ -139,14 +139,14 @@ class Pipeline:
   def batches(
     self, *, seed: int, start: int = 0, process_index: int = 0, process_count: int = 1
   ) -> Prefetched:
-    """Training batches without end, shuffled anew each epoch.
+    """Yields training batches without end, shuffled anew each epoch.
 
     Step t's rows over all processes, one behind the other, are the same whatever their number, and
     whatever `start`.
 
     Args:
       seed: the seed of the order and the transforms.
-      start: the first step.
+      start: the number of the first step, from 0.
       process_index: whose rows to return.
       process_count: processes that share the batch.
 
@@ -175,7 +175,7 @@ class Pipeline:
   def keys(
     self, *, seed: int, step: int, process_index: int = 0, process_count: int = 1
   ) -> list[str]:
-    """Which records are in a batch of `batches`, "fashion_mnist/train/123", row by row.
+    """The names of the records in a batch of `batches`, "fashion_mnist/train/123", row by row.
 
     They are found anew from the order, so that batches need not carry them. A piece of a record
     has its number behind, "sotu/train/7+2"; where a record cannot be read, or is empty, the one
@@ -184,7 +184,7 @@ class Pipeline:
     Args:
       seed: the seed of the order.
       step: which batch, from 0.
-      process_index: whose rows.
+      process_index: the rank of the process whose rows are asked for.
       process_count: processes that share the batch.
     """
     self._open()
@@ -195,7 +195,7 @@ class Pipeline:
       return list(pool.map(lambda row: load.name(order[row]), range(first, first + size)))
 
   def one_pass(self) -> Iterator[dict[str, np.ndarray]]:
-    """Each example once, in order.
+    """Yields batches that hold each example once, in order.
 
     "valid" is False for the rows that fill the last batch up, and for examples that are empty or
     whose record cannot be unpacked, in whose place another one stands.
@@ -213,7 +213,7 @@ class Pipeline:
 
   @functools.cached_property
   def rows_used(self) -> tuple[np.ndarray, ...]:
-    """Which examples of each source are used: record * pieces + piece."""
+    """The examples of each source that are used, as numbers record * pieces + piece."""
     if self.label_fraction == 1:
       return tuple(
         np.arange(len(s) * n) for s, n in zip(self.sources, self.num_pieces, strict=True)
@@ -229,16 +229,17 @@ class Pipeline:
 
   @functools.cached_property
   def num_pieces(self) -> tuple[int, ...]:
+    """The number of pieces that each source's records are cut into."""
     return tuple(self.field.pieces(source) for source in self.sources)
 
   @functools.cached_property
   def _example_bytes(self) -> int:
-    """Of the first one; arrays of others are as large."""
+    """The bytes of the first example; arrays of others are as large."""
     return sum(value.nbytes for value in Load(self, 0).in_order(0, (0, 0)).values())
 
   @functools.cached_property
   def cached(self) -> tuple[dict[int, Any], ...] | None:
-    """Unpacked records in memory by number, of each source."""
+    """The unpacked records in memory by number, of each source; None without a cache."""
     if self.cache == "none":
       return None
     cached = []
@@ -250,7 +251,7 @@ class Pipeline:
     return tuple(cached)
 
   def unpacked(self, source: PreparedSplit, numbers: np.ndarray) -> list[Any]:
-    """(unpacked record, class) of each number, or in words what is wrong with it."""
+    """The pair (unpacked record, class) of each number, or in words what is wrong with it."""
     try:
       found = source.records(numbers)
     except RuntimeError as error:  # the file is damaged: find out where
@@ -297,7 +298,7 @@ class Pipeline:
 
   @functools.cached_property
   def row_lengths(self) -> tuple[np.ndarray, ...]:
-    """How long the row of each example used is, where rows are of several lengths; else ()."""
+    """The length of each used example's row, where rows are of several lengths; else ()."""
     if self.field.num_buckets == 1:
       return ()
     pairs = zip(self.sources, self.rows_used, self.num_pieces, strict=True)
@@ -305,7 +306,7 @@ class Pipeline:
 
   @functools.cached_property
   def padding(self) -> Padding | None:
-    """What rows of several lengths save; None where all have one."""
+    """The share of padding that rows of several lengths have; None where all have one."""
     if not self.row_lengths:
       return None
     lengths = np.concatenate(self.row_lengths)

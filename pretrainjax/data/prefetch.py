@@ -57,7 +57,10 @@ class Prefetched:
     if not self._drained(patience):
       data_workers.kill()  # grain would wait for what they make
       if not self._drained(patience):
-        _log.warning("data: what makes batches did not end in %.0f s and is left", 2 * patience)
+        _log.warning(
+          "data: the thread that makes batches did not end within %.0f s; it is left behind",
+          2 * patience,
+        )
         return
     if hasattr(self._source, "close"):  # grain's has threads or processes of its own
       closing = threading.Thread(target=self._source.close, daemon=True, name="close data")

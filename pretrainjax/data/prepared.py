@@ -31,7 +31,7 @@ class PreparedSplit:
   Attributes:
     name: the name of the dataset, "cifar10" or "name/config".
     split: in the language of tfds, "train[:10%]".
-    data_dir: where datasets lie.
+    data_dir: the folder in which prepared datasets lie.
   """
 
   name: str
@@ -47,7 +47,7 @@ class PreparedSplit:
 
   @functools.cached_property
   def labels(self) -> np.ndarray:
-    """All classes, int32, -1 for records that cannot be read; reads all, but unpacks none."""
+    """The class of each record, int32, -1 for unreadable ones; reads all, but unpacks none."""
     labels, step = np.empty(len(self), np.int32), 1024
     for start in range(0, len(self), step):
       rows = range(start, min(start + step, len(self)))
@@ -92,7 +92,7 @@ class PreparedSplit:
 
   @functools.cached_property
   def prepared(self) -> Mapping[str, Any]:
-    """What `prepare` noted beside the data.
+    """The facts that `prepare` noted beside the data.
 
     Raises:
       UserError: for a dataset that something else wrote.
@@ -111,7 +111,7 @@ class PreparedSplit:
     return found
 
   def noted(self, fact: str, kind: type) -> Any:
-    """One of the facts in `prepared`, of the kind that is expected.
+    """Reads one of the facts in `prepared`, of the kind that is expected.
 
     Raises:
       UserError: where it is not there, or of another kind.

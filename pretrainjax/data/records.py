@@ -59,7 +59,7 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any] | None]:
 
   Args:
     path: the path of the file.
-    columns: their names.
+    columns: the names of the columns to read.
 
   Raises:
     Damaged: for a file that is none, breaks off, lacks a column or unpacks to absurdly much.

@@ -28,7 +28,7 @@ class TextData(Pipeline):
   buckets: int = 1
 
   def make_field(self) -> TextField:
-    """See `Pipeline`."""
+    """Makes the text field, see `Pipeline`."""
     options = ("length", "pair", "views", "word_starts", "buckets")
     return TextField(**{name: getattr(self, name) for name in options})
 

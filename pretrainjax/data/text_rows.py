@@ -24,13 +24,13 @@ class Specials(NamedTuple):
 
 
 def longest_first(first: int, second: int, *, limit: int) -> tuple[int, int]:
-  """How much of two texts is kept when tokens are taken one by one from the longer.
+  """The number of tokens kept of two texts, when they are cut one by one from the longer.
 
   Of equals the second gives first, as in Hugging Face's `truncate_sequences`.
 
   Args:
-    first: tokens of one.
-    second: tokens of the other.
+    first: the number of tokens of the first text.
+    second: the number of tokens of the second text.
     limit: the most tokens of both that are kept.
 
   >>> longest_first(3, 9, limit=8)
@@ -46,7 +46,7 @@ def single(ids: Integer[np.ndarray, " N"], *, length: int, specials: Specials) -
   Args:
     ids: the ids of the text; what does not fit is cut off at its end.
     length: the length of the row.
-    specials: what wraps it.
+    specials: ids of the tokens that wrap the text.
   """
   kept = ids[: length - 2]
   return _row([[specials.begin], kept, [specials.end]], length=length, pad=specials.pad)
@@ -62,10 +62,11 @@ def joint(
   """[CLS] first [SEP] second [SEP] as one document; "types" is 1 from the second text on.
 
   Args:
-    first: ids; cut off at the end, like the second, where both do not fit, see `longest_first`.
-    second: ids.
+    first: ids of the first text; cut off at the end, like the second, where both do not fit, see
+      `longest_first`.
+    second: ids of the second text.
     length: the length of the row.
-    specials: what wraps them.
+    specials: ids of the tokens that wrap the texts.
   """
   a, b = longest_first(len(first), len(second), limit=length - 3)
   parts = [[specials.begin], first[:a], [specials.end], second[:b], [specials.end]]
@@ -84,10 +85,12 @@ def prompted(
   """[CLS] prompt response [SEP] as one document; "scored" marks the response and its [SEP].
 
   Args:
-    prompt: ids; where both do not fit it loses its beginning, for the response follows its end.
-    response: ids; it loses its end, and a [SEP] that then ends nothing is not scored.
+    prompt: ids of the prompt; where both do not fit it loses its beginning, for the response
+      follows its end.
+    response: ids of the response; it loses its end, and a [SEP] that then ends nothing is not
+      scored.
     length: the length of the row.
-    specials: what wraps them.
+    specials: ids of the tokens that wrap the texts.
   """
   a, b = longest_first(len(prompt), len(response), limit=length - 2)
   parts = [[specials.begin], prompt[len(prompt) - a :], response[:b], [specials.end]]
@@ -99,7 +102,14 @@ def prompted(
 def part_of_block(
   tokens: Integer[np.ndarray, " N"], segments: Integer[np.ndarray, " N"], *, length: int, piece: int
 ) -> Row:
-  """Tokens piece * length and following of a packed row, its documents counted from 1 again."""
+  """Tokens piece * length and following of a packed row, its documents counted from 1 again.
+
+  Args:
+    tokens: the token ids of a packed block.
+    segments: the number of each token's document in the block, 0 for padding.
+    length: the length of the row.
+    piece: the number of the row in the block, from 0.
+  """
   part = slice(piece * length, (piece + 1) * length)
   numbers = segments[part].astype(np.int32)
   # Padding, 0, is at the end, so that the first number is the lowest.

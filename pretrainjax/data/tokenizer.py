@@ -37,7 +37,7 @@ class Tokenizer:
 
   Attributes:
     text: the JSON, as `tokenizers` writes it.
-    path: where it was read, for messages.
+    path: the file that it was read from, for messages.
   """
 
   text: str
@@ -117,7 +117,7 @@ class Tokenizer:
       return self._made.encode(text, add_special_tokens=False).ids
 
   def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-    """Like `encode` for many texts, by all cores."""
+    """The ids of many texts as of `encode`, by all cores."""
     with self._able():
       return [e.ids for e in self._made.encode_batch_fast(list(texts), add_special_tokens=False)]
 

@@ -1,4 +1,4 @@
-"""What a tokenizer.json may not hold: `tokenizers` believes it, and ends the process over some."""
+"""Checks a tokenizer.json before `tokenizers` reads it, which would end the process over some."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ _MOST_GROWTH = 4096  # of a text, by all replacements of characters together
 
 
 def read(path: Path) -> str:
-  """The text of a file, unless it is absurdly large.
+  """The text of a tokenizer.json, unless the file is absurdly large.
 
   Raises:
     OSError, UnicodeDecodeError: where it cannot be read.
@@ -29,7 +29,7 @@ def read(path: Path) -> str:
 
 
 def check(text: str) -> None:
-  """Looks at what the library would take much memory for, or would not come back from.
+  """Refuses a tokenizer.json that the library would need much memory or endless time for.
 
   Args:
     text: the text of the file.
@@ -50,7 +50,7 @@ def check(text: str) -> None:
       growth *= max(len(str(step.get("content", step.get("prepend", "")))), 1)
       pattern = step.get("pattern", "-")
       if "" in (pattern.values() if isinstance(pattern, dict) else (pattern,)):
-        raise ValueError("a normalizer replaces nothing, which is everywhere")
+        raise ValueError("a normalizer replaces the empty text, which stands everywhere")
   if growth > _MOST_GROWTH:
     raise ValueError(f"its normalizers make a text {growth} times as long")
 
@@ -60,8 +60,8 @@ def refused(where: Path | str, what: str) -> Iterator[None]:
   """Turns whatever `tokenizers` raises into a UserError.
 
   Args:
-    where: the tokenizer's file.
-    what: is wrong then.
+    where: the path of the tokenizer's file.
+    what: the mistake in words, for the message.
   """
   try:
     yield

@@ -9,11 +9,11 @@ from pretrainjax.evaluators.base import Outcome
 
 
 def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, " N"]:
-  """How many classes are placed before the true one; 0 is a hit at top-1.
+  """The number of classes placed before the true one; 0 is a hit at top-1.
 
   Args:
     scores: higher is likelier, any scale; of equal scores the lower class comes first.
-    labels: true classes.
+    labels: the true classes, in [0, K).
 
   >>> print(ranks(jnp.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]]), jnp.array([2, 1])))
   [1 1]
@@ -34,7 +34,13 @@ def top_metrics(rank: Int[np.ndarray, " N"], *, num_classes: int) -> dict[str, f
 def confusion_matrix(
   labels: Int[np.ndarray, " N"], predictions: Int[np.ndarray, " N"], *, num_classes: int
 ) -> Int[np.ndarray, "K K"]:
-  """Counts of examples, true class by row and predicted class by column."""
+  """Counts of examples, true class by row and predicted class by column.
+
+  Args:
+    labels: the true classes, in [0, K).
+    predictions: the predicted classes, in [0, K).
+    num_classes: the number of classes, K.
+  """
   cells = labels.astype(np.int64) * num_classes + predictions
   return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
@@ -46,14 +52,14 @@ def per_class_accuracy(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, "
   return share
 
 
-def f1_scores(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
+def _f1_scores(confusion: Int[np.ndarray, "K K"]) -> Float[np.ndarray, " K"]:
   """Each class's F1; NaN for a class that is neither there nor predicted."""
   found = 2 * np.diag(confusion).astype(np.float64)
   count = confusion.sum(axis=0) + confusion.sum(axis=1)
   return np.divide(found, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def matthews_correlation(confusion: Int[np.ndarray, "K K"]) -> float:
+def _matthews_correlation(confusion: Int[np.ndarray, "K K"]) -> float:
   """The correlation of labels and predictions, in [-1, 1]; 0 where one of the two is constant.
 
   Reference: Gorodkin 2004, "Comparing two K-category assignments" (not on arXiv).
@@ -72,7 +78,7 @@ def calibration_error(
 
   Args:
     probabilities: rows that sum to 1.
-    labels: true classes.
+    labels: the true classes, in [0, K).
     num_bins: bins of equal width over the confidence of the prediction.
 
   Reference: Guo et al., arXiv 1706.04599, equation 3.
@@ -87,12 +93,12 @@ def calibration_error(
 def classification_outcome(
   logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, " N"], class_names: tuple[str, ...]
 ) -> Outcome:
-  """All numbers of a classifier that gives logits.
+  """All numbers that describe a classifier, from its logits.
 
   Args:
-    logits: unnormalised log probabilities.
+    logits: unnormalised log probabilities, one row an example.
     labels: true classes, in [0, K).
-    class_names: one a class, or () for none.
+    class_names: the name of each class, or () for none.
 
   Returns:
     Metrics "top1" (which micro-averaged F1 equals), "top5" (above 5 classes), "mean_per_class"
@@ -104,12 +110,12 @@ def classification_outcome(
   rank = np.asarray(ranks(jnp.asarray(logits), jnp.asarray(labels)))
   log_probs = np.asarray(jax.nn.log_softmax(jnp.asarray(logits, jnp.float32)))
   confusion = confusion_matrix(labels, logits.argmax(axis=1), num_classes=num_classes)
-  f1 = f1_scores(confusion)
+  f1 = _f1_scores(confusion)
   metrics = top_metrics(rank, num_classes=num_classes) | {
     "mean_per_class": float(np.nanmean(per_class_accuracy(confusion))),
     **({"f1": float(np.nan_to_num(f1[1]))} if num_classes == 2 else {}),
     "macro_f1": float(np.nanmean(f1)),
-    "mcc": matthews_correlation(confusion),
+    "mcc": _matthews_correlation(confusion),
     "nll": float(-np.mean(log_probs[np.arange(len(labels)), labels])),
     "calibration_error": calibration_error(np.exp(log_probs), labels),
   }

@@ -31,7 +31,7 @@ class Alignment(Evaluation):
 
   Attributes:
     data: examples of two views. It is read whole to draw the sample from.
-    num_examples: of the sample, at least 2.
+    num_examples: examples of the sample, at least 2.
     t: sharpness of uniformity; 2 in the paper.
     seed: the seed of the sample.
 

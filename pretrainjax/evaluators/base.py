@@ -26,9 +26,9 @@ class Examples(Protocol):
   """What evaluators need of a dataset; `pretrainjax.data.pipeline.Pipeline` has it.
 
   Attributes:
-    num_examples: of the split.
-    num_classes: of the labels.
-    class_names: one a class.
+    num_examples: the number of examples of the split.
+    num_classes: the number of classes of the labels.
+    class_names: the name of each class.
     arrays_with_views: names of a batch's arrays that have an axis of views, "B V ...".
   """
 
@@ -88,11 +88,11 @@ class Evaluation:
     return self.outcome(subject).metrics
 
   def outcome(self, subject: Any) -> Outcome:
-    """Like `run`, with the confusion matrix where there is one."""
+    """Returns the numbers as `run` does, with the confusion matrix where there is one."""
     raise NotImplementedError
 
   def protocol(self) -> dict[str, Any]:
-    """All that a reader must know to compare the numbers with others; plain values."""
+    """All facts that a reader must know to compare the numbers with others; plain values."""
     skip = ("name", "every")
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     return {name: plain(value) for name, value in fields.items() if name not in skip} | {

@@ -21,7 +21,7 @@ class ClassificationAccuracy(Evaluation):
   It takes the objective's module: `module.head(module.encoder(inputs).pooled)` are the logits.
 
   Attributes:
-    data: labelled examples.
+    data: the labelled examples to classify.
     max_examples: take a random subset of so many; None takes all.
     seed: the seed of the subset.
   """

@@ -1,4 +1,4 @@
-"""Whether an encoder still tells examples apart, label-free."""
+"""Collapse of an encoder: whether its features still tell examples apart, without labels."""
 
 import dataclasses
 import logging
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
 from pretrainjax.evaluators.features import extract_features
-from pretrainjax.objectives.collapse import feature_std, rank_me
+from pretrainjax.objectives.feature_spread import feature_std, rank_me
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ class Collapse(Evaluation):
   Attributes:
     data: examples, labelled or not. It is read whole to draw the sample from, so name
       a small split.
-    num_examples: of the sample, at least 2; more than embed_dim, or it limits the rank.
-    min_std: warn below.
-    min_rank_share: warn below.
+    num_examples: examples of the sample, at least 2; more than embed_dim, or it limits the rank.
+    min_std: "feature_std" below which there is a warning.
+    min_rank_share: "rank_me_share" below which there is a warning.
     seed: the seed of the sample.
 
   Reference: SimSiam, arXiv 2011.10566, section 4.1; RankMe, arXiv 2210.02885.
@@ -57,7 +57,13 @@ class Collapse(Evaluation):
     return Outcome({"feature_std": std, "rank_me": rank, "rank_me_share": share})
 
   def warning(self, *, std: float, rank: float, share: float) -> str | None:
-    """What low values usually mean and what to try; None for healthy ones."""
+    """The warning for low values: what they usually mean, what to try; None for healthy ones.
+
+    Args:
+      std: the "feature_std" that was measured.
+      rank: the "rank_me" that was measured.
+      share: the "rank_me_share" that was measured.
+    """
     if std < self.min_std:
       return (
         f"feature std {std:.3f} is below {self.min_std:g}: almost the same feature for every "

@@ -19,8 +19,8 @@ class Subject(NamedTuple):
   """An encoder to evaluate, with the module that it was trained in.
 
   Attributes:
-    encoder: for most evaluators.
-    module: the objective's, for those that need its head; None leaves them out.
+    encoder: the encoder, which most evaluators measure.
+    module: the objective's module, for evaluators that need its head; None leaves these out.
   """
 
   encoder: Encoder
@@ -53,12 +53,12 @@ def compare(
   Features that several evaluators ask for are computed once.
 
   Args:
-    evaluators: by name.
-    trained: from a checkpoint.
-    random_init: freshly initialised; None leaves the column out.
-    checkpoint: where `trained` came from, for the rows.
+    evaluators: the evaluators to run, by name.
+    trained: the encoder and module of a checkpoint.
+    random_init: the same freshly initialised; None leaves the column out.
+    checkpoint: the workdir that `trained` came from, for the rows.
     step: the step of the checkpoint.
-    random_seed: of `random_init`, for the rows.
+    random_seed: the seed that `random_init` was made with, for the rows.
 
   Returns:
     Rows to store and print, and the trained encoder's outcomes.

@@ -17,10 +17,10 @@ from pretrainjax.types import Batch, Encoded, Encoder, check_encoder
 
 
 class Features(NamedTuple):
-  """One feature an example, on the host.
+  """The pooled features of a dataset, one row an example, on the host.
 
   Attributes:
-    features: float32 "N D".
+    features: the pooled features, float32 "N D".
     labels: "N", or None for a dataset without.
   """
 
@@ -40,6 +40,7 @@ class FeatureCache:
     self._entries: list[tuple[Any, Features]] = []
 
   def inputs(self, batch: Batch) -> Any:
+    """The inputs that the encoder takes out of a batch."""
     return self.encoder.inputs(batch)
 
   def __call__(self, inputs: Any, **kwargs: Any) -> Encoded:
@@ -107,11 +108,11 @@ def forward(
 
   Args:
     apply: what an encoder takes, host arrays, to "B D"; B is always the batch size of the data.
-    data: read once.
+    data: the examples, read once in order.
     inputs: the inputs of the encoder, what it reads of a batch.
-    max_examples: see `extract_features`.
-    seed: see `extract_features`.
-    view: see `extract_features`.
+    max_examples: the size of a random sample, see `extract_features`.
+    seed: the seed of the sample, see `extract_features`.
+    view: the view that is encoded, see `extract_features`.
     what: the outputs' name, for messages.
   """
   chosen = _choose(data.num_examples, max_examples, seed)
@@ -144,8 +145,8 @@ def labels_of(features: Features, *, num_classes: int, split: str) -> Int[np.nda
   """The labels of encoded examples; refuses those that lack some.
 
   Args:
-    features: from `extract_features`.
-    num_classes: of the dataset.
+    features: features and labels from `extract_features`.
+    num_classes: the number of classes of the dataset.
     split: the field that named the data, for messages.
 
   Raises:

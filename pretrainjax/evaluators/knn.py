@@ -39,7 +39,7 @@ class KNN(Evaluation):
     k: numbers of neighbours, each at least 1.
     temperature: the temperature of the votes, each above 0.
     max_train: take a random subset of so many bank examples; None takes all.
-    max_test: likewise of the test examples.
+    max_test: the same limit for the test examples.
     seed: the seed of the subsets.
 
   Reference: DINO, arXiv 2104.14294, section 4.1 and its eval_knn; Wu et al., arXiv 1805.01978.
@@ -108,9 +108,9 @@ def classify(
 
   Args:
     bank: labelled features, at least max(k) of them.
-    queries: labelled features.
-    k: numbers of neighbours.
-    temperature: the temperature of the votes.
+    queries: labelled features that are classified.
+    k: the numbers of neighbours to classify by, each at least 1.
+    temperature: the temperatures of the votes, each above 0.
     num_classes: number of classes, K.
 
   Returns:

@@ -42,12 +42,12 @@ class LinearProbe(Evaluation):
       `train` and then fitted again on all of it; "lars" is MAE's recipe, see `fit_lars`.
     l2: strengths of the penalty to choose from (lbfgs), each at least 0; one is taken as it is.
     held_out: share of `train`, of each class alike, on which `l2` is chosen, in (0, 1).
-    max_iterations: of each fit (lbfgs).
+    max_iterations: the most iterations of each fit (lbfgs).
     epochs: (lars) 90 in MAE.
     batch_size: (lars) 16384 in MAE; fewer examples make one batch.
     learning_rate: (lars) at a batch of 256, scaled with the batch; 0.1 in MAE.
     max_train: take a random subset of so many training examples; None takes all.
-    max_test: likewise of the test examples.
+    max_test: the same limit for the test examples.
     seed: the seed of subsets, the held-out part, and lars.
 
   Reference: MAE, arXiv 2111.06377, appendix A.1, for "lars"; CLIP, arXiv 2103.00020, appendix
@@ -180,6 +180,11 @@ def held_out_rows(
   labels: Int[np.ndarray, " N"], *, share: float, seed: int
 ) -> Bool[np.ndarray, " N"]:
   """Marks a random share of the rows, of each class alike and at least one row in all.
+
+  Args:
+    labels: the class of each row.
+    share: the share of the rows, in (0, 1).
+    seed: the seed of the choice.
 
   Raises:
     ValueError: where fewer than two rows leave nothing to hold out.

@@ -15,8 +15,8 @@ class Linear(NamedTuple):
   """A linear classifier: features @ kernel + bias.
 
   Attributes:
-    kernel: "D K".
-    bias: "K".
+    kernel: the weights, "D K".
+    bias: one number a class, "K".
   """
 
   kernel: Float[Array, "D K"]
@@ -27,9 +27,9 @@ class Fit(NamedTuple):
   """The result of `fit_lbfgs`.
 
   Attributes:
-    linear: the classifier.
-    iterations: taken.
-    grad_norm: largest entry of the last preconditioned gradient, in absolute value.
+    linear: the fitted linear classifier.
+    iterations: the number of iterations that were taken.
+    grad_norm: the largest entry of the last preconditioned gradient, in absolute value.
   """
 
   linear: Linear
@@ -77,12 +77,12 @@ def fit_lbfgs(
   scikit-learn's LogisticRegression is the same with C = 1 / (l2 * N).
 
   Args:
-    start: initial classifier.
-    features: standardised.
+    start: the classifier that the fit starts from.
+    features: standardised features, one row an example.
     labels: class numbers in [0, K).
     weights: the weights of the examples; 0 leaves one out without another compilation.
     l2: strength of the penalty, at least 0.
-    max_iterations: of L-BFGS with memory 10 and a zoom line search.
+    max_iterations: the most iterations of L-BFGS, with memory 10 and a zoom line search.
     tolerance: stop when no entry of the preconditioned gradient is larger.
   """
 
@@ -177,9 +177,10 @@ def fit_lars(
     labels: class numbers in [0, K).
     key: the key of the initial kernel and of the order of examples.
     num_classes: number of classes, K.
-    epochs: over all examples; a tenth of the steps warm up (MAE: 10 epochs of 90).
-    batch_size: at most N; what is left over of an epoch is dropped, another part in each.
-    learning_rate: at the peak.
+    epochs: passes over all examples; a tenth of the steps warm up (MAE: 10 epochs of 90).
+    batch_size: examples of a step, at most N; what is left over of an epoch is dropped, another
+      part in each.
+    learning_rate: the learning rate at its peak, above 0.
 
   Reference: MAE, arXiv 2111.06377, table 10. Ours has no augmentation: features are fixed.
   """
@@ -215,6 +216,12 @@ def lars_growth(*, num_examples: int, epochs: int, batch_size: int, learning_rat
 
   A LARS step moves the kernel by learning_rate * trust coefficient (0.001) of its own norm, ten
   times that with momentum, and half of it on average over the schedule.
+
+  Args:
+    num_examples: the number of training examples.
+    epochs: the passes over all of them.
+    batch_size: the examples of a step.
+    learning_rate: the learning rate at its peak.
   """
   num_steps = epochs * (num_examples // batch_size)
   return 0.001 * 10 * 0.5 * learning_rate * num_steps

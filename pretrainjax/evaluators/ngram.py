@@ -1,4 +1,4 @@
-"""Language models that count: interpolated modified Kneser-Ney, the yardstick of networks."""
+"""N-gram language models: interpolated modified Kneser-Ney, the yardstick of networks."""
 
 import functools
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class NGram(NamedTuple):
 
 
 def predicted(documents: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-  """Which tokens have one before them in their document: what language models are scored on."""
+  """True for tokens with one before them in their document: what language models are scored on."""
   has_one = np.zeros(len(documents), bool)
   has_one[1:] = documents[1:] == documents[:-1]
   return has_one
@@ -78,7 +78,13 @@ def fit_ngram(
 def log_probabilities(
   model: NGram, tokens: Int[np.ndarray, " N"], documents: Int[np.ndarray, " N"]
 ) -> Float[np.ndarray, " M"]:
-  """Logarithms, in nats, of the probabilities of the tokens that `predicted` marks, in order."""
+  """Logarithms, in nats, of the probabilities of the tokens that `predicted` marks, in order.
+
+  Args:
+    model: a model of `fit_ngram`.
+    tokens: the token ids of all documents, one behind the other.
+    documents: the number of each token's document.
+  """
   targets = np.flatnonzero(predicted(documents))
   probability = np.full(len(targets), 1 / model.vocab_size)
   shorter, grams = np.zeros(len(tokens), np.int64), np.asarray(tokens, np.int64)

@@ -10,7 +10,7 @@ from pretrainjax.evaluators.features import extract_features
 
 
 class Pairs(NamedTuple):
-  """Two points an example, each of length 1.
+  """The features of pairs: two points an example, each of length 1.
 
   Attributes:
     first: vectors of view 0, of length 1.
@@ -24,7 +24,14 @@ class Pairs(NamedTuple):
 def pair_features(
   subject: Any, data: Examples, *, max_examples: int | None = None, seed: int = 0
 ) -> Pairs:
-  """Encodes both views of a dataset; see `extract_features`."""
+  """Encodes both views of a dataset; see `extract_features`.
+
+  Args:
+    subject: the encoder, or a cache of its features.
+    data: the examples, in two views each.
+    max_examples: the size of a random sample; None takes all.
+    seed: the seed of the sample.
+  """
   views = (
     extract_features(subject, data, view=view, max_examples=max_examples, seed=seed).features
     for view in (0, 1)

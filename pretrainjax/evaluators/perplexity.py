@@ -1,4 +1,4 @@
-"""How well a language model predicts held-out text, beside models that count."""
+"""How well a language model predicts held-out text, beside n-gram models."""
 
 import dataclasses
 import functools
@@ -128,7 +128,7 @@ class Perplexity(Evaluation):
 
   @functools.cached_property
   def _counting(self) -> dict[str, float]:
-    """Nats of all predicted tokens under the models that count, which no training changes."""
+    """The nats of all predicted tokens under the n-gram models, which no training changes."""
     if self.train is None:
       return {}
     tokens, documents, _ = _flat(self.train)

@@ -22,7 +22,7 @@ class RegressionScore(Evaluation):
   in the unit of the scores, squared; "spearman" and "pearson", in [-1, 1].
 
   Attributes:
-    data: examples with "score".
+    data: the examples, each with a "score".
   """
 
   name: str = "regression"

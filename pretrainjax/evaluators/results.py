@@ -39,10 +39,10 @@ class Row:
     evaluator: its name in the config.
     metric: what the number is; "class/NAME" is one class's accuracy.
     value: NaN where there is none, such as a class without examples.
-    encoder: "trained" or "random-init".
-    checkpoint: where the parameters came from, a workdir or "".
+    encoder: the kind of encoder, "trained" or "random-init".
+    checkpoint: the workdir that the parameters came from, or "".
     step: the step of the checkpoint; None for a random-init encoder.
-    protocol: see `Evaluation.protocol`.
+    protocol: the facts of `Evaluation.protocol`, by which it was measured.
     time: the time of the measurement, ISO 8601 in UTC.
   """
 
@@ -87,7 +87,7 @@ def append_results(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_results(path: Path) -> list[Row]:
-  """All rows of a file; a line that was cut off by a crash is skipped, with a warning."""
+  """Reads all rows of a file; a line that was cut off by a crash is skipped, with a warning."""
   names = {f.name for f in dataclasses.fields(Row)}
   rows = []
   lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -57,11 +57,12 @@ class Retrieval(Evaluation):
 def partner_ranks(
   queries: Float[np.ndarray, "N D"], candidates: Float[np.ndarray, "N D"]
 ) -> Int[np.ndarray, " N"]:
-  """How many candidates are placed before a query's own, which has the same row; 0 is the first.
+  """The number of candidates placed before a query's own, which has the same row; 0 is the first.
 
   Args:
     queries: vectors of length 1; any points whose inner products are the similarities.
-    candidates: likewise; of equal similarities the lower row comes first.
+    candidates: the vectors to find, of length 1 too; of equal similarities the lower row comes
+      first.
   """
   size = max(1, min(_MAX_SIMILARITIES // len(candidates), 1024, len(queries)))
   keys, parts = jnp.asarray(candidates), []

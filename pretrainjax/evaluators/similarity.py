@@ -29,7 +29,7 @@ class Similarity(Evaluation):
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""
-    scores = scores_of(self.data)
+    scores = _scores_of(self.data)
     pairs = pair_features(subject, self.data)
     cosine = np.sum(pairs.first * pairs.second, axis=1)
     return Outcome({"spearman": spearman(cosine, scores), "pearson": pearson(cosine, scores)})
@@ -39,7 +39,7 @@ class Similarity(Evaluation):
     return super().protocol() | {"views": 2, "probe": "none: cosine similarity"}
 
 
-def scores_of(data: Examples) -> Float[np.ndarray, " N"]:
+def _scores_of(data: Examples) -> Float[np.ndarray, " N"]:
   """The scores of a dataset, in order.
 
   Raises:

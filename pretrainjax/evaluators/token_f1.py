@@ -76,9 +76,9 @@ class Entities(NamedTuple):
   """The entities of some tokens, by the token that begins them.
 
   Attributes:
-    begins: whether an entity begins here.
-    last: its last token, 0 elsewhere.
-    kind: the number of its type, 0 elsewhere.
+    begins: True where an entity begins.
+    last: the index of the last token of an entity that begins here, 0 elsewhere.
+    kind: the number of the type of an entity that begins here, 0 elsewhere.
   """
 
   begins: Bool[np.ndarray, " M"]
@@ -92,9 +92,9 @@ def entities(
   """Reads entities off tags: one begins at "B", and at an "I" that does not continue its type.
 
   Args:
-    tags: numbers into `names`.
-    sentences: numbers; an entity ends with its sentence.
-    names: "O", "B-TYPE", "I-TYPE", in any order.
+    tags: the tag of each token, as an index into `names`.
+    sentences: the number of each token's sentence; an entity ends with its sentence.
+    names: the names of the tags, "O", "B-TYPE", "I-TYPE", in any order.
 
   Raises:
     ValueError: for another name.

@@ -21,7 +21,7 @@ class SamplingArrays(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-  """How a token is chosen by its logit; the settings apply in the order in which they stand here.
+  """The way a token is chosen by its logit; settings apply in the order in which they stand here.
 
   Args:
     temperature: the divisor of the logits; 0 always takes the best, 1 leaves the model's odds.

@@ -16,7 +16,7 @@ from pretrainjax.losses.ring import score_candidates
 
 
 class Comparison(NamedTuple):
-  """How well each anchor "A" finds its positive among the candidates.
+  """The scores of each anchor "A" for its positive and against the candidates.
 
   Attributes:
     loss: cross-entropy of finding the positive among the candidates, in nats.
@@ -101,7 +101,7 @@ def compare_pairs(
 
 
 def uniformity(features: Float[Array, "B D"]) -> Float[Array, ""]:
-  """How evenly features are spread over the sphere; lower is more even, 0 is a single point.
+  """The uniformity of features on the sphere; lower is more even, 0 is a single point.
 
       log of the mean over pairs x != y of exp(-2 |x - y|^2)
 

@@ -21,7 +21,7 @@ _MAX_LOGITS = 2**24
 
 
 class CandidateScores(NamedTuple):
-  """How anchors score against all candidates.
+  """The scores of anchors against all candidates.
 
   Attributes:
     log_total: log of the sum of exp(logit) over all candidates.

@@ -26,7 +26,7 @@ from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a BERT that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int
@@ -59,19 +59,19 @@ def bert_size(name: str) -> dict[str, int]:
 
 
 class BERT(TextEncoder):
-  """Tokens of text through a post-norm transformer with learned positions.
+  """A post-norm transformer encoder of text with learned positions.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row (RoBERTa's 512, where Hugging Face says 514).
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them.
     embedding_dim: width of the tables, E, with a projection to D where it differs (ELECTRA);
       None is embed_dim.
-    pool: what `pooled` is.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     activation: the activation of the perceptrons.
     eps: the number added to variances in the layer norms: 1e-12 in BERT and ELECTRA, 1e-5 in
       RoBERTa.
@@ -155,7 +155,7 @@ class BERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last block.
+    """The features of all tokens after the last block.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -169,7 +169,13 @@ class BERT(TextEncoder):
   def embed(
     self, text: Text, *, deterministic: bool = True, rngs: nnx.Rngs | None = None
   ) -> Float[Array, "B T E"]:
-    """The sum of token, position and type, normalised: what the projection and the blocks get."""
+    """The sum of token, position and type embeddings, normalised: what the blocks get.
+
+    Args:
+      text: tokens, their documents and their types.
+      deterministic: False applies dropout to the result.
+      rngs: keys of dropout; None where it is not applied.
+    """
     check_length(text.tokens.shape[1], self.max_length)
     types = text.types if self.num_types > 1 else None
     x = embed(self.token_embedding[...], text.tokens, dtype=self.dtype)
@@ -186,7 +192,14 @@ class BERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """Projection and blocks, of what `embed` returned (of another model too: ELECTRA)."""
+    """Runs projection and blocks on what `embed` returned (of another model too: ELECTRA).
+
+    Args:
+      x: the embeddings "B T E".
+      segments: the number of each token's document, 0 for padding.
+      deterministic: False applies dropout in the blocks.
+      rngs: keys of dropout; None where it is not applied.
+    """
     x = x if self.embedding_projection is None else self.embedding_projection(x)
     x = run_stack(
       self.blocks,

@@ -17,18 +17,18 @@ from pretrainjax.types import Text
 
 
 class CausalModel(TextEncoder):
-  """Base of transformers whose tokens see themselves and what comes before in their document.
+  """Base of transformers in which a token sees itself and those before it in its document.
 
   Attributes:
     max_length: tokens of the longest row and of the longest text that is generated.
     pool: what `pooled` is; the last token is the only one that has seen all.
     dropout: rate after the embedding.
     dtype: the dtype of the computation.
-    remat: see `layers.stack.Remat`.
+    remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: number of blocks in an iteration of the loop over layers.
-    token_embedding: "V D".
+    token_embedding: the table of tokens, "V D".
     blocks: a stack; of an `unstacked` model, a list.
-    norm: the last norm.
+    norm: the norm after the last block.
   """
 
   dropout: float
@@ -41,7 +41,7 @@ class CausalModel(TextEncoder):
 
   @property
   def output_table(self) -> Float[Array, "V D"]:
-    """One row an entry of the vocabulary: its product with a token's feature is the logit."""
+    """The table of the output, one row a token: its product with a feature is the token's logit."""
     return self.token_embedding[...]
 
   def sequence(
@@ -51,7 +51,7 @@ class CausalModel(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last norm.
+    """The features of all tokens after the last norm.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -96,8 +96,8 @@ class CausalModel(TextEncoder):
     Args:
       tokens: the next ones, one or more.
       caches: caches made by `empty_cache`, or what came back the last time; not to be used again.
-      positions: of `tokens` in their texts, below `max_length`; each sees all up to its own. Places
-        beyond the cache are not remembered.
+      positions: the positions of `tokens` in their texts, below `max_length`; each sees all up to
+        its own. Places beyond the cache are not remembered.
 
     Returns:
       The tokens after the last norm, as `sequence` has them, and the cache with them in it.
@@ -119,7 +119,7 @@ class CausalModel(TextEncoder):
 
 
 def residual_std(init_std: float, num_layers: int) -> float:
-  """Spread of the weights that end a branch: the sum of 2 * num_layers branches keeps its size.
+  """The spread of weights that end a branch: the sum of 2 * num_layers branches keeps its size.
 
   Reference: GPT-2 (Radford et al. 2019), section 2.3; that it is of all 2L is in its code.
   """

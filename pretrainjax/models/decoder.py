@@ -23,8 +23,8 @@ class MAEDecoder(nnx.Module):
     patch_dim: values of a patch, P.
     encoder_dim: width of the encoder's tokens.
     num_prefix: tokens before the patches that the encoder hands over (class token, registers).
-    embed_dim: width here.
-    num_layers: number of blocks.
+    embed_dim: width of the decoder's tokens.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     mlp_dim: width inside the perceptrons; None is 4 times embed_dim.
     dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.

@@ -15,7 +15,7 @@ from pretrainjax.models.text_encoder import check_counts
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a GPT that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int
@@ -46,13 +46,13 @@ def gpt_size(name: str) -> dict[str, int]:
 
 
 class GPT(CausalModel):
-  """Tokens of text, each seeing itself and what comes before.
+  """A causal transformer with learned positions: each token sees itself and what comes before.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row, and rows of the table of positions.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is; the last token is the only one that has seen all.

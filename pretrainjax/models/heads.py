@@ -89,7 +89,7 @@ class Projector(nnx.Module):
 
   Args:
     in_dim: width of the features, D.
-    hidden_dim: width between.
+    hidden_dim: width of the hidden layers.
     out_dim: width of the result.
     num_layers: linear layers, at least 1.
     batch_norm: False leaves BatchNorm out (and gives linear layers a bias).

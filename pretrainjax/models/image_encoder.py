@@ -26,5 +26,5 @@ class ImageEncoder(nnx.Module):
     return batch["image"]
 
   def normalize(self, images: Num[Array | np.ndarray, "B *N C"]) -> Float[Array, "B *N C"]:
-    """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised."""
+    """Turns uint8 pixels into (x / 255 - mean) / std; floats pass as already normalised."""
     return normalize_pixels(images, mean=self.image_mean, std=self.image_std)

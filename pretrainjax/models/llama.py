@@ -17,7 +17,7 @@ from pretrainjax.models.text_encoder import check_counts
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a Llama that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int
@@ -50,15 +50,15 @@ def llama_size(name: str) -> dict[str, int | bool]:
 
 
 class Llama(CausalModel):
-  """Tokens of text, each seeing itself and what comes before.
+  """A causal transformer with rotary positions: each token sees itself and what comes before.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
-    num_heads: of queries; must divide embed_dim.
-    num_kv_heads: of keys and values, a divisor of num_heads; None is num_heads.
+    num_layers: number of blocks, at least 1.
+    num_heads: number of heads of queries; must divide embed_dim.
+    num_kv_heads: number of heads of keys and values, a divisor of num_heads; None is num_heads.
     mlp_dim: width inside the perceptrons.
     tied: whether the table of tokens is the head too.
     pool: what `pooled` is; the last token is the only one that has seen all.
@@ -137,6 +137,7 @@ class Llama(CausalModel):
 
   @property
   def output_table(self) -> Float[Array, "V D"]:
+    """The table of the output: its own one, or that of the tokens where they are tied."""
     table = self.output_embedding
     return self.token_embedding[...] if table is None else table[...]
 

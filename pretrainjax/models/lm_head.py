@@ -60,7 +60,7 @@ class MaskedLMHead(nnx.Module):
     self.bias = nnx.Param(jnp.zeros((vocab_size,), jnp.float32))
 
   def transform(self, hidden: Float[Array, "B *N D"]) -> Float[Array, "B *N E"]:
-    """What is multiplied with the table; losses take it, to never hold the scores."""
+    """The features to multiply with the table; losses take them, to never hold all scores."""
     return self.norm(activate(self.activation)(self.dense(hidden)))
 
   def __call__(

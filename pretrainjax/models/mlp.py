@@ -17,14 +17,14 @@ from pretrainjax.types import Encoded
 
 
 class MLP(ImageEncoder):
-  """Flattened pixels, one hidden ReLU layer, dropout; the class scores are a `Head`'s.
+  """A perceptron on flattened pixels: one hidden ReLU layer and dropout; a `Head` has the classes.
 
   Args:
     image_size: in pixels, one number for squares or (height, width).
-    num_channels: C.
+    num_channels: channels C of the images.
     embed_dim: width of the hidden layer, which is the feature.
     dropout: rate on the feature, in [0, 1).
-    image_mean: of pixels / 255, one value or one a channel; the example only divides by 255.
+    image_mean: mean of pixels / 255, one value or one a channel; the example only divides by 255.
     image_std: standard deviation of pixels / 255, likewise.
     dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial parameters.

@@ -22,7 +22,7 @@ from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for."""
+  """The sizes of a ModernBERT that the name of a size stands for."""
 
   embed_dim: int
   num_layers: int
@@ -47,7 +47,7 @@ def modern_bert_size(name: str) -> dict[str, int]:
 
 
 class ModernBERT(TextEncoder):
-  """Tokens of text through a pre-norm transformer without biases.
+  """A pre-norm transformer encoder of text without biases, with rotary positions.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
@@ -59,8 +59,8 @@ class ModernBERT(TextEncoder):
     window: tokens that a token sees in a local layer, half of them to each side; an even number.
     global_every: layers 0, n, 2 n, ... see the whole document; 1 makes all global.
     global_theta: base of the wavelengths of rotary positions in global layers.
-    local_theta: likewise in local ones.
-    pool: what `pooled` is.
+    local_theta: base of the wavelengths of rotary positions in local layers.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     eps: the number added to variances in the layer norms, which have no shift.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
@@ -143,7 +143,7 @@ class ModernBERT(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last norm.
+    """The features of all tokens after the last norm.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -167,7 +167,7 @@ class ModernBERT(TextEncoder):
     return self.norm(x)
 
   def _scopes(self, segments: Int[Array, "B T"]) -> tuple[Scope, Scope]:
-    """Of global and of local layers."""
+    """The scopes of global and of local layers."""
     positions = positions_of(segments)
     wide, near = (
       rotary_angles(positions, head_dim=self.head_dim, theta=theta)

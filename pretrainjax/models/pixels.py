@@ -8,7 +8,13 @@ from jaxtyping import Array, Float, Num
 
 
 def check_statistics(mean: tuple[float, ...], std: tuple[float, ...], num_channels: int) -> None:
-  """Raises ValueError unless there is one value, or one a channel, and each std is positive."""
+  """Raises ValueError unless there is one value, or one a channel, and each std is positive.
+
+  Args:
+    mean: the mean of pixels / 255.
+    std: the standard deviation of pixels / 255.
+    num_channels: channels C of the images.
+  """
   for name, values in (("image_mean", mean), ("image_std", std)):
     if len(values) not in (1, num_channels):
       raise ValueError(
@@ -24,12 +30,12 @@ def normalize_pixels(
   mean: tuple[float, ...],
   std: tuple[float, ...],
 ) -> Float[Array, "B *N C"]:
-  """uint8 pixels as (x / 255 - mean) / std in float32; floats pass as already normalised.
+  """Turns uint8 pixels into (x / 255 - mean) / std, float32; floats pass as already normalised.
 
   Args:
     images: uint8 in 0..255, or float.
     mean: the mean of x / 255, one value or one a channel.
-    std: likewise.
+    std: the standard deviations of pixels / 255, one value or one a channel.
 
   Raises:
     ValueError: for another dtype, such as int32.

@@ -40,10 +40,10 @@ class ResidualBlock(nnx.Module):
   """Two 3x3 convolutions, or 1x1, 3x3 and 1x1, beside a shortcut.
 
   Args:
-    in_dim: channels in.
+    in_dim: channels of the input.
     width: channels of the inner convolutions; a bottleneck gives out 4 times as many.
     stride: the stride of the (first) 3x3 convolution: v1.5, where v1 has it in the first 1x1.
-    bottleneck: which kind.
+    bottleneck: True for three convolutions, False for two.
     last_scale: first value of the last BatchNorm's scale.
     dtype: the dtype of the convolutions; BatchNorm computes in float32.
     rngs: keys for the initial parameters.
@@ -94,7 +94,7 @@ class ResNet(ImageEncoder):
 
   Args:
     depth: 10, 18 or 50.
-    num_channels: of images, C.
+    num_channels: channels C of the images.
     stem: "imagenet" is a 7x7 convolution of stride 2 and a max-pool, "cifar" one 3x3
       convolution, which keeps the resolution of small images.
     zero_init_last: whether residual branches start at 0 (arXiv 1706.02677, section 5.1).
@@ -179,5 +179,5 @@ class ResNet(ImageEncoder):
 
 
 def _max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
-  """3x3 windows, stride 2."""
+  """The maximum over 3x3 windows, with stride 2."""
   return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))

@@ -7,10 +7,10 @@ from pretrainjax.errors import nearest
 
 
 def named_size(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
-  """The arguments that a name stands for.
+  """The arguments that the name of a size stands for.
 
   Args:
-    name: such as "base".
+    name: the name of a size, such as "base".
     sizes: a NamedTuple of arguments by name.
 
   Raises:

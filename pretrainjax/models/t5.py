@@ -20,7 +20,7 @@ from pretrainjax.types import Text
 
 
 class Size(NamedTuple):
-  """What the name of a size stands for; encoder and decoder are alike."""
+  """The sizes of a T5 that the name of a size stands for; encoder and decoder are alike."""
 
   embed_dim: int
   num_layers: int
@@ -89,18 +89,18 @@ def _stack(
 
 
 class T5Encoder(TextEncoder):
-  """Tokens of text through a pre-norm transformer with relative positions.
+  """A pre-norm transformer encoder of text with relative positions.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row, for data to be checked against; there is no table of
       positions.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     head_dim: width of one head; num_heads * head_dim need not be D.
     mlp_dim: width inside the gated perceptrons.
-    pool: what `pooled` is.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     eps: the number added to variances in the norms.
     dropout: rate after the embedding, in the blocks and after the last norm, in [0, 1).
     dtype: the dtype of the computation; parameters are float32.
@@ -160,7 +160,7 @@ class T5Encoder(TextEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens after the last norm.
+    """The features of all tokens after the last norm.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,
@@ -178,18 +178,18 @@ class T5Encoder(TextEncoder):
 
 
 class T5Decoder(nnx.Module):
-  """Tokens of a target that see those before them and the encoder's.
+  """A transformer decoder whose tokens see those before them and the encoder's.
 
   Args:
     vocab_size: number of tokens in the vocabulary, V.
     embed_dim: width of tokens, D, the encoder's too.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     head_dim: width of one head.
     mlp_dim: width inside the gated perceptrons.
     tied: score by the encoder's table of tokens (T5 1.0) in place of one of its own.
     eps: the number added to variances in the norms.
-    dropout: see `T5Encoder`.
+    dropout: rate of dropout in [0, 1), see `T5Encoder`.
     dtype: the dtype of the computation; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: number of blocks in an iteration of the loop over layers.
@@ -274,5 +274,5 @@ class T5Decoder(nnx.Module):
     return x * self.embed_dim**-0.5 if self.output_table is None else x
 
   def scores_table(self, table: Float[Array, "V D"]) -> Float[Array, "V D"]:
-    """One row an entry of the vocabulary: its own, or the encoder's `table` where tied."""
+    """The table of the scores, one row a token: its own, or the encoder's `table` where tied."""
     return table if self.output_table is None else self.output_table[...]

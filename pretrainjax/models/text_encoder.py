@@ -16,7 +16,7 @@ class TextEncoder(nnx.Module):
     vocab_size: number of tokens in the vocabulary, V.
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
-    pool: what `pooled` is.
+    pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
   """
 
   vocab_size: int
@@ -51,7 +51,7 @@ class TextEncoder(nnx.Module):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
-    """All tokens at the end of the network.
+    """The features of all tokens at the end of the network.
 
     Args:
       inputs: text, several documents a row perhaps, which do not see each other; or tokens alone,

@@ -21,7 +21,7 @@ from pretrainjax.types import Encoded
 
 
 class Size(NamedTuple):
-  """What a variant's letters stand for."""
+  """The sizes of a ViT that a variant's letters stand for."""
 
   embed_dim: int
   num_layers: int
@@ -55,14 +55,14 @@ def vit_variant(name: str) -> dict[str, int]:
 
 
 class ViT(ImageEncoder):
-  """Patches of an image as tokens of a pre-norm transformer.
+  """A vision transformer: patches of an image are the tokens of a pre-norm transformer.
 
   Args:
     image_size: in pixels, one number for squares or (height, width).
     patch_size: in pixels; must divide the image.
-    num_channels: C.
+    num_channels: channels C of the images.
     embed_dim: width of tokens, D.
-    num_layers: number of blocks.
+    num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is: the class token, the mean of the patches, or attention pooling.
@@ -158,7 +158,7 @@ class ViT(ImageEncoder):
 
   @property
   def num_prefix(self) -> int:
-    """Tokens of `sequence` before the patches: the class token, then the registers."""
+    """The number of tokens before the patches: the class token, then the registers."""
     return int(self.use_cls) + self.num_registers
 
   def __call__(
@@ -185,7 +185,7 @@ class ViT(ImageEncoder):
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B L D"]:
-    """All tokens after the last norm: `num_prefix` of them, then patches.
+    """The features of all tokens after the last norm: `num_prefix` of them, then patches.
 
     Args:
       images: uint8, normalised here, or float, taken as normalised.

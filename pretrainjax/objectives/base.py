@@ -70,7 +70,7 @@ class Objective:
     """Refuses training data that does not fit the objective, before anything is trained.
 
     Args:
-      data: a `Pipeline`.
+      data: the training data, a `Pipeline`.
 
     Raises:
       UserError: naming the config's key, what was found and what is expected.
@@ -83,20 +83,20 @@ class Objective:
     """Changes `module` in place once the optimizer has: a teacher (`teacher.follow`), a queue.
 
     Args:
-      module: with the new parameters.
+      module: the module, its parameters updated.
       step: steps taken before this one.
       progress: the same as a share of the run's total steps, in [0, 1]; for schedules.
     """
 
   def encoder(self, module: nnx.Module) -> Encoder:
-    """What fine-tuning, evaluation, prediction and export keep of `module`."""
+    """The encoder that fine-tuning, evaluation, prediction and export keep of `module`."""
     return module.encoder
 
   def parts(self, module: nnx.Module) -> dict[str, nnx.Module]:
     """The networks that other runs may take of `module`, by name.
 
     Args:
-      module: what `init` made.
+      module: the module that `init` made.
 
     Returns:
       "encoder", and what else `module` has. Objectives without one encoder, such as those with a
@@ -154,7 +154,7 @@ def expect(key: str, found: Any, expected: Any) -> None:
 
   Args:
     key: the config's argument that may be wrong, such as "objective.head.in_dim".
-    found: its value.
+    found: the value that it has.
     expected: what the backbone or the objective asks for.
   """
   if found != expected:

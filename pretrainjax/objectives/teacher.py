@@ -35,8 +35,8 @@ def teacher_of(student: Network) -> Network:
   code, so that one with BatchNorm is to be called with deterministic=False in training.
 
   Args:
-    student: as `init` just made it. Where it shares arrays with another network, as tied embeddings
-      are, the teacher has them once.
+    student: the student as `init` just made it. Where it shares arrays with another network, as
+      tied embeddings are, the teacher has them once.
   """
 
   def own(variable: nnx.Variable) -> nnx.Variable:
@@ -66,7 +66,7 @@ def follow(teacher: nnx.Module, student: nnx.Module, *, momentum: float | Float[
 
   Args:
     teacher: a network that `teacher_of` made.
-    student: with the new parameters.
+    student: the student, its parameters updated.
     momentum: m in [0, 1]; 1 leaves the teacher as it is.
 
   Raises:

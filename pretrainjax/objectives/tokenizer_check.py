@@ -1,4 +1,4 @@
-"""Whether an objective and the tokens of its data speak of the same vocabulary."""
+"""Checks that an objective and the tokens of its data have the same vocabulary."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +19,9 @@ def check_vocabulary(
 
   Args:
     backbone: makes the encoder, which has a `vocab_size`; nothing is computed.
-    data: with a `tokenizer`, which is None where there is no text.
+    data: the training data, with a `tokenizer` that is None where there is no text.
     special_ids: the special ids of the objective; None if it has none.
-    mask_id: likewise.
+    mask_id: the objective's id of [MASK]; None if it has none.
 
   Raises:
     UserError: with the config's key, what was found, and what the data has.

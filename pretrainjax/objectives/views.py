@@ -28,7 +28,7 @@ def check_views(images: Shaped[Array, "..."], *, num_views: int) -> None:
 
   Args:
     images: images of one size, out of a batch.
-    num_views: V.
+    num_views: the number of views that the objective takes, V.
 
   Raises:
     UserError: with what was found.
@@ -65,7 +65,7 @@ def on_views(network: Callable[[Any], Any], *groups: Any) -> Any:
   Batch statistics are then of all views of a group, and each row draws a noise of its own.
 
   Args:
-    network: from rows to arrays by row, or a tree of such.
+    network: a function from rows to arrays by row, or a tree of such.
     *groups: views of one size each, "B V ...", or a tree of such arrays; one call a group.
 
   Returns:

@@ -32,7 +32,7 @@ _USES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary; returns its exit status."""
+  """Runs a verb of `predict` on a trained run; returns its exit status."""
   arguments = list(sys.argv[1:] if argv is None else argv)
   verb = arguments[0] if arguments else ""
   status = refused(verb, _USES, called="python -m pretrainjax.predict", name="predict")

@@ -1,4 +1,4 @@
-"""Features of a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
+"""Encodes a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
 
 Order is kept, and a command that was stopped goes on where it was when it is given again: finished
 parts lie in OUT.parts until all are there.
@@ -38,16 +38,16 @@ _SUFFIXES = (".npy", ".parquet")
 
 
 class _Task(NamedTuple):
-  """What is to be done.
+  """The encoder, the texts and the file of features of one command.
 
   Attributes:
-    encoder: with the pooling that was asked for.
-    tokenizer: of the run.
+    encoder: the encoder, with the pooling that was asked for.
+    tokenizer: the tokenizer of the run.
     source: the file of texts.
-    field: of it.
+    field: the key or column of the texts.
     out: the file of features.
-    num_texts: in `source`.
-    batch_size: texts at once.
+    num_texts: the number of texts in `source`.
+    batch_size: the number of texts encoded at once.
     identity: all that the features depend on; plain values.
   """
 

@@ -20,7 +20,7 @@ _SHORTEST = 16
 
 
 def load_tokenizer(encoder: Any, *, workdir: Path) -> Tokenizer:
-  """Loads the tokenizer of a run from its folder.
+  """Loads the tokenizer that a run was trained with from its folder.
 
   Raises:
     UserError: for an encoder of something else than its texts.
@@ -45,9 +45,9 @@ def embed_texts(
   A text's batch, and so the last bits of its feature, depend on the other texts.
 
   Args:
-    encoder: of text; the same architecture is compiled once a process and length.
-    token_lists: a text's tokens each, with what begins and ends it, at least one.
-    batch_size: rows at once, at least 1.
+    encoder: the encoder of text; the same architecture is compiled once a process and length.
+    token_lists: the token ids of each text, with what begins and ends it, at least one.
+    batch_size: the texts that are encoded at once, at least 1.
   """
   lengths = [len(tokens) for tokens in token_lists]
   order = np.argsort(lengths, kind="stable")
@@ -81,7 +81,13 @@ def padded(token_lists: Sequence[Sequence[int]], *, length: int) -> Text:
 def with_begin_and_end(
   tokens: Sequence[int], tokenizer: Tokenizer, *, length: int | None
 ) -> list[int]:
-  """Adds the begin and end tokens to a text, as in training, cut to `length` tokens in all."""
+  """Adds the begin and end tokens to a text, as in training, cut to `length` tokens in all.
+
+  Args:
+    tokens: the token ids of a text.
+    tokenizer: the tokenizer that knows the two tokens.
+    length: the most tokens in all; None cuts nothing.
+  """
   room = len(tokens) if length is None else max(length - 2, 0)
   return [tokenizer.begin_id, *tokens[:room], tokenizer.end_id]
 

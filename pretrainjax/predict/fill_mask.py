@@ -1,4 +1,4 @@
-"""What a masked language model puts in a gap: `predict fill-mask --text="The [MASK] of it"`."""
+"""Fills gaps by a masked language model: `predict fill-mask --text="The [MASK] of it"`."""
 
 import argparse
 import functools
@@ -24,12 +24,12 @@ MASK = "[MASK]"
 
 
 class Filling(NamedTuple):
-  """One token for one gap.
+  """A token that may fill a gap, with its probability.
 
   Attributes:
-    token: its number.
-    text: what it stands for, with the space before it where it begins a word.
-    probability: among the tokens that texts are made of.
+    token: the id of the token.
+    text: the token's text, with the space before it where it begins a word.
+    probability: its probability among the tokens that texts are made of.
   """
 
   token: int
@@ -69,10 +69,10 @@ def fill(module: Any, tokenizer: Tokenizer, text: str, *, top_k: int) -> list[tu
   """The likeliest tokens of each gap, likeliest first; each gap by itself, the others open.
 
   Args:
-    module: with `encoder` and a `MaskedLMHead` as `head`.
-    tokenizer: of its vocabulary.
-    text: with at least one "[MASK]".
-    top_k: tokens for each gap, at least 1.
+    module: the trained module, with `encoder` and a `MaskedLMHead` as `head`.
+    tokenizer: the tokenizer that it was trained with.
+    text: a text with at least one "[MASK]".
+    top_k: the number of tokens for each gap, at least 1.
 
   Raises:
     UserError: for a text without gap, or longer than the encoder takes.
@@ -97,7 +97,13 @@ def fill(module: Any, tokenizer: Tokenizer, text: str, *, top_k: int) -> list[tu
 
 
 def completed(tokenizer: Tokenizer, text: str, fillings: list[Filling]) -> str:
-  """The text with its gaps filled."""
+  """The text with each gap filled by the token that was chosen for it.
+
+  Args:
+    tokenizer: the tokenizer of the model.
+    text: a text with "[MASK]" in each gap.
+    fillings: one token a gap, in their order.
+  """
   tokens, left = _with_gaps(tokenizer, text), iter(fillings)
   return tokenizer.decode([next(left).token if t == tokenizer.mask_id else t for t in tokens])
 

@@ -1,4 +1,4 @@
-"""Texts that go on after prompts: `predict generate --workdir=WORKDIR --prompt=TEXT`.
+"""Generates texts after prompts: `predict generate --workdir=WORKDIR --prompt=TEXT`.
 
 One prompt is shown as it is written; several, and what goes to --out, are one JSON object a line
 with "prompt", "text", "reason" (end, stop, length, context) and "tokens" (how many).

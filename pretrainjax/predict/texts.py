@@ -1,4 +1,4 @@
-"""Texts out of a file that a user has, one after the other."""
+"""Reads the texts of a file that a user has, one after the other."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ SUFFIXES = (".txt", ".jsonl", ".parquet")
 
 
 def read_texts(path: Path, *, field: str = "text", flag: str = "--input") -> Iterator[str]:
-  """The texts of a file, in order; never more of it in memory than a piece.
+  """Yields the texts of a file, in order; never more of it is in memory than a piece.
 
   Args:
-    path: lines of a .txt, objects of a .jsonl, rows of a .parquet.
-    field: of the objects or rows, where the text stands.
-    flag: that named the file, for messages.
+    path: the file: lines of a .txt, objects of a .jsonl, rows of a .parquet.
+    field: the key of the objects, or the column, that holds the text.
+    flag: the flag that named the file, for messages.
 
   Raises:
     UserError: for a file that is missing or of another kind, and for a line without a text.
@@ -65,7 +65,7 @@ def _rows(path: Path, field: str) -> Iterator[str]:
 
 
 def import_parquet():
-  """pyarrow's module, which only some installations have."""
+  """Imports pyarrow's module for .parquet files, which only some installations have."""
   try:
     import pyarrow.parquet as parquet  # optional, and slow to load
   except ImportError as error:

@@ -25,7 +25,7 @@ from pretrainjax.process.ending import as_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary; returns its exit status."""
+  """Runs the binary that prepares a dataset; returns its exit status."""
   return launch(
     _work,
     verb="prepare",

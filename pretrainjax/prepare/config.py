@@ -15,10 +15,10 @@ from pretrainjax.prepare.lookup import check_source, source_class
 
 
 def default_config(name: str) -> ConfigDict:
-  """The config of a source.
+  """The config of a source, with the default of each value.
 
   Args:
-    name: see `lookup.source_class`.
+    name: the name of a source, see `lookup.source_class`.
 
   Raises:
     UserError: for a name that is none.
@@ -39,7 +39,7 @@ def job_of(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Job:
   """The job that a config describes.
 
   Args:
-    config: see `default_config`.
+    config: the config of a source, as `default_config` makes it.
     allow: packages beside ours whose classes it may name; the binary says `ANYTHING`.
 
   Raises:
@@ -62,7 +62,7 @@ def job_of(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Job:
 
 
 def data_dir_of(config: ConfigDict) -> Path:
-  """Where datasets lie."""
+  """The folder in which datasets lie, by the config or the environment."""
   return Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
 
 

@@ -16,8 +16,8 @@ class Unreadable(NamedTuple):
   """A record or file that is no example.
 
   Attributes:
-    key: says where it is.
-    reason: why, in a few words that can be counted.
+    key: the name of its place, unique in the dataset.
+    reason: the reason why, in a few words that can be counted.
     fault: whether it should have been one; too many of those fail the run.
   """
 
@@ -30,9 +30,9 @@ class Part(NamedTuple):
   """A file of a source, or some files, whose records come in the same order every time.
 
   Attributes:
-    key: its name, for messages.
-    size: in the corpus's unit, for the progress bar.
-    records: reads it from its beginning: examples of one kind, and what is unreadable.
+    key: the name of the part, for messages.
+    size: its size in the corpus's unit, for the progress bar.
+    records: reads the part from its beginning: examples of one kind, and what is unreadable.
   """
 
   key: str
@@ -45,7 +45,7 @@ class Corpus:
   """The raw data that a source found, opened for reading.
 
   Attributes:
-    origin: where, for the report.
+    origin: the path or address of the data, for the report.
     identity: changes when the raw data does; a run that was stopped goes on only if it is the same.
     size: the sum of all parts' sizes.
     parts: yields them, in the same order every time; those of held-out splits come first, so that
@@ -53,7 +53,7 @@ class Corpus:
     class_names: in order, where the source knows them; else they are gathered.
     holdout: how images are held out, where all are in "train"; None leaves them there.
     unit: the unit of `size`, for the progress bar.
-    info: for tfds's metadata: description, homepage, license.
+    info: facts for tfds's metadata: description, homepage, license.
   """
 
   origin: str
@@ -68,25 +68,25 @@ class Corpus:
 
 @runtime_checkable
 class Collector(Protocol):
-  """Keeps examples as they come."""
+  """Takes the examples of a source one by one, and keeps them in files."""
 
   def drop(self, key: str, reason: str) -> None:
-    """Notes what is left out, beside the tally."""
+    """Notes an example that is left out, beside the tally."""
     ...
 
   def take(self, example: Any) -> str | None:
-    """Cleans, compares and keeps one; or says why not, in a few words that can be counted."""
+    """Keeps an example, or says why not, in a few words that can be counted."""
     ...
 
 
 class Opened(NamedTuple):
-  """A job in its work folder.
+  """A job of preparation that is under way in its work folder.
 
   Attributes:
-    corpus: what it reads.
-    folder: for files that are gone when all is done.
-    journal: what was done; whatever is put there lasts from the next commit on.
-    tally: what was counted so far.
+    corpus: the raw data that the job reads.
+    folder: the folder for files that are gone when all is done.
+    journal: the record of what was done; whatever is put there lasts from the next commit on.
+    tally: the counts of the examples so far.
   """
 
   corpus: Corpus
@@ -96,7 +96,7 @@ class Opened(NamedTuple):
 
 
 class Size(NamedTuple):
-  """How much there is of a split: examples, and about how many bytes."""
+  """The size of a split: the number of its examples, and about how many bytes they have."""
 
   examples: int
   bytes: int
@@ -104,13 +104,14 @@ class Size(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-  """All examples, ready to be written.
+  """All examples of a dataset, ready to be written.
 
   Attributes:
-    splits: how much there is, by split; none is empty.
+    splits: the size of each split; none is empty.
     features: the features of tfds, by name.
-    records: yields those of a split as tfds reads them, but the first so many.
-    report: facts for prepared.json.
+    records: a function that yields the records of a split as tfds reads them, but the first so
+      many.
+    report: the facts to write into prepared.json.
     texts: further files of the dataset by name, in chunks.
     info: further facts for tfds's metadata, such as a description.
   """
@@ -131,7 +132,7 @@ class Preparation(Protocol):
   unreadable: ClassVar[str]  # "images cannot be decoded"
 
   def settings(self) -> dict[str, Any]:
-    """Plain data: with the source's own, all that decides what is written."""
+    """The settings as plain data: with the source's own, they decide what is written."""
     ...
 
   def tally(self, facts: Mapping[str, Any]) -> Tally:
@@ -142,13 +143,13 @@ class Preparation(Protocol):
     """Makes the collector that examples go to.
 
     Args:
-      opened: the job.
-      files: where they can be kept.
+      opened: the job, opened in its folder.
+      files: the files that it can append to.
     """
     ...
 
   def encode(self, opened: Opened) -> Encoded:
-    """Does what needs to have seen all examples; goes on where a run was stopped.
+    """Makes the records, once all examples are collected; goes on where a run was stopped.
 
     Raises:
       UserError: where the examples do not fit together.
@@ -158,11 +159,11 @@ class Preparation(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-  """A dataclass that says what to read.
+  """A dataclass that says which raw data to read.
 
   Attributes:
-    name: the dataset's name.
-    preparation: what suits it; the config can change its fields.
+    name: the name of the dataset.
+    preparation: the preparation that suits it; the config can change its fields.
   """
 
   name: str
@@ -172,7 +173,7 @@ class Source(Protocol):
     """Opens the raw data for as long as the job reads it.
 
     Args:
-      data_dir: where prepared datasets lie.
+      data_dir: the folder in which prepared datasets lie.
 
     Raises:
       UserError: where there is nothing to read.

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """Everything that decides what is written.
+  """All settings that decide what is written.
 
   Attributes:
     source: the source of the examples.
@@ -46,8 +46,8 @@ def write_dataset(job: Job, *, data_dir: Path, source_facts: dict[str, Any]) -> 
   """Writes the dataset, or goes on where a run of the same job was stopped.
 
   Args:
-    job: see there.
-    data_dir: where datasets lie.
+    job: what to read, and how to prepare it.
+    data_dir: the folder in which prepared datasets lie.
     source_facts: what decides what the source reads, for the report.
 
   Returns:

@@ -16,8 +16,9 @@ def source_class(name: str) -> type:
   """The class that a user names on the command line.
 
   Args:
-    name: of a module in one of the folders `sets`, "fashion_mnist"; "image_folder", or "image" for
-      short, for what reads a folder of one's own; or "package.module:Source" of any package.
+    name: the name of a module in one of the folders `sets`, "fashion_mnist"; "image_folder", or
+      "image" for short, for what reads a folder of one's own; or "package.module:Source" of any
+      package.
 
   Raises:
     UserError: for a name that is none, or a class that is no source.

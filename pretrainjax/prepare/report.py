@@ -1,4 +1,4 @@
-"""What a person is told of a dataset that was prepared: what is in it, and what is not."""
+"""The report of a prepared dataset for a person: what is in it, and what was left out."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +10,10 @@ _SHOWN = 5
 
 
 def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
-  """A report as lines.
+  """The report of a prepared dataset, as lines for a person.
 
   Args:
-    report: out of prepared.json.
+    report: the facts of prepared.json.
     folder: the folder of the dataset.
   """
   yield f"from           {report['origin']}"

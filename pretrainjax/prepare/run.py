@@ -18,7 +18,7 @@ def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
   """Writes the dataset that `config` names, unless it is there.
 
   Args:
-    config: see `config.default_config`.
+    config: the config of a source, see `config.default_config`.
     allow: packages beside ours whose classes it may name; the binary says `ANYTHING`.
 
   Returns:
@@ -38,7 +38,7 @@ def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
 
 
 def facts(source: Source) -> dict[str, Any]:
-  """What decides which examples are written; the same files may lie in another place."""
+  """The facts that decide which examples are written; the same files may lie in another place."""
   found = dataclasses.asdict(source)  # pyright: ignore[reportArgumentType]
   found.pop("source", None)
   return found | ({"root": str(Path(found["root"]).resolve())} if "root" in found else {})

@@ -17,14 +17,14 @@ _SETTINGS = ("coordinator_address", "num_processes", "process_id")
 
 
 class Cluster(NamedTuple):
-  """What a process must know to join the others of its run.
+  """The facts that a process must know to join the others of its run.
 
   Attributes:
     num_processes: the number of processes of the run; with 1 there is nothing to join.
     process_id: the rank of this process, from 0.
     address: HOST:PORT where process 0 runs the coordinator.
-    source: where these numbers were found, for the log.
-    local_device_ids: see `distributed.connect`.
+    source: the place where these numbers were found, for the log.
+    local_device_ids: the devices of this process, see `distributed.connect`.
   """
 
   num_processes: int
@@ -147,7 +147,7 @@ def detected(environ: Mapping[str, str], timeout: int) -> Cluster | None:
   """The cluster of several processes that JAX sees itself in, None where there is none.
 
   Args:
-    environ: the environment variables.
+    environ: the environment variables of this process.
     timeout: the seconds to wait for the coordinator's name to be known.
   """
   from jax._src.clusters import ClusterEnv  # JAX tells in no other way what it would do

@@ -33,7 +33,7 @@ def is_wanted(config: ConfigDict) -> bool:
 
 
 def xla_flags(before: str) -> str:
-  """$XLA_FLAGS with what determinism needs, which JAX reads when it starts.
+  """The value of $XLA_FLAGS with what determinism needs, which JAX reads when it starts.
 
   Args:
     before: the present value of the variable.

@@ -20,7 +20,7 @@ class Ending:
   """Ends this process without cleaning up, which could wait for ever, but for a few last acts."""
 
   def __init__(self, verb: str, *, exit_process: Callable[[int], Any] = os._exit):
-    """Makes one that ends this process alone, until `end_all_by` is called.
+    """Makes an ending of this process alone, until `end_all_by` is called.
 
     Args:
       verb: the name of the binary, for messages.
@@ -43,7 +43,7 @@ class Ending:
 
     Args:
       line: what happened, in one line for the user.
-      status: the exit status.
+      status: the exit status of the process.
     """
     self._end_all(line, status)
 

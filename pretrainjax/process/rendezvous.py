@@ -25,7 +25,7 @@ class PeerLost(Exception):
 
 
 class Peer(NamedTuple):
-  """What a process says of itself when it joins.
+  """The message in which a process describes itself when it joins.
 
   Attributes:
     index: its rank, from 0.

@@ -49,7 +49,7 @@ class Watchdog:
     on_stuck: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
   ):
-    """Makes it; its thread starts with the first phase.
+    """Makes a watchdog, whose thread starts with the first phase.
 
     Args:
       seconds: the longest time without progress; 0 sets no limit. Evaluation may take four times as

@@ -25,7 +25,7 @@ _VERBS = ("pretrain", "finetune", "evaluate")
 
 
 def config_list(words: Sequence[str] = ()) -> str:
-  """The shipped configs by verb, each with its name and the first line of its docstring.
+  """Lists the shipped configs by verb, each with its name and its docstring's first line.
 
   Args:
     words: only configs whose name or line holds all of them, in upper or lower case.
@@ -51,12 +51,12 @@ def config_list(words: Sequence[str] = ()) -> str:
 
 
 def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str:
-  """One config: its docstring, its file, and all its values; "*" marks what overrides changed.
+  """Shows a config: docstring, file, and all values; "*" marks what overrides changed.
 
   Args:
-    reference: `NAME[:arg]` or `FILE[:arg]`.
-    config: with the overrides.
-    defaults: without them.
+    reference: the config as the user names it, `NAME[:arg]` or `FILE[:arg]`.
+    config: the config with the user's overrides.
+    defaults: the config without them.
   """
   file, _, arg = reference.partition(":")
   path = locate(file)
@@ -65,7 +65,7 @@ def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str
 
 
 def config_markdown() -> str:
-  """All shipped configs as Markdown: one table a verb, from the docstrings."""
+  """Lists all shipped configs as Markdown: one table a verb, from the docstrings."""
   names = shipped_names()
   parts = []
   for verb, group in groupby(_in_order(names), key=_verb):

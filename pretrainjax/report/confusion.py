@@ -37,7 +37,7 @@ def confusion_png(
     confusion: counts, true class by row and predicted class by column.
     class_names: one a class, or () for their indices.
     path: the PNG to write.
-    title: above the picture; accuracy and number of examples follow it.
+    title: the text above the picture; accuracy and number of examples follow it.
 
   Raises:
     ValueError: where names and classes differ in number.

@@ -53,9 +53,9 @@ def curves_png(
   """Draws a run: its loss, each evaluator's numbers, gradient norm and learning rate.
 
   Args:
-    metrics: the run's metrics.jsonl.
+    metrics: the path of the run's metrics.jsonl.
     path: the PNG to write.
-    title: above all panels, such as the name of the run.
+    title: the text above all panels, such as the name of the run.
     random_init: values by name ("knn/top1_k20_t0.07") of a random encoder, drawn as dashed lines.
 
   Raises:

@@ -18,9 +18,9 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
   """The facts of a run and the changes to its config, one a line.
 
   Args:
-    run: the config, built.
-    workdir: where its files go.
-    changes: of `config_changes`.
+    run: the run, built from its config.
+    workdir: the folder that the run's files go to.
+    changes: the lines of `config_changes`.
   """
   facts = {
     "model": _model(run),
@@ -37,11 +37,11 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
 
 
 def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
-  """One line a value that differs, "key: old -> new"; what changes alike in many places is one.
+  """The values that differ as lines "key: old -> new"; what changes alike in many places is one.
 
   Args:
-    defaults: as the config file has it.
-    config: with overrides.
+    defaults: the config as its file has it.
+    config: the config with the user's overrides.
   """
   lines = difference(defaults, config)
   ends: dict[str, list[str]] = {}

@@ -51,7 +51,7 @@ def results_table(rows: Iterable[Row]) -> str:
   The accuracies of single classes are left out, see `class_table`.
 
   Args:
-    rows: of one checkpoint; of several rows for one number the last counts.
+    rows: the results of one checkpoint; of several rows for one number the last counts.
   """
   rows = [row for row in rows if not row.metric.startswith(CLASS_PREFIX)]
   if not rows:
@@ -80,8 +80,8 @@ def markdown_table(
   """A Markdown table whose columns are aligned in plain text too.
 
   Args:
-    header: titles of the columns.
-    body: cells by row.
+    header: the titles of the columns.
+    body: the cells of each row, as many as columns.
     right: indices of the columns aligned to the right.
   """
   cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *body)]

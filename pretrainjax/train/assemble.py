@@ -42,7 +42,7 @@ class Train:
     max_bad_steps: the number of skipped steps in a row that ends the run.
     spikes: what a spike of the loss is, and what is done about it.
     deterministic: whether the run has the same bits each time, see `process/determinism.py`.
-    tracking: where metrics are written beside metrics.jsonl.
+    tracking: the services that metrics are written to beside metrics.jsonl.
   """
 
   duration: Duration
@@ -79,7 +79,7 @@ class Run:
   Attributes:
     config: the config that the run was built from.
     objective: the objective that is minimised.
-    data: the training data.
+    data: the training data of the run.
     parallel: how devices share the work.
     train: the settings of training.
     evaluators: the evaluators by name.

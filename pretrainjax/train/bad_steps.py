@@ -27,7 +27,7 @@ def record_skipped_step(
 
   Args:
     run: the run, built from its config.
-    workdir: the run's folder.
+    workdir: the folder of the run.
     step: the step that was skipped.
     batch: the position of its batch in the data, from 0.
     values: the metrics of the step, with "loss" and "grad_norm".
@@ -55,7 +55,7 @@ def stop_after_bad_steps(
 
   Args:
     run: the run, built from its config.
-    workdir: the run's folder.
+    workdir: the folder of the run.
     step: the last of the skipped steps.
     in_row: the number of skipped steps in a row.
     checkpoints: the checkpoints of the run.

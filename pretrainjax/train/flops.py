@@ -50,7 +50,7 @@ def peak_flops(device_kind: str) -> float | None:
   """The dense bfloat16 peak of one jax device in FLOP/s, None where it is not known (any CPU).
 
   Args:
-    device_kind: `jax.Device.device_kind`.
+    device_kind: the name that `jax.Device.device_kind` gives.
   """
   words = device_kind.lower().replace("-", " ").split()
   kind = " ".join(words)
@@ -68,8 +68,8 @@ def model_flops_utilization(flops: float | None, step_seconds: float | None) -> 
   Operations that remat repeats are counted, so with remat this is what others call HFU.
 
   Args:
-    flops: of one step on one device.
-    step_seconds: how long it takes.
+    flops: the FLOPs of one step on one device.
+    step_seconds: the seconds that a step takes.
   """
   peak = peak_flops(jax.devices()[0].device_kind)
   if peak is None or not flops or not step_seconds:
@@ -78,7 +78,7 @@ def model_flops_utilization(flops: float | None, step_seconds: float | None) -> 
 
 
 def count_flops(function: Callable, *args: Any) -> float:
-  """The matrix products and convolutions of a call, over all devices, by tracing it.
+  """The FLOPs of all matrix products and convolutions of a call, over all devices, by tracing it.
 
   Unlike the compiler's count, which takes the body of a loop once (measured on CPU: 4 and 12
   scanned layers get the same number), it multiplies scanned layers by their number, and it sees
@@ -86,8 +86,8 @@ def count_flops(function: Callable, *args: Any) -> float:
   of unknown length count once, and of branches the dearest counts.
 
   Args:
-    function: to be traced: plain, jitted or pmapped, but not compiled.
-    *args: arrays or ShapeDtypeStructs.
+    function: the function to trace: plain, jitted or pmapped, but not compiled.
+    *args: its arguments, arrays or ShapeDtypeStructs.
   """
   return _count(jax.make_jaxpr(function)(*args).jaxpr)
 

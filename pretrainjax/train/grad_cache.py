@@ -36,10 +36,11 @@ class Cached:
   num_parts: int
 
   def check(self, objective: Objective) -> None:
+    """Refuses an objective that does not compare the examples of a batch, see `Gradient`."""
     if not isinstance(objective, WholeBatchObjective):
       raise UserError(
         "--config.train.grad_cache: found True, expected False: "
-        f"{type(objective).__name__} compares no examples, accumulate alone does it"
+        f"{type(objective).__name__} does not compare examples, so train.accumulate is enough"
       )
 
   def __call__(

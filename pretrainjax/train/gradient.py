@@ -77,6 +77,7 @@ class Plain:
   """The gradient of the whole batch's loss, in one backward pass."""
 
   def check(self, objective: Objective) -> None:
+    """Refuses nothing, see `Gradient`."""
     del objective  # each has one
 
   def __call__(
@@ -109,6 +110,7 @@ class Accumulated:
   num_parts: int
 
   def check(self, objective: Objective) -> None:
+    """Refuses nothing, see `Gradient`."""
     del objective  # what compares rows may be wanted to compare fewer
 
   def __call__(
@@ -147,13 +149,19 @@ def _loss_gradient(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
 
 
 def mean_over_devices(grads: Any, extras: Any, metrics: Metrics) -> GradientResult:
-  """The mean over devices of each device's gradient and metrics."""
+  """The mean over devices of each device's gradient and metrics.
+
+  Args:
+    grads: the gradient of each device.
+    extras: what each device's module has beside parameters.
+    metrics: the scalars to log of each device.
+  """
   grads, metrics = collectives.mean((grads, metrics))
   return GradientResult(grads, extras, metrics)
 
 
 def cut(rows: Any, num_parts: int) -> Any:
-  """Arrays "B ..." as parts "num_parts B/num_parts ...".
+  """Cuts arrays "B ..." into parts "num_parts B/num_parts ...".
 
   Row i goes to part i % num_parts, so that every device keeps its own rows.
   """
@@ -161,5 +169,5 @@ def cut(rows: Any, num_parts: int) -> Any:
 
 
 def join(parts: Any) -> Any:
-  """Undoes `cut`."""
+  """Joins the parts of `cut` again."""
   return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1).reshape(-1, *x.shape[2:]), parts)

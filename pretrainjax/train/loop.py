@@ -49,14 +49,14 @@ def fit(
   profile_to: str | None,
   watchdog: Watchdog | None = None,
 ) -> TrainState:
-  """Trains from `state.step` to the end.
+  """Trains a run from `state.step` to its end.
 
   Args:
     run: the run, built from its config.
     state: the state to start from, placed by `run.parallel`; it is donated.
-    workdir: the run's folder.
-    checkpoints: where states are saved.
-    tracker: where metrics are written.
+    workdir: the folder of the run.
+    checkpoints: the checkpoints that states are saved to.
+    tracker: the writers that get the metrics.
     profile_to: the folder for a profiler trace of a few steps; None writes none.
     watchdog: the watchdog that is told each phase and step; None has none.
 
@@ -163,7 +163,14 @@ def fit(
 def evaluate(
   run: Run, state: TrainState, evaluators: Mapping[str, Any], *, step: int
 ) -> dict[str, float]:
-  """Runs evaluators on a state, on every process; returns numbers by "evaluator/number"."""
+  """Runs evaluators on a state, on every process; returns numbers by "evaluator/number".
+
+  Args:
+    run: the run, built from its config.
+    state: the state whose encoder is measured.
+    evaluators: the evaluators by name.
+    step: the step of the state, under which processes exchange the results.
+  """
   module = run.module(run.parallel.local(run.parallel.whole(state)))
   encoder = run.objective.encoder(module)
   results = {}

@@ -20,7 +20,7 @@ from pretrainjax.types import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
-  """How devices share the state and the batch.
+  """The way in which devices share the state and the batch.
 
   Attributes:
     mode: the way of sharing: "jit", one program over global arrays on a mesh; "pmap", every device
@@ -89,7 +89,7 @@ class Parallel:
     return first // rows, batch_size // rows
 
   def state_sharding(self, abstract: Any) -> Any:
-    """One NamedSharding a leaf of the state, by path and shape; replicated under pmap."""
+    """The NamedSharding of each leaf of the state, by path and shape; replicated under pmap."""
     mesh = self.device_mesh
     specs = state_specs(abstract, mesh.shape)
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
@@ -145,7 +145,13 @@ class Parallel:
     return jax.jit(step_on_mesh, donate_argnums=0, out_shardings=(kept, NamedSharding(mesh, P())))
 
   def flops(self, program: Callable, state: Any, batch: Any) -> float:
-    """The FLOPs of one step on one device, see `count_flops`, from arrays or their shapes."""
+    """The FLOPs of one step on one device, see `count_flops`, from arrays or their shapes.
+
+    Args:
+      program: the program of `program`.
+      state: the state, arrays or shapes.
+      batch: the batch, arrays or shapes.
+    """
     if self.mode == "jit":
       return count_flops(program, state, batch) / jax.device_count()
     count = jax.local_device_count()  # pmap is traced with what this process holds

@@ -28,7 +28,7 @@ _POSITION_WORDS = frozenset("pos position positions".split())
 
 
 def name_of(path: tuple) -> str:
-  """A jax key path as "encoder/blocks/attention/query/kernel"."""
+  """Writes a jax key path as "encoder/blocks/attention/query/kernel"."""
   return "/".join(str(key.key) for key in path)
 
 
@@ -68,12 +68,12 @@ def is_weight(name: str, leaf: Any) -> bool:
 
 
 def weight_mask(params: Any) -> Any:
-  """True where `is_weight`, as a tree; a mask for optax."""
+  """A mask for optax, as a tree: True where `is_weight`."""
   return map_with_names(is_weight, params)
 
 
 def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
-  """Learning-rate scales of layer-wise decay: decay^(L + 1 - i), by parameter name.
+  """The learning-rate scales of layer-wise decay, decay^(L + 1 - i), by parameter name.
 
   Embeddings are layer i = 0, blocks are 1 to L, what follows them (norm, head) is L + 1, as in
   BEiT and MAE (arXiv 2111.06377, appendix A.1). A model of several stacks has an L for each,
@@ -105,7 +105,7 @@ def layer_scales(params: Any, decay: float) -> dict[str, np.ndarray]:
 
 
 def muon_dimensions(name: str, leaf: Any) -> MuonDimensionNumbers | None:
-  """Which axes Muon orthogonalises, layer by layer; None for what AdamW takes.
+  """The axes that Muon orthogonalises, layer by layer; None for what AdamW takes.
 
   Muon is for hidden matrices; embeddings, the input layer and heads go to AdamW, as its author
   says. A convolution's kernel is the matrix (all else, out).

@@ -26,12 +26,12 @@ class Meter:
     flops: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
   ):
-    """Makes a meter.
+    """Makes a meter of steps that have not begun.
 
     Args:
       batch_size: examples of one step, over all devices and hosts.
-      flops: of one step on one device, for the MFU; None where not known.
-      clock: seconds.
+      flops: the FLOPs of one step on one device, for the MFU; None where not known.
+      clock: a function that gives the time in seconds.
     """
     self._batch_size, self._flops, self._clock = batch_size, flops, clock
     self._start = self._now = None
@@ -104,16 +104,16 @@ class Progress:
     stream: io.TextIOBase | None = None,
     clock: Callable[[], float] = time.perf_counter,
   ):
-    """Shows a run's progress.
+    """Begins to show the progress of a run.
 
     Args:
       start: the step that the run goes on from.
-      total: its last step.
+      total: the last step of the run.
       batch_size: examples of one step, over all devices and hosts.
-      flops: of one step on one device, for the MFU; None where not known.
+      flops: the FLOPs of one step on one device, for the MFU; None where not known.
       every: seconds between two plain lines.
-      stream: where to; standard error by default.
-      clock: seconds.
+      stream: the stream to write to; standard error by default.
+      clock: a function that gives the time in seconds.
     """
     self.flops = flops
     self._meter = Meter(batch_size=batch_size, flops=flops, clock=clock)
@@ -174,7 +174,7 @@ class Progress:
     return self._meter.paused()
 
   def close(self) -> None:
-    """Shows the end."""
+    """Shows the last step, and ends the bar."""
     if self._bar is not None:
       self._bar.close()
     elif self._text and self._printed != (self._step, self._text):

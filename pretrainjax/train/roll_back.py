@@ -51,7 +51,13 @@ class Spike(NamedTuple):
 
 
 def should_roll_back(run: Run, spike: Spike, checkpoints: Checkpoints) -> bool:
-  """Warns of a spike; returns whether to roll back, the same on all processes."""
+  """Warns of a spike; returns whether to roll back, the same on all processes.
+
+  Args:
+    run: the run, built from its config.
+    spike: the spike that was found.
+    checkpoints: the checkpoints to go back to.
+  """
   spikes = run.train.spikes
   if spikes.action == "warn":
     _log.warning("LOSS SPIKE: %s", spike)
@@ -79,9 +85,9 @@ def roll_back(
     run: the run, built from its config.
     spike: the spike for which `should_roll_back` is true.
     roll_backs: the number of roll-backs before this one.
-    workdir: the run's folder.
+    workdir: the folder of the run.
     checkpoints: the checkpoints of the run.
-    tracker: where metrics are written.
+    tracker: the writers whose later metrics are taken back.
 
   Raises:
     UserError: where the run has rolled back `max_roll_backs` times already.
@@ -125,7 +131,7 @@ def resume(run: Run, checkpoints: Checkpoints, workdir: Path) -> TrainState | No
   Args:
     run: the run, built from its config.
     checkpoints: the checkpoints of the run.
-    workdir: the run's folder.
+    workdir: the folder of the run.
 
   Returns:
     The state, or None where nothing was saved yet.

@@ -115,7 +115,8 @@ class WSD(Schedule):
 
   Attributes:
     decay: length of the fall at the end; a decay that overlaps the warmup starts at its end.
-    shape: of the fall; "sqrt" is 1 - sqrt(progress), better than "linear" in arXiv 2405.18392.
+    shape: the shape of the fall; "sqrt" is 1 - sqrt(progress), better than "linear" in arXiv
+      2405.18392.
     final: factor at the end, in [0, 1].
   """
 
@@ -148,7 +149,7 @@ class RSqrt(Schedule):
   sqrt(warmup / step).
 
   Attributes:
-    timescale: where the factor has come to 1 / sqrt(2), more than 0.
+    timescale: the length after which the factor has come to 1 / sqrt(2), more than 0.
     cooldown: linear fall to 0 at the end, on top; None has none.
   """
 

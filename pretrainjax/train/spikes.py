@@ -67,13 +67,13 @@ def initial_trend() -> LossTrend:
 
 
 def update_trend(trend: LossTrend, loss: Float[Array, ""], *, spikes: Spikes) -> LossTrend:
-  """Updates the trend with one more loss.
+  """Updates the trend of the loss with the loss of one more step.
 
   High losses are left out, so that one hides no other. Where they go on they are a new level: after
   `patience` of them the next ones count as if only just not high, until they are usual.
 
   Args:
-    trend: the trend before.
+    trend: the trend before this step.
     loss: the loss of the step, which is finite.
     spikes: the definition of a high loss.
 

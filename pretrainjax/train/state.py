@@ -53,7 +53,7 @@ def init_state(
 
   Args:
     objective: the objective, which makes the module.
-    tx: the optimizer.
+    tx: the optimizer's transformation, of optax.
     seed: the seed of the root key.
     with_ema: whether to keep a moving average of the parameters; it starts as their copy.
   """

@@ -23,9 +23,9 @@ class TakenPart(NamedTuple):
 
   Attributes:
     name: the name of the part in the new run.
-    source: the trained part.
+    source: the trained part of the other run.
     reference: the reference that the user typed.
-    loaded: the other run.
+    loaded: all that was loaded of the other run.
   """
 
   name: str

@@ -29,7 +29,7 @@ def make_workdir(workdir: Path) -> None:
   """Makes the folder if it is missing.
 
   Args:
-    workdir: the run's folder.
+    workdir: the folder of the run.
 
   Raises:
     UserError: where nothing can be written in it.

@@ -175,8 +175,8 @@ def _remove_stale(path: Path, stale_after: float) -> None:
   if found is not None and reason is None:
     owner = (_read(path) or found).owner
     raise UserError(
-      f"--workdir: '{path.parent}' belongs to a run that lives: {owner}; wait for it, end it, or "
-      f"choose another --workdir (or delete {path}, if there is no such run)"
+      f"--workdir: '{path.parent}' is in use by a run that is alive: {owner}; wait for it, end "
+      f"it, or choose another --workdir (or delete {path}, if there is no such run)"
     )
   with _exclusively(path.with_name(f"{NAME}.taking")):
     now = _read(path, seconds=0.0 if found else _WRITE_SECONDS)  # it may be unfinished
@@ -213,7 +213,7 @@ def _stale_reason(path: Path, found: "_LockFile", stale_after: float) -> str | N
     if not born:
       return "no such process"
     return None if born == owner.born else "its number is another process's by now"
-  _log.warning("%s is %s; watching for %.0f s whether it lives", path, owner, stale_after)
+  _log.warning("%s is %s; watching for %.0f s whether its run is alive", path, owner, stale_after)
   end = time.monotonic() + stale_after
   while time.monotonic() < end:
     time.sleep(min(0.5, stale_after / 4))

@@ -22,7 +22,7 @@ def keep_tokenizer(workdir: Path, data: Any, *, allow_change: bool) -> None:
 
   Args:
     workdir: the run's folder, already claimed.
-    data: the training data.
+    data: the training data of the run.
     allow_change: whether to replace another tokenizer that is there.
 
   Raises:

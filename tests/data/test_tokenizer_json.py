@@ -36,7 +36,7 @@ WRONG = {
   "growth": (sequence(*[replace("a", "a" * 1000)] * 4), "1000000000000 times as long"),
   "deep growth": (sequence(sequence(replace("a", "a" * 100)), replace("a", "a" * 100)), "10000"),
   "prepended": ({"type": "Prepend", "prepend": "x" * 5000}, "5000 times"),
-  "nothing replaced": (replace("", "x"), "replaces nothing"),
+  "nothing replaced": (replace("", "x"), "replaces the empty text"),
   "no base64": ({"type": "Precompiled", "precompiled_charsmap": "%"}, "no base64"),
   "no table": ({"type": "Precompiled"}, "no base64"),
   "short table": ({"type": "Precompiled", "precompiled_charsmap": "AAA="}, "cut short"),

@@ -26,7 +26,7 @@ def test_whoever_trains_refuses(tmp_path, data, capsys, trial):
       capsys, verb, f"--config={config}", f"--workdir={tmp_path}", f"--data_dir={data}"
     )
     assert ended.status == 2
-    expected = f"{verb}: error: --workdir: '{tmp_path}' belongs to a run that lives: "
+    expected = f"{verb}: error: --workdir: '{tmp_path}' is in use by a run that is alive: "
     assert ended.errors[-1].startswith(f"{expected}pid {os.getpid()} on {socket.gethostname()}")
     assert "0 min ago" in ended.errors[-1]
     trial(seconds=time.monotonic() - start)
@@ -45,7 +45,9 @@ def test_the_second_refuses_and_the_third_takes_over(layout, tmp_path, data, cal
     second.start()
     refused = second.finish()
     assert [e.status for e in refused] == [2] * layout.processes, refused
-    assert f"belongs to a run that lives: pid {first.running[0].pid} on" in refused[0].errors[-1]
+    assert (
+      f"is in use by a run that is alive: pid {first.running[0].pid} on" in refused[0].errors[-1]
+    )
     trial(lost_steps=0, seconds=refused[0].at - struck)
     if first.running[0].poll() is None:
       for process in first.running:

@@ -15,7 +15,7 @@ from pretrainjax import masking
 from pretrainjax.augment import mixing
 from pretrainjax.augment.color import ColorAugment
 from pretrainjax.losses.contrastive import info_nce, nt_xent
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 
 B, DEVICES = 16, 8
 KEY = jax.random.key(3)

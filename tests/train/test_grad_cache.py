@@ -100,5 +100,7 @@ def test_one_part_is_not_encoded_twice():
 
 def test_is_for_what_compares_examples():
   Cached(2).check(Pairs())
-  with pytest.raises(UserError, match="grad_cache: found True, expected False: Toy compares no"):
+  with pytest.raises(
+    UserError, match="grad_cache: found True, expected False: Toy does not compare"
+  ):
     Cached(2).check(toy.Toy())

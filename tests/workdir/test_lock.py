@@ -53,7 +53,9 @@ def test_whoever_lives_is_named(tmp_path):
     acquire(tmp_path, on_lost=never)
   held.release()
   assert "\n" not in str(refusal.value)
-  assert f"'{tmp_path}' belongs to a run that lives: pid {os.getpid()} on " in str(refusal.value)
+  assert f"'{tmp_path}' is in use by a run that is alive: pid {os.getpid()} on " in str(
+    refusal.value
+  )
   assert "UTC, 0 min ago" in str(refusal.value)
 
 
@@ -139,7 +141,7 @@ def test_another_host_that_does_not_beat_is_dead_after_a_while(tmp_path, caplog)
   start = time.monotonic()
   acquire(tmp_path, on_lost=never, stale_after=0.3).release()
   assert time.monotonic() - start > 0.25
-  assert "watching for 0 s whether it lives" in caplog.text
+  assert "watching for 0 s whether its run is alive" in caplog.text
   assert "on node7" in caplog.text and "no beat for" in caplog.text
 
 
@@ -149,7 +151,7 @@ def test_another_host_that_beats_lives(tmp_path, monkeypatch):
   monkeypatch.setattr(lock, "_machine", lambda: "another boot")
   before = time.time
   monkeypatch.setattr(time, "time", lambda: before() + 1e6)
-  with pytest.raises(UserError, match="belongs to a run that lives"):
+  with pytest.raises(UserError, match="is in use by a run that is alive"):
     acquire(tmp_path, on_lost=never, stale_after=5.0)
   held.release()
 
@@ -172,7 +174,7 @@ def test_one_that_is_just_being_made_is_waited_for(tmp_path):
   owner = left_behind(tmp_path, token="new").read_text()
   (tmp_path / NAME).write_text("")
   threading.Timer(0.05, lambda: (tmp_path / NAME).write_text(owner)).start()
-  with pytest.raises(UserError, match="belongs to a run that lives"):
+  with pytest.raises(UserError, match="is in use by a run that is alive"):
     acquire(tmp_path, on_lost=never)
 
 

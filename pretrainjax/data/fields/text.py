@@ -34,10 +34,10 @@ _LONGEST = 65_535  # of blocks that `prepare` writes
 
 
 class TextRecord(NamedTuple):
-  """What one record holds; None where its dataset has no such feature.
+  """The arrays of one record; None where its dataset has no such feature.
 
   Attributes:
-    tokens: ids, "N".
+    tokens: the token ids, "N".
     segments: the document of each token, of packed blocks alone, "N".
     second: ids of the second text.
     tags: a class for each token, -1 for none, "N".
@@ -60,16 +60,16 @@ class TextField(Field):
   special tokens and padding, and its "score" come along.
 
   Attributes:
-    length: of a row. A record of a packed dataset is cut into rows of `length`, a divisor of its
-      own, and documents are counted from 1 in each.
+    length: the length of a row. A record of a packed dataset is cut into rows of `length`, a
+      divisor of its own, and documents are counted from 1 in each.
     pair: what becomes of a second text. "joint" makes one row, [CLS] first [SEP] second [SEP],
       with "types"; "views" two rows an example, "B 2 T"; "prompt" one document of a prompt and
       its response, with "scored" True on the response; "first" leaves it out.
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
-    buckets: above 1, batches have rows of one of so many lengths, by quantiles of the data, up to
-      `length`: less padding, and a program compiled for each. Not for packed blocks, and in
-      training only: a pass of evaluation has rows of `length`.
+    buckets: the number of lengths that rows have. Above 1 each batch has rows of one of them, by
+      quantiles of the data, up to `length`: less padding, and a program compiled for each. Not for
+      packed blocks, and in training only: a pass of evaluation has rows of `length`.
   """
 
   length: int
@@ -92,7 +92,7 @@ class TextField(Field):
 
   @property
   def form(self) -> Literal["blocks", "examples"]:
-    """Whether records are packed blocks, or texts to be wrapped."""
+    """The form of the records: packed blocks, or texts to be wrapped."""
     return "blocks" if self.sources[0].has("segments") else "examples"
 
   @property
@@ -272,7 +272,7 @@ class TextField(Field):
     return row
 
   def _tags(self, record: TextRecord, *, is_joint: bool) -> Integer[np.ndarray, " T"]:
-    """Of the first text, where its tokens stand in the row."""
+    """The tags of the first text, at the places in the row where its tokens stand."""
     kept = self.length - 2
     if is_joint:
       kept, _ = longest_first(len(record.tokens), len(record.second), limit=self.length - 3)

@@ -21,7 +21,7 @@ class Part(NamedTuple):
   """The part of a record that one of several fields unpacked.
 
   Attributes:
-    record: unpacked.
+    record: the unpacked record of the field.
     is_cut: whether it is the one that examples are cut from; the others come whole with each.
   """
 
@@ -29,17 +29,17 @@ class Part(NamedTuple):
   is_cut: bool
 
   def piece(self, piece: int) -> int:
-    """Which piece of this part an example has."""
+    """The number of the piece of this part that an example has."""
     return piece if self.is_cut else 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Together(Field):
-  """An example's arrays are those of all its fields; one that cannot be unpacked drops the whole.
+  """All fields of an example, as one; a record that one of them cannot unpack is dropped.
 
   Attributes:
-    fields: by name. Each draws its random numbers from a stream of its own, chosen by the place of
-      its name in the alphabet; the first one's are those it would have alone.
+    fields: the fields by name. Each draws its random numbers from a stream of its own, chosen by
+      the place of its name in the alphabet; the first one's are those it would have alone.
   """
 
   fields: Mapping[str, Field]

@@ -23,7 +23,7 @@ class Cache(NamedTuple):
 
   Attributes:
     keys: "B S heads head_dim", of the heads of keys.
-    values: likewise.
+    values: "B S heads head_dim", of the heads of values.
   """
 
   keys: Float[Array, "*L B S heads head_dim"]
@@ -31,13 +31,13 @@ class Cache(NamedTuple):
 
 
 def pick_kernel(*, backend: str, dtype: jnp.dtype | str, head_dim: int, scope: Scope) -> Kernel:
-  """Which implementation of attention is the fastest that works.
+  """The fastest implementation of attention that works for these arrays.
 
   Args:
     backend: a name as `jax.default_backend()` gives it.
     dtype: the dtype of queries, keys and values.
     head_dim: width of one head.
-    scope: what queries see.
+    scope: which keys each query sees, see `Scope`.
   """
   if backend == "cpu":
     # Measured 2.6 times faster there than jax.nn.dot_product_attention (docs/log.md).
@@ -67,7 +67,7 @@ def dot_product_attention(
     key: one a token that is asked; where there are fewer heads, neighbouring heads of queries
       share one.
     value: what a key stands for.
-    scope: what queries see.
+    scope: which keys each query sees, see `Scope`.
     scale: None is 1 / sqrt(head_dim).
     kernel: None picks by backend, see `pick_kernel`.
   """
@@ -135,16 +135,16 @@ class Attention(nnx.Module):
 
   Args:
     embed_dim: width in and out, D.
-    num_heads: of queries.
-    num_kv_heads: of keys and values, a divisor of num_heads (grouped queries, arXiv
-      2305.13245); None is num_heads.
+    num_heads: the number of heads of queries.
+    num_kv_heads: the number of heads of keys and values, a divisor of num_heads (grouped queries,
+      arXiv 2305.13245); None is num_heads.
     head_dim: width of one head; None is embed_dim / num_heads.
     use_bias: whether the four linear layers have a bias.
     scale: the scale of the logits; None is 1 / sqrt(head_dim), T5 has 1.
     dropout: rate on attention's weights, in [0, 1); above 0 no fused kernel is used in training.
     kernel_init: initial values of weights; biases start at 0.
-    out_init: of the last layer's; None takes kernel_init.
-    query_init: of the queries' layer; None takes kernel_init.
+    out_init: initial values of the last layer's weights; None takes kernel_init.
+    query_init: initial values of the queries' weights; None takes kernel_init.
     dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values.
 
@@ -233,7 +233,7 @@ class Attention(nnx.Module):
     """Reads some more tokens of sequences whose beginning is in the cache.
 
     Args:
-      x: the next tokens.
+      x: the features of the next tokens.
       cache: the cache of all before; what lies at `positions` is written over.
       positions: places of `x` in their sequences; each token sees those up to its own.
       rotary: angles of these places.

@@ -17,7 +17,13 @@ NormKind = Literal["layer", "layer_scale", "rms"]
 
 
 def make_norm(kind: NormKind, *, embed_dim: int, eps: float) -> LayerNorm | RMSNorm:
-  """A norm by name: layer norm, layer norm without shift, root mean square norm."""
+  """A norm by name: layer norm, layer norm without shift, root mean square norm.
+
+  Args:
+    kind: the name of the norm.
+    embed_dim: width of the tokens, D.
+    eps: the number added to the variance.
+  """
   if kind == "rms":
     return RMSNorm(embed_dim=embed_dim, eps=eps)
   return LayerNorm(embed_dim=embed_dim, eps=eps, use_bias=kind == "layer")
@@ -38,7 +44,7 @@ class Block(nnx.Module):
   """Attention, perhaps attention to a context, and a perceptron, each a residual branch.
 
   Args:
-    embed_dim: width, D.
+    embed_dim: width of the tokens, D.
     num_heads: number of attention heads.
     mlp_dim: width inside the perceptron.
     eps: the number added to variances in the norms.
@@ -46,9 +52,9 @@ class Block(nnx.Module):
     order: "pre" is x + branch(norm(x)), "post" (BERT) is norm(x + branch(x)).
     first_norm: False leaves the norm before attention out (ModernBERT's first layer).
     cross: whether there is attention to a context (decoders).
-    num_kv_heads: see `Attention`.
-    head_dim: see `Attention`.
-    scale: see `Attention`.
+    num_kv_heads: number of heads of keys and values, see `Attention`.
+    head_dim: width of one head, see `Attention`.
+    scale: the scale of the logits, see `Attention`.
     activation: the activation of the perceptron.
     gated: whether it is gated.
     use_bias: whether all linear layers have a bias.
@@ -57,8 +63,8 @@ class Block(nnx.Module):
     inner_dropout: rate after the perceptron's activation; None takes `dropout`.
     attention_dropout: rate on attention's weights.
     kernel_init: initial values of weights.
-    out_init: of weights that end a branch; None takes kernel_init.
-    query_init: of the queries' weights; None takes kernel_init.
+    out_init: initial values of weights that end a branch; None takes kernel_init.
+    query_init: initial values of the queries' weights; None takes kernel_init.
     dtype: the dtype of the computation.
     rngs: keys for the initial values.
   """

@@ -22,8 +22,8 @@ def dropout(
 
   Args:
     x: any shape whose first axis is the example.
-    rate: in [0, 1).
-    deterministic: True returns `x`.
+    rate: the probability of a zero, in [0, 1).
+    deterministic: True returns `x` as it is.
     rngs: equal on all devices; unused where nothing is dropped.
 
   Raises:
@@ -47,7 +47,7 @@ def drop_path(
   Args:
     x: the branch's output, first axis the example.
     rate: in [0, 1); an array since it differs from layer to layer, or None to drop nothing.
-    deterministic: True returns `x`.
+    deterministic: True returns `x` as it is.
     rngs: equal on all devices; unused where nothing is dropped.
 
   Raises:

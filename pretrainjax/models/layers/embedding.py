@@ -46,7 +46,7 @@ def embed(
   *,
   dtype: str = "float32",
 ) -> Float[Array, "B T E"]:
-  """Rows of a table, by number: embeddings of tokens, of positions.
+  """Looks rows of a table up by number: embeddings of tokens, of positions.
 
   Args:
     table: in float32, in which its gradient is summed.
@@ -88,7 +88,7 @@ def pool_text(
   """Pools the tokens of each row into one feature.
 
   Args:
-    tokens: features.
+    tokens: the features of all tokens.
     valid: True for tokens, False for padding, which may stand on either side.
     pool: "cls" is the first token, "mean" the mean of all, "last" the last token.
   """

@@ -16,18 +16,18 @@ Initializer = jax.nn.initializers.Initializer
 
 
 class Mlp(nnx.Module):
-  """Linear, activation, linear; gated, a second linear layer multiplies the activation.
+  """A perceptron: linear, activation, linear; gated, a second one multiplies the activation.
 
   Args:
     embed_dim: width in and out, D.
-    mlp_dim: width between.
+    mlp_dim: width of the hidden layer.
     activation: "gelu" is the exact one, "gelu_tanh" its approximation (GPT-2, T5 1.1).
     gated: down(activation(gate(x)) * up(x)): GeGLU, SwiGLU (arXiv 2002.05202).
     use_bias: whether the linear layers have a bias.
     dropout: rate after the last layer, in [0, 1).
     inner_dropout: rate after the activation, in [0, 1).
     kernel_init: initial values of weights; biases start at 0.
-    out_init: of the last layer's; None takes kernel_init.
+    out_init: initial values of the last layer's weights; None takes kernel_init.
     dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values.
   """

@@ -9,10 +9,10 @@ from pretrainjax import collectives
 
 
 class LayerNorm(nnx.Module):
-  """Gives each token mean 0 and variance 1 over its width, then scales and shifts.
+  """Layer normalisation: each token gets mean 0 and variance 1 over its width, scale and shift.
 
   Args:
-    embed_dim: width, D.
+    embed_dim: width of the tokens, D.
     eps: added to the variance, always written out: 1e-6 in vision, 1e-12 in BERT.
     use_bias: False leaves the shift out.
     rngs: unused, as all values start fixed; taken for symmetry.
@@ -41,10 +41,10 @@ class LayerNorm(nnx.Module):
 
 
 class RMSNorm(nnx.Module):
-  """Divides each token by its root mean square over the width, then scales.
+  """Root mean square normalisation: divides each token by its RMS over the width, then scales.
 
   Args:
-    embed_dim: width, D.
+    embed_dim: width of the tokens, D.
     eps: added to the mean square: 1e-6 in T5, 1e-5 or 1e-6 in Llama.
     rngs: unused; taken for symmetry.
 
@@ -66,7 +66,7 @@ class RMSNorm(nnx.Module):
 
 
 class BatchNorm(nnx.Module):
-  """Normalises each channel over the whole batch, that of all devices.
+  """Batch normalisation of each channel over the whole batch, that of all devices.
 
   The statistics are global: under pmap through `collectives.mean`, under jit because arrays are
   global there. Running statistics move by (1 - momentum) a step; the running variance is the

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Num
 
 
 def grid_size(image_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
-  """Rows and columns of patches.
+  """The numbers of rows and columns of patches.
 
   Args:
     image_size: pixels, one number for squares or (height, width).
@@ -31,8 +31,8 @@ def patchify(images: Num[Array | np.ndarray, "B H W C"], patch_size: int) -> Num
   """Cuts images into square patches, row by row; within a patch the order is (row, column, C).
 
   Args:
-    images: any dtype.
-    patch_size: side, in pixels; must divide H and W.
+    images: pixels of any dtype.
+    patch_size: side of a patch in pixels; must divide H and W.
 
   Reference: the order is that of MAE, arXiv 2111.06377.
 
@@ -52,8 +52,8 @@ def unpatchify(
   """Undoes `patchify`.
 
   Args:
-    patches: in the order of `patchify`.
-    patch_size: side, in pixels.
+    patches: the patches in the order of `patchify`.
+    patch_size: side of a patch in pixels.
     grid: rows and columns of patches.
 
   Raises:

@@ -33,7 +33,7 @@ class AttentionPool(nnx.Module):
   """Pooling by one learned query that attends to all tokens, with a perceptron after it (MAP).
 
   Args:
-    embed_dim: width, D.
+    embed_dim: width of the tokens, D.
     num_heads: number of attention heads.
     mlp_dim: width inside the perceptron.
     eps: the number added to variances in the layer norm.

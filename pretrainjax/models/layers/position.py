@@ -14,7 +14,7 @@ def sincos_table(embed_dim: int, grid: tuple[int, int]) -> np.ndarray:
 
   Args:
     embed_dim: width, D, a multiple of 4.
-    grid: rows and columns.
+    grid: rows and columns of patches.
 
   Returns:
     float32 "N D", row by row. A class token has no row here: MAE gives it zeros, which is not
@@ -45,8 +45,8 @@ def resize_position_table(
 
   Args:
     table: "N D", row by row, without class or register tokens.
-    old_grid: its rows and columns.
-    new_grid: those wanted.
+    old_grid: rows and columns of the table as it is.
+    new_grid: rows and columns of the result.
 
   Raises:
     ValueError: where the table has not the rows of `old_grid`.

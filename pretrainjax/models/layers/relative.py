@@ -16,16 +16,16 @@ def relative_buckets(
   num_buckets: int = 32,
   max_distance: int = 128,
 ) -> np.ndarray:
-  """Which range the distance from each query to each key falls into.
+  """The number of the range that the distance from each query to each key falls into.
 
   Args:
-    num_queries: N.
-    num_keys: S.
+    num_queries: the number of queries, N.
+    num_keys: the number of keys, S.
     bidirectional: keys before and after have buckets of their own; False puts all keys after a
       query into bucket 0, for causal attention.
-    num_buckets: in all, an even number; half of them hold one distance each, the others ranges
-      that grow with the logarithm.
-    max_distance: from which on all are in the last bucket.
+    num_buckets: the number of all buckets, even; half of them hold one distance each, the others
+      ranges that grow with the logarithm.
+    max_distance: the distance from which on all are in the last bucket.
 
   Returns:
     int32 "N S".
@@ -55,9 +55,10 @@ class RelativeBias(nnx.Module):
 
   Args:
     num_heads: number of attention heads.
-    bidirectional: see `relative_buckets`.
-    num_buckets: likewise.
-    max_distance: likewise.
+    bidirectional: whether keys before and after a query have buckets of their own, see
+      `relative_buckets`.
+    num_buckets: the number of all buckets, see `relative_buckets`.
+    max_distance: the distance from which on all are in the last bucket.
     init_std: std of the normal distribution that the table starts from.
     rngs: keys for the initial values.
   """

@@ -7,7 +7,7 @@ from pretrainjax.models.layers.scope import Rotary
 
 
 def rotary_angles(positions: Int[Array, "B N"], *, head_dim: int, theta: float) -> Rotary:
-  """Cosines and sines for every place, in float32.
+  """The cosines and sines of the angles of every place, in float32.
 
   Args:
     positions: the positions of the tokens in their documents.

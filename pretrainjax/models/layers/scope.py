@@ -1,4 +1,4 @@
-"""What attention may look at, said without a mask; and what follows of it: masks, positions."""
+"""Which keys attention may see, described without a mask, and the masks that follow of it."""
 
 import dataclasses
 from typing import NamedTuple
@@ -13,7 +13,7 @@ class Rotary(NamedTuple):
 
   Attributes:
     cos: cosine of the angle of each pair of channels.
-    sin: likewise.
+    sin: the sines of the same angles, of the same shape.
   """
 
   cos: Float[Array, "B N half"]
@@ -22,7 +22,7 @@ class Rotary(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-  """Which keys a query sees, and where tokens stand; all conditions must hold.
+  """Which keys each query sees, and where tokens stand; all conditions must hold.
 
   Conditions are kept as what they are, not as a mask "B N S": a kernel that knows causality,
   windows or segments then never makes one.
@@ -56,8 +56,8 @@ def mask_of(scope: Scope, num_queries: int, num_keys: int) -> Bool[Array, "_ 1 N
 
   Args:
     scope: its bias and rotary are no part of it.
-    num_queries: N.
-    num_keys: S.
+    num_queries: the number of queries, N.
+    num_keys: the number of keys, S.
 
   Returns:
     "B 1 N S"; the first axis is 1 where rows do not differ.

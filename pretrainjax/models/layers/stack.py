@@ -27,9 +27,9 @@ def make_stack(num_layers: int, *, rngs: nnx.Rngs, **block_arguments) -> Block:
   """Makes `num_layers` blocks as one whose arrays have a leading layer axis.
 
   Args:
-    num_layers: at least 1.
+    num_layers: number of blocks, at least 1.
     rngs: keys for the initial values.
-    **block_arguments: of `Block`.
+    **block_arguments: the arguments of `Block`, the same for all layers.
   """
   if num_layers < 1:
     raise ValueError(f"num_layers={num_layers}: expected at least 1")
@@ -53,8 +53,8 @@ def run_stack(
   """Runs a stack of `make_stack` as one scan over its layers.
 
   Args:
-    blocks: the stack.
-    x: tokens.
+    blocks: the stack of `make_stack`.
+    x: the tokens that enter the first layer.
     scopes: what tokens see; layers take turns with them, layer i has scopes[i % len(scopes)].
     context: what blocks with `cross` attend to.
     context_scope: what tokens see of it.

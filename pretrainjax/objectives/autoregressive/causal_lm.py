@@ -13,14 +13,14 @@ from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class CausalLM(Objective):
-  """Causal language models on text "B T": next tokens of the same document, its [SEP] among them.
+  """Causal language modelling on text "B T": next tokens of a document, its [SEP] among them.
 
       loss = mean over t of -log p(token_t | tokens_(<t) of the same document)
 
@@ -86,7 +86,7 @@ def predicted_tokens(
   *,
   scored: Bool[Array | np.ndarray, "B T"] | None = None,
 ) -> Bool[Array, "B T"]:
-  """True where the next token is one to predict.
+  """A mask, True where the next token is one to predict.
 
   Args:
     segments: the document of each token; the first token of each document is given, not predicted.

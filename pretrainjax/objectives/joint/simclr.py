@@ -10,20 +10,20 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.augment.color import ColorAugment
 from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.views import augment_views, check_views, on_views
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class SimCLR(WholeBatchObjective):
-  """SimCLR on batches of two cropped views, images "B 2 H W C".
+  """SimCLR, contrastive learning on two cropped views of each image, "B 2 H W C".
 
       z = projector(encoder(view).pooled) for all 2B views; the mean over views i of
       -log(exp(cos(z_i, z_other(i)) / temperature) / sum_(j != i) exp(cos(z_i, z_j) / temperature))
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder of images.
     projector: makes the network from pooled features to the space where views are compared.
     augment: colour augmentation on the device; None leaves the views as the host made them.
     temperature: what the cosines are divided by, above 0; 0.1 on ImageNet, 0.5 on CIFAR-10.

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.objectives.views import on_views
 from pretrainjax.types import Batch, Metrics, Text
@@ -20,7 +20,7 @@ from pretrainjax.types import Batch, Metrics, Text
 
 @dataclasses.dataclass(frozen=True)
 class SimCSE(WholeBatchObjective):
-  """Sentence embeddings from pairs of texts "B V T".
+  """SimCSE, contrastive learning of sentence embeddings from pairs of texts "B V T".
 
   Two views are a text twice (unsupervised: the encoder's dropout differs) or two texts that
   mean the same (supervised); a third one is a text that does not, a hard negative.

@@ -18,7 +18,7 @@ class Corrupted(NamedTuple):
   Attributes:
     tokens: what the network reads.
     positions: the positions of the chosen tokens, distinct within a row, in no order.
-    labels: what stood there.
+    labels: the tokens that stood there before.
     valid: False for slots that a row does not fill, whose positions were not chosen.
   """
 
@@ -44,13 +44,13 @@ def corrupt(
 
   Args:
     key: the step's key for masks, equal on all devices.
-    text: as it is.
+    text: the text as it is read from the data.
     mask_rate: share of the tokens that are chosen, in (0, 1), see `masking.choose_tokens`.
-    mask_id: of [MASK].
+    mask_id: the id of [MASK].
     special_ids: tokens that are never chosen, nor put in place of others.
-    vocab_size: V; random tokens are drawn uniformly from it.
-    random_share: of the chosen, those replaced by a random token.
-    keep_share: of the chosen, those left as they are.
+    vocab_size: the size V of the vocabulary; random tokens are drawn uniformly from it.
+    random_share: the share of the chosen tokens that a random one replaces, in [0, 1].
+    keep_share: the share of the chosen tokens that stay as they are, in [0, 1].
     starts: True where a word begins, to choose whole words; None chooses single tokens.
 
   Reference: arXiv 1810.04805, section 3.1. Ours differs in that random tokens are no special ones.
@@ -76,7 +76,7 @@ def corrupt(
 
 
 def ordinary(text: Text, special_ids: tuple[int, ...]) -> Bool[Array, "B T"]:
-  """True for tokens that are neither padding nor special."""
+  """A mask, True for tokens that are neither padding nor special."""
   special = jnp.isin(jnp.asarray(text.tokens), jnp.asarray(special_ids, jnp.int32))
   return (jnp.asarray(text.segments) > 0) & ~special
 
@@ -84,7 +84,13 @@ def ordinary(text: Text, special_ids: tuple[int, ...]) -> Bool[Array, "B T"]:
 def fill(
   tokens: Int[Array, "B T"], positions: Int[Array, "B M"], values: Int[Array, "B M"]
 ) -> Int[Array, "B T"]:
-  """Puts other tokens at some positions, which are distinct within a row."""
+  """Puts other tokens at some positions, which are distinct within a row.
+
+  Args:
+    tokens: the rows as they are.
+    positions: the places that get other tokens.
+    values: the tokens to put there.
+  """
   rows = jnp.arange(len(tokens))[:, None]
   return tokens.at[rows, positions].set(values.astype(tokens.dtype), unique_indices=True)
 

@@ -16,7 +16,7 @@ from pretrainjax.losses.tokens import token_mean, token_weights
 from pretrainjax.losses.vocabulary import WeightedScores, vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.corruption import (
   Corrupted,
   check_shares,
@@ -34,7 +34,7 @@ _SHARED = ("token_embedding", "position_table", "type_embedding", "embedding_nor
 
 @dataclasses.dataclass(frozen=True)
 class Electra(Objective):
-  """Replaced token detection on text "B T".
+  """ELECTRA's replaced token detection on text "B T".
 
       loss = cross_entropy(head(generator(masked)), chosen tokens)
         + discriminator_weight * binary_cross_entropy(detector(encoder(filled)), filled != tokens)
@@ -48,7 +48,7 @@ class Electra(Objective):
     detector: makes the network from the encoder's tokens to one logit, that it was replaced; a
       `Head` whose hidden layer is as wide as the encoder.
     mask_rate: share of the tokens that the generator predicts, in (0, 1).
-    keep_share: of these, the share that it sees; all others are [MASK]. (The authors' code: 0.15.)
+    keep_share: the share of these that it sees; all others are [MASK]. (The authors' code: 0.15.)
     discriminator_weight: weight of the detection's loss beside the generator's, 0 or above.
     temperature: what the generator's logits are divided by when tokens are drawn, above 0.
     special_ids: ids of tokens that are neither predicted nor put in by chance.

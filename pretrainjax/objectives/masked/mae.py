@@ -11,13 +11,13 @@ from pretrainjax import masking
 from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.layers.patch import patchify
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class MAE(Objective):
-  """Masked autoencoders on images "B H W C".
+  """Masked autoencoding of images "B H W C".
 
       loss = mean over images and their hidden patches of |decoder(encoder(visible)) - patch|^2 / P
 

@@ -13,7 +13,7 @@ from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.corruption import check_shares, corrupt, pick
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics
@@ -21,7 +21,7 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLM(Objective):
-  """Masked language models on text "B T".
+  """Masked language modelling on text "B T".
 
       loss = mean over chosen tokens of -log softmax(table head(encoder(corrupted)) + bias)[token]
 
@@ -29,8 +29,8 @@ class MaskedLM(Objective):
     backbone: makes the encoder, which has a `token_embedding`.
     head: makes the network from tokens to the vocabulary, a `MaskedLMHead`.
     mask_rate: share of the tokens that are predicted, in (0, 1).
-    random_share: of these, the share replaced by a random token.
-    keep_share: of these, the share left as they are; all others become [MASK].
+    random_share: the share of the chosen tokens that a random one replaces.
+    keep_share: the share of the chosen tokens that stay as they are; all others become [MASK].
     whole_words: choose whole words; the data must say where they start ("starts").
     special_ids: ids of tokens that are neither predicted nor put in.
     mask_id: the id of [MASK].

@@ -13,7 +13,7 @@ from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.types import Batch, Metrics, Text
@@ -21,7 +21,7 @@ from pretrainjax.types import Batch, Metrics, Text
 
 @dataclasses.dataclass(frozen=True)
 class SpanCorruption(Objective):
-  """Span corruption on text "B T".
+  """T5's span corruption on text "B T".
 
   A row is taken as one text, also where it holds several documents, as T5 does with documents
   that it joins: spans and attention cross their borders. [SEP] between them may be cut out like any

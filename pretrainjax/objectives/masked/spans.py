@@ -10,11 +10,11 @@ from pretrainjax import collectives
 
 
 class SpanSizes(NamedTuple):
-  """Lengths that hold whatever a row of so many tokens becomes.
+  """Lengths of rows that hold whatever a row of so many tokens becomes when spans are cut out.
 
   Attributes:
     num_noise: tokens cut out of a full row.
-    num_spans: that these lie in.
+    num_spans: the number of spans that these lie in.
     inputs: tokens left, sentinels, and the end.
     targets: sentinels, tokens cut out, and the end.
   """
@@ -44,6 +44,11 @@ class Spans(NamedTuple):
 def span_sizes(length: int, *, noise_density: float, mean_span_length: float) -> SpanSizes:
   """The sizes of a full row of `length` tokens; fewer tokens never need more.
 
+  Args:
+    length: the number of tokens of a full row.
+    noise_density: the share of tokens that is cut out, in (0, 1).
+    mean_span_length: the mean length of a span, in tokens.
+
   >>> span_sizes(512, noise_density=0.15, mean_span_length=3.0)
   SpanSizes(num_noise=77, num_spans=26, inputs=462, targets=104)
   """
@@ -71,9 +76,10 @@ def cut_spans(
     tokens: rows, their padding on the right.
     valid: True for tokens; a row with fewer than two loses none.
     noise_density: share of tokens cut out, in (0, 1).
-    mean_span_length: of a span, in tokens.
+    mean_span_length: the mean length of a span, in tokens.
     first_sentinel: the token that stands for a row's first span.
-    sentinel_step: from one sentinel to the next, 1, or -1 as in T5's own vocabulary.
+    sentinel_step: the difference of two sentinels' ids, one after the other: 1, or -1 as in T5's
+      own vocabulary.
     end_id: the token that ends both texts.
 
   Reference: T5, arXiv 1910.10683, section 3.1.4, and random_spans_noise_mask of its code: both

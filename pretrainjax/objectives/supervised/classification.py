@@ -14,19 +14,19 @@ from pretrainjax.augment.mixing import mixup_or_cutmix
 from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class Classification(Objective):
-  """Class labels for images, texts or pairs of texts, from a backbone's pooled feature.
+  """Classification of images, texts or pairs of texts, from a backbone's pooled feature.
 
       loss = mean over examples of cross_entropy(head(encoder(x).pooled), (1 - s) * label + s / K)
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder, of images or texts.
     head: makes the network from pooled features to logits of `num_classes`.
     num_classes: number of classes, K.
     label_smoothing: weight s of the uniform distribution, in [0, 1).

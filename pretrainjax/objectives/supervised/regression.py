@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.types import Batch, Metrics
 
@@ -33,12 +33,12 @@ class Scorer(Towers):
 
 @dataclasses.dataclass(frozen=True)
 class Regression(Objective):
-  """Scores ("score" of the batch) by mean squared error, from a backbone's pooled feature.
+  """Regression of "score" by mean squared error, from a backbone's pooled feature.
 
       loss = mean over examples of (head(encoder(x).pooled) - (score - low) / (high - low))^2
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder, of images or texts.
     head: makes the network from pooled features to one output, such as a `Head` of
       `num_classes` 1.
     score_range: (low, high): the head's output is 0 at low and 1 at high, and the loss is that of

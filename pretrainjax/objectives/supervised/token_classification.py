@@ -12,21 +12,21 @@ from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
-from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.types import Batch, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenClassification(Objective):
-  """A class for each token that has one ("tags" of the batch, -1 where there is none).
+  """Classification of each token that has a class ("tags" of the batch, -1 where there is none).
 
       loss = mean over tokens t with a tag of cross_entropy(head(encoder(text).tokens_t), tag_t)
 
   The mean is over all tokens of the batch that have a tag, so that a long text counts more.
 
   Args:
-    backbone: makes the encoder.
+    backbone: makes the encoder of texts.
     head: makes the network from features of tokens to logits of `num_classes`.
     num_classes: number of classes, K; for names "O", "B-TYPE" and "I-TYPE".
     tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.

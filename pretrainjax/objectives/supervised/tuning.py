@@ -21,7 +21,7 @@ def encode(encoder: Encoder, inputs: Any, *, tune: Tune, rngs: nnx.Rngs) -> Enco
     inputs: what `encoder.inputs` took out of the batch.
     tune: "linear" gives the features that evaluation sees (no dropout, stored batch statistics),
       without gradient.
-    rngs: the step's keys.
+    rngs: the step's keys, equal on all devices.
   """
   if tune == "full":
     return encoder(inputs, deterministic=False, rngs=rngs)
@@ -39,7 +39,7 @@ def trains(path: tuple[str, ...], *, tune: Tune) -> bool:
 
 
 def check_text(backbone: Callable, data: Any) -> None:
-  """`check_vocabulary` where the data has text, and the backbone reads it."""
+  """Checks the vocabulary (`check_vocabulary`) where data has text, and the backbone reads it."""
   if data.tokenizer is None:
     return
   if hasattr(nnx.eval_shape(lambda: backbone(rngs=nnx.Rngs(0))), "vocab_size"):

@@ -11,9 +11,9 @@ def unpack(archive: Path, target: Path, *, max_bytes: int = _MAX_BYTES) -> None:
   """Unpacks files and folders; an archive that holds anything else, or too much, is refused whole.
 
   Args:
-    archive: a .tgz.
+    archive: the path of a .tgz file.
     target: a folder; nothing is written outside of it.
-    max_bytes: that the archive may have without its compression.
+    max_bytes: the most bytes that the archive may have without its compression.
 
   Raises:
     ValueError: for an archive that is damaged, holds links or devices, leads out of `target`, or is

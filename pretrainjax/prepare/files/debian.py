@@ -12,7 +12,7 @@ def files_of_package(package: str, work: Path) -> Path:
   """Downloads a package and unpacks it inside of `work`.
 
   Args:
-    package: its name.
+    package: the name of the Debian package.
     work: a folder for all that this needs.
 
   Returns:

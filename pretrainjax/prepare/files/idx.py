@@ -52,12 +52,12 @@ def read_idx(path: Path) -> np.ndarray:
 def read_labelled_images(
   images_path: Path, labels_path: Path, *, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Reads a pair of files.
+  """Reads the images and the labels of a dataset from their two files.
 
   Args:
-    images_path: of rank 3.
-    labels_path: of rank 1, as many.
-    num_classes: every label is below it.
+    images_path: the file of images, of rank 3.
+    labels_path: the file of as many labels, of rank 1.
+    num_classes: the number of classes; every label is below it.
 
   Returns:
     Images "B H W 1" and labels "B", both uint8.

@@ -10,10 +10,10 @@ from pretrainjax.prepare.files.places import Unavailable, require, run
 def places(
   package: str, *, inside: str, check: Callable[[Path], Path], work: Path
 ) -> dict[str, Callable[[], Path]]:
-  """Where a package's data can be, in order.
+  """The places where a package's data may be, in the order in which they are tried.
 
   Args:
-    package: "@scope/name".
+    package: the name of the npm package, "@scope/name".
     inside: the data's folder in the package.
     check: returns a folder that holds the data, or raises Unavailable.
     work: a folder for what is downloaded.

@@ -18,9 +18,9 @@ def first_of(places: Mapping[str, Callable[[], Path]], *, what: str, how: str) -
   """Returns the folder that the first of several places gives.
 
   Args:
-    places: by name, in order; each gives a folder or raises Unavailable.
-    what: is looked for.
-    how: to get it, for the message.
+    places: the places by name, in order; each gives a folder or raises Unavailable.
+    what: the name of what is looked for, for the message.
+    how: the way to get it, for the message.
 
   Raises:
     UserError: where none has it: each place with its reason, and `how`.

@@ -27,14 +27,14 @@ def has_splits(root: Path) -> bool:
 
 
 def place(path: Path, *, splits: bool) -> tuple[str, str]:
-  """Split and class of a file by its path below the root; "" for no class."""
+  """The split and class of a file by its path below the root; "" for no class."""
   *folders, _ = path.parts
   split = folders.pop(0) if splits and folders else "train"
   return {"val": "validation"}.get(split, split), folders[0] if folders else ""
 
 
 def split_folders(root: Path) -> dict[Path, str | None]:
-  """What to walk through, and the split of what is there; None leaves it to the holdout.
+  """The folders to walk through, each with its split; None leaves it to the holdout.
 
   Folders named train, validation, val and test are splits if nothing else is beside them; those
   that are not for training come first.

@@ -22,8 +22,8 @@ class File(NamedTuple):
   """One file below a folder.
 
   Attributes:
-    path: below the folder that was walked through.
-    size: number of bytes.
+    path: the path below the folder that was walked through.
+    size: the number of its bytes.
   """
 
   path: Path
@@ -31,17 +31,19 @@ class File(NamedTuple):
 
 
 class Listing:
-  """Files below folders, and what was passed over: links out of the folder or to nowhere, linked
-  folders, folders that cannot be read, hidden files and whatever has no suffix that was asked for.
+  """The files below folders, and what was passed over.
+
+  Passed over are links out of the folder or to nowhere, linked folders, folders that cannot be
+  read, hidden files and whatever has no suffix that was asked for.
   """
 
   def __init__(self, database: sqlite3.Connection, *, suffixes: Collection[str], what: str):
-    """Lists nothing yet.
+    """Makes an empty listing.
 
     Args:
-      database: for a table, which is this listing's own.
+      database: a database for the table of the files, which is this listing's own.
       suffixes: the suffixes of the files, in small letters.
-      what: files are, for the reason why one is passed over: "image".
+      what: the word for such a file, for the reason why another is passed over: "image".
     """
     self._database, self._suffixes, self._what = database, suffixes, what
     database.execute(
@@ -54,7 +56,8 @@ class Listing:
 
     Args:
       root: the folder, or one file; what leads out of it is passed over.
-      order: by "path", name by name; or "folder": the files of a folder before those of its own.
+      order: the order of the files: by "path", name by name; or "folder": the files of a folder
+        before those of its own.
     """
     if root.is_file():
       found = root.stat()

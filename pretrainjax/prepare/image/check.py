@@ -18,14 +18,14 @@ _FILES, _BYTES = 64, 1 << 22  # of a task
 
 
 class ImageFile(NamedTuple):
-  """One file to be looked at.
+  """An image file that is to be examined.
 
   Attributes:
-    path: where it is.
-    size: number of bytes.
+    path: the path of the file.
+    size: the number of its bytes.
     key: the key of the example.
-    label: likewise.
-    split: likewise.
+    label: the name of its class; None without one.
+    split: the name of its split.
   """
 
   path: Path
@@ -38,7 +38,7 @@ class ImageFile(NamedTuple):
 def examined(
   items: Iterable[ImageFile | Unreadable], *, min_pixels: int, pool: ThreadPoolExecutor
 ) -> Iterator[Image | Unreadable]:
-  """Each file as an image, or what is wrong with it, in order.
+  """Yields each file as an image, or what is wrong with it, in order.
 
   Args:
     items: files; what is unreadable stays as it is.
@@ -57,7 +57,7 @@ def examined(
 def _batches(
   items: Iterable[ImageFile | Unreadable],
 ) -> Iterator[list[ImageFile | Unreadable]]:
-  """Some files, or one large one."""
+  """Batches of some files, or of one large one."""
   batch: list[ImageFile | Unreadable] = []
   size = 0
   for item in items:

@@ -20,7 +20,7 @@ class Image(NamedTuple):
     key: unique in the dataset; for files the path relative to the root.
     data: the data of the image's file.
     label: the name of its class; None for a dataset without labels.
-    split: "train" or another.
+    split: the name of its split, "train" or another.
     shape: height, width (None where the source's vary) and channels.
     digest: the digest of the decoded pixels, see `pixel_digest`; None compares with no other image.
   """
@@ -41,7 +41,7 @@ def pixel_digest(image: UInt8[np.ndarray, "H W C"]) -> bytes:
 
 
 def png(image: UInt8[np.ndarray, "H W C"]) -> bytes:
-  """Pixels as a file, without loss."""
+  """Encodes pixels as a PNG file, without loss."""
   pixels = image if image.shape[2] == 1 else image[:, :, ::-1]  # OpenCV is BGR
   _, data = cv2.imencode(".png", pixels)
   return data.tobytes()
@@ -57,10 +57,10 @@ def array_corpus(
   """A corpus of images in memory, with keys "SPLIT/00042".
 
   Args:
-    splits: by name, images "N H W C" uint8 and labels "N", or None without.
-    class_names: one a label; () without.
-    origin: where they were found, for the report.
-    info: for tfds's metadata: description, homepage, license.
+    splits: the images "N H W C" uint8 of each split, and its labels "N" or None.
+    class_names: the name of each class; () without labels.
+    origin: the path or address that they came from, for the report.
+    info: facts for tfds's metadata: description, homepage, license.
   """
   digest = hashlib.sha256()
   for split, (images, labels) in splits.items():

@@ -31,7 +31,8 @@ class Source:
     root: the folder. Folders below it are classes; where all of them are named train, validation,
       val or test they are splits, and the classes lie in those. Images directly in it have none.
     name: the name of the dataset, in small letters, digits and underscores.
-    test_fraction: of each class, held out by `seed` where the folder has no splits of its own.
+    test_fraction: share of each class, in [0, 1), held out by `seed` where the folder has no splits
+      of its own.
     seed: the seed of that choice.
     min_pixels: the shorter side of what is kept.
     labels: "folders" takes classes from the folders, "none" leaves them out.

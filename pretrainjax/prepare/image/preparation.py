@@ -25,7 +25,7 @@ _STAGE = "settle"
 
 @dataclasses.dataclass(frozen=True)
 class ImagePreparation:
-  """How a dataset of images is prepared.
+  """The settings by which a dataset of images is prepared.
 
   Attributes:
     drop_duplicates: whether training images whose pixels stand in another split too are left out;

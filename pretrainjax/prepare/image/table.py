@@ -49,7 +49,7 @@ class ImageTable:
     database.execute("CREATE TABLE IF NOT EXISTS duplicate (place INTEGER, other INTEGER)")
 
   def add(self, image: Image, offset: int) -> None:
-    """Notes an image.
+    """Adds an image to the table.
 
     Args:
       image: one that is kept.
@@ -62,11 +62,11 @@ class ImageTable:
     )
 
   def drop(self, key: str, reason: str) -> None:
-    """Notes what is left out."""
+    """Notes an image that is left out, with the reason."""
     self._database.execute("INSERT INTO dropped VALUES (?, ?)", (key, reason))
 
   def with_and_without_class(self) -> tuple[str | None, str | None]:
-    """The first image of either kind."""
+    """The keys of the first image with a class and the first without; None where there is none."""
     first = "SELECT key FROM image WHERE class IS {} ORDER BY place LIMIT 1"
     rows = (self._database.execute(first.format(null)).fetchone() for null in ("NOT NULL", "NULL"))
     labelled, bare = (row[0] if row else None for row in rows)
@@ -91,7 +91,7 @@ class ImageTable:
     return sides[0], sides[1], row[6]
 
   def sizes(self) -> dict[str, tuple[int, int]]:
-    """How many images there are and how many bytes they have, by split."""
+    """The number of images and of their bytes, by split."""
     rows = self._database.execute(
       "SELECT split, COUNT(*), SUM(size) FROM image WHERE split IS NOT NULL GROUP BY split"
     )
@@ -102,8 +102,8 @@ class ImageTable:
     """Moves a share of each class from "train" to "test", where "train" is all there is.
 
     Args:
-      holdout: the share.
-      class_names: in order; () for images without classes.
+      holdout: the share of each class and its seed.
+      class_names: the names of the classes, in order; () for images without classes.
     """
     if list(self.sizes()) != ["train"]:
       return
@@ -158,11 +158,11 @@ class ImageTable:
     )
 
   def dropped(self) -> Iterator[tuple[str, str]]:
-    """Key and reason of everything that was left out."""
+    """The key and reason of everything that was left out."""
     return iter(self._database.execute("SELECT key, reason FROM dropped ORDER BY rowid"))
 
   def dropped_by_reason(self) -> dict[str, int]:
-    """How many were dropped for each reason, most frequent first."""
+    """The number of dropped images for each reason, most frequent first."""
     return dict(
       self._database.execute(
         "SELECT reason, COUNT(*) FROM dropped GROUP BY reason ORDER BY COUNT(*) DESC, MIN(rowid)"
@@ -170,7 +170,7 @@ class ImageTable:
     )
 
   def duplicates(self) -> Iterator[Duplicate]:
-    """Those that `find_duplicates` found; what was then dropped is among them."""
+    """The images that `find_duplicates` found, those that were then dropped among them."""
     # Training images that were dropped are in no split any more.
     rows = self._database.execute(
       "SELECT COALESCE(a.split, 'train'), a.key, b.split, b.key FROM duplicate"
@@ -180,11 +180,11 @@ class ImageTable:
     return map(Duplicate._make, rows)
 
   def num_dropped(self) -> int:
-    """How many there are."""
+    """The number of images that were left out."""
     return self._database.execute("SELECT COUNT(*) FROM dropped").fetchone()[0]
 
   def num_duplicates(self) -> int:
-    """How many there are."""
+    """The number of images that `find_duplicates` found."""
     return self._database.execute("SELECT COUNT(*) FROM duplicate").fetchone()[0]
 
 

@@ -7,14 +7,15 @@ from typing import BinaryIO
 
 
 class Appended:
-  """Files of a folder, by name."""
+  """Files of a folder, which grow at their ends."""
 
   def __init__(self, folder: Path, sizes: Mapping[str, int]):
-    """Cuts what is there.
+    """Cuts each file to the size that was noted last.
 
     Args:
       folder: the folder of the files.
-      sizes: as the last `sync` gave them; what was written after it will come again.
+      sizes: the size of each file, as the last `sync` gave them; what was written after it will
+        come again.
     """
     self._folder, self._sizes = folder, dict(sizes)
     self._files: dict[str, BinaryIO] = {}

@@ -28,9 +28,9 @@ def collect(preparation: Preparation, corpus: Corpus, *, journal: Journal, folde
 
   Args:
     preparation: the preparation of the examples.
-    corpus: opened.
+    corpus: the raw data, opened for reading.
     journal: the journal of this run.
-    folder: for the files.
+    folder: the folder for the collected files.
 
   Returns:
     The job, with what was counted.

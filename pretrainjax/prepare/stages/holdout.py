@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 
 @dataclasses.dataclass(frozen=True)
 class Holdout:
-  """How much is held out where a source has no splits of its own.
+  """The shares that are held out where a source has no splits of its own.
 
   Attributes:
     test_fraction: the fraction of documents held out as "test".
@@ -64,7 +64,7 @@ class Stratified(NamedTuple):
   seed: int
 
   def places(self, label: int, count: int) -> Int[np.ndarray, " K"]:
-    """Which of a class's examples are held out: round(fraction * count) of them, in no order.
+    """The examples of a class that are held out: round(fraction * count) places, in no order.
 
     Args:
       label: a number of the class, 0 or more.
@@ -74,7 +74,7 @@ class Stratified(NamedTuple):
     return rng.permutation(count)[: round(self.fraction * count)]
 
   def chosen(self, labels: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-    """For examples in memory: True is held out."""
+    """A mask over examples in memory, True for those that are held out."""
     held_out = np.zeros(len(labels), bool)
     for label in np.unique(labels):
       members = np.flatnonzero(labels == label)

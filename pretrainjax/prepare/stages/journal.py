@@ -11,11 +11,12 @@ FILE = "journal.sqlite"
 
 
 class Journal:
-  """Facts by name, and tables of whoever needs them; everything since the last `commit` is lost
-  when the process dies, together.
+  """Facts by name, and tables of the stages that need them.
+
+  When the process dies, everything since the last `commit` is lost together.
 
   Attributes:
-    database: the connection.
+    database: the connection to the database that holds it.
   """
 
   def __init__(self, database: sqlite3.Connection):
@@ -23,7 +24,7 @@ class Journal:
     database.execute("CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT)")
 
   def get(self, name: str, default: Any = None) -> Any:
-    """The fact, or `default`."""
+    """The fact of that name, or `default` where there is none."""
     row = self.database.execute("SELECT value FROM fact WHERE name = ?", (name,)).fetchone()
     return default if row is None else json.loads(row[0])
 

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def folder_of(name: str, data_dir: Path) -> Path:
-  """Where a dataset of ours lies, complete or not there."""
+  """The folder where a dataset of ours lies, complete or not there."""
   return data_dir / name / VERSION
 
 
@@ -24,7 +24,7 @@ def is_complete(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
-  """Holds a lock, which the system takes back from a process that dies."""
+  """Holds a lock while inside, which the system takes back from a process that dies."""
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / ".lock", "w") as lock:
     try:

@@ -16,7 +16,7 @@ _SHARD_BYTES = 1 << 28
 
 
 def shard_lengths(size: Size, *, num_shards: int | None) -> list[int]:
-  """How many records each file has: as even as can be, in none fewer than one.
+  """The number of records of each file: as even as can be, in none fewer than one.
 
   Args:
     size: the size of the split.
@@ -41,11 +41,11 @@ def write_shards(
 
   Args:
     split: one of the examples'.
-    encoded: the examples.
-    name: the dataset's name.
+    encoded: all examples of the dataset.
+    name: the name of the dataset.
     lengths: records in each file.
     journal: the journal of this run.
-    target: where the files go.
+    target: the folder that the files go to.
 
   Returns:
     The bytes of all its records.
@@ -75,14 +75,14 @@ def write_metadata(
   lengths: dict[str, list[int]],
   target: Path,
 ) -> None:
-  """Writes what `tfds.builder_from_directory` needs.
+  """Writes the metadata that `tfds.builder_from_directory` needs.
 
   Args:
-    encoded: the examples.
-    name: the dataset's name.
+    encoded: all examples of the dataset.
+    name: the name of the dataset.
     sizes: bytes of all records, by split.
     lengths: records in each file, by split.
-    target: where the files are.
+    target: the folder that the files are in.
   """
   splits = [
     tfds.core.SplitInfo(

@@ -7,14 +7,14 @@ _KEYS = 5  # shown of each reason
 
 @dataclasses.dataclass
 class Tally:
-  """Counts, for the report and for what comes later; plain, so that a journal can keep them.
+  """Counts of examples for the report and later stages, plain so that a journal can keep them.
 
   Attributes:
-    kept: how many, by split; those that are in none yet are in "".
-    dropped: how many, by reason.
-    dropped_keys: the first few, by reason.
-    faults: how many of those should have been examples.
-    passed_over: how many of those nobody asked for, files of other kinds for one.
+    kept: the number of examples kept, by split; those that are in none yet are in "".
+    dropped: the number of examples left out, by reason.
+    dropped_keys: the keys of the first few, by reason.
+    faults: the number of those that should have been examples.
+    passed_over: the number of those that nobody asked for, files of other kinds for one.
   """
 
   kept: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -34,7 +34,7 @@ class Tally:
     return self.num_kept + sum(self.dropped.values()) - self.passed_over
 
   def keep(self, split: str) -> None:
-    """Counts an example."""
+    """Counts an example that is kept."""
     self.kept[split] = self.kept.get(split, 0) + 1
 
   def drop(self, key: str, reason: str) -> None:

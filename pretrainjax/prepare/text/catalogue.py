@@ -18,9 +18,9 @@ def open_dataset(name: str, *, data_dir: Path, fields: Fields) -> Corpus:
   """Opens the newest version of a dataset.
 
   Args:
-    name: "imdb_reviews", "glue/mrpc".
-    data_dir: where it lies.
-    fields: which feature is what.
+    name: the name of a dataset, "imdb_reviews", "glue/mrpc".
+    data_dir: the folder in which datasets lie.
+    fields: which feature of the dataset is what.
 
   Returns:
     Its documents, in the splits that it has; a dataset with "train" alone leaves that to us.

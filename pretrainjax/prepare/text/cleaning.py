@@ -16,13 +16,13 @@ _MIN_WORDS = 50  # Gopher has no shorter documents at all
 
 @dataclasses.dataclass(frozen=True)
 class Cleaning:
-  """How texts are cleaned.
+  """The settings by which texts are cleaned or left out.
 
   Attributes:
-    normalize: to Unicode's NFC.
+    normalize: whether texts are normalised to Unicode's NFC.
     control: whether control characters stay; tabs and newlines always do.
-    min_characters: of a text, after cleaning and without space at its ends.
-    max_characters: likewise; None for any.
+    min_characters: the fewest characters of a text, after cleaning and without space at its ends.
+    max_characters: the most characters of a text, counted alike; None for any.
     repetition: whether texts that repeat themselves are left out.
     duplicate_lines: largest fraction of lines that stood in the text before.
     duplicate_line_characters: the same, counted in characters.
@@ -59,7 +59,7 @@ class Cleaning:
         raise ValueError(f"{name}={getattr(self, name)}: expected in [0, 1]")
 
   def clean(self, text: str) -> str:
-    """The text in the form that is kept."""
+    """Returns a text in the form that is kept."""
     text = _BREAKS.sub("\n", text)
     if self.control:
       text = text.encode("utf-8", "replace").decode()  # halves of surrogate pairs are no text
@@ -68,7 +68,7 @@ class Cleaning:
     return (unicodedata.normalize("NFC", text) if self.normalize else text).strip()
 
   def why_not(self, text: str) -> str | None:
-    """Why a cleaned text is left out, in a few words; None where it is kept."""
+    """The reason why a cleaned text is left out, in a few words; None where it is kept."""
     if len(text) < self.min_characters:
       return "too short" if text else "empty"
     if self.max_characters is not None and len(text) > self.max_characters:
@@ -94,7 +94,7 @@ class Cleaning:
 
 
 def duplicate_lines(text: str) -> tuple[float, float]:
-  """Fractions of lines, and of characters in lines, that stood in the text before."""
+  """The shares of lines, and of characters in lines, that stood in the text before."""
   lines = [line.strip() for line in text.split("\n") if line.strip()]
   seen: set[str] = set()
   repeated, repeated_characters = 0, 0
@@ -108,12 +108,12 @@ def duplicate_lines(text: str) -> tuple[float, float]:
 
 
 def top_ngram(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
-  """Fraction of characters in the most frequent run of words; 0 where none comes twice.
+  """The share of characters in the most frequent run of words; 0 where none comes twice.
 
   Args:
-    words: see `word_hashes`.
-    lengths: likewise.
-    size: words in a run.
+    words: the hash of each word, see `word_hashes`.
+    lengths: the number of characters of each word.
+    size: the number of words in a run.
   """
   runs, first, counts = np.unique(
     ngram_hashes(words, size=size), return_index=True, return_counts=True
@@ -126,12 +126,12 @@ def top_ngram(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
 
 
 def duplicate_ngrams(words: np.ndarray, lengths: np.ndarray, *, size: int) -> float:
-  """Fraction of characters in runs of words that stood in the text before, each counted once.
+  """The share of characters in runs of words that stood in the text before, each counted once.
 
   Args:
-    words: see `word_hashes`.
-    lengths: likewise.
-    size: words in a run.
+    words: the hash of each word, see `word_hashes`.
+    lengths: the number of characters of each word.
+    size: the number of words in a run.
   """
   runs = ngram_hashes(words, size=size)
   _, first, where = np.unique(runs, return_index=True, return_inverse=True)

@@ -9,14 +9,14 @@ from pretrainjax.prepare.stages.holdout import Holdout
 from pretrainjax.prepare.text.cleaning import Cleaning
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.duplicates import Duplicates, Seen
-from pretrainjax.prepare.text.tally import TextTally
+from pretrainjax.prepare.text.text_tally import TextTally
 
 _MAX_CLASSES = 65_000
 _SEEN = {"exact": "duplicate", "near": "near duplicate"}
 
 
 def documents_file(folder: Path, split: str) -> Path:
-  """Where the documents of a split are."""
+  """The path of the file that holds the documents of a split."""
   return folder / f"documents-{split}.jsonl"
 
 
@@ -62,7 +62,7 @@ class DocumentCollector:
 
 
 def cleaned(document: Document, cleaning: Cleaning) -> Document:
-  """The document with every text of it cleaned; words that vanish take their tags with them."""
+  """Cleans every text of a document; words that vanish take their tags with them."""
   second = None if document.second is None else cleaning.clean(document.second)
   if document.words is None:
     return document._replace(text=cleaning.clean(document.text), second=second)

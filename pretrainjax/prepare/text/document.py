@@ -5,17 +5,17 @@ from typing import NamedTuple
 
 
 class Document(NamedTuple):
-  """One text, as its source has it.
+  """One document, as its source has it.
 
   Attributes:
-    key: says where it came from, unique in the dataset.
+    key: the name of its place, unique in the dataset.
     text: the words joined by spaces where there are `words`.
     second: the other text of a pair, or the response to a prompt.
     label: the name of its class.
     score: a number to be predicted.
     words: the words of a text whose words have tags.
-    tags: one a word.
-    split: where the source says so; None leaves it to the hash of `group`.
+    tags: the tag of each word.
+    split: the name of its split where the source says so; None leaves it to the hash of `group`.
     group: parts of one document have one group, and so one split; None: the text itself.
   """
 
@@ -30,7 +30,7 @@ class Document(NamedTuple):
   group: str | None = None
 
   def to_json(self) -> str:
-    """One line, without what is absent."""
+    """The document as one line of JSON, without what is absent."""
     return json.dumps({k: v for k, v in self._asdict().items() if v is not None})
 
   @classmethod

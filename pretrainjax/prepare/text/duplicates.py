@@ -18,13 +18,14 @@ _AT_ONCE = 4096  # shingles; datasketch makes an array of so many times num_perm
 
 @dataclasses.dataclass(frozen=True)
 class Duplicates:
-  """Which documents count as seen before.
+  """The rules by which a document counts as seen before.
 
   Attributes:
     exact: whether equal ones do: the same text, and the same second text.
     near: whether nearly equal ones do.
     threshold: the least Jaccard similarity of nearly equal texts, estimated.
-    num_permutations: of the estimate, whose error is about 0.5 / sqrt(num_permutations).
+    num_permutations: the number of hashes of the estimate, whose error is about 0.5 /
+      sqrt(num_permutations).
     words: number of words in a shingle; a text is the set of its shingles.
 
   Reference: Lee et al., Deduplicating Training Data Makes Language Models Better
@@ -48,7 +49,7 @@ class Duplicates:
 
   @functools.cached_property
   def bands(self) -> tuple[int, int]:
-    """Number of bands and rows a band that fit the threshold best."""
+    """The number of bands and of rows a band that fit the threshold best."""
     index = MinHashLSH(threshold=self.threshold, num_perm=self.num_permutations)
     return index.b, index.r
 
@@ -83,7 +84,7 @@ class Seen:
     """Says whether a document was seen before, and if it was not, remembers it.
 
     Args:
-      text: cleaned.
+      text: the text of the document, cleaned.
       second: the second text of a pair.
 
     Returns:

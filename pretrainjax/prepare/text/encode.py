@@ -25,12 +25,12 @@ Counts = dict[str, int]
 
 
 def stage(split: str) -> str:
-  """The journal's name for what was done of a split."""
+  """The name under which the journal keeps what was done of a split."""
   return f"encode {split}"
 
 
 def records_file(folder: Path, split: str) -> Path:
-  """Where the records of a split are: each 4 bytes of length, and as many bytes."""
+  """The file of the records of a split: of each 4 bytes of length, and as many bytes."""
   return folder / f"records-{split}.bin"
 
 
@@ -42,7 +42,7 @@ def encode(
   Args:
     split: the split of which the documents were collected.
     form: the form of the records.
-    layout: likewise.
+    layout: the features of the records.
     tokenizer: the tokenizer of the dataset.
     journal: the journal of this run.
     folder: the folder of the files.
@@ -98,7 +98,7 @@ def _append(file: BinaryIO, record: bytes) -> None:
 
 
 def read_records(path: Path, *, offset: int = 0) -> Iterator[bytes]:
-  """The records of a file, from a place where one begins."""
+  """Yields the records of a file, from a place where one begins."""
   with open(path, "rb") as file:
     file.seek(offset)
     while size := file.read(_SIZE.size):

@@ -19,7 +19,7 @@ class _Wrong(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-  """Names of fields in a jsonl line, a row of a parquet file or an example of a tfds dataset.
+  """The names of fields in a jsonl line, a row of a parquet file or a tfds example.
 
   Attributes:
     text: the text, or with `tags` a list of words.
@@ -45,7 +45,7 @@ class Fields:
     Args:
       record: fields by name, if it is well-formed.
       key: the key of the document.
-      split: likewise.
+      split: the split of the document; None where the source has none.
     """
     if not isinstance(record, Mapping):
       return Unreadable(key, "not a record of fields")

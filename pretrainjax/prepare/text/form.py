@@ -44,15 +44,15 @@ class Form:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """Which features records have.
+  """The features that the records of a dataset have.
 
   Attributes:
-    dtype: the dtype of tokens.
-    blocks: whether they are blocks.
-    second: whether they are pairs.
-    class_names: () without labels.
-    score: whether they have one.
-    tag_names: () without tags.
+    dtype: the dtype of the tokens.
+    blocks: whether records are packed blocks.
+    second: whether records are pairs of texts.
+    class_names: the names of the classes, () without labels.
+    score: whether records have a score.
+    tag_names: the names of the tags, () without tags.
   """
 
   dtype: type
@@ -82,10 +82,10 @@ class Layout:
     return features | {"key": tfds.features.Text()}
 
   def record(self, **values: Any) -> bytes:
-    """One record, as tfds would write it: lists of numbers as bytes, one float, one class, one key.
+    """Encodes one record as tfds would: lists of numbers as bytes, one float, one class, one key.
 
     Args:
-      **values: by the names of features.
+      **values: the values of the record by the names of its features.
     """
     made = {}
     for name, value in values.items():

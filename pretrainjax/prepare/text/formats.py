@@ -37,7 +37,7 @@ class Reader:
   encoding: str = "utf-8"
 
   def records(self, path: Path, *, key: str, split: str | None) -> Iterator[Item]:
-    """All records of a file, in its order; a file that breaks off ends with what is wrong."""
+    """Yields all records of a file, in order; one that breaks off ends with what is wrong."""
     read = {".jsonl": self._jsonl, ".parquet": self._parquet}.get(path.suffix.lower(), self._txt)
     try:
       for item in read(path, key):
@@ -105,7 +105,7 @@ class Reader:
 
 
 def whole(chunks: Iterable[str], key: str) -> Iterator[Document]:
-  """One document, or where it is long, its pieces, which stay in one split."""
+  """A document whole, or where it is long in pieces, which stay in one split."""
   found = pieces(chunks, size=PIECE)
   first, second = next(found, ""), next(found, None)
   if second is None:

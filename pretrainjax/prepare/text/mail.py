@@ -21,7 +21,7 @@ _MOST_OPEN, _MOST_MARKUP = 100, 1 << 20
 
 
 def body(raw: bytes) -> str:
-  """The text of a message.
+  """The text of an e-mail message.
 
   Args:
     raw: the whole message, in whatever state.
@@ -54,7 +54,7 @@ def _decoded(part: email.message.Message) -> str:
 
 
 def without_tags(markup: str) -> str:
-  """The text of HTML, a line a block; of what only looks like it, the text without known tags."""
+  """The text of HTML, one line a block; text that only looks like HTML loses known tags alone."""
   if len(markup) > _MOST_MARKUP or _is_never_closed(markup):
     return _TAG.sub(" ", markup)
   reader = _Reader()

@@ -11,10 +11,10 @@ _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no bits are lost; the go
 
 
 def word_hashes(text: str) -> tuple[UInt64[np.ndarray, " W"], Int[np.ndarray, " W"]]:
-  """Every word between spaces, case aside.
+  """A hash and the length of every word between spaces, case aside.
 
   Args:
-    text: any.
+    text: the text of a document.
 
   Returns:
     A hash of 32 bits of each word, and its length in characters.
@@ -29,7 +29,7 @@ def word_hashes(text: str) -> tuple[UInt64[np.ndarray, " W"], Int[np.ndarray, " 
 
 
 def ngram_hashes(words: UInt64[np.ndarray, " W"], *, size: int) -> UInt64[np.ndarray, " N"]:
-  """Hashes of 64 bits of all runs of `size` words, in order; none for fewer words."""
+  """The 64-bit hashes of all runs of `size` words, in order; none for fewer words."""
   count = len(words) - size + 1
   if count < 1:
     return np.zeros(0, np.uint64)

@@ -30,27 +30,27 @@ class Wrapping(NamedTuple):
 
 @runtime_checkable
 class Packer(Protocol):
-  """Takes documents one by one and gives blocks back as they are full."""
+  """A packer, which takes documents one by one and gives blocks back as they are full."""
 
   def add(self, tokens: Int32[np.ndarray, " N"]) -> list[Block]:
-    """Takes one document, without special tokens."""
+    """Takes one document, without special tokens; returns the blocks that are full now."""
     ...
 
   def finish(self) -> list[Block]:
-    """The blocks that are not full."""
+    """Returns the blocks that are not full."""
     ...
 
   def state(self) -> Any:
-    """What it holds, as plain data."""
+    """The packer's unfinished blocks, as plain data."""
     ...
 
   def restore(self, state: Any) -> None:
-    """Goes on from what `state` gave."""
+    """Goes on from a result of `state`."""
     ...
 
 
 class Stream:
-  """Documents one after another, cut every `length` tokens; no room is lost.
+  """A packer that cuts joined documents every `length` tokens; no place is lost.
 
   A block can begin within a document, and then does so without its beginning token.
   """
@@ -61,7 +61,7 @@ class Stream:
     self._segments = np.zeros(0, np.int32)
 
   def add(self, tokens: Int32[np.ndarray, " N"]) -> list[Block]:
-    """Takes one document, without special tokens."""
+    """Takes one document, without special tokens; returns the blocks that are full now."""
     wrapped = np.concatenate([[self._wrapping.begin], tokens, [self._wrapping.end]])
     number = self._segments[-1] + 1 if len(self._segments) else 1
     numbers = np.full(len(wrapped), number, np.int32)
@@ -87,16 +87,16 @@ class Stream:
     return [last]
 
   def state(self) -> Any:
-    """What it holds, as plain data."""
+    """The tokens of the unfinished block, as plain data."""
     return [self._tokens.tolist(), self._segments.tolist()]
 
   def restore(self, state: Any) -> None:
-    """Goes on from what `state` gave."""
+    """Goes on from a result of `state`."""
     self._tokens, self._segments = (np.asarray(part, np.int32) for part in state)
 
 
 class FirstFit:
-  """Every piece in one block, in the first that has room for it.
+  """A packer that puts every piece whole into the first block that has room for it.
 
   A document too long for a block is cut into pieces that each fill one, and a last one; every piece
   is wrapped. When none of some open blocks has room, another is opened and the oldest given back.
@@ -108,7 +108,7 @@ class FirstFit:
     self._free: list[int] = []
 
   def add(self, tokens: Int32[np.ndarray, " N"]) -> list[Block]:
-    """Takes one document, without special tokens."""
+    """Takes one document, without special tokens; returns the blocks that are full now."""
     body = self._length - 2
     blocks = []
     for start in range(0, len(tokens), body):
@@ -147,11 +147,11 @@ class FirstFit:
     return blocks
 
   def state(self) -> Any:
-    """What it holds, as plain data."""
+    """The open blocks, as plain data."""
     return [[part.tolist() for part in parts] for parts in self._open]
 
   def restore(self, state: Any) -> None:
-    """Goes on from what `state` gave."""
+    """Goes on from a result of `state`."""
     self._open = [[np.asarray(part, np.int32) for part in parts] for parts in state]
     self._free = [self._length - sum(map(len, parts)) for parts in self._open]
 

@@ -21,7 +21,7 @@ from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.encode import Counts, encode, read_records, records_file
 from pretrainjax.prepare.text.form import Form, Layout
-from pretrainjax.prepare.text.tally import TextTally, names_in_order
+from pretrainjax.prepare.text.text_tally import TextTally, names_in_order
 from pretrainjax.prepare.text.training import Tokenization, existing, make_tokenizer
 
 TOKENIZER = "tokenizer.json"
@@ -29,13 +29,13 @@ TOKENIZER = "tokenizer.json"
 
 @dataclasses.dataclass(frozen=True)
 class TextPreparation:
-  """Everything that decides what is made of documents.
+  """The settings by which a dataset of texts is prepared.
 
   Attributes:
     cleaning: what is done to a text, and which are left out.
     duplicates: which documents count as seen before.
     holdout: which are held out where the source does not say.
-    tokenizer: which tokenizer.
+    tokenizer: which tokenizer the dataset gets.
     form: the form of the records.
   """
 

@@ -22,14 +22,14 @@ _LONG = re.compile(r"\S{4096,}|\s{4096,}")
 
 @dataclasses.dataclass(frozen=True)
 class Tokenization:
-  """Which tokenizer a dataset gets: one that is trained, or one from a file.
+  """The tokenizer that a dataset gets: one that is trained, or one from a file.
 
   Attributes:
     path: an existing tokenizer.json; None trains one.
     kind: byte-level "bpe" (knows every text), "wordpiece" (BERT's) or "unigram" (T5's).
     vocab_size: the most tokens, special ones and sentinels included; a small corpus gives fewer.
-    lowercase: for WordPiece: small letters without accents.
-    min_frequency: of a pair of tokens to be joined; Unigram has no such limit.
+    lowercase: whether WordPiece makes all letters small and drops accents.
+    min_frequency: how often a pair of tokens must come to be joined; Unigram has no such limit.
     num_sentinels: tokens <extra_id_0> and so on, for span corruption.
     sample_bytes: the most text to train on, chosen evenly from all of it.
 
@@ -70,9 +70,9 @@ def make_tokenizer(
   """Trains a tokenizer, or takes the one of `options.path`.
 
   Args:
-    options: see there.
+    options: the kind of the tokenizer and its sizes.
     texts: yields all texts to train on, whenever it is called.
-    size: how many bytes they have.
+    size: the number of bytes of all texts.
 
   Raises:
     UserError: for a path that holds none.
@@ -91,7 +91,7 @@ def make_tokenizer(
 
 
 def existing(path: Path) -> Tokenizer:
-  """The tokenizer of a file, with the special tokens that it lacks behind its own.
+  """Reads the tokenizer of a file, and adds the special tokens that it lacks behind its own.
 
   Raises:
     UserError: for a file that is missing or none.

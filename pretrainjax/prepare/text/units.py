@@ -19,10 +19,10 @@ _ENDS = ("\n\n", "\n", ". ", " ")  # best first
 
 
 def units(text: str, *, unit: Unit) -> list[str]:
-  """Cuts a text; what is only space is left out.
+  """Cuts a text into units; those that are only space are left out.
 
   Args:
-    text: any.
+    text: the text of a document.
     unit: "sentence" goes by punctuation and capitals, knows few abbreviations, and ends sentences
       at empty lines too.
   """

@@ -25,7 +25,7 @@ from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.folder import Source
 from pretrainjax.prepare.text.form import NOT_SCORED, Form
 from pretrainjax.prepare.text.preparation import TextPreparation
-from pretrainjax.prepare.text.tally import TextTally
+from pretrainjax.prepare.text.text_tally import TextTally
 from pretrainjax.prepare.text.training import Tokenization
 
 

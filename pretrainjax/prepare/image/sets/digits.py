@@ -22,10 +22,11 @@ _INFO = {
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Reads the set that ships inside of scikit-learn.
+  """The source of the digits that ship inside of scikit-learn.
 
   Attributes:
-    test_fraction: of each class, held out by `seed`: the set has no split of its own.
+    test_fraction: share of each class, in [0, 1), held out by `seed`: the set has no split of its
+      own.
     seed: the seed of the split.
   """
 

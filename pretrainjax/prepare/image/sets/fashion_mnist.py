@@ -51,7 +51,7 @@ _MAX_BYTES = 1 << 26
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Reads the four idx files.
+  """The source of Fashion-MNIST, four idx files.
 
   Attributes:
     source: folder that holds them; None looks in the Debian package's place, then downloads the
@@ -99,7 +99,7 @@ def find_folder(folder: str | None, *, opener: Callable[..., Any] | None = None)
     places: dict[str, Callable[[], Path]] = {
       str(DEBIAN_FOLDER): lambda: check_folder(DEBIAN_FOLDER),
       f"apt-get download {PACKAGE}": lambda: from_apt(Path(temporary) / "apt"),
-      PUBLIC_URL: lambda: from_public_url(Path(temporary) / "public", opener=opener),
+      PUBLIC_URL: lambda: _from_public_url(Path(temporary) / "public", opener=opener),
     }
     if folder is not None:
       places = {f"--source={folder}": lambda: check_folder(Path(folder))}
@@ -125,7 +125,7 @@ def from_apt(work: Path) -> Path:
   return check_folder(files_of_package(PACKAGE, work) / DEBIAN_FOLDER.relative_to("/"))
 
 
-def from_public_url(work: Path, *, opener: Callable[..., Any] | None = None) -> Path:
+def _from_public_url(work: Path, *, opener: Callable[..., Any] | None = None) -> Path:
   """Downloads the four files, checked, into `work`."""
   opener = opener or urllib.request.urlopen
   work.mkdir(parents=True, exist_ok=True)

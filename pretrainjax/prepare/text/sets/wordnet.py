@@ -91,7 +91,7 @@ class Source:
 
 
 def synset(line: str, *, key: str, examples: bool) -> Document | Unreadable:
-  """One line of a data file as a pair; see wndb(5WN)."""
+  """Reads one line of a data file as a pair of definition and words; see wndb(5WN)."""
   fields, _, gloss = line.partition("|")
   try:
     offset, number, kind, count, *rest = fields.split()

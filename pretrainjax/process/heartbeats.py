@@ -43,7 +43,7 @@ _PEER_FAILURES = (
 
 
 class Verdict(NamedTuple):
-  """Why the run ends, the same for all processes: the first one that knows sets it.
+  """The reason why the run ends, the same for all processes: the first one that knows sets it.
 
   Attributes:
     text: the reason, in one line.
@@ -56,7 +56,7 @@ class Verdict(NamedTuple):
   by: int
 
 
-class Lifeline:
+class Heartbeats:
   """Sends the heartbeats of this process, and ends it where the run ends; process 0 checks all."""
 
   def __init__(
@@ -70,7 +70,7 @@ class Lifeline:
     watchdog: Watchdog | None = None,
     exit_process: Callable[[int], Any] = os._exit,
   ):
-    """Makes it, without starting its thread.
+    """Prepares the heartbeats, without starting their thread.
 
     Args:
       verb: the name of the binary, for messages.
@@ -103,7 +103,7 @@ class Lifeline:
     self._connected, self._connections = True, connections or {}
     self._store(f"name/{self._index}", f"{socket.gethostname()}, pid {os.getpid()}")
     target = self._monitor if self._index == 0 else self._wait_for_verdict
-    self._thread = threading.Thread(target=target, daemon=True, name="lifeline")
+    self._thread = threading.Thread(target=target, daemon=True, name="heartbeats")
     self._thread.start()
 
   def stop(self) -> None:

@@ -1,6 +1,6 @@
 """Names of classes in order, whatever they are."""
 
-from pretrainjax.prepare.text.tally import names_in_order
+from pretrainjax.prepare.text.text_tally import names_in_order
 
 
 def test_numbers_go_by_value_and_words_by_spelling():

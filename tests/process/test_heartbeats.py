@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from pretrainjax.process import lifeline
+from pretrainjax.process import heartbeats
 from pretrainjax.process.distributed import PeerLost
-from pretrainjax.process.lifeline import Lifeline, Verdict, is_peer_failure, lost_processes
+from pretrainjax.process.heartbeats import Heartbeats, Verdict, is_peer_failure, lost_processes
 from pretrainjax.process.watchdog import STUCK, Watchdog
 
 
 class Store:
-  """The coordination service's, for several lifelines in one process."""
+  """The coordination service's, for the heartbeats of several processes in one."""
 
   def __init__(self):
     self.values, self._changed = {}, threading.Condition()
@@ -41,13 +41,13 @@ class Left(BaseException):
 
 @pytest.fixture
 def many(monkeypatch):
-  """Makes lifelines of processes, whose ends are noted in `many.ends`."""
+  """Makes the heartbeats of processes, whose ends are noted in `many.ends`."""
   store = Store()
-  monkeypatch.setattr(lifeline, "client", lambda: store)
-  monkeypatch.setattr(lifeline, "_on_abort", lambda act: act)
-  monkeypatch.setattr(lifeline, "_HEARTBEAT", 0.05)
-  monkeypatch.setattr(lifeline, "_PROMPT", 0.3)
-  monkeypatch.setattr(lifeline, "_GRACE", 0.2)
+  monkeypatch.setattr(heartbeats, "client", lambda: store)
+  monkeypatch.setattr(heartbeats, "_on_abort", lambda act: act)
+  monkeypatch.setattr(heartbeats, "_HEARTBEAT", 0.05)
+  monkeypatch.setattr(heartbeats, "_PROMPT", 0.3)
+  monkeypatch.setattr(heartbeats, "_GRACE", 0.2)
   made = []
 
   def make(count, *, start=None, heartbeat_timeout=30.0, connections=None, dogs=None):
@@ -57,7 +57,7 @@ def many(monkeypatch):
         make.ends.setdefault(index, status)
         raise Left
 
-      one = Lifeline(
+      one = Heartbeats(
         verb="pretrain",
         index=index,
         count=count,
@@ -170,7 +170,7 @@ def test_whoever_said_why_before_it_ended_is_believed(many, capsys):
 def test_no_progress_ends_all_and_names_who_is_waited_for(many, capsys, monkeypatch):
   """Processes 0 and 2 wait in a step for process 1, which waits for its data."""
   stacks = []
-  monkeypatch.setattr(lifeline, "write_stacks", lambda: stacks.append(1))
+  monkeypatch.setattr(heartbeats, "write_stacks", lambda: stacks.append(1))
   phases = {0: "step", 1: "data", 2: "step"}
   dogs = {}
   for index, phase in phases.items():

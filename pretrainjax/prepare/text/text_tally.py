@@ -9,12 +9,12 @@ from pretrainjax.prepare.text.document import Document
 
 @dataclasses.dataclass
 class TextTally(Tally):
-  """Counts of documents.
+  """Counts of documents, beside those of all examples.
 
   Attributes:
     bytes: the bytes of their text (of both texts of a pair) in UTF-8, by split.
-    labels: how many, by class.
-    tags: likewise.
+    labels: the number of documents, by class.
+    tags: the number of words, by tag.
     has: which of second, label, score, words, split any document has.
   """
 
@@ -38,7 +38,7 @@ class TextTally(Tally):
 
 
 def names_in_order(counts: dict[str, int]) -> list[str]:
-  """Names of classes: numbers by value, words by spelling, "O" (no entity) first."""
+  """Sorts names of classes: numbers by value, words by spelling, "O" (no entity) first."""
   if all(re.fullmatch("-?[0-9]{1,40}", name) for name in counts):
     return sorted(counts, key=int)
   return sorted(counts, key=lambda name: (name != "O", name))

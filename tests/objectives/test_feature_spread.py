@@ -1,7 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from pretrainjax.objectives.collapse import feature_std, rank_me
+from pretrainjax.objectives.feature_spread import feature_std, rank_me
 
 
 def _gaussian(rows=4000, width=16):
