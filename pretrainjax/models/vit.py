@@ -54,6 +54,10 @@ def vit_variant(name: str) -> dict[str, int]:
   return {**VARIANTS[letters]._asdict(), "patch_size": int(patch_size)}
 
 
+def _learned(shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Param:
+  return nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape))
+
+
 class ViT(ImageEncoder):
   """A vision transformer: patches of an image are the tokens of a pre-norm transformer.
 
@@ -126,34 +130,19 @@ class ViT(ImageEncoder):
     self.image_mean, self.image_std = image_mean, image_std
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
 
-    normal = nnx.initializers.normal(0.02)
     self.patch_embed = PatchEmbed(
       patch_dim=self.patch_dim, embed_dim=embed_dim, dtype=dtype, rngs=rngs
     )
-    self.cls_token = nnx.Param(normal(rngs.params(), (embed_dim,))) if use_cls else None
-    registers = (num_registers, embed_dim)
-    self.register_tokens = nnx.Param(normal(rngs.params(), registers)) if num_registers else None
+    self.cls_token = _learned((embed_dim,), rngs) if use_cls else None
+    self.register_tokens = _learned((num_registers, embed_dim), rngs) if num_registers else None
     table = (self.grid[0] * self.grid[1], embed_dim)
-    learned = position == "learned"
-    self.position_table = nnx.Param(normal(rngs.params(), table)) if learned else None
+    self.position_table = _learned(table, rngs) if position == "learned" else None
+    sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "mlp_dim": mlp_dim}
     self.blocks = make_stack(
-      num_layers,
-      rngs=rngs,
-      embed_dim=embed_dim,
-      num_heads=num_heads,
-      mlp_dim=mlp_dim,
-      layer_scale=layer_scale,
-      dropout=dropout,
-      dtype=dtype,
+      num_layers, rngs=rngs, **sizes, layer_scale=layer_scale, dropout=dropout, dtype=dtype
     )
     self.norm = LayerNorm(embed_dim=embed_dim, eps=1e-6) if final_norm else None
-    self.attention_pool = (
-      AttentionPool(
-        embed_dim=embed_dim, num_heads=num_heads, mlp_dim=mlp_dim, dtype=dtype, rngs=rngs
-      )
-      if pool == "map"
-      else None
-    )
+    self.attention_pool = AttentionPool(**sizes, dtype=dtype, rngs=rngs) if pool == "map" else None
     self.pool_norm = LayerNorm(embed_dim=embed_dim, eps=1e-6) if pool_norm else None
 
   @property
