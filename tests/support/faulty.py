@@ -17,7 +17,7 @@ from pretrainjax.process.ending import as_process
 # What is called where: module, class or nothing, function.
 WHERES = {
   "data": ("data.prefetch", "Prefetched", "__next__"),
-  "step": ("train.loop", None, "_finish"),
+  "step": ("train.step_log", "StepLog", "finish"),
   "evaluation": ("train.loop", None, "evaluate"),
   "checkpoint": ("checkpoint.manager", "Checkpoints", "save"),
   "compile": ("train.assemble", "Run", "step"),
