@@ -2,7 +2,8 @@
 
 import dataclasses
 import logging
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +68,7 @@ class LinearProbe(Evaluation):
   max_train: int | None = None
   max_test: int | None = None
   seed: int = 0
+  arrays: ClassVar[Mapping[str, str]] = {"train": "label", "test": "label"}
 
   def __post_init__(self):
     super().__post_init__()

@@ -66,14 +66,20 @@ class Perplexity(Evaluation):
     if self.head == "masked" and self.train is not None:
       raise ValueError("train: found data, expected None with head='masked', which sees both sides")
 
-  def outcome(self, subject: Any) -> Outcome:
+  def check(self, subject: Any) -> None:
     """See `Evaluation`."""
     encoder, head = getattr(subject, "encoder", None), getattr(subject, "head", None)
-    fits = hasattr(encoder, "output_table")
+    # Of the class: where arrays are abstract, the table itself cannot be made.
+    fits = hasattr(type(encoder), "output_table") or hasattr(encoder, "output_table")
     if self.head == "masked":  # ELECTRA's is on its generator
       fits = hasattr(head, "transform") and not hasattr(subject, "generator")
     if not fits:
       raise ValueError(f"head: found '{self.head}', but the run's model has no such head")
+
+  def outcome(self, subject: Any) -> Outcome:
+    """See `Evaluation`."""
+    self.check(subject)
+    encoder = subject.encoder
     score = functools.partial(self._score, *nnx.split(subject))
     nats, hits, tokens, num_bytes = self._sums(encoder.inputs, score)
     if not tokens:

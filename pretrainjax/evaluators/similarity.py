@@ -1,7 +1,8 @@
 """Whether the similarity of two texts' features goes with what people say of them."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +27,7 @@ class Similarity(Evaluation):
 
   name: str = "similarity"
   data: Examples
+  arrays: ClassVar[Mapping[str, str]] = {"data": "score"}
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""

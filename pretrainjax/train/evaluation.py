@@ -28,13 +28,22 @@ class Opened(NamedTuple):
   left_out: dict[str, str]
 
 
+def switched_on(evaluators: Mapping[str, Evaluator | None] | None) -> dict[str, Evaluator]:
+  """The evaluators of a config without those that are None, as the whole may be.
+
+  Args:
+    evaluators: by name.
+  """
+  return {name: one for name, one in (evaluators or {}).items() if one is not None}
+
+
 def open_evaluators(
-  evaluators: Mapping[str, Evaluator | None] | None, *, encoder: Any, module: nnx.Module
+  evaluators: Mapping[str, Evaluator], *, encoder: Any, module: nnx.Module
 ) -> Opened:
   """Opens what evaluators read, before anything is trained or compiled.
 
   Args:
-    evaluators: by name; one that is None is switched off.
+    evaluators: by name.
     encoder: what most of them measure; its arrays may be abstract.
     module: the objective's, for those that need its head.
 
@@ -42,9 +51,7 @@ def open_evaluators(
     UserError: for data that is not there, and for a network that one of them cannot measure.
   """
   opened = Opened({}, {})
-  for name, evaluator in (evaluators or {}).items():
-    if evaluator is None:
-      continue
+  for name, evaluator in evaluators.items():
     key = f"config.evals.{name}"
     # Evaluators of other packages need neither.
     find_reason = getattr(evaluator, "reason_to_leave_out", lambda *, key: None)
