@@ -1,6 +1,7 @@
 """Builds all parts of a run from its config, and checks that they fit together."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -148,9 +149,10 @@ def assemble(
   _check_keys(config)
   seed_of(config)
   keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
-  parts = {
-    key: build(config[key], path=f"config.{key}", allow=allow) for key in keys if key in config
+  named = {key: config[key] for key in keys if key in config} | {
+    "train": _switched_off(config.train)
   }
+  parts = {key: build(value, path=f"config.{key}", allow=allow) for key, value in named.items()}
   parallel = parts.get("parallel") or Parallel()
   data, train = parts["data"], parts["train"]
   parallel.check_batch(data.batch_size)
@@ -208,6 +210,16 @@ def _check_keys(config: ConfigDict) -> None:
       raise UserError(f"--config: get_config() sets no '{key}'")
     if config[key] is None:
       raise UserError(f"--config.{key}: found None, which every run needs")
+
+
+def _switched_off(train: ConfigDict) -> dict[str, Any]:
+  """The settings of training, where what is None is switched off: no tracking, all steps stay."""
+  off = {
+    "keep": Keep(last=sys.maxsize),
+    "spikes": Spikes(action="off"),
+    "tracking": Tracking(tensorboard=False),
+  }
+  return {key: off.get(key) if train[key] is None else train[key] for key in train}
 
 
 def _only_trained(
