@@ -19,6 +19,7 @@ from pretrainjax.checkpoint import note, quarantine, verified
 from pretrainjax.checkpoint.array_names import nested_by_name
 from pretrainjax.checkpoint.free_space import full_disk_reason, lack_of_space, remove_leftovers
 from pretrainjax.checkpoint.policy import NewestAndBest
+from pretrainjax.checkpoint.step_names import StepNames
 from pretrainjax.config.text import read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, barrier, is_main
@@ -84,6 +85,7 @@ class Checkpoints:
       _check_writable(self._folder)
     options = ocp.CheckpointManagerOptions(
       preservation_policy=None if read_only else self._policy(),
+      step_name_format=StepNames(),
       create=not read_only,
       read_only=read_only,
       cleanup_tmp_directories=not read_only,

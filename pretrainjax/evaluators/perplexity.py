@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
 from pretrainjax.evaluators.ngram import fit_ngram, log_probabilities, predicted
 from pretrainjax.losses.vocabulary import vocabulary_cross_entropy
@@ -103,7 +104,7 @@ class Perplexity(Evaluation):
     tokenizer = self.data.tokenizer
     special = [i for i in tokenizer.special_ids if i != tokenizer.unknown_id]  # that is some text
     sums, row, in_parts = np.zeros(4), 0, False
-    for batch in self.data.one_pass():
+    for batch in batches_of(self.data, what="losses"):
       valid = np.asarray(batch["valid"])
       rows = np.arange(row, row + len(valid), dtype=np.uint32)
       found = _Scores(*map(np.asarray, score(inputs(batch), batch.get("scored"), rows)))
@@ -218,7 +219,7 @@ def _flat(
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
   """(token, number of its document, whether it counts) of all real tokens of a dataset."""
   parts, num_rows = [], 0
-  for batch in data.one_pass():
+  for batch in batches_of(data, what="counts"):
     tokens, segments = np.asarray(batch["tokens"]), np.asarray(batch["segments"])
     rows = num_rows + np.arange(len(tokens))[:, None]
     real = (segments > 0) & np.asarray(batch["valid"])[:, None]

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
 from pretrainjax.evaluators.correlation import pearson, spearman
 
@@ -40,7 +41,7 @@ class RegressionScore(Evaluation):
     self.check(subject)
     apply = functools.partial(_scores, *nnx.split(subject))
     parts = []
-    for batch in self.data.one_pass():
+    for batch in batches_of(self.data, what="scores"):
       if "score" not in batch:
         raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
       valid = np.asarray(batch["valid"])

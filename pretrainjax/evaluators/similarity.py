@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
 from pretrainjax.evaluators.correlation import pearson, spearman
 from pretrainjax.evaluators.pairs import pair_features
@@ -48,7 +49,7 @@ def scores_of(data: Examples) -> Float[np.ndarray, " N"]:
     ValueError: where there are none.
   """
   parts = []
-  for batch in data.one_pass():
+  for batch in batches_of(data, what="scores"):
     if "score" not in batch:
       raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
     parts.append(np.asarray(batch["score"])[np.asarray(batch["valid"])])

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
 from pretrainjax.types import Text
 
@@ -57,7 +58,7 @@ class TokenF1(Evaluation):
     """(true, guessed, number of the sentence) of all scored tokens."""
     apply = functools.partial(_logits, *nnx.split((subject.encoder, subject.head)))
     parts, num_rows = [], 0
-    for batch in self.data.one_pass():
+    for batch in batches_of(self.data, what="tags"):
       if "tags" not in batch:
         raise ValueError("data: found no tags, expected a dataset of tagged tokens")
       logits = np.asarray(apply(subject.encoder.inputs(batch)))

@@ -19,6 +19,7 @@ WHERES = {
   "data": ("data.prefetch", "Prefetched", "__next__"),
   "step": ("train.step_log", "StepLog", "finish"),
   "evaluation": ("train.loop", None, "evaluate"),
+  "evaluator": ("evaluators.collapse", "Collapse", "outcome"),
   "checkpoint": ("checkpoint.manager", "Checkpoints", "save"),
   "compile": ("train.assemble", "Run", "step"),
 }
