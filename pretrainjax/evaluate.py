@@ -1,11 +1,13 @@
 """Evaluates a run: `python -m pretrainjax.evaluate --config=FILE --workdir=WORKDIR[@STEP]`.
 
-Every number is stored with its protocol in WORKDIR/evaluation/results.jsonl, beside the same
-number of an encoder with random parameters.
+Every number is stored with its protocol in WORKDIR/evaluation/results.jsonl (--out=DIR: there),
+beside the same number of an encoder with random parameters.
 """
 
 import argparse
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -17,12 +19,15 @@ from pretrainjax.command import Request, launch
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.config.objects import build, seed_of
 from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError
+from pretrainjax.evaluators.base import Evaluation
 from pretrainjax.evaluators.compare import Comparison, Subject, compare
-from pretrainjax.evaluators.results import append_results
+from pretrainjax.evaluators.results import RESULTS, append_results
 from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.process.ending import as_process
 from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
+from pretrainjax.train.evaluation import open_evaluators, switched_on
 from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
@@ -49,14 +54,17 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--no_random_init", action="store_true", help="leave the column of the random encoder out"
   )
+  parser.add_argument(
+    "--out", metavar="DIR", help="folder for results.jsonl and pictures; WORKDIR/evaluation else"
+  )
 
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  evaluators = build(request.config.evals, path="config.evals", allow=ANYTHING)
+  folder = _results_folder(request)
+  evaluators = switched_on(build(request.config.evals, path="config.evals", allow=ANYTHING))
   loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
-  if (path := loaded.tokenizer_path) is not None:
-    check_tokenizers(data_of(evaluators), Tokenizer.load(path), path=path)
+  evaluators = _opened(evaluators, loaded)
   random = None
   if not request.options.no_random_init:
     random = _subject(loaded, _random_module(loaded, seed=seed))
@@ -69,7 +77,47 @@ def _work(request: Request) -> None:
     step=loaded.step,
     random_seed=seed,
   )
-  _store(comparison, Reference.parse(request.workdir).folder / "evaluation", loaded.step)
+  print(results_table(comparison.rows), flush=True)
+  if folder is not None:
+    _store(comparison, folder, loaded.step)
+
+
+def _results_folder(request: Request) -> Path | None:
+  """The folder for results; None, with a line, for a run that others only let us read.
+
+  Raises:
+    UserError: for a folder that the user named and that cannot be written.
+  """
+  named = request.options.out
+  folder = Path(named) if named else Reference.parse(request.workdir).folder / "evaluation"
+  probe = folder / f".write_probe_{os.getpid()}"
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    if named:
+      raise UserError(f"--out: cannot write to '{folder}' ({error.strerror})") from error
+    print(
+      f"evaluate: '{folder}' cannot be written ({error.strerror}): the table is printed and not "
+      "stored; --out=DIR stores it elsewhere",
+      file=sys.stderr,
+    )
+    return None
+  return folder
+
+
+def _opened(evaluators: Mapping[str, Evaluation], loaded: Loaded) -> dict[str, Evaluation]:
+  """The evaluators that can run on their data and this network; a line for each other one."""
+  encoder = loaded.encoder_of(loaded.module)
+  opened = open_evaluators(evaluators, encoder=encoder, module=loaded.module)
+  for name, reason in opened.left_out.items():
+    print(f"left out   {name}: {reason}")
+  if not opened.evaluators:
+    raise UserError("--config.evals: found no evaluator that can run, expected at least one")
+  if (path := loaded.tokenizer_path) is not None:
+    check_tokenizers(data_of(opened.evaluators), Tokenizer.load(path), path=path)
+  return opened.evaluators
 
 
 def _subject(loaded: Loaded, module: nnx.Module) -> Subject:
@@ -83,15 +131,13 @@ def _random_module(loaded: Loaded, *, seed: int) -> nnx.Module:
 
 
 def _store(comparison: Comparison, folder: Path, step: int) -> None:
-  folder.mkdir(parents=True, exist_ok=True)
-  append_results(folder / "results.jsonl", comparison.rows)
-  print(results_table(comparison.rows))
+  append_results(folder / RESULTS, comparison.rows)
   for name, outcome in comparison.outcomes.items():
     if outcome.confusion is not None:
       path = folder / f"confusion_{name}_{step}.png"
       confusion_png(outcome.confusion, outcome.class_names, path, title=name)
       print(f"confusion matrix: {path}")
-  print(f"results: {folder / 'results.jsonl'}")
+  print(f"results: {folder / RESULTS}")
 
 
 if __name__ == "__main__":

@@ -15,15 +15,16 @@ from pretrainjax.process.distributed import barrier, is_main
 from pretrainjax.process.ending import Ending
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.report.curves import curves_png
+from pretrainjax.report.outcome import outcome_rows
 from pretrainjax.report.start import config_changes, start_text
-from pretrainjax.report.table import config_table
+from pretrainjax.report.table import config_table, results_table
 from pretrainjax.train import warm_start
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.roll_back import resume
 from pretrainjax.train.state import TrainState
-from pretrainjax.train.tracking import Tracker
+from pretrainjax.train.tracking import METRICS, Tracker
 from pretrainjax.workdir.claim import check_shared, claim, make_workdir
 from pretrainjax.workdir.lock import acquire
 from pretrainjax.workdir.tokenizer import check_tokenizers, keep_tokenizer
@@ -167,10 +168,19 @@ def train(
       "command again to go on"
     )
   if is_main():
-    curves_png(workdir / "metrics.jsonl", workdir / "curves.png", title=workdir.name)
-    print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
-    print(f"metrics      {workdir / 'metrics.jsonl'}, drawn in {workdir / 'curves.png'}")
+    _print_outcome(run, workdir, steps=steps)
   return run.parallel.whole(state)
+
+
+def _print_outcome(run: Run, workdir: Path, *, steps: Sequence[int]) -> None:
+  """Prints what was measured at the end of a run, and where its files are."""
+  metrics, picture, drawn = workdir / METRICS, workdir / "curves.png", ""
+  with contextlib.suppress(ValueError):  # so few steps make no line
+    curves_png(metrics, picture, title=workdir.name)
+    drawn = f", drawn in {picture}"
+  print(results_table(outcome_rows(run, metrics, workdir=workdir)))
+  print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
+  print(f"metrics      {metrics}{drawn}")
 
 
 def _new(run: Run, first: TrainState | None) -> TrainState:

@@ -4,10 +4,9 @@ import contextlib
 import dataclasses
 import json
 import logging
-import math
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +15,11 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import meta as metas
-from pretrainjax.checkpoint import quarantine, verified
+from pretrainjax.checkpoint import note, quarantine, verified
 from pretrainjax.checkpoint.array_names import nested_by_name
 from pretrainjax.checkpoint.free_space import full_disk_reason, lack_of_space, remove_leftovers
 from pretrainjax.checkpoint.policy import NewestAndBest
+from pretrainjax.checkpoint.step_names import StepNames
 from pretrainjax.config.text import read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, barrier, is_main
@@ -85,6 +85,7 @@ class Checkpoints:
       _check_writable(self._folder)
     options = ocp.CheckpointManagerOptions(
       preservation_policy=None if read_only else self._policy(),
+      step_name_format=StepNames(),
       create=not read_only,
       read_only=read_only,
       cleanup_tmp_directories=not read_only,
@@ -102,7 +103,7 @@ class Checkpoints:
   # --- saving ---------------------------------------------------------------------------------
 
   def save(
-    self, step: int, state: Any, *, config: ConfigDict, metrics: dict[str, float] | None = None
+    self, step: int, state: Any, *, config: ConfigDict, interval: Mapping[str, Any] | None = None
   ) -> bool:
     """Starts an asynchronous save; the arrays may be donated as soon as it returns.
 
@@ -113,7 +114,7 @@ class Checkpoints:
       step: the number of the step, which names the checkpoint.
       state: a pytree of whole arrays (see `Parallel.whole`).
       config: the resolved config, which is kept beside the arrays under the same commit.
-      metrics: the numbers of evaluators at this step, which may lack `Keep.metric`.
+      interval: the metrics of steps that no row has yet, as plain values; see `interval`.
 
     Returns:
       Whether a save was started; False on a full disk, and for a step that is there already.
@@ -123,7 +124,6 @@ class Checkpoints:
     """
     self.wait_until_idle()
     state, written = nested_by_name(state), json.loads(to_json(config))
-    metric = (metrics or {}).get(self._keep.metric or "")
     lack = agree(f"room for step {step}", lack_of_space(self._folder, state) if is_main() else "")
     if lack:
       self._note_unsaved(step, lack)
@@ -135,13 +135,36 @@ class Checkpoints:
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
           config=ocp.args.JsonSave(written),
-          meta=ocp.args.JsonSave(metas.describe(step, state, written, metric=metric)),
+          meta=ocp.args.JsonSave(metas.describe(step, state, written, interval=interval)),
         ),
       )
       if not started:
         _log.warning("step %d is not saved: %s has it, or a later one", step, self._folder)
       return started
     return False
+
+  def note(self, step: int, *, evaluators: Collection[str], numbers: Mapping[str, float]) -> None:
+    """Notes what was measured of a saved step beside it; all processes call it alike.
+
+    Steps that need not stay any longer, now that its number is known, are deleted. Nothing is noted
+    where the step is not there, for want of disk space.
+
+    Args:
+      step: the number of the step.
+      evaluators: the names of the evaluators that ran.
+      numbers: their numbers by "evaluator/number", which may lack `Keep.metric`.
+    """
+    self.wait_until_idle()
+    if is_main() and self.has(step):
+      try:
+        note.write(self._folder / str(step), evaluators=evaluators, numbers=numbers)
+      except OSError as error:  # it costs an evaluation after a restart
+        _log.warning("step %d: its numbers are not noted (%s)", step, error.strerror)
+    steps = self.steps()
+    go = sorted(set(steps) - self._policy().should_stay(steps[::-1]))
+    # One process may not see yet what another one did: the first decides.
+    for one in json.loads(agree("which checkpoints go", json.dumps(go))):
+      self._manager.delete(one)
 
   def wait_until_idle(self) -> None:
     """Blocks until no save is under way; raises what made one fail, except for a full disk."""
@@ -230,6 +253,15 @@ class Checkpoints:
     """The resolved config saved with `step`, verified; nothing that it names is looked for."""
     return read_json(json.dumps(metas.read(self._folder / str(step))[1]))
 
+  def interval(self, step: int) -> dict[str, Any]:
+    """The metrics of steps up to `step` that no row had yet when it was saved; {} without any."""
+    return metas.read(self._folder / str(step))[0].get("interval") or {}
+
+  def not_yet_run(self, step: int, evaluators: Collection[str]) -> list[str]:
+    """Which of these evaluators did not run on a saved step, as process 0 sees it."""
+    missing = note.not_yet_run(self._folder / str(step), evaluators) if is_main() else []
+    return json.loads(agree(f"evaluators that did not run on {step}", json.dumps(missing)))
+
   def _numbered(self) -> list[int]:
     # Not as Orbax does it: what a trainer deletes meanwhile must not be an error.
     found = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
@@ -241,12 +273,8 @@ class Checkpoints:
 
   def _value(self, step: int) -> float:
     """The number that a step is kept by, more is better; NaN where it is not known."""
-    try:
-      value = metas.read(self._folder / str(step))[0].get("metric")
-    except metas.Damaged:  # or not there yet
-      return math.nan
-    sign = 1.0 if self._keep.mode == "max" else -1.0
-    return math.nan if value is None else sign * value
+    value = note.number(self._folder / str(step), self._keep.metric or "")
+    return value if self._keep.mode == "max" else -value
 
   # --- restoring ------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,24 @@ class Damaged(Exception):
   """A checkpoint is not what was saved."""
 
 
-def describe(step: int, state: Any, config: Any, *, metric: float | None) -> dict[str, Any]:
+def describe(
+  step: int, state: Any, config: Any, *, interval: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
   """Makes the item "meta" of a checkpoint.
 
   Args:
     step: the number of the step.
     state: the arrays, as of `nested_by_name`.
     config: the config, as plain values, which becomes the item "config".
-    metric: the number that the best checkpoints are chosen by; None without one.
+    interval: the metrics of steps that no row has yet, see `train/interval.py`; None without any.
 
   Returns:
-    Plain values: step, fingerprints, dtypes and shapes, layout, metric, and two SHA-256 sums.
+    Plain values: step, fingerprints, dtypes and shapes, layout, interval, and two SHA-256 sums.
   """
   meta = {"step": step, "fingerprint": fingerprint(state), "arrays": describe_arrays(state)}
-  meta |= {"jax": jax.__version__, "layout": layout(), "metric": metric, "config": _digest(config)}
-  return meta | {"seal": _digest(meta)}
+  meta |= {"jax": jax.__version__, "layout": layout(), "config": digest(config)}
+  meta |= {"interval": dict(interval or {})}
+  return meta | {"seal": digest(meta)}
 
 
 def read(folder: Path) -> tuple[dict[str, Any], Any]:
@@ -48,9 +52,9 @@ def read(folder: Path) -> tuple[dict[str, Any], Any]:
   meta, config = (_json(folder, item) for item in ("meta", "config"))
   if not isinstance(meta, dict):
     raise Damaged("meta is no dictionary")
-  if meta.get("seal") != _digest({k: v for k, v in meta.items() if k != "seal"}):
+  if meta.get("seal") != digest({k: v for k, v in meta.items() if k != "seal"}):
     raise Damaged("checksum differs in meta")
-  if meta["config"] != _digest(config):
+  if meta["config"] != digest(config):
     raise Damaged("checksum differs in config")
   if str(meta["step"]) != folder.name:
     raise Damaged(f"is a copy of step {meta['step']}")
@@ -95,6 +99,12 @@ def layout() -> str:
   return f"{devices} device{plural[0]} of {processes} process{plural[1]}"
 
 
+def digest(value: Any) -> str:
+  """The SHA-256 of plain values, whatever the order of their keys."""
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _json(folder: Path, item: str) -> Any:
   # Not by way of Orbax, who would have all processes wait where one of them fails.
   try:
@@ -103,8 +113,3 @@ def _json(folder: Path, item: str) -> Any:
     raise Damaged(f"{item} cannot be read ({error.strerror})") from error
   except (ValueError, RecursionError) as error:
     raise Damaged(f"{item} is no JSON") from error
-
-
-def _digest(value: Any) -> str:
-  text = json.dumps(value, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()

@@ -26,9 +26,17 @@ class NewestAndBest:
   def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
     """Whether each checkpoint stays; they come in the order of their steps."""
     del context
-    steps = [checkpoint.step for checkpoint in checkpoints]
+    stay = self.should_stay([checkpoint.step for checkpoint in checkpoints])
+    return [checkpoint.step in stay for checkpoint in checkpoints]
+
+  def should_stay(self, steps: Sequence[int]) -> set[int]:
+    """Which of these steps stay.
+
+    Args:
+      steps: the saved steps, in their order.
+    """
     stay = set(steps[-self.last :])
     if self.value is not None:
       known = [(value, step) for step in steps if not math.isnan(value := self.value(step))]
       stay |= {step for _, step in sorted(known)[-self.best :]}
-    return [step in stay for step in steps]
+    return stay

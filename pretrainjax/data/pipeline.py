@@ -99,6 +99,12 @@ class Pipeline:
     names = {source.class_names for source in self.sources}
     return names.pop() if len(names) == 1 else ()
 
+  def has(self, array: str) -> bool:
+    """Whether examples have an array such as "label", "score" or "tags"."""
+    if array == "label":
+      return bool(self.class_names)
+    return all(source.has(array) for source in self.sources)
+
   @property
   def sources(self) -> tuple[PreparedSplit, ...]:
     """The datasets, opened and checked."""

@@ -1,12 +1,14 @@
 """What every evaluator is: fields a config sets, a measurement, and the protocol it follows."""
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
+from pretrainjax.errors import UserError
 from pretrainjax.types import Batch
 
 # A dataset's fields that change no number; buckets are for training.
@@ -67,14 +69,45 @@ class Evaluation:
     every: steps between two runs during training; 0 runs it at the end only.
     needs_module: True where `run` takes the objective's whole module, with its head, and
       not only the encoder.
+    arrays: arrays that examples must have, by the field that holds the data: {"train": "label"}.
   """
 
   name: str
   every: int = 0
   needs_module: ClassVar[bool] = False
+  arrays: ClassVar[Mapping[str, str]] = {}
 
   def __post_init__(self):
     check_at_least(self, 0, "every")
+
+  def reason_to_leave_out(self, *, key: str) -> str | None:
+    """Opens the data, and says why nothing can be measured on it; None where something can.
+
+    Args:
+      key: where the evaluator lies in the config, "config.evals.knn".
+
+    Raises:
+      UserError: for data that is not there, or holds no example.
+    """
+    held = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+    sets = {name: data for name, data in held.items() if hasattr(data, "one_pass")}
+    for name, array in self.arrays.items():
+      if not _opened(sets[name], f"{key}.{name}", functools.partial(_has, array=array)):
+        return f"{key}.{name} has no {array.rstrip('s')}s"
+    for name, data in sets.items():
+      if not _opened(data, f"{key}.{name}", lambda data: data.num_examples):
+        raise UserError(f"--{key}.{name}.split: found no example, expected some")
+    return None
+
+  def check(self, subject: Any) -> None:
+    """Refuses what `run` could not measure.
+
+    Args:
+      subject: see `run`; its arrays may be abstract.
+
+    Raises:
+      ValueError: for a network without what is measured, or data that does not serve.
+    """
 
   def run(self, subject: Any) -> dict[str, float]:
     """Returns the numbers by name.
@@ -99,6 +132,33 @@ class Evaluation:
       "views": 1,
       "features": "encoder(inputs).pooled",
     }
+
+
+def _opened(data: Examples, key: str, ask: Callable[[Examples], Any]) -> Any:
+  """What is asked of data, whose messages name the key at which it lies."""
+  try:
+    return ask(data)
+  except UserError as error:
+    raise UserError(str(error).replace("--config.data.", f"--{key}.")) from error
+
+
+def _has(data: Examples, *, array: str) -> bool:
+  """Whether examples have an array; data that cannot say is taken to have it."""
+  return data.has(array) if hasattr(data, "has") else True
+
+
+def check_parts(subject: Any, *parts: str, expected: str) -> None:
+  """Raises ValueError for a module that lacks a part.
+
+  Args:
+    subject: the objective's module.
+    parts: the names of the parts.
+    expected: what has them, for the message.
+  """
+  for part in parts:
+    if not hasattr(subject, part):
+      found = type(subject).__name__
+      raise ValueError(f"found a {found} without '{part}', expected {expected}")
 
 
 def check_at_least(holder: Any, minimum: int | float, *names: str) -> None:

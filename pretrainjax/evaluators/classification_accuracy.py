@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -10,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.evaluators.accuracy import classification_outcome
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least, check_parts
 from pretrainjax.evaluators.features import forward, labels_of
 
 
@@ -31,17 +32,19 @@ class ClassificationAccuracy(Evaluation):
   max_examples: int | None = None
   seed: int = 0
   needs_module: ClassVar[bool] = True
+  arrays: ClassVar[Mapping[str, str]] = {"data": "label"}
 
   def __post_init__(self):
     super().__post_init__()
     check_at_least(self, 1, "max_examples")
 
+  def check(self, subject: Any) -> None:
+    """See `Evaluation`."""
+    check_parts(subject, "encoder", "head", expected="a classifier")
+
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation` and `classification_outcome`."""
-    for part in ("encoder", "head"):
-      if not hasattr(subject, part):
-        found = type(subject).__name__
-        raise ValueError(f"{self.name}: found a {found} without '{part}', expected a classifier")
+    self.check(subject)
     apply = functools.partial(_logits, *nnx.split((subject.encoder, subject.head)))
     logits, labels = result = forward(
       apply,

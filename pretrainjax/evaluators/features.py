@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
-from tqdm import tqdm
 
+from pretrainjax.evaluators.bar import progress_bar
 from pretrainjax.evaluators.base import Examples
 from pretrainjax.types import Batch, Encoded, Encoder, check_encoder
 
@@ -119,14 +119,8 @@ def forward(
   outputs, labels = [], []
   # One batch computes while the next is decoded; more would only fill the memory.
   waiting: collections.deque = collections.deque()
-  with tqdm(
-    total=data.num_examples if chosen is None else len(chosen),
-    desc=what,
-    unit=" examples",
-    leave=False,
-    disable=None,
-    delay=2,
-  ) as progress:
+  total = data.num_examples if chosen is None else len(chosen)
+  with progress_bar(total, what=what) as bar:
     names = data.arrays_with_views
     read = functools.partial(_read, inputs, names=names, view=view)
     for rows, batch_labels, count in _packed(data.one_pass(), chosen, read):
@@ -134,7 +128,7 @@ def forward(
       labels.append(batch_labels)
       if len(waiting) > 1:
         outputs.append(_to_host(*waiting.popleft()))
-      progress.update(count)
+      bar.update(count)
     outputs.extend(_to_host(*item) for item in waiting)
   if not outputs:
     raise ValueError(f"no {what}: the data has no example")

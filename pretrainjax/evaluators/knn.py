@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -54,11 +55,16 @@ class KNN(Evaluation):
   max_train: int | None = None
   max_test: int | None = None
   seed: int = 0
+  arrays: ClassVar[Mapping[str, str]] = {"train": "label", "test": "label"}
 
   def __post_init__(self):
     super().__post_init__()
     check_at_least(self, 1, "k", "max_train", "max_test")
     check_above_zero(self, "temperature")
+
+  def check(self, subject: Any) -> None:
+    """See `Evaluation`."""
+    self._possible(min(self.train.num_examples, self.max_train or self.train.num_examples))
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`; the confusion matrix is that of the first k and temperature."""

@@ -2,7 +2,8 @@
 
 import dataclasses
 import logging
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.evaluators.accuracy import classification_outcome
+from pretrainjax.evaluators.bar import progress_bar
 from pretrainjax.evaluators.base import (
   Evaluation,
   Examples,
@@ -67,6 +69,7 @@ class LinearProbe(Evaluation):
   max_train: int | None = None
   max_test: int | None = None
   seed: int = 0
+  arrays: ClassVar[Mapping[str, str]] = {"train": "label", "test": "label"}
 
   def __post_init__(self):
     super().__post_init__()
@@ -158,14 +161,16 @@ class LinearProbe(Evaluation):
     weights = jnp.asarray(~held, jnp.float32)
     best, best_hits = (start, max(self.l2)), -1
     linear = start
-    for l2 in sorted(self.l2, reverse=True):
-      linear = fit_lbfgs(
-        linear, x, labels, weights, jnp.float32(l2), max_iterations=self.max_iterations
-      ).linear
-      predictions = np.asarray(jnp.argmax(apply_linear(linear, x), axis=1))
-      hits = int((predictions == np.asarray(labels))[held].sum())
-      if hits > best_hits:  # of equals the stronger penalty stays
-        best, best_hits = (linear, l2), hits
+    with progress_bar(len(self.l2), what="linear probe", unit=" fits") as bar:
+      for l2 in sorted(self.l2, reverse=True):
+        linear = fit_lbfgs(
+          linear, x, labels, weights, jnp.float32(l2), max_iterations=self.max_iterations
+        ).linear
+        predictions = np.asarray(jnp.argmax(apply_linear(linear, x), axis=1))
+        hits = int((predictions == np.asarray(labels))[held].sum())
+        if hits > best_hits:  # of equals the stronger penalty stays
+          best, best_hits = (linear, l2), hits
+        bar.update()
     return best
 
   def _warn_of_absent(self, labels: Int[np.ndarray, " N"], num_classes: int) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
 from pretrainjax.evaluators.ngram import fit_ngram, log_probabilities, predicted
 from pretrainjax.losses.vocabulary import vocabulary_cross_entropy
@@ -66,14 +67,20 @@ class Perplexity(Evaluation):
     if self.head == "masked" and self.train is not None:
       raise ValueError("train: found data, expected None with head='masked', which sees both sides")
 
-  def outcome(self, subject: Any) -> Outcome:
+  def check(self, subject: Any) -> None:
     """See `Evaluation`."""
     encoder, head = getattr(subject, "encoder", None), getattr(subject, "head", None)
-    fits = hasattr(encoder, "output_table")
+    # Of the class: where arrays are abstract, the table itself cannot be made.
+    fits = hasattr(type(encoder), "output_table") or hasattr(encoder, "output_table")
     if self.head == "masked":  # ELECTRA's is on its generator
       fits = hasattr(head, "transform") and not hasattr(subject, "generator")
     if not fits:
       raise ValueError(f"head: found '{self.head}', but the run's model has no such head")
+
+  def outcome(self, subject: Any) -> Outcome:
+    """See `Evaluation`."""
+    self.check(subject)
+    encoder = subject.encoder
     score = functools.partial(self._score, *nnx.split(subject))
     nats, hits, tokens, num_bytes = self._sums(encoder.inputs, score)
     if not tokens:
@@ -97,7 +104,7 @@ class Perplexity(Evaluation):
     tokenizer = self.data.tokenizer
     special = [i for i in tokenizer.special_ids if i != tokenizer.unknown_id]  # that is some text
     sums, row, in_parts = np.zeros(4), 0, False
-    for batch in self.data.one_pass():
+    for batch in batches_of(self.data, what="losses"):
       valid = np.asarray(batch["valid"])
       rows = np.arange(row, row + len(valid), dtype=np.uint32)
       found = _Scores(*map(np.asarray, score(inputs(batch), batch.get("scored"), rows)))
@@ -212,7 +219,7 @@ def _flat(
 ) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
   """(token, number of its document, whether it counts) of all real tokens of a dataset."""
   parts, num_rows = [], 0
-  for batch in data.one_pass():
+  for batch in batches_of(data, what="counts"):
     tokens, segments = np.asarray(batch["tokens"]), np.asarray(batch["segments"])
     rows = num_rows + np.arange(len(tokens))[:, None]
     real = (segments > 0) & np.asarray(batch["valid"])[:, None]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import jax
@@ -10,7 +11,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
+from pretrainjax.evaluators.bar import batches_of
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
 from pretrainjax.evaluators.correlation import pearson, spearman
 
 
@@ -28,15 +30,18 @@ class RegressionScore(Evaluation):
   name: str = "regression"
   data: Examples
   needs_module: ClassVar[bool] = True
+  arrays: ClassVar[Mapping[str, str]] = {"data": "score"}
+
+  def check(self, subject: Any) -> None:
+    """See `Evaluation`."""
+    check_parts(subject, "scores", expected="a Regression's")
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""
-    if not hasattr(subject, "scores"):
-      found = type(subject).__name__
-      raise ValueError(f"{self.name}: found a {found} without 'scores', expected a Regression's")
+    self.check(subject)
     apply = functools.partial(_scores, *nnx.split(subject))
     parts = []
-    for batch in self.data.one_pass():
+    for batch in batches_of(self.data, what="scores"):
       if "score" not in batch:
         raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
       valid = np.asarray(batch["valid"])

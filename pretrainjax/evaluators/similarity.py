@@ -1,11 +1,13 @@
 """Whether the similarity of two texts' features goes with what people say of them."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
 from pretrainjax.evaluators.correlation import pearson, spearman
 from pretrainjax.evaluators.pairs import pair_features
@@ -26,6 +28,7 @@ class Similarity(Evaluation):
 
   name: str = "similarity"
   data: Examples
+  arrays: ClassVar[Mapping[str, str]] = {"data": "score"}
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""
@@ -46,7 +49,7 @@ def _scores_of(data: Examples) -> Float[np.ndarray, " N"]:
     ValueError: where there are none.
   """
   parts = []
-  for batch in data.one_pass():
+  for batch in batches_of(data, what="scores"):
     if "score" not in batch:
       raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
     parts.append(np.asarray(batch["score"])[np.asarray(batch["valid"])])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -9,7 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
+from pretrainjax.evaluators.bar import batches_of
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
 from pretrainjax.types import Text
 
 
@@ -30,13 +32,15 @@ class TokenF1(Evaluation):
   name: str = "token_f1"
   data: Examples
   needs_module: ClassVar[bool] = True
+  arrays: ClassVar[Mapping[str, str]] = {"data": "tags"}
+
+  def check(self, subject: Any) -> None:
+    """See `Evaluation`."""
+    check_parts(subject, "encoder", "head", expected="a classifier")
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""
-    for part in ("encoder", "head"):
-      if not hasattr(subject, part):
-        found = type(subject).__name__
-        raise ValueError(f"{self.name}: found a {found} without '{part}', expected a classifier")
+    self.check(subject)
     names = tuple(getattr(self.data, "tag_names", ()))
     tags, guesses, sentences = self._tags(subject, len(names))
     true, guessed = (entities(t, sentences, names=names) for t in (tags, guesses))
@@ -54,7 +58,7 @@ class TokenF1(Evaluation):
     """(true, guessed, number of the sentence) of all scored tokens."""
     apply = functools.partial(_logits, *nnx.split((subject.encoder, subject.head)))
     parts, num_rows = [], 0
-    for batch in self.data.one_pass():
+    for batch in batches_of(self.data, what="tags"):
       if "tags" not in batch:
         raise ValueError("data: found no tags, expected a dataset of tagged tokens")
       logits = np.asarray(apply(subject.encoder.inputs(batch)))

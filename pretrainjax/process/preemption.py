@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from pretrainjax.process.distributed import client, index, is_connected, number_of_processes
 
@@ -56,16 +56,28 @@ def handle_sigterm() -> SigtermHandler:
   return handler
 
 
+class Notice(NamedTuple):
+  """What a run asks to know whether it is to stop.
+
+  Attributes:
+    is_last_step: whether to stop after this step; all processes call it once a step, in step.
+    has_come: whether some process was asked to stop; any thread may call it at any time.
+  """
+
+  is_last_step: Callable[[], bool]
+  has_come: Callable[[], bool]
+
+
 @contextlib.contextmanager
-def preemption_notice() -> Iterator[Callable[[], bool]]:
-  """Yields a function that says whether to stop now; all processes call it once a step."""
+def preemption_notice() -> Iterator[Notice]:
+  """Notes SIGTERM while inside, in place of ending the process."""
   before = signal.getsignal(signal.SIGTERM)
   handler = handle_sigterm()
-  if handler.agreement is not None:  # it stays: a later signal must not kill one of several
-    yield handler.agreement.is_reached
-    return
+  if (agreement := handler.agreement) is not None:
+    yield Notice(agreement.is_reached, agreement.has_come)
+    return  # the handler stays: a later signal must not kill one of several
   try:
-    yield lambda: handler.received
+    yield Notice(lambda: handler.received, lambda: handler.received)
   finally:
     if not handler.received:  # or a second one would kill what is being closed
       signal.signal(signal.SIGTERM, before)
@@ -95,6 +107,7 @@ class StopAgreement:
     self._handler, self._service = handler, service
     self._index, self._count, self._poll_seconds = index, count, poll_seconds
     self._num_calls, self._last_call = 0, None
+    self._noticed = threading.Event()
     self._lock, self._closed = threading.Lock(), threading.Event()
     self._thread = threading.Thread(target=self._agree, daemon=True, name="preemption")
     self._thread.start()
@@ -104,6 +117,10 @@ class StopAgreement:
     with self._lock:
       self._num_calls += 1
       return self._last_call is not None and self._num_calls >= self._last_call
+
+  def has_come(self) -> bool:
+    """Whether some process was asked to stop, as far as this one knows: soon, not in step."""
+    return self._noticed.is_set()
 
   def close(self) -> None:
     """Ends the thread, once all processes are done and while the service is still there.
@@ -118,6 +135,7 @@ class StopAgreement:
     try:
       if not self._wait_for_notice():
         return
+      self._noticed.set()
       with self._lock:
         self._service.key_value_set(f"{_CALLS}/{self._index}", str(self._num_calls))
         self._last_call = max(self._calls_of(i) for i in range(self._count)) + 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,10 +16,30 @@ from pretrainjax.report.figure import FAINT, GRID, INK, LINES, headline, new_fig
 
 # Beyond so many points a line is drawn faintly with its running mean over it.
 _MAX_RAW = 120
-# Drawn last, and not at all: those say how something was measured, or count what went wrong.
+# Drawn last, and not at all: those say how something was measured, count what went wrong, or say
+# again what another number says.
 _LAST = ("grad_norm", "learning_rate")
-_SKIPPED = ("l2", "train_iterations", "rank_me_share", "bad_steps", "bad_in_row")
-Series = dict[str, tuple[Float[np.ndarray, " S"], Float[np.ndarray, " S"]]]
+_SKIPPED = (
+  "l2",
+  "train_iterations",
+  "rank_me_share",
+  "bad_steps",
+  "bad_in_row",
+  "top5",
+  "mean_per_class",
+  "macro_f1",
+  "mcc",
+  "calibration_error",
+  "perplexity",
+  "bits_per_byte",
+  "pearson",
+  "mrr",
+)
+_SKIPPED_BEGINNINGS = ("unigram_", "ngram_", "reverse_", "class/")
+# What follows the name of a number that is measured by several protocols: "top1_k20_t0.07".
+_PROTOCOL = re.compile(r"_k\d+_t[^_]+$|@\d+$")
+Points = tuple[Float[np.ndarray, " S"], Float[np.ndarray, " S"]]
+Series = dict[str, Points]
 
 
 def read_metrics(path: Path) -> Series:
@@ -50,7 +71,7 @@ def curves_png(
   title: str = "",
   random_init: Mapping[str, float] | None = None,
 ) -> None:
-  """Draws a run: its loss, each evaluator's numbers, gradient norm and learning rate.
+  """Draws a run, one number a panel: its loss, what evaluators measured, the learning rate.
 
   Args:
     metrics: the path of the run's metrics.jsonl.
@@ -59,7 +80,7 @@ def curves_png(
     random_init: values by name ("knn/top1_k20_t0.07") of a random encoder, drawn as dashed lines.
 
   Raises:
-    ValueError: for a file that holds no numbers.
+    ValueError: for a file that holds no number of two steps.
   """
   panels = _panels(read_metrics(metrics))
   if not panels:
@@ -67,78 +88,72 @@ def curves_png(
   columns = min(len(panels), 3 if len(panels) not in (2, 4) else 2)
   rows = math.ceil(len(panels) / columns)
   figure = new_figure(4.6 * columns + 0.4, 3.1 * rows + (0.4 if title else 0.1))
-  for i, (name, series) in enumerate(panels.items()):
+  for i, (name, points) in enumerate(panels.items()):
     axes = figure.add_subplot(rows, columns, i + 1)
-    _draw(axes, name, series, random_init or {})
+    _draw(axes, name, points, random_init=(random_init or {}).get(name))
   if title:
     headline(figure, title)
   save(figure, path)
 
 
-def _panels(series: Series) -> dict[str, Series]:
-  """Series by panel: what shares a scale is drawn together, losses come first."""
-  panels: dict[str, Series] = {}
+def _panels(series: Series) -> Series:
+  """What is drawn, each in a panel of its own: losses first, then other numbers of training.
+
+  Of what an evaluator measures by several protocols the first is drawn. A number that was measured
+  once only is for the table at the end of a run.
+  """
+  panels, seen = {}, set()
   for name, points in series.items():
-    group, _, metric = name.partition("/")
-    if group == "perf" or (metric or name) in _SKIPPED or not np.isfinite(points[1]).any():
-      continue
-    if not metric:
-      panel = "loss" if "loss" in name else name
-    else:
-      panel = group if is_share(metric) else f"{group}: {metric}"
-    panels.setdefault(panel, {})[name] = points
-  order = {"loss": -1} | {name: 1 for name in _LAST}
-  return {name: panels[name] for name in sorted(panels, key=lambda name: order.get(name, 0))}
+    group, _, metric = name.rpartition("/")
+    idea = _PROTOCOL.sub("", metric)
+    is_drawn = group != "perf" and idea not in _SKIPPED and (group, idea) not in seen
+    if is_drawn and not metric.startswith(_SKIPPED_BEGINNINGS) and _count(points) > 1:
+      seen.add((group, idea))
+      panels[name] = points
+  return {name: panels[name] for name in sorted(panels, key=_place)}
 
 
-def _draw(axes: Axes, panel: str, series: Series, random_init: Mapping[str, float]) -> None:
-  only = next(iter(series)) if len(series) == 1 else panel  # one line has no legend to name it
-  tidy(axes, title=only.replace("/", ": ").replace("_", " "))
+def _count(points: Points) -> int:
+  return int(np.isfinite(points[1]).sum())
+
+
+def _place(name: str) -> int:
+  """The place of a panel: training, evaluation, and what steers training."""
+  if name in _LAST:
+    return 3
+  if "/" in name:
+    return 2
+  return 0 if name == "loss" else 1
+
+
+def _draw(axes: Axes, name: str, points: Points, *, random_init: float | None) -> None:
+  title = name.replace("/", ": ") if "/" in name else f"training: {name}"
+  tidy(axes, title=title.replace("_", " "))
   axes.grid(axis="y", color=GRID, linewidth=0.8)
   axes.set_axisbelow(True)
-  for i, (name, (steps, values)) in enumerate(series.items()):
-    color = LINES[i % len(LINES)]
-    label = name.partition("/")[2] or name
-    _line(axes, steps, values, color=color, label=label, smooth=name != "learning_rate")
-    if name in random_init:
-      axes.axhline(random_init[name], color=color, linewidth=1, linestyle=(0, (4, 3)), alpha=0.8)
-  if any(name in random_init for name in series):
-    axes.plot([], [], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="random init")
-  if len(axes.get_legend_handles_labels()[0]) > 1:
-    axes.legend(
-      fontsize=7.5,
-      frameon=True,
-      edgecolor="none",
-      framealpha=0.85,
-      labelcolor=INK,
-      handlelength=1.4,
-      ncols=2,
-      columnspacing=1.2,
-    )
+  _line(axes, *points, smooth=name != "learning_rate")
+  if random_init is not None:
+    dashes = (0, (4, 3))
+    axes.axhline(random_init, color=FAINT, linewidth=1, linestyle=dashes, label="random init")
+    axes.legend(fontsize=7.5, frameon=False, labelcolor=INK, handlelength=1.8)
   axes.set_xlabel("step")
   axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
   axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-  if all(is_share(name.partition("/")[2]) for name in series):
+  if is_share(name.rpartition("/")[2]) and "/" in name:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-  axes.margins(x=0.02, y=0.12 if len(series) == 1 else 0.25)
+  axes.margins(x=0.02, y=0.12)
 
 
 def _line(
-  axes: Axes,
-  steps: Float[np.ndarray, " S"],
-  values: Float[np.ndarray, " S"],
-  *,
-  color: str,
-  label: str,
-  smooth: bool,
+  axes: Axes, steps: Float[np.ndarray, " S"], values: Float[np.ndarray, " S"], *, smooth: bool
 ) -> None:
-  known = np.isfinite(values)
+  known, color = np.isfinite(values), LINES[0]
   steps, values = steps[known], values[known]
   if smooth and len(values) > _MAX_RAW:
     axes.plot(steps, values, color=color, linewidth=0.8, alpha=0.25)
     values = _running_mean(values, window=max(5, len(values) // 50))
   marker = "o" if len(values) <= 12 else ""
-  axes.plot(steps, values, marker=marker, markersize=3.5, color=color, linewidth=1.7, label=label)
+  axes.plot(steps, values, marker=marker, markersize=3.5, color=color, linewidth=1.7)
 
 
 def _running_mean(values: Float[np.ndarray, " S"], *, window: int) -> Float[np.ndarray, " S"]:

@@ -1,4 +1,4 @@
-"""The text that a run prints at its start: six facts, and what differs from the defaults."""
+"""The text that a run prints at its start: six facts, what is left out, and what differs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
   facts = {
     "model": _model(run),
     "data": _data(run),
+    "left out": "\n".join(f"{name}: {reason}" for name, reason in run.left_out.items()),
     "duration": _duration(run),
     "devices": _devices(run),
     "precision": _precision(run.config),
@@ -32,7 +33,7 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
     "changed": "\n".join(changes) or "nothing, all values are the config file's",
   }
   indent = "\n" + " " * (_LABEL + 1)
-  lines = {name: text.replace("\n", indent) for name, text in facts.items()}
+  lines = {name: text.replace("\n", indent) for name, text in facts.items() if text}
   return "\n".join(f"{name.ljust(_LABEL)} {text}" for name, text in lines.items())
 
 

@@ -45,7 +45,7 @@ def config_table(config: ConfigDict) -> str:
 
 
 def results_table(rows: Iterable[Row]) -> str:
-  """Results as a table, one line a number, with the random-init encoder's beside it.
+  """Results as a table, one line a number, with the random-init encoder's beside it if it is there.
 
   Accuracies are in percent, their difference in points. Below stands each evaluator's protocol.
   The accuracies of single classes are left out, see `class_table`.
@@ -58,19 +58,22 @@ def results_table(rows: Iterable[Row]) -> str:
     return "(no results)"
   trained = next((row for row in rows if row.encoder == TRAINED), None)
   step = "" if trained is None or trained.step is None else f" (step {trained.step})"
-  header = ("evaluator", "number", f"trained{step}", "random init", "difference")
+  header = ["evaluator", "number", "split", f"trained{step}", "random init", "difference"]
+  body = _body(rows)
+  if all(row.encoder == TRAINED for row in rows):
+    header, body = header[:4], [line[:4] for line in body]
   protocols = {row.evaluator: row.protocol for row in reversed(rows)}
   notes = [
     textwrap.fill(f"{name}: {_protocol(protocol)}", _WIDTH, subsequent_indent="  ")
     for name, protocol in reversed(protocols.items())
   ]
-  return "\n".join([markdown_table(header, _body(rows), right=(2, 3, 4)), "", *notes])
+  return "\n".join([markdown_table(header, body, right=(3, 4, 5)), "", *notes])
 
 
 def class_table(rows: Iterable[Row], *, evaluator: str) -> str:
   """Each class's accuracy as a table, with the random-init encoder's beside it."""
   rows = [row for row in rows if row.evaluator == evaluator and row.metric.startswith(CLASS_PREFIX)]
-  body = [(name.removeprefix(CLASS_PREFIX), *values) for _, name, *values in _body(rows)]
+  body = [(name.removeprefix(CLASS_PREFIX), *values) for _, name, _, *values in _body(rows)]
   return markdown_table(("class", "trained", "random init", "difference"), body, right=(1, 2, 3))
 
 
@@ -100,13 +103,22 @@ def markdown_table(
 
 def _body(rows: Sequence[Row]) -> list[tuple[str, ...]]:
   values = {(row.evaluator, row.metric, row.encoder): row.value for row in rows}
+  splits = {row.evaluator: _split(row.protocol) for row in rows}
   body = []
   for evaluator, metric in dict.fromkeys((row.evaluator, row.metric) for row in rows):
     trained = values.get((evaluator, metric, TRAINED))
     random = values.get((evaluator, metric, RANDOM_INIT))
-    gain = _gain(metric, trained, random)
-    body.append((evaluator, metric, _number(metric, trained), _number(metric, random), gain))
+    numbers = (_number(metric, trained), _number(metric, random), _gain(metric, trained, random))
+    body.append((evaluator, metric, splits[evaluator], *numbers))
   return body
+
+
+def _split(protocol: Mapping[str, Any]) -> str:
+  """The split that was measured: of what is tested, where something is fitted on another one."""
+  for name in ("test", "data"):
+    if isinstance(fields := protocol.get(name), Mapping) and fields.get("split"):
+      return str(fields["split"])
+  return "-"
 
 
 def _number(metric: str, value: float | None) -> str:

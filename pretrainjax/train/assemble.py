@@ -1,6 +1,7 @@
 """Builds all parts of a run from its config, and checks that they fit together."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.duration import Duration
+from pretrainjax.train.evaluation import Opened, check_metric, open_evaluators, switched_on
 from pretrainjax.train.grad_cache import Cached
 from pretrainjax.train.gradient import Accumulated, Gradient, Plain
 from pretrainjax.train.parallel import Parallel
@@ -82,7 +84,8 @@ class Run:
     data: the training data of the run.
     parallel: how devices share the work.
     train: the settings of training.
-    evaluators: the evaluators by name.
+    evaluators: the evaluators that run, by name.
+    left_out: why others cannot run on their data, by name.
     graphdef: the static structure of the objective's module.
     tx: the optimizer, as a transformation of gradients to updates.
     learning_rate: the learning rate as a function of the step.
@@ -99,6 +102,7 @@ class Run:
   tx: optax.GradientTransformation
   learning_rate: optax.Schedule
   total_steps: int
+  left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   def init(self) -> TrainState:
     """Makes a new state; to be called under jit, see `Parallel.make`."""
@@ -142,15 +146,14 @@ def assemble(
   Raises:
     UserError: for parts that do not fit together.
   """
-  missing = [k for k in ("seed", "objective", "data", "optimizer", "train") if k not in config]
-  if missing:
-    raise UserError(f"--config: get_config() sets no '{missing[0]}'")
+  _check_keys(config)
   seed_of(config)
   keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
-  parts = {
-    key: build(config[key], path=f"config.{key}", allow=allow) for key in keys if key in config
+  named = {key: config[key] for key in keys if key in config} | {
+    "train": _switched_off(config.train)
   }
-  parallel, evaluators = parts.get("parallel", Parallel()), parts.get("evals", {})
+  parts = {key: build(value, path=f"config.{key}", allow=allow) for key, value in named.items()}
+  parallel = parts.get("parallel") or Parallel()
   data, train = parts["data"], parts["train"]
   parallel.check_batch(data.batch_size)
   if data.batch_size % (train.accumulate * parallel.num_shards):
@@ -159,16 +162,18 @@ def assemble(
       f"{data.batch_size // parallel.num_shards} examples a device"
     )
   train.gradient.check(parts["objective"])
-  if num_examples is None:  # then the data is there
+  is_there = num_examples is None
+  if num_examples is None:
     num_examples = data.num_examples
     parts["objective"].check(data)
-    if (tokenizer := tokenizer_of(data)) is not None:  # or evaluators would measure nothing
-      check_tokenizers(data_of(evaluators), tokenizer, path=tokenizer.path or Path(TOKENIZER))
   sizes = {"batch_size": data.batch_size, "num_examples": num_examples}
   total_steps = train.duration.in_steps(**sizes)
   graphdef, params, extras = abstract_split(parts["objective"])
-  encoder = parts["objective"].encoder(nnx.merge(graphdef, params, extras))
-  check_encoder(encoder, key="config.objective.backbone")
+  module = nnx.merge(graphdef, params, extras)
+  check_encoder(parts["objective"].encoder(module), key="config.objective.backbone")
+  opened = Opened(switched_on(parts.get("evals")), {})
+  if is_there:
+    opened = _open_evaluators(opened.evaluators, parts, module=module)
   tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
   return Run(
     config=config,
@@ -176,12 +181,45 @@ def assemble(
     data=data,
     parallel=parallel,
     train=train,
-    evaluators=evaluators,
+    evaluators=opened.evaluators,
+    left_out=opened.left_out,
     graphdef=graphdef,
     tx=_only_trained(tx, parts["objective"], params),
     learning_rate=learning_rate,
     total_steps=total_steps,
   )
+
+
+def _open_evaluators(
+  evaluators: Mapping[str, Evaluator], parts: Mapping[str, Any], *, module: nnx.Module
+) -> Opened:
+  """Opens what evaluators read, and refuses what they could not measure."""
+  encoder, data = parts["objective"].encoder(module), parts["data"]
+  opened = open_evaluators(evaluators, encoder=encoder, module=module)
+  check_metric(parts["train"].keep.metric, opened)
+  if (tokenizer := tokenizer_of(data)) is not None:  # or they would measure nothing
+    others = data_of(opened.evaluators)
+    check_tokenizers(others, tokenizer, path=tokenizer.path or Path(TOKENIZER))
+  return opened
+
+
+def _check_keys(config: ConfigDict) -> None:
+  """Refuses a config without a part that every run needs."""
+  for key in ("seed", "objective", "data", "optimizer", "train"):
+    if key not in config:
+      raise UserError(f"--config: get_config() sets no '{key}'")
+    if config[key] is None:
+      raise UserError(f"--config.{key}: found None, which every run needs")
+
+
+def _switched_off(train: ConfigDict) -> dict[str, Any]:
+  """The settings of training, where what is None is switched off: no tracking, all steps stay."""
+  off = {
+    "keep": Keep(last=sys.maxsize),
+    "spikes": Spikes(action="off"),
+    "tracking": Tracking(tensorboard=False),
+  }
+  return {key: off.get(key) if train[key] is None else train[key] for key in train}
 
 
 def _only_trained(

@@ -2,33 +2,31 @@
 
 import collections
 import contextlib
-import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import jax
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.errors import UserError, one_line
-from pretrainjax.process.distributed import agree
-from pretrainjax.process.preemption import preemption_notice
+from pretrainjax.process.interruptible import Interrupted
+from pretrainjax.process.preemption import Notice, preemption_notice
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.assemble import Run
-from pretrainjax.train.bad_steps import record_skipped_step, stop_after_bad_steps
-from pretrainjax.train.feed import Feed
+from pretrainjax.train.bad_steps import saved_steps
+from pretrainjax.train.evaluation import due_evaluators, evaluate
+from pretrainjax.train.feed import DeviceBatch, Feed
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.programs import Programs
 from pretrainjax.train.progress import Progress
-from pretrainjax.train.roll_back import Spike, roll_back, should_roll_back
+from pretrainjax.train.roll_back import Spike, roll_back
 from pretrainjax.train.state import TrainState
+from pretrainjax.train.step_log import QueuedStep, StepLog, queued
+from pretrainjax.train.trace import Trace
 from pretrainjax.train.tracking import Tracker
+from pretrainjax.types import Evaluator
 
 # More queued steps deadlock simulated devices on few cores, and hide a failure for longer.
 _IN_FLIGHT = 2
-# The longest time in seconds that processes wait for the evaluation of process 0.
-_EVALUATION = 3600.0
+# Steps that a profiler trace begins after, when all is warm.
+_WARM_UP = 5
 
 
 class Stopped(Exception):
@@ -49,14 +47,14 @@ def fit(
   profile_to: str | None,
   watchdog: Watchdog | None = None,
 ) -> TrainState:
-  """Trains a run from `state.step` to its end.
+  """Trains from `state.step` to the end.
 
   Args:
     run: the run, built from its config.
     state: the state to start from, placed by `run.parallel`; it is donated.
-    workdir: the folder of the run.
-    checkpoints: the checkpoints that states are saved to.
-    tracker: the writers that get the metrics.
+    workdir: the run's folder.
+    checkpoints: where states are saved.
+    tracker: where metrics are written.
     profile_to: the folder for a profiler trace of a few steps; None writes none.
     watchdog: the watchdog that is told each phase and step; None has none.
 
@@ -65,191 +63,211 @@ def fit(
 
   Raises:
     Stopped: after SIGTERM, once the state is saved.
-    UserError: after `max_bad_steps` steps in a row that were not finite, or where the loss jumps
-      after `max_roll_backs`.
+    UserError: after `max_bad_steps` steps in a row that were not finite, where the loss jumps
+      after `max_roll_backs`, or for what an evaluator refuses, once the state is saved.
   """
-  # --- start: data from the next batch on, the step compiled -------------------------------
   watchdog = watchdog or Watchdog(0.0)
-  step, last_step = int(scalar(state.step)), run.total_steps
-  feed = Feed(run)
-  trace = _Trace(profile_to, first=min(step + 5, last_step))
-  with (
-    contextlib.closing(feed),
-    contextlib.closing(trace),
-    preemption_notice() as is_preempted,
-    watchdog.phase("step"),
-  ):
-    if step >= last_step:
-      return state
-    with watchdog.phase("start"):
-      feed.start(state)
-    with watchdog.phase("data"):
-      batch = feed.next()
-    with watchdog.phase("start"):
-      program = run.parallel.program(run.step(), state)
-      # Steps of several lengths have no one number.
-      is_one = getattr(run.data, "padding", None) is None
-      flops = run.parallel.flops(program, state, batch.arrays) if is_one else None
-      train_step = Programs(program)
-      train_step.compile(state, batch.arrays)
-    progress = Progress(start=step, total=last_step, batch_size=run.data.batch_size, flops=flops)
-    finish = functools.partial(
-      _finish, run, workdir=workdir, checkpoints=checkpoints, tracker=tracker, progress=progress
+  with preemption_notice() as notice, watchdog.phase("step"):
+    loop = _Loop(
+      run,
+      state,
+      workdir=workdir,
+      checkpoints=checkpoints,
+      tracker=tracker,
+      notice=notice,
+      watchdog=watchdog,
     )
-    in_flight: collections.deque[_Queued] = collections.deque()
-    results: dict[str, float] = {}
-    stop = False
+    with contextlib.closing(loop):
+      return loop.run_to_the_end(profile_to)
 
-    # --- steps --------------------------------------------------------------------------
-    while step < last_step:
-      step += 1
-      watchdog.begin_step(step)
-      trace.before(step)
-      if not train_step.has(batch.arrays):  # rows of another length
-        with progress.paused(), watchdog.phase("start"):
-          train_step.compile(state, batch.arrays)
-      state, metrics = train_step(state, batch.arrays)
-      in_flight.append(_Queued(step, metrics, batch.index, batch.counts))
-      if step < last_step:
-        with watchdog.phase("data"):
-          batch = feed.next()  # while the device works
-      last = step == last_step
-      due = {n: e for n, e in run.evaluators.items() if last or (e.every and step % e.every == 0)}
-      stop = is_preempted() or stop
-      save = last or stop or step % run.train.checkpoint_every == 0
-      spike = None
-      while spike is None and len(in_flight) > (0 if due or save else _IN_FLIGHT):
-        spike = finish(in_flight.popleft(), waited=feed.wait_seconds)
 
-      # --- the loss has jumped: back to a checkpoint, on with the batches after this -------
-      if spike is not None:
-        in_flight.clear()
-        roll_backs = int(scalar(state.roll_backs))
-        del state, metrics  # there may be no room for two
-        with watchdog.phase("checkpoint"):
-          state = roll_back(
-            run,
-            spike,
-            roll_backs=roll_backs,
-            workdir=workdir,
-            checkpoints=checkpoints,
-            tracker=tracker,
-          )
-        step = int(scalar(state.step))
-        with watchdog.phase("data"):
-          feed.start(state)
-          batch = feed.next()
+class _Loop:
+  """A run at one of its steps."""
+
+  # Of the next step, once the run has started.
+  _program: Programs
+  _batch: DeviceBatch
+
+  def __init__(
+    self,
+    run: Run,
+    state: TrainState,
+    *,
+    workdir: Path,
+    checkpoints: Checkpoints,
+    tracker: Tracker,
+    notice: Notice,
+    watchdog: Watchdog,
+  ):
+    self._run, self._workdir = run, workdir
+    self._checkpoints, self._tracker = checkpoints, tracker
+    self._notice, self._watchdog = notice, watchdog
+    self._state, self._step = state, int(scalar(state.step))
+    self._saved: int | None = None  # the newest step that is, or was to be
+    self._is_stopping = False
+    self._feed, self._trace = Feed(run), Trace(None, first=0)
+    self._progress = Progress(
+      start=self._step, total=run.total_steps, batch_size=run.data.batch_size
+    )
+    self._log = StepLog(
+      run, workdir=workdir, checkpoints=checkpoints, tracker=tracker, progress=self._progress
+    )
+    self._in_flight: collections.deque[QueuedStep] = collections.deque()
+
+  def run_to_the_end(self, profile_to: str | None) -> TrainState:
+    """Trains to the last step, of which none may be left."""
+    self._finish_what_a_stop_has_left()
+    if self._step < self._run.total_steps:
+      self._start(profile_to)
+    while self._step < self._run.total_steps:
+      self._take_step()
+      if (spike := self._finish_steps()) is not None:
+        self._roll_back(spike)
         continue
-
-      # --- now and then: evaluate, save, stop ---------------------------------------------
-      if due:
-        with progress.paused(), watchdog.phase("evaluation"):
-          results = evaluate(run, state, due, step=step)
-        tracker.write(step, results)
-      if save:
-        whole = run.parallel.whole(state)
-        with watchdog.phase("checkpoint"):
-          checkpoints.save(step, whole, config=run.config, metrics=results if due else None)
-      if stop:
-        with watchdog.phase("checkpoint"):
-          checkpoints.wait()
-        raise Stopped(step)
-    with watchdog.phase("checkpoint"):
-      checkpoints.wait()
-    progress.close()
-    return state
-
-
-def evaluate(
-  run: Run, state: TrainState, evaluators: Mapping[str, Any], *, step: int
-) -> dict[str, float]:
-  """Runs evaluators on a state, on every process; returns numbers by "evaluator/number".
-
-  Args:
-    run: the run, built from its config.
-    state: the state whose encoder is measured.
-    evaluators: the evaluators by name.
-    step: the step of the state, under which processes exchange the results.
-  """
-  module = run.module(run.parallel.local(run.parallel.whole(state)))
-  encoder = run.objective.encoder(module)
-  results = {}
-  for name, evaluator in evaluators.items():
-    subject = module if getattr(evaluator, "needs_module", False) else encoder
-    try:
-      numbers = evaluator.run(subject)
-    except ValueError as error:
-      raise UserError(f"config.evals.{name}: {one_line(error)}") from error
-    results |= {f"{name}/{key}": float(v) for key, v in numbers.items()}
-  # They choose the checkpoints that stay, which all processes must do alike.
-  said = agree(f"results of step {step}", json.dumps(results), seconds=_EVALUATION)
-  return json.loads(said)
-
-
-class _Queued(NamedTuple):
-  """A step that the devices may still be busy with, and the batch that it took."""
-
-  step: int
-  metrics: Any
-  batch: int
-  counts: Mapping[str, int | float]
-
-
-def _finish(
-  run: Run,
-  queued: _Queued,
-  *,
-  waited: float,
-  workdir: Path,
-  checkpoints: Checkpoints,
-  tracker: Tracker,
-  progress: Progress,
-) -> Spike | None:
-  """Waits for the metrics of a step and logs them when due.
-
-  Returns the spike that the run is to roll back for, else None. After too many bad steps it raises.
-  """
-  step, metrics, batch, counts = queued
-  jax.block_until_ready(metrics["loss"])
-  progress.step(step, data_wait_seconds=waited, counts=counts)
-  trend = metrics.pop("trend")
-  bad, high = int(scalar(metrics["bad_in_row"])), int(scalar(trend.high_in_row))
-  spikes = run.train.spikes
-  jumped = not bad and high == spikes.patience and spikes.action != "off"
-  due = step % run.train.log_every == 0 or step == run.total_steps
-  if not (bad or due or jumped):
-    return None
-  values = {name: float(scalar(value)) for name, value in metrics.items()}
-  if bad:
-    record_skipped_step(run, workdir, step=step, batch=batch, values=values)
-  if due:
-    tracker.write(step, values | progress.rates())
-    progress.show(values)
-  stop_after_bad_steps(run, workdir, step=step, in_row=bad, checkpoints=checkpoints)
-  if not jumped:
-    return None
-  usual, deviation = float(scalar(trend.mean)), float(scalar(trend.variance)) ** 0.5
-  spike = Spike(step, batch, values["loss"], usual, deviation)
-  return spike if should_roll_back(run, spike, checkpoints) else None
-
-
-class _Trace:
-  """Writes a profiler trace of ten steps, or of those that are left, once the first are warm."""
-
-  def __init__(self, folder: str | None, *, first: int):
-    self._folder, self._first = folder, first
-    self._running = False
-
-  def before(self, step: int) -> None:
-    """Starts or ends the trace where `step` is the one to do so."""
-    if self._folder is not None and step == self._first:
-      jax.profiler.start_trace(self._folder)
-      self._running = True
-    if step == self._first + 10:
-      self.close()
+      if self._is_save_due():
+        self._save()
+      if self._is_stopping:
+        self._stop()
+      self._evaluate(self._due())
+    with self._watchdog.phase("checkpoint"):
+      self._checkpoints.wait()
+    self._progress.close()
+    return self._state
 
   def close(self) -> None:
-    """Writes the trace; a run may end before its ten steps."""
-    if self._running:
-      self._running = False
-      jax.profiler.stop_trace()
+    """Stops what makes batches, and ends a trace."""
+    self._trace.close()
+    self._feed.close()
+
+  # --- start: data from the next batch on, the step compiled ------------------------------------
+
+  def _finish_what_a_stop_has_left(self) -> None:
+    """Evaluates a step that was saved, and then killed or stopped before its evaluation was done.
+
+    A run of no steps is saved and evaluated as it is.
+    """
+    due = self._due()
+    if self._step in saved_steps(self._checkpoints):
+      self._saved = self._step
+      self._log.interval.start(self._checkpoints.interval(self._step))
+      missing = self._checkpoints.not_yet_run(self._step, due)
+      due = {name: evaluator for name, evaluator in due.items() if name in missing}
+    elif self._step == self._run.total_steps:
+      self._save()
+    self._evaluate(due)
+
+  def _start(self, profile_to: str | None) -> None:
+    """Loads the next batch, and compiles the step for it."""
+    run, state, phase = self._run, self._state, self._watchdog.phase
+    with phase("start"):
+      self._feed.start(state)
+    with phase("data"):
+      self._batch = self._feed.next()
+    with phase("start"):
+      program = run.parallel.program(run.step(), state)
+      if getattr(run.data, "padding", None) is None:  # steps of several lengths have no one number
+        self._progress.set_flops(run.parallel.flops(program, state, self._batch.arrays))
+      self._program = Programs(program)
+      self._program.compile(state, self._batch.arrays)
+    self._trace = Trace(profile_to, first=min(self._step + _WARM_UP, run.total_steps))
+
+  # --- steps ------------------------------------------------------------------------------------
+
+  def _take_step(self) -> None:
+    """Gives the next step to the devices, and loads the batch after it while they work."""
+    self._step += 1
+    self._watchdog.begin_step(self._step)
+    self._trace.before(self._step)
+    batch = self._batch
+    if not self._program.has(batch.arrays):  # rows of another length
+      with self._progress.paused(), self._watchdog.phase("start"):
+        self._program.compile(self._state, batch.arrays)
+    self._state, metrics = self._program(self._state, batch.arrays)
+    self._in_flight.append(queued(self._step, metrics, batch))
+    if self._step < self._run.total_steps:
+      with self._watchdog.phase("data"):
+        self._batch = self._feed.next()
+    self._is_stopping = self._notice.is_last_step() or self._is_stopping
+
+  def _finish_steps(self) -> Spike | None:
+    """Waits for all steps but those that may be in flight; for all where the state is wanted."""
+    most = 0 if self._is_save_due() or self._due() else _IN_FLIGHT
+    while len(self._in_flight) > most:
+      one = self._in_flight.popleft()
+      if (spike := self._log.finish(one, waited=self._feed.wait_seconds)) is not None:
+        return spike
+    return None
+
+  def _roll_back(self, spike: Spike) -> None:
+    """Goes back to a checkpoint, and on with the batches after the spike of the loss."""
+    self._in_flight.clear()
+    roll_backs = int(scalar(self._state.roll_backs))
+    del self._state  # there may be no room for two
+    with self._watchdog.phase("checkpoint"):
+      self._state = roll_back(
+        self._run,
+        spike,
+        roll_backs=roll_backs,
+        workdir=self._workdir,
+        checkpoints=self._checkpoints,
+        tracker=self._tracker,
+      )
+    self._step = self._saved = int(scalar(self._state.step))
+    self._log.interval.start(self._checkpoints.interval(self._step))
+    with self._watchdog.phase("data"):
+      self._feed.start(self._state)
+      self._batch = self._feed.next()
+
+  # --- now and then: save, stop, evaluate -------------------------------------------------------
+
+  def _is_save_due(self) -> bool:
+    is_last = self._step == self._run.total_steps
+    return is_last or self._is_stopping or self._step % self._run.train.checkpoint_every == 0
+
+  def _due(self) -> dict[str, Evaluator]:
+    return due_evaluators(self._run.evaluators, step=self._step, last_step=self._run.total_steps)
+
+  def _save(self) -> None:
+    """Starts to save the state, unless it is saved already."""
+    if self._saved == self._step:
+      return
+    self._saved = self._step
+    whole, interval = self._run.parallel.whole(self._state), self._log.interval.plain()
+    with self._watchdog.phase("checkpoint"):
+      self._checkpoints.save(self._step, whole, config=self._run.config, interval=interval)
+
+  def _stop(self) -> None:
+    """Saves the state for good, and ends the run."""
+    self._save()
+    with self._watchdog.phase("checkpoint"):
+      self._checkpoints.wait()
+    raise Stopped(self._step)
+
+  def _evaluate(self, due: Mapping[str, Evaluator]) -> None:
+    """Evaluates the state, which is saved first, and notes the numbers with the step.
+
+    A step at which none is saved is saved all the same where its evaluation is stopped or fails.
+    """
+    if not due:
+      return
+    with self._watchdog.phase("checkpoint"):
+      self._checkpoints.wait_until_idle()
+    run = self._run
+    module = run.module(run.parallel.local(run.parallel.whole(self._state)))
+    encoder = run.objective.encoder(module)
+    try:
+      with self._progress.paused(), self._watchdog.phase("evaluation"):
+        numbers = evaluate(
+          due, encoder=encoder, module=module, step=self._step, stop=self._notice.has_come
+        )
+    except Interrupted:
+      self._stop()
+    except Exception:
+      self._save()
+      with self._watchdog.phase("checkpoint"):
+        self._checkpoints.wait()
+      raise
+    self._tracker.write(self._step, numbers)
+    if self._saved == self._step:
+      with self._watchdog.phase("checkpoint"):
+        self._checkpoints.note(self._step, evaluators=due, numbers=numbers)

@@ -33,7 +33,7 @@ class Meter:
       flops: the FLOPs of one step on one device, for the MFU; None where not known.
       clock: a function that gives the time in seconds.
     """
-    self._batch_size, self._flops, self._clock = batch_size, flops, clock
+    self._batch_size, self.flops, self._clock = batch_size, flops, clock
     self._start = self._now = None
     self._steps, self._excluded = 0, 0.0
     self._counts: collections.Counter[str] = collections.Counter()
@@ -80,7 +80,7 @@ class Meter:
     for unit, count in self._counts.items():
       if count and count != self._batch_size * self._steps:  # examples by another name
         rates[f"perf/{unit}_per_second"] = count / seconds
-    mfu = model_flops_utilization(self._flops, step_seconds)
+    mfu = model_flops_utilization(self.flops, step_seconds)
     self._restart()
     return rates if mfu is None else rates | {"perf/mfu": mfu}
 
@@ -115,7 +115,6 @@ class Progress:
       stream: the stream to write to; standard error by default.
       clock: a function that gives the time in seconds.
     """
-    self.flops = flops
     self._meter = Meter(batch_size=batch_size, flops=flops, clock=clock)
     self._stream, self._clock, self._every = stream or sys.stderr, clock, every
     self._total, self._step, self._text = total, start, ""
@@ -128,6 +127,10 @@ class Progress:
       self._bar = tqdm.tqdm(
         total=total, initial=start, unit="step", file=self._stream, dynamic_ncols=True
       )
+
+  def set_flops(self, flops: float) -> None:
+    """Sets the FLOPs of one step on one device, once the step is known."""
+    self._meter.flops = flops
 
   def step(
     self,

@@ -18,6 +18,7 @@ from pretrainjax.process.distributed import agree, barrier, is_main
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import SKIPPED, saved_steps
 from pretrainjax.train.parallel import scalar
+from pretrainjax.train.resume_notes import other_batch, rate_jump
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import Tracker
 from pretrainjax.workdir.json_lines import append, put_away, rows
@@ -152,7 +153,10 @@ def resume(run: Run, checkpoints: Checkpoints, workdir: Path) -> TrainState | No
     position = since[-1]["position"]
     _log.warning("step %d is a roll-back's: going on with batch %d of the data", step, position)
     state = _with_counts(state, position=position, roll_backs=since[-1]["number"])
-  return _place(run, _at_same_example(run, state, checkpoints.config(step)))
+  saved_config, taken = checkpoints.config(step), step - int(scalar(state.bad_steps))
+  if jump := rate_jump(run, saved_config, params=state.params, step=taken):
+    _log.warning(jump)
+  return _place(run, _at_same_example(run, state, saved_config))
 
 
 def _target_step(run: Run, spike: Spike, checkpoints: Checkpoints) -> int | None:
@@ -184,7 +188,7 @@ def _at_same_example(run: Run, state: TrainState, saved_config: Any) -> TrainSta
       f"--config.data.batch_size: found {now}, expected a divisor of the {example} examples that "
       f"the run has seen in batches of {before}, so that it goes on with the next one"
     )
-  _log.warning("batches of %d, not %d: going on with example %d", now, before, example)
+  _log.warning(other_batch(run, before=before, step=int(scalar(state.step)), example=example))
   return _with_counts(state, position=example // now)
 
 

@@ -127,10 +127,10 @@ class JsonlWriter:
 
   def _open(self, step: int) -> None:
     path, rows = self._path, _rows(self._path, step)
-    text = "".join(line for _, line in rows)
-    if path.exists() and path.read_text() != text:
+    content = b"".join(line for _, line in rows)
+    if path.exists() and path.read_bytes() != content:
       temporary = path.with_suffix(".tmp")
-      temporary.write_text(text)
+      temporary.write_bytes(content)
       temporary.replace(path)
     # Killed between a row and its checkpoint or the other way round, a run writes it again.
     self._written = {_kind(row) for row, _ in rows if row["step"] == step}
@@ -148,7 +148,7 @@ class JsonlWriter:
     """Moves the rows of later steps to WORKDIR/metrics_before_roll_back.jsonl."""
     self._file.close()
     later = [line for row, line in _rows(self._path, math.inf) if row["step"] > step]
-    with self._path.with_name(_ROLLED_BACK).open("a") as file:
+    with self._path.with_name(_ROLLED_BACK).open("ab") as file:
       file.writelines(later)
     self._open(step)
 
@@ -299,17 +299,17 @@ def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
   return (str(row["step"]), *names)
 
 
-def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], str]]:
-  """Rows up to `step` with their lines; a line that a kill cut short is none."""
+def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], bytes]]:
+  """Rows up to `step` with their lines, without what a kill cut short or what is no text."""
   rows = []
   if not path.exists():
     return rows
-  for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+  for line in path.read_bytes().splitlines(keepends=True):
     try:
-      row = json.loads(line)
-      keep = line.endswith("\n") and row["step"] <= step
+      row = json.loads(line.decode())
+      keep = line.endswith(b"\n") and row["step"] <= step
     except (ValueError, KeyError, TypeError, RecursionError):
-      _log.warning("%s: dropped a broken line: %.60s", path, line)
+      _log.warning("%s: dropped a broken line: %.60s", path, line.decode(errors="replace"))
       continue
     if keep:
       rows.append((row, line))

@@ -26,8 +26,8 @@ def _state(value: float = 0.0):
 def _save(workdir, steps, **keep):
   with Checkpoints(workdir, keep=Keep(**keep)) as checkpoints:
     for step in steps:
-      metrics = {"accuracy": 1.0 if step == 2 else 0.5}
-      assert checkpoints.save(step, _state(step), config=CONFIG, metrics=metrics)
+      assert checkpoints.save(step, _state(step), config=CONFIG)
+      checkpoints.note(step, evaluators=["test"], numbers={"accuracy": 1.0 if step == 2 else 0.5})
 
 
 def _flip(workdir, step):
@@ -64,9 +64,38 @@ def test_what_is_best_is_known_after_a_restart(tmp_path):
 def test_less_may_be_better(tmp_path):
   with Checkpoints(tmp_path, keep=Keep(last=1, metric="loss", mode="min")) as checkpoints:
     for step, loss in enumerate([0.3, 0.1, 0.2, 0.4]):
-      checkpoints.save(step, _state(step), config=CONFIG, metrics={"loss": loss})
+      checkpoints.save(step, _state(step), config=CONFIG)
+      checkpoints.note(step, evaluators=["test"], numbers={"loss": loss})
   with Checkpoints(tmp_path, read_only=True) as checkpoints:
     assert checkpoints.steps() == [3, 1]
+
+
+def test_the_last_number_decides_too_which_steps_stay(tmp_path):
+  """The best so far goes as soon as the newest is known to be better."""
+  with Checkpoints(tmp_path, keep=Keep(last=1, metric="accuracy")) as checkpoints:
+    for step, value in ((1, 0.9), (2, 0.1), (3, 0.95)):
+      checkpoints.save(step, _state(step), config=CONFIG)
+      checkpoints.wait()
+      assert 1 in checkpoints.steps(), "nothing goes before the number is known"
+      checkpoints.note(step, evaluators=["test"], numbers={"accuracy": value})
+    assert checkpoints.steps() == [3]
+
+
+def test_a_step_that_is_not_there_has_no_note(tmp_path):
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.note(5, evaluators=["test"], numbers={"accuracy": 1.0})
+    assert checkpoints.steps() == []
+
+
+def test_what_was_not_measured_is_known_and_so_is_the_interval(tmp_path):
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(5, _state(5), config=CONFIG, interval={"steps": 2, "sums": {"loss": 0.1}})
+    checkpoints.wait()
+    assert checkpoints.not_yet_run(5, ["knn", "collapse"]) == ["collapse", "knn"]
+    checkpoints.note(5, evaluators=["knn"], numbers={"knn/top1": 0.5})
+    assert checkpoints.not_yet_run(5, ["knn", "collapse"]) == ["collapse"]
+    assert checkpoints.interval(5) == {"steps": 2, "sums": {"loss": 0.1}}
+    jax.tree.map(np.testing.assert_array_equal, checkpoints.restore(_state()), _state(5))
 
 
 def test_same_step_is_not_saved_twice(tmp_path, caplog):

@@ -22,12 +22,12 @@ def write(folder, meta, config=CONFIG):
 
 @pytest.fixture
 def step(tmp_path):
-  return write(tmp_path / "7", describe(7, STATE, CONFIG, metric=0.5))
+  return write(tmp_path / "7", describe(7, STATE, CONFIG, interval={"steps": 3}))
 
 
 def test_what_was_written_is_read(step):
   meta, config = read(step)
-  assert meta["metric"] == 0.5 and meta["step"] == 7 and config == CONFIG
+  assert meta["interval"] == {"steps": 3} and meta["step"] == 7 and config == CONFIG
   check_arrays(meta, STATE)
   check_fingerprint(meta, STATE)
 

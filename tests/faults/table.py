@@ -10,7 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
-ROWS = 35
+ROWS = 36
 # Rows of the matrix that nothing here can meet yet.
 NOT_YET = {20: "damaged sound (nothing here reads sound yet)"}
 

@@ -80,13 +80,13 @@ def test_all_stop_after_the_same_step(asked):
 
 def test_one_process_notes_it_and_gives_the_signal_back():
   before = signal.getsignal(signal.SIGTERM)
-  with preemption_notice() as is_preempted:
-    assert not is_preempted()
+  with preemption_notice() as notice:
+    assert not notice.is_last_step() and not notice.has_come()
   assert signal.getsignal(signal.SIGTERM) is before
   try:
-    with preemption_notice() as is_preempted:
+    with preemption_notice() as notice:
       os.kill(os.getpid(), signal.SIGTERM)
-      assert is_preempted() and is_preempted()
+      assert notice.has_come() and notice.is_last_step() and notice.is_last_step()
     assert handle_sigterm().received, "asked twice, it must not die of the second"
   finally:
     signal.signal(signal.SIGTERM, before)
@@ -103,6 +103,23 @@ def test_a_service_that_is_gone_holds_nobody():
   time.sleep(0.1)
   assert not agreement.is_reached(), "the loop goes on, until the run is told to end"
   agreement.close()
+
+
+def test_all_hear_of_it_while_they_are_busy_in_a_step():
+  """Without another call of `is_reached`, as in a long evaluation."""
+  store, handlers = Store(), [SigtermHandler() for _ in range(2)]
+  both = [
+    StopAgreement(handler, store, index=i, count=2, poll_seconds=0.01)
+    for i, handler in enumerate(handlers)
+  ]
+  assert not any(agreement.is_reached() or agreement.has_come() for agreement in both)
+  handlers[1](signal.SIGTERM, None)
+  end = time.monotonic() + 10
+  while not all(agreement.has_come() for agreement in both):
+    assert time.monotonic() < end
+    time.sleep(0.01)
+  for agreement in both:
+    agreement.close()
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -27,20 +27,41 @@ def test_later_values_count_and_cut_lines_do_not(metrics):
   np.testing.assert_array_equal(values, [2.0, 1.5, 1.0])
 
 
-def test_panels_hold_what_shares_a_scale_loss_first(metrics):
-  panels = _panels(read_metrics(metrics))
-  assert list(panels) == ["loss", "knn", "collapse: rank_me", "grad_norm", "learning_rate"]
-  assert list(panels["knn"]) == ["knn/top1_k20_t0.07", "knn/top5_k20_t0.07"]
+def test_one_panel_one_idea_training_first(metrics):
+  """Top-1 of one protocol; training and test apart; no panel of one dot, and none by the way."""
+  rows = [
+    {"step": 5, "sop_loss": 1.0},
+    {"step": 15, "sop_loss": 1.0},
+    *(
+      {"step": step, "knn/top1_k200_t0.1": 0.6, "knn/top1_k20_t0.07": 0.5, "collapse/rank_me": 8.0}
+      for step in (30, 40)
+    ),
+    *({"step": step, "held_out/loss": 1.0, "held_out/perplexity": 2.7} for step in (30, 40)),
+    *({"step": step, "pairs/recall@1": 0.1, "pairs/recall@5": 0.4} for step in (30, 40)),
+    {"step": 40, "probe/top1": 0.9},
+  ]
+  with metrics.open("a") as file:
+    file.write("\n" + "\n".join(map(json.dumps, rows)) + "\n")
+  panels = list(_panels(read_metrics(metrics)))
+  assert panels[:2] == ["loss", "sop_loss"] and panels[-1] == "grad_norm"
+  assert sorted(panels[2:-1]) == [
+    "collapse/rank_me",
+    "held_out/loss",
+    "knn/top1_k20_t0.07",
+    "pairs/recall@1",
+  ]
 
 
 def test_picture_is_written(metrics, tmp_path):
   path = tmp_path / "curves.png"
+  with metrics.open("a") as file:
+    file.write('\n{"step": 40, "knn/top1_k20_t0.07": 0.6}\n')
   curves_png(metrics, path, title="a run", random_init={"knn/top1_k20_t0.07": 0.3})
   assert matplotlib.image.imread(path).shape[1] > 1000
 
 
 def test_a_file_without_numbers_is_refused(tmp_path):
-  (tmp_path / "m").write_text('{"step": 1}\n')
+  (tmp_path / "m").write_text('{"step": 1, "loss": 2.0}\n')
   with pytest.raises(ValueError, match="holds no numbers"):
     curves_png(tmp_path / "m", tmp_path / "a.png")
 

@@ -1,5 +1,6 @@
 """What a run says of itself before its first step."""
 
+import dataclasses
 from pathlib import Path
 
 import binaries
@@ -21,7 +22,7 @@ def data(tmp_path_factory) -> Path:
 
 
 def test_six_facts_and_no_change(data):
-  config = load_config(binaries.MAE, {"data.data_dir": str(data)})
+  config = load_config(binaries.MAE, {"data.data_dir": str(data), "evals": "none"})
   text = start_text(assemble(config), Path("runs/mae"), changes=[])
   kind = jax.devices()[0].device_kind
   assert text.splitlines() == [
@@ -55,13 +56,21 @@ def test_changes_are_told_once(data):
 
 
 def test_a_mixture_is_named_by_its_parts(data):
-  config = load_config(binaries.MAE, {"data.data_dir": str(data)})
+  config = load_config(binaries.MAE, {"data.data_dir": str(data), "evals": "none"})
   run = assemble(config)
   with config.ignore_type():
     config.data.datasets = ConfigDict({"pets": 2.0, "birds": 1.0})
   assert "data       birds + pets train[:512]: 512 examples" in start_text(
     run, Path("w"), changes=[]
   )
+
+
+def test_evaluators_that_cannot_run_are_told(data):
+  config = load_config(binaries.MAE, {"data.data_dir": str(data), "evals": "none"})
+  reason = "config.evals.knn.train has no labels"
+  run = dataclasses.replace(assemble(config), left_out={"knn": reason, "probe": "neither has it"})
+  lines = start_text(run, Path("w"), changes=[]).splitlines()
+  assert lines[2:4] == [f"left out   knn: {reason}", "           probe: neither has it"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ def row(evaluator, metric, value, *, encoder="trained"):
   protocol = {
     "k": [20],
     "train": {"class": "ImageData", "datasets": "digits", "split": "train"},
+    "test": {"class": "ImageData", "datasets": "digits", "split": "test[:9]"},
     "max_train": None,
   }
   return Row(
@@ -43,12 +44,19 @@ def cells(table):
 
 def test_results_stand_beside_the_random_encoders():
   table = cells(results_table(ROWS))
-  assert table[0] == ["evaluator", "number", "trained (step 300)", "random init", "difference"]
+  columns = ["evaluator", "number", "split", "trained (step 300)", "random init", "difference"]
+  assert table[0] == columns
   assert table[2:] == [
-    ["knn", "top1_k20_t0.07", "81.23 %", "62.00 %", "+19.23"],
-    ["probe", "nll", "0.51", "-", "-"],
-    ["probe", "l2", "0.001", "0.01", "-"],
+    ["knn", "top1_k20_t0.07", "test[:9]", "81.23 %", "62.00 %", "+19.23"],
+    ["probe", "nll", "test[:9]", "0.51", "-", "-"],
+    ["probe", "l2", "test[:9]", "0.001", "0.01", "-"],
   ]
+
+
+def test_without_a_random_encoder_its_columns_are_left_out():
+  table = cells(results_table(one for one in ROWS if one.encoder == "trained"))
+  assert table[0] == ["evaluator", "number", "split", "trained (step 300)"]
+  assert table[2] == ["knn", "top1_k20_t0.07", "test[:9]", "81.23 %"]
 
 
 def test_protocols_stand_below():

@@ -17,8 +17,9 @@ from pretrainjax.process.ending import as_process
 # What is called where: module, class or nothing, function.
 WHERES = {
   "data": ("data.prefetch", "Prefetched", "__next__"),
-  "step": ("train.loop", None, "_finish"),
+  "step": ("train.step_log", "StepLog", "finish"),
   "evaluation": ("train.loop", None, "evaluate"),
+  "evaluator": ("evaluators.collapse", "Collapse", "outcome"),
   "checkpoint": ("checkpoint.manager", "Checkpoints", "save"),
   "compile": ("train.assemble", "Run", "step"),
 }

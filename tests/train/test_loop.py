@@ -2,13 +2,14 @@
 
 import os
 import signal
+import time
 
 import jax
 import numpy as np
 import pytest
 from toy_runs import Batches, make, rows, run, saved
 
-from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.checkpoint.manager import Checkpoints, Keep
 from pretrainjax.errors import UserError
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.loop import Stopped, fit
@@ -100,7 +101,117 @@ def test_what_an_evaluator_refuses_ends_the_run_in_one_line(tmp_path):
   to_run = make(Batches(), steps=4, evaluators={"odd": Refuses(every=3)})
   with pytest.raises(UserError, match="config.evals.odd: features are not finite"):
     run(to_run, tmp_path)
-  assert saved(tmp_path) == [2], "what was saved before stays"
+  assert saved(tmp_path) == [3, 2], "the step that it was to measure is saved first"
+
+
+def test_a_step_is_saved_before_it_is_evaluated_and_evaluated_once(tmp_path):
+  class Looks(Seen):
+    def run(self, subject):
+      self.given.append(saved(tmp_path)[0])
+      return {"times": len(self.given)}
+
+  looks = Looks(every=2)
+  to_run = make(Batches(), steps=5, evaluators={"looks": looks})
+  for _ in range(2):  # the second time there is nothing to do
+    run(to_run, tmp_path)
+    assert looks.given == [2, 4, 5]
+
+
+def test_what_an_evaluator_has_spoilt_is_evaluated_when_the_run_goes_on(tmp_path):
+  """The same rows as if nothing had happened, at the last step as at others."""
+
+  class Fails(Seen):
+    fails_at = {3: 1, 6: 2, 7: 1}
+
+    def run(self, subject):
+      step = 3 * len(self.given) + 3 if len(self.given) < 2 else 7
+      if self.fails_at.get(step, 0):
+        self.fails_at[step] -= 1
+        raise RuntimeError("out of memory")
+      return super().run(subject)
+
+  run(make(Batches(), steps=7, evaluators={"odd": Seen(every=3)}, log_every=2), tmp_path / "calm")
+  evaluator, failures = Fails(every=3), 0
+  while len(evaluator.given) < 3:
+    try:
+      run(make(Batches(), steps=7, evaluators={"odd": evaluator}, log_every=2), tmp_path / "run")
+    except RuntimeError as error:
+      assert str(error) == "out of memory"
+      failures += 1
+  assert failures == 4
+  calm, found = (_numbers(tmp_path / name) for name in ("calm", "run"))
+  assert found == calm and saved(tmp_path / "run") == [7, 6]
+
+
+def _numbers(workdir):
+  return [{k: v for k, v in r.items() if not k.startswith("perf/")} for r in rows(workdir)]
+
+
+def test_the_best_checkpoint_stays_also_by_the_number_of_the_last_step(tmp_path):
+  class Numbers(Seen):
+    def run(self, subject):
+      self.given.append(None)
+      return {"x": self.values[len(self.given) - 1]}
+
+  for name, values, stay in (("early", [0.9, 0.1, 0.2], [6, 2]), ("last", [0.5, 0.1, 0.7], [6])):
+    evaluator = Numbers(every=2)
+    evaluator.values = values
+    keep = Keep(last=1, best=1, metric="seen/x")
+    run(make(Batches(), steps=6, evaluators={"seen": evaluator}, keep=keep), tmp_path / name)
+    assert saved(tmp_path / name) == stay
+
+
+@pytest.mark.parametrize("checkpoint_every", [2, 100], ids=["saved", "not saved yet"])
+def test_sigterm_interrupts_an_evaluation_at_once(checkpoint_every, tmp_path):
+  class Long(Seen):
+    def run(self, subject):
+      self.given.append(None)
+      if len(self.given) == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.since = time.monotonic()
+        time.sleep(30)
+      return {"x": 1.0}
+
+  evaluator, before = Long(every=4), signal.getsignal(signal.SIGTERM)
+  options = {"evaluators": {"long": evaluator}, "checkpoint_every": checkpoint_every}
+  try:
+    with pytest.raises(Stopped, match="step 4"):
+      run(make(Batches(), steps=6, **options), tmp_path)
+    assert time.monotonic() - evaluator.since < 2
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert saved(tmp_path)[0] == 4
+  run(make(Batches(), steps=6, **options), tmp_path)
+  assert [r["step"] for r in rows(tmp_path) if "long/x" in r] == [4, 6]
+
+
+def test_a_run_of_no_steps_is_saved_and_evaluated(tmp_path):
+  state = run(make(Batches(), steps=0, evaluators={"seen": Seen(every=1)}), tmp_path)
+  assert int(state.step) == 0 and saved(tmp_path) == [0]
+  assert rows(tmp_path) == [{"step": 0, "seen/times": 1}]
+
+
+def test_a_row_is_the_mean_of_its_interval_wherever_a_run_was_stopped(tmp_path):
+  data = {"bad": [5]}
+  run(make(Batches(**data), steps=11, max_bad_steps=3), tmp_path / "each")
+  each = {row["step"]: row for row in rows(tmp_path / "each")}
+  run(make(Batches(**data), steps=11, log_every=4), tmp_path / "calm")
+  calm = _numbers(tmp_path / "calm")
+  assert [row["step"] for row in calm] == [4, 8, 11]
+  for row, steps in zip(calm, ([1, 2, 3, 4], [6, 7, 8], [9, 10, 11]), strict=True):
+    assert row["loss"] == sum(each[step]["loss"] for step in steps) / len(steps)
+    assert row["bad_steps"] == each[row["step"]]["bad_steps"]
+  for stop in (3, 8):  # in the middle of an interval; a checkpoint is at every second step
+
+    def fail(step, at=stop):
+      if step == at + 2:
+        raise OSError("the disk is gone")
+
+    workdir = tmp_path / str(stop)
+    with pytest.raises(OSError, match="disk is gone"):
+      run(make(Batches(**data, on_step=fail), steps=11, log_every=4), workdir)
+    run(make(Batches(**data), steps=11, log_every=4), workdir)
+    assert _numbers(workdir) == calm, "to the last bit"
 
 
 def test_bad_steps_are_skipped_and_counted(tmp_path, caplog):

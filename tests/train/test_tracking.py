@@ -97,6 +97,18 @@ def test_broken_lines_are_dropped_aloud(tmp_path, caplog):
   assert caplog.text.count("broken line") == 3
 
 
+@pytest.mark.parametrize(
+  "end", [b"\xff\xfe\x00", b'{"step": 3, "loss\xff": 1.0}\n', b"[" * 100_000]
+)
+def test_bytes_that_are_no_text_are_dropped_too(end, tmp_path, caplog):
+  write_steps(tmp_path, [1])
+  before = (tmp_path / METRICS).read_bytes()
+  (tmp_path / METRICS).write_bytes(before + end)
+  write_steps(tmp_path, [], step=5)
+  assert (tmp_path / METRICS).read_bytes() == before
+  assert "dropped a broken line" in caplog.text
+
+
 def test_an_intact_file_is_not_rewritten(tmp_path):
   write_steps(tmp_path, range(1, 4))
   inode = (tmp_path / METRICS).stat().st_ino
