@@ -9,6 +9,7 @@ import jax
 
 from pretrainjax.checkpoint.array_names import describe_arrays, differences
 from pretrainjax.checkpoint.fingerprint import fingerprint
+from pretrainjax.untrusted import BadFile, read_json
 
 ITEMS = ("state", "config", "meta")
 # The name that Orbax gives to the file of a JSON item.
@@ -19,7 +20,14 @@ class Damaged(Exception):
   """A checkpoint is not what was saved."""
 
 
-def describe(step: int, state: Any, config: Any, *, metric: float | None) -> dict[str, Any]:
+def describe(
+  step: int,
+  state: Any,
+  config: Any,
+  *,
+  metric: float | None,
+  made_with: dict[str, Any] | None = None,
+) -> dict[str, Any]:
   """Makes the item "meta" of a checkpoint.
 
   Args:
@@ -27,12 +35,15 @@ def describe(step: int, state: Any, config: Any, *, metric: float | None) -> dic
     state: the arrays, as of `nested_by_name`.
     config: the config, as plain values, which becomes the item "config".
     metric: the number that the best checkpoints are chosen by; None without one.
+    made_with: what the run is made with, see `workdir.provenance`; None is not known.
 
   Returns:
-    Plain values: step, fingerprints, dtypes and shapes, layout, metric, and two SHA-256 sums.
+    Plain values: step, fingerprints, dtypes and shapes, layout, metric, `made_with`, and two
+    SHA-256 sums.
   """
   meta = {"step": step, "fingerprint": fingerprint(state), "arrays": describe_arrays(state)}
   meta |= {"jax": jax.__version__, "layout": layout(), "metric": metric, "config": _digest(config)}
+  meta |= {} if made_with is None else {"made_with": made_with}
   return meta | {"seal": _digest(meta)}
 
 
@@ -98,11 +109,9 @@ def layout() -> str:
 def _json(folder: Path, item: str) -> Any:
   # Not by way of Orbax, who would have all processes wait where one of them fails.
   try:
-    return json.loads((folder / item / FILE).read_bytes())
-  except OSError as error:
-    raise Damaged(f"{item} cannot be read ({error.strerror})") from error
-  except (ValueError, RecursionError) as error:
-    raise Damaged(f"{item} is no JSON") from error
+    return read_json(folder / item / FILE, inside=folder)
+  except BadFile as error:
+    raise Damaged(f"{item} {error.reason}") from error
 
 
 def _digest(value: Any) -> str:

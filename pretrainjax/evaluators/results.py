@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.untrusted import MAX_LINES, open_file, read_bytes
+
 RESULTS = "results.jsonl"
 # Metrics that are one class's accuracy: "class/NAME".
 CLASS_PREFIX = "class/"
@@ -90,7 +92,7 @@ def read_results(path: Path) -> list[Row]:
   """All rows of a file; a line that was cut off by a crash is skipped, with a warning."""
   names = {f.name for f in dataclasses.fields(Row)}
   rows = []
-  lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+  lines = read_bytes(path, limit=MAX_LINES).decode("utf-8", "replace").splitlines()
   for number, line in enumerate(lines, start=1):
     if not line.strip():
       continue
@@ -111,8 +113,8 @@ def _line(row: Row) -> str:
 
 
 def _ends_a_line(path: Path) -> bool:
-  if not path.is_file() or path.stat().st_size == 0:
+  if not os.path.lexists(path) or path.stat().st_size == 0:
     return True
-  with path.open("rb") as file:
+  with open_file(path) as file:
     file.seek(-1, os.SEEK_END)
     return file.read(1) == b"\n"

@@ -20,10 +20,12 @@ import numpy as np
 
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import is_main
+from pretrainjax.untrusted import MAX_LINES, read_bytes, read_text
 
 METRICS = "metrics.jsonl"
 # Rows that a spike of the loss has made a run take back.
 _ROLLED_BACK = "metrics_before_roll_back.jsonl"
+_LONGEST_NOTE = 1 << 10  # a line with the id of a run
 _log = logging.getLogger(__name__)
 
 
@@ -128,7 +130,7 @@ class JsonlWriter:
   def _open(self, step: int) -> None:
     path, rows = self._path, _rows(self._path, step)
     text = "".join(line for _, line in rows)
-    if path.exists() and path.read_text() != text:
+    if path.exists() and read_bytes(path, limit=MAX_LINES) != text.encode():
       temporary = path.with_suffix(".tmp")
       temporary.write_text(text)
       temporary.replace(path)
@@ -197,7 +199,7 @@ class WandbWriter:
     """Starts the run, or goes on with the one named in WORKDIR/wandb_run.txt."""
     wandb = _import("wandb", self.key)
     note = Path(workdir) / "wandb_run.txt"
-    known = note.read_text().strip() if note.exists() else None
+    known = read_text(note, limit=_LONGEST_NOTE).strip() if note.exists() else None
     self._run = wandb.init(
       project=project,
       id=known,
@@ -232,7 +234,7 @@ class MlflowWriter:
     self._client = mlflow.MlflowClient()
     note = Path(workdir) / "mlflow_run.txt"
     if note.exists():
-      self._run_id = note.read_text().strip()
+      self._run_id = read_text(note, limit=_LONGEST_NOTE).strip()
       self._client.update_run(self._run_id, status="RUNNING")
       return
     found = self._client.get_experiment_by_name(experiment)
@@ -304,7 +306,8 @@ def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], str]]:
   rows = []
   if not path.exists():
     return rows
-  for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+  text = read_bytes(path, limit=MAX_LINES).decode("utf-8", "replace")
+  for line in text.splitlines(keepends=True):
     try:
       row = json.loads(line)
       keep = line.endswith("\n") and row["step"] <= step
