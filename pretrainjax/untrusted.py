@@ -15,8 +15,8 @@ from pretrainjax.errors import UserError, printable
 
 # The most bytes of a JSON file: what Python makes of it may be 30 times as large.
 MAX_JSON = 1 << 24
-# The most bytes of a file of JSON lines, such as a run's metrics.
-MAX_LINES = 1 << 30
+# The most bytes of a file of lines, such as a run's metrics.
+_MAX_LINES = 1 << 30
 # Lists and dicts within each other: those of ours have 12 levels, and who walks through recurses.
 _DEEPEST = 64
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | os.O_NOFOLLOW
@@ -100,6 +100,12 @@ def read_text(path: Path | str, *, limit: int, inside: Path | str | None = None)
     raise BadFile(path, "is not UTF-8") from error
 
 
+def read_lines(path: Path) -> list[str]:
+  """Reads the lines of a file in a run's folder, with their ends; what is no UTF-8 is U+FFFD."""
+  found = read_bytes(path, limit=_MAX_LINES, inside=path.parent)
+  return found.decode("utf-8", "replace").splitlines(keepends=True)
+
+
 def read_json(path: Path | str, *, limit: int = MAX_JSON, inside: Path | str | None = None) -> Any:
   """Reads a whole file of JSON, see `read_bytes`; BadFile for malformed or too deeply nested."""
   data = read_bytes(path, limit=limit, inside=inside)
@@ -129,6 +135,23 @@ def parse_json(data: bytes | str) -> Any:
     if not level:
       return found
   raise ValueError(f"more than {_DEEPEST} levels")
+
+
+def replace(path: Path, content: str | bytes) -> None:
+  """Writes a whole file in place of the one that is there, at once; no link is followed.
+
+  Args:
+    path: the path of the file.
+    content: what it holds from then on; text as UTF-8.
+
+  Raises:
+    OSError: where it cannot be written.
+  """
+  temporary = path.with_name(f"{path.name}.tmp")
+  temporary.unlink(missing_ok=True)  # of a run that was killed
+  with open(temporary, "xb") as file:
+    file.write(content.encode() if isinstance(content, str) else content)
+  temporary.replace(path)
 
 
 def _inner(value: Any) -> list[Any]:

@@ -4,12 +4,12 @@ import ast
 import json
 import os
 import pickle
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from strange_files import NO_FILES, STRANGE
 
 from pretrainjax.untrusted import (
   BadFile,
@@ -18,7 +18,9 @@ from pretrainjax.untrusted import (
   parse_json,
   read_bytes,
   read_json,
+  read_lines,
   read_text,
+  replace,
 )
 
 PACKAGE = Path(__file__).parents[1] / "pretrainjax"
@@ -31,7 +33,7 @@ READERS = {
 }
 # Calls of these names that read no path of a stranger: what they are, and how often they occur.
 ALLOWED = {
-  "untrusted.py": {"os.open": 1},
+  "untrusted.py": {"os.open": 1, "open": 1},  # the latter to write
   # Our own source.
   "config/shipped.py": {"file.read_text": 1},
   "config/__main__.py": {"copy.open": 1, "source.read_bytes": 1},
@@ -108,37 +110,11 @@ def test_the_list_of_those_allowed_is_true():
 # --- the opener ---------------------------------------------------------------------------------
 
 
-def make_fifo(path):
-  os.mkfifo(path)
-
-
-def make_socket(path):
-  with socket.socket(socket.AF_UNIX) as one:
-    one.bind(str(path))
-
-
-MADE = {
-  "a pipe": make_fifo,
-  "a folder": os.mkdir,
-  "a socket": make_socket,
-  "a device without an end": lambda path: path.symlink_to("/dev/zero"),
-  "a terminal": lambda path: path.symlink_to("/dev/tty"),
-  "nothing": lambda path: None,
-  "a link to nothing": lambda path: path.symlink_to(path.with_name("nobody")),
-  "a link to itself": lambda path: path.symlink_to(path),
-  "a link out of the folder": lambda path: path.symlink_to("/etc/hostname"),
-  "a huge file": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 1 << 40),
-  "a file that says it is empty": lambda path: path.symlink_to("/proc/self/mounts"),
-}
-
-
-@pytest.mark.parametrize("kind", MADE)
-def test_what_is_no_file_of_the_folder_is_refused_at_once(kind, tmp_path, monkeypatch):
-  monkeypatch.chdir(tmp_path)  # names of sockets are short
-  path = tmp_path / "x"
-  MADE[kind](path if kind != "a socket" else "x")
-  start = time.monotonic()
-  for read in (read_bytes, read_text, read_json):
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_is_no_file_of_the_folder_is_refused_at_once(kind, tmp_path):
+  path, start = tmp_path / "x", time.monotonic()
+  STRANGE[kind](path)
+  for read in (read_bytes, read_text, read_json) if kind in NO_FILES else (read_json,):
     with pytest.raises(BadFile) as refusal:
       read(path, limit=1000, inside=tmp_path)
     assert str(refusal.value) == f"{path}: {refusal.value.reason}" and refusal.value.reason
@@ -234,3 +210,21 @@ def test_names_that_are_none_are_refused(tmp_path):
 def test_the_error_goes_from_process_to_process():
   error = pickle.loads(pickle.dumps(BadFile("a/b", "is no regular file")))
   assert error.reason == "is no regular file" and str(error) == "a/b: is no regular file"
+
+
+def test_a_file_is_replaced_as_a_whole_and_no_link_is_followed(tmp_path):
+  (tmp_path / "mine").write_text("mine")
+  path = tmp_path / "x.json"
+  path.symlink_to("mine")
+  (tmp_path / "x.json.tmp").symlink_to("mine")  # as a run's folder of a stranger may hold it
+  for content in ("\u00e9", b"\xff"):
+    replace(path, content)
+    assert path.read_bytes() == (content if isinstance(content, bytes) else content.encode())
+  assert (tmp_path / "mine").read_text() == "mine"
+  assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "x.json"]
+
+
+def test_lines_are_read_whatever_their_bytes(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  path.write_bytes(b"{}\n\xff\xfe")
+  assert read_lines(path) == ["{}\n", "\ufffd\ufffd"]

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pretrainjax.errors import UserError
-from pretrainjax.untrusted import BadFile, is_inside, open_file, read_json
+from pretrainjax.untrusted import BadFile, is_inside, open_file, read_json, replace
 
 NAME = "MANIFEST.json"
 
@@ -22,9 +22,8 @@ def write(folder: Path) -> Path:
   """
   entries = {name: _entry(folder / name) for name in _names(folder)}
   path = folder / NAME
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps({"files": entries}, indent=2) + "\n")
-  return temporary.replace(path)
+  replace(path, json.dumps({"files": entries}, indent=2) + "\n")
+  return path
 
 
 def verify(folder: Path) -> bool:
@@ -64,7 +63,7 @@ def verify(folder: Path) -> bool:
 def _names(folder: Path) -> list[str]:
   files = (path for path in folder.rglob("*") if path.is_file())
   names = (path.relative_to(folder).as_posix() for path in files)
-  return sorted(name for name in names if name not in (NAME, "MANIFEST.tmp"))
+  return sorted(name for name in names if name not in (NAME, "MANIFEST.json.tmp"))
 
 
 def _entry(path: Path) -> dict[str, int | str]:

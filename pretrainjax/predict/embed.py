@@ -30,7 +30,7 @@ from pretrainjax.objectives.split import split
 from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
-from pretrainjax.untrusted import BadFile, open_file, read_json
+from pretrainjax.untrusted import BadFile, open_file, read_json, replace
 
 # Texts a part: what a command that is stopped loses at most.
 _PART = 4096
@@ -159,7 +159,7 @@ def _claim(parts: Path, identity: dict[str, Any]) -> None:
       parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
       raise UserError(f"--out: cannot make '{parts}' ({error.strerror})") from error
-    _replace(manifest, json.dumps(identity, indent=2).encode())
+    replace(manifest, json.dumps(identity, indent=2))
     return
   try:
     found = dict(read_json(manifest, inside=parts))
@@ -239,9 +239,3 @@ def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"
   except Exception as error:  # of zip and NumPy, for damage
     reason = " ".join(str(error).split())
     raise UserError(f"--out: part '{path}' is damaged ({reason}); remove it") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-  temporary = path.with_name(path.name + ".unfinished")
-  temporary.write_bytes(data)
-  os.replace(temporary, path)

@@ -17,7 +17,7 @@ from pretrainjax.config.objects import typed
 from pretrainjax.config.text import difference, read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, gather, is_connected, is_main
-from pretrainjax.untrusted import MAX_JSON, BadFile, read_text
+from pretrainjax.untrusted import MAX_JSON, BadFile, read_text, replace
 
 CONFIG = "config.json"
 # Keys of datasets that may change between two starts of one run: they move no number.
@@ -40,7 +40,7 @@ def make_workdir(workdir: Path) -> None:
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     probe = workdir / ".write_probe"
-    probe.write_text("")
+    replace(probe, "")
     probe.unlink()
   except OSError as error:
     raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
@@ -79,9 +79,7 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
         "float tolerance",
         "; ".join(layout),
       )
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(to_json(config))
-  temporary.replace(path)
+  replace(path, to_json(config))
 
 
 def check_shared(workdir: Path, *, seconds: float = 30.0) -> None:
@@ -99,7 +97,7 @@ def check_shared(workdir: Path, *, seconds: float = 30.0) -> None:
   path = workdir / _PROBE
   probe = agree("the mark in --workdir", secrets.token_hex(8) if is_main() else "")
   if is_main():
-    path.write_text(probe)
+    replace(path, probe)
   said = gather("--workdir", "" if _shows(path, probe, seconds) else socket.gethostname())
   if is_main():
     path.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pretrainjax.untrusted import MAX_LINES, open_file, read_bytes
+from pretrainjax.untrusted import open_file, read_lines
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -19,8 +19,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
   """
   if not os.path.lexists(path):
     return []
-  lines = read_bytes(path, limit=MAX_LINES).decode("utf-8", "replace").splitlines()
-  return [row for line in lines if (row := _row(line)) is not None]
+  return [row for line in read_lines(path) if (row := _row(line)) is not None]
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
@@ -30,7 +29,7 @@ def append(path: Path, row: dict[str, Any]) -> None:
     path: the file, which is made if it is missing.
     row: the values by name, of types that JSON has.
   """
-  is_torn = path.exists() and _is_torn(path)
+  is_torn = os.path.lexists(path) and _is_torn(path)
   with path.open("a") as file:
     file.write(("\n" if is_torn else "") + json.dumps(row) + "\n")
     file.flush()
@@ -46,7 +45,7 @@ def put_away(path: Path) -> None:
 
 def _is_torn(path: Path) -> bool:
   """Whether a file ends within a line."""
-  with open_file(path) as file:
+  with open_file(path, inside=path.parent) as file:
     file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
     return file.read(1) not in (b"", b"\n")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import replace
 from pretrainjax.workdir.claim import has_checkpoints
 
 TOKENIZER = "tokenizer.json"
@@ -34,9 +35,7 @@ def keep_tokenizer(workdir: Path, data: Any, *, allow_change: bool) -> None:
     return
   if os.path.lexists(path) and has_checkpoints(workdir) and not allow_change:
     check_tokenizers({"data": data}, Tokenizer.load(path, inside=workdir), path=path)
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(found.text, encoding="utf-8")
-  temporary.replace(path)
+  replace(path, found.text)
 
 
 def data_of(evaluators: Mapping[str, Any]) -> dict[str, Any]:
