@@ -3,9 +3,10 @@
   python launch/local.py --num_processes=2 -- python -m pretrainjax.pretrain --config=... ...
 
 Each process gets --coordinator_address, --num_processes and --process_id after its own arguments,
-and its share of the GPUs. Lines of output begin with the process's number. Where one process
-fails, the others are ended too. The exit status explains the end: 2 a mistake of the user's,
-otherwise that of the process that failed, 43 if each only lost another one, 42 preempted and saved.
+its share of the GPUs, and a secret of this attempt by which they know each other. Lines of output
+begin with the process's number. Where one process fails, the others are ended too. The exit status
+explains the end: 2 a mistake of the user's, otherwise that of the process that failed, 43 if each
+only lost another one, 42 preempted and saved.
 With --max_restarts it starts them again, after pauses that double until there is a new checkpoint.
 Should it be killed itself, the processes are asked to stop.
 """
@@ -13,6 +14,7 @@ Should it be killed itself, the processes are asked to stop.
 import argparse
 import ctypes
 import os
+import secrets
 import shlex
 import signal
 import socket
@@ -147,10 +149,12 @@ class Group:
   def __init__(self, flags: argparse.Namespace):
     """Starts them."""
     port = flags.port or free_port()
+    # Not as a flag: command lines can be read by all users of a machine.
+    secret = {"PRETRAINJAX_SECRET": secrets.token_hex(32)}
     self._processes = [
       subprocess.Popen(
         command_of(flags, i, port),
-        env=os.environ | device_variables(flags, i),
+        env=os.environ | device_variables(flags, i) | secret,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,

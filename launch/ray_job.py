@@ -10,6 +10,7 @@ folders that all machines see, and pretrainjax must be installed on them.
 
 import argparse
 import os
+import secrets
 import shlex
 import socket
 import subprocess
@@ -66,8 +67,10 @@ def start(flags: argparse.Namespace) -> int:
   worker = ray.remote(num_cpus=flags.cpus_per_process, num_gpus=flags.gpus_per_process)(Worker)
   workers = [worker.remote() for _ in range(flags.num_processes)]
   coordinator = ray.get(workers[0].address.remote())
+  secret = {"PRETRAINJAX_SECRET": secrets.token_hex(32)}  # by which they know each other
   waiting = [
-    w.run.remote(flags.command, variables(flags, i, coordinator)) for i, w in enumerate(workers)
+    w.run.remote(flags.command, variables(flags, i, coordinator) | secret)
+    for i, w in enumerate(workers)
   ]
   statuses = []
   while waiting:

@@ -336,6 +336,7 @@ def _join(
       num_processes=found.num_processes,
       process_id=found.process_id,
       local_device_ids=found.local_device_ids,
+      secret=found.secret,
       # XLA beats twice in this time, so that it judges after half of it at the earliest: not before
       # `Heartbeats`, which names the process that is lost.
       **limits | {"heartbeat_timeout": limits["heartbeat_timeout"] * 5 // 2},

@@ -12,7 +12,6 @@ from pretrainjax.command import Preempted, Request
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.process.distributed import barrier, is_main
-from pretrainjax.process.ending import Ending
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.report.curves import curves_png
 from pretrainjax.report.outcome import outcome_rows
@@ -27,6 +26,12 @@ from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import METRICS, Tracker
 from pretrainjax.workdir.claim import check_shared, claim, make_workdir
 from pretrainjax.workdir.lock import acquire
+from pretrainjax.workdir.provenance import (
+  Provenance,
+  check_provenance,
+  check_same_everywhere,
+  provenance,
+)
 from pretrainjax.workdir.tokenizer import check_tokenizers, keep_tokenizer
 
 
@@ -37,6 +42,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     "--allow_config_change",
     action="store_true",
     help="go on from the workdir's checkpoints though the config differs",
+  )
+  parser.add_argument(
+    "--allow_data_change",
+    action="store_true",
+    help="go on from the workdir's checkpoints though the data are others under the same name",
   )
   parser.add_argument("--verbose", action="store_true", help="print the whole config at the start")
   parser.add_argument("--profile", action="store_true", help="write a trace to WORKDIR/profile")
@@ -63,7 +73,9 @@ def run_config(request: Request, *, verb: str) -> None:
     if path is not None:
       check_tokenizers({"data": run.data}, Tokenizer.load(path), path=path)
   _announce(run, request, changes=changes)
-  with _own_workdir(workdir, run, allow_change=options.allow_config_change, ending=request.ending):
+  made_with = provenance(run.data, run.evaluators)
+  check_same_everywhere(made_with)
+  with _own_workdir(run, made_with, request):
     first = None
     if taken:
       first, lines = warm_start.first_state(run, taken)
@@ -75,6 +87,7 @@ def run_config(request: Request, *, verb: str) -> None:
       profile=options.profile,
       verb=verb,
       first=first,
+      made_with=made_with,
       watchdog=request.watchdog,
     )
 
@@ -89,15 +102,16 @@ def _announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _own_workdir(workdir: Path, run: Run, *, allow_change: bool, ending: Ending) -> Iterator[None]:
-  """Locks and claims `workdir` for a run while inside, and keeps its tokenizer there.
+def _own_workdir(run: Run, made_with: Provenance, request: Request) -> Iterator[None]:
+  """Locks and claims the workdir for a run while inside, and keeps its tokenizer there.
 
   Args:
-    workdir: the run's folder, which is made if it is missing.
     run: the run, built from its config.
-    allow_change: whether another config's checkpoints may be there, see `claim`.
-    ending: what ends this process if another run takes the folder.
+    made_with: the data and code of the run, to be those of the checkpoints that are there.
+    request: the parsed command line.
   """
+  workdir, options, ending = request.workdir, request.options, request.ending
+  allow_change = options.allow_config_change
   with contextlib.ExitStack() as held:
     if is_main():
       make_workdir(workdir)
@@ -106,6 +120,7 @@ def _own_workdir(workdir: Path, run: Run, *, allow_change: bool, ending: Ending)
       ending.before_exit(lock.release)
       claim(workdir, run.config, allow_change=allow_change)
       keep_tokenizer(workdir, run.data, allow_change=allow_change)
+      check_provenance(workdir, made_with, allow_change=options.allow_data_change)
     check_shared(workdir)
     yield
 
@@ -117,6 +132,7 @@ def train(
   profile: bool,
   verb: str,
   first: TrainState | None = None,
+  made_with: Provenance | None = None,
   watchdog: Watchdog | None = None,
 ) -> TrainState:
   """Trains `run` in `workdir` to its end, from the newest checkpoint there if there is one.
@@ -127,6 +143,7 @@ def train(
     profile: whether to write a profiler trace.
     verb: the name of the binary, for messages.
     first: the state to start from where there is no checkpoint; None makes a new one.
+    made_with: the data and code of the run, for its checkpoints; None leaves them out.
     watchdog: the watchdog that is told each phase and step; None has none.
 
   Returns:
@@ -136,7 +153,8 @@ def train(
     Preempted: after SIGTERM, with the state saved.
   """
   stopped, watchdog = None, watchdog or Watchdog(0.0)
-  with watchdog.phase("checkpoint"), Checkpoints(workdir, keep=run.train.keep) as checkpoints:
+  opened = Checkpoints(workdir, keep=run.train.keep, made_with=made_with)
+  with watchdog.phase("checkpoint"), opened as checkpoints:
     state = resume(run, checkpoints, workdir)
     if state is None:
       with watchdog.phase("start"):

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "pretrainjax"
 
 # A module imports only from its own layer and those above it.
 LAYERS = (
-  ("errors", "types", "collectives"),
+  ("errors", "types", "collectives", "untrusted"),
   ("process",),
   ("config",),
   ("data",),

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import time
@@ -20,6 +19,7 @@ from pretrainjax.config.objects import build
 from pretrainjax.data.buckets import Padding
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
+from pretrainjax.untrusted import BadFile, read_json
 
 
 class Rate(NamedTuple):
@@ -138,8 +138,8 @@ def needed_rate(path: Path) -> float:
     UserError: for a file that is no such JSON.
   """
   try:
-    return json.loads(path.read_text())["examples_per_second"] / jax.process_count()
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    return read_json(path)["examples_per_second"] / jax.process_count()
+  except (BadFile, KeyError, TypeError) as error:
     raise UserError(
       f"--step_json: '{path}' is not what `benchmark step --json={path}` writes "
       f"({type(error).__name__})"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.objectives.teacher import trainable
 from pretrainjax.types import Encoder
+from pretrainjax.untrusted import BadFile, is_inside
 
 # How often a reader tries again, and the seconds it waits for a sign of a running trainer.
 _ATTEMPTS, _SECONDS = 20, 0.5
@@ -87,9 +89,17 @@ class Loaded:
 
   @property
   def tokenizer_path(self) -> Path | None:
-    """The tokenizer.json of a run on text; None for other runs."""
+    """The tokenizer.json of a run on text; None for other runs.
+
+    Raises:
+      BadFile: where it leads out of the run's folder.
+    """
     path = None if self.workdir is None else self.workdir / "tokenizer.json"
-    return path if path is not None and path.is_file() else None
+    if self.workdir is None or path is None or not os.path.lexists(path):
+      return None
+    if not is_inside(path, self.workdir):
+      raise BadFile(path, f"leads out of {self.workdir}")
+    return path
 
 
 def load_encoder(

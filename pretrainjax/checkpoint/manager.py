@@ -63,13 +63,21 @@ class Checkpoints:
   readers (`read_only`) are on their own.
   """
 
-  def __init__(self, workdir: str | Path, *, keep: Keep = Keep(), read_only: bool = False):
+  def __init__(
+    self,
+    workdir: str | Path,
+    *,
+    keep: Keep = Keep(),
+    read_only: bool = False,
+    made_with: dict[str, Any] | None = None,
+  ):
     """Opens WORKDIR/checkpoints.
 
     Args:
       workdir: the folder of the run.
       keep: which checkpoints are kept.
       read_only: whether to only read, beside a running trainer: nothing is made, moved or deleted.
+      made_with: what the run is made with, see `workdir.provenance`, for what is saved.
 
     Raises:
       UserError: where a writer cannot write.
@@ -78,6 +86,7 @@ class Checkpoints:
     self._quarantine = self._folder.with_name(quarantine.FOLDER)
     self._keep = keep
     self._read_only = read_only
+    self._made_with = made_with
     # Why the newest save was not made, "" where it was.
     self._unsaved = ""
     self._saving: int | None = None
@@ -90,6 +99,7 @@ class Checkpoints:
       read_only=read_only,
       cleanup_tmp_directories=not read_only,
       enable_async_checkpointing=not read_only,
+      lightweight_initialize=True,  # or it would read, and believe, a file of each step
       async_options=ocp.AsyncOptions(timeout_secs=_TIMEOUT),
       multiprocessing_options=_processes(alone=read_only),
     )
@@ -135,7 +145,9 @@ class Checkpoints:
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
           config=ocp.args.JsonSave(written),
-          meta=ocp.args.JsonSave(metas.describe(step, state, written, interval=interval)),
+          meta=ocp.args.JsonSave(
+            metas.describe(step, state, written, interval=interval, made_with=self._made_with)
+          ),
         ),
       )
       if not started:

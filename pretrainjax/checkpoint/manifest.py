@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import BadFile, is_inside, open_file, read_json, replace
 
 NAME = "MANIFEST.json"
 
@@ -20,9 +22,8 @@ def write(folder: Path) -> Path:
   """
   entries = {name: _entry(folder / name) for name in _names(folder)}
   path = folder / NAME
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(json.dumps({"files": entries}, indent=2) + "\n")
-  return temporary.replace(path)
+  replace(path, json.dumps({"files": entries}, indent=2) + "\n")
+  return path
 
 
 def verify(folder: Path) -> bool:
@@ -38,14 +39,17 @@ def verify(folder: Path) -> bool:
     UserError: naming the first file that is missing or not the same.
   """
   path = folder / NAME
-  if not path.is_file():
+  if not os.path.lexists(path):
     return False
   try:
-    listed = json.loads(path.read_bytes())["files"]
+    listed = read_json(path, inside=folder)["files"]
     expected = {name: (entry["bytes"], entry["sha256"]) for name, entry in listed.items()}
-  except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-    raise UserError(f"{path}: is no manifest; get the folder anew") from error
+  except (BadFile, KeyError, TypeError, AttributeError) as error:
+    reason = f" ({error.reason})" if isinstance(error, BadFile) else ""
+    raise UserError(f"{path}: is no manifest{reason}; get the folder anew") from error
   for name, (size, digest) in sorted(expected.items()):
+    if not is_inside(folder / name, folder):
+      raise UserError(f"{path}: lists '{name}', which leads out of the folder; get it anew")
     if not (folder / name).is_file():
       raise UserError(f"{folder / name}: is missing, though {NAME} lists it; get the folder anew")
     if (folder / name).stat().st_size != size or _digest(folder / name) != digest:
@@ -59,7 +63,7 @@ def verify(folder: Path) -> bool:
 def _names(folder: Path) -> list[str]:
   files = (path for path in folder.rglob("*") if path.is_file())
   names = (path.relative_to(folder).as_posix() for path in files)
-  return sorted(name for name in names if name not in (NAME, "MANIFEST.tmp"))
+  return sorted(name for name in names if name not in (NAME, "MANIFEST.json.tmp"))
 
 
 def _entry(path: Path) -> dict[str, int | str]:
@@ -67,5 +71,5 @@ def _entry(path: Path) -> dict[str, int | str]:
 
 
 def _digest(path: Path) -> str:
-  with path.open("rb") as file:
+  with open_file(path) as file:
     return hashlib.file_digest(file, "sha256").hexdigest()

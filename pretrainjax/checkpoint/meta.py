@@ -10,6 +10,7 @@ import jax
 
 from pretrainjax.checkpoint.array_names import describe_arrays, differences
 from pretrainjax.checkpoint.fingerprint import fingerprint
+from pretrainjax.untrusted import BadFile, read_json
 
 ITEMS = ("state", "config", "meta")
 # The name that Orbax gives to the file of a JSON item.
@@ -21,7 +22,12 @@ class Damaged(Exception):
 
 
 def describe(
-  step: int, state: Any, config: Any, *, interval: Mapping[str, Any] | None = None
+  step: int,
+  state: Any,
+  config: Any,
+  *,
+  interval: Mapping[str, Any] | None = None,
+  made_with: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
   """Makes the item "meta" of a checkpoint.
 
@@ -30,13 +36,16 @@ def describe(
     state: the arrays, as of `nested_by_name`.
     config: the config, as plain values, which becomes the item "config".
     interval: the metrics of steps that no row has yet, see `train/interval.py`; None without any.
+    made_with: what the run is made with, see `workdir.provenance`; None is not known.
 
   Returns:
-    Plain values: step, fingerprints, dtypes and shapes, layout, interval, and two SHA-256 sums.
+    Plain values: step, fingerprints, dtypes and shapes, layout, interval, `made_with`, and two
+    SHA-256 sums.
   """
   meta = {"step": step, "fingerprint": fingerprint(state), "arrays": describe_arrays(state)}
   meta |= {"jax": jax.__version__, "layout": layout(), "config": digest(config)}
   meta |= {"interval": dict(interval or {})}
+  meta |= {} if made_with is None else {"made_with": made_with}
   return meta | {"seal": digest(meta)}
 
 
@@ -108,8 +117,6 @@ def digest(value: Any) -> str:
 def _json(folder: Path, item: str) -> Any:
   # Not by way of Orbax, who would have all processes wait where one of them fails.
   try:
-    return json.loads((folder / item / FILE).read_bytes())
-  except OSError as error:
-    raise Damaged(f"{item} cannot be read ({error.strerror})") from error
-  except (ValueError, RecursionError) as error:
-    raise Damaged(f"{item} is no JSON") from error
+    return read_json(folder / item / FILE, inside=folder)
+  except BadFile as error:
+    raise Damaged(f"{item} {error.reason}") from error

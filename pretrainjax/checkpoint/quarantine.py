@@ -5,6 +5,8 @@ import logging
 import shutil
 from pathlib import Path
 
+from pretrainjax.untrusted import replace
+
 FOLDER = "quarantine"
 _log = logging.getLogger(__name__)
 
@@ -27,8 +29,9 @@ def move(step_folder: Path, quarantine: Path, *, reason: str) -> Path:
   try:
     shutil.move(step_folder, target)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    (target / "reason.txt").write_text(
-      f"{reason}\n\nset aside at {now}; it was {step_folder}: move it back to try it again\n"
+    replace(
+      target / "reason.txt",
+      f"{reason}\n\nset aside at {now}; it was {step_folder}: move it back to try it again\n",
     )
   except OSError as error:  # a full disk, a foreign folder: the run need not end of it
     _log.warning("%s cannot be set aside in %s: %s", step_folder, quarantine, error.strerror)

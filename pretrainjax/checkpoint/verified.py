@@ -27,6 +27,7 @@ from pretrainjax.checkpoint.meta import (
   layout,
   read,
 )
+from pretrainjax.checkpoint.step_files import check_files
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import gather
 
@@ -79,6 +80,7 @@ def arrays(manager: ocp.CheckpointManager, folder: Path) -> Any:
     Damaged: where the arrays are not those that were saved.
   """
   meta, _ = read(folder)
+  check_files(folder)
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   target = jax.tree.map(
     lambda m: jax.ShapeDtypeStruct(m.shape, m.dtype, sharding=device),
@@ -92,6 +94,7 @@ def arrays(manager: ocp.CheckpointManager, folder: Path) -> Any:
 def _check_fits(manager: ocp.CheckpointManager, folder: Path, wanted: Any) -> dict[str, Any]:
   """The verified meta of a step; UserError where it is intact, but has other arrays than wanted."""
   meta, _ = read(folder)
+  check_files(folder)
   rows = differences(describe_arrays(_stored(manager, folder, meta)), describe_arrays(wanted))
   hint = "go on under the config that it was saved with, or choose another --workdir"
   refuse_differences(rows, str(folder), hint=hint)

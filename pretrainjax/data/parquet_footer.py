@@ -8,6 +8,8 @@ https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thr
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from pretrainjax.untrusted import open_file
+
 _MAGIC = b"PAR1"
 _MAX_FOOTER, _MAX_DEPTH = 1 << 26, 16
 _PAGE_HEADER = 64
@@ -35,7 +37,7 @@ def read_footer(path: Path) -> tuple[int, list[list[Chunk]]]:
   Raises:
     ValueError: for a file that is none.
   """
-  with open(path, "rb") as file:
+  with open_file(path) as file:
     size = file.seek(0, 2)
     file.seek(max(size - 8, 0))
     length, magic = int.from_bytes(file.read(4), "little"), file.read(4)

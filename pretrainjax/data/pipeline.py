@@ -22,6 +22,7 @@ from pretrainjax.data.buckets import (
   record_lengths,
 )
 from pretrainjax.data.field import ArrayShape, Field
+from pretrainjax.data.fingerprint import Fingerprint, dataset_fingerprint
 from pretrainjax.data.load import Load, complaint
 from pretrainjax.data.prefetch import Prefetched
 from pretrainjax.data.prepared import PreparedSplit
@@ -117,6 +118,11 @@ class Pipeline:
     data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
     sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
     return self.make_field().bind(sources, key="config.data")
+
+  @property
+  def fingerprints(self) -> dict[str, Fingerprint]:
+    """A fingerprint of each dataset, by its name."""
+    return {source.name: dataset_fingerprint(source.folder) for source in self.sources}
 
   def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
     """The arrays of examples by what the config says, see `Field`; no dataset is opened.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from pretrainjax.data.dataset_folder import newest_version, open_builder, prepared_names
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.untrusted import BadFile, read_json
 
 OURS = ("fashion_mnist", "digits", "sotu", "spam_assassin", "wordnet")
 # Sets of the public catalogue that configs here name; others work too once they are prepared.
@@ -99,10 +99,10 @@ class PreparedSplit:
     """
     path = self.folder / "prepared.json"
     try:
-      found = json.loads(path.read_text(encoding="utf-8"))
+      found = read_json(path, inside=self.folder)
       reason = "" if isinstance(found, dict) else "no record of facts"
-    except (OSError, ValueError, RecursionError) as error:
-      reason = getattr(error, "strerror", None) or "no JSON"
+    except BadFile as error:
+      reason = error.reason
     if reason:
       raise UserError(
         f"{_FLAG}: '{self.name}' has no readable prepared.json in {self.folder} "

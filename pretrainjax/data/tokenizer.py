@@ -14,6 +14,7 @@ from jaxtyping import Bool, Integer
 
 from pretrainjax.data import tokenizer_json
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import BadFile
 
 # What ours are called, in order of their ids, and what others call the same thing.
 SPECIALS: Mapping[str, tuple[str, ...]] = {
@@ -44,18 +45,21 @@ class Tokenizer:
   path: Path | None = None
 
   @classmethod
-  def load(cls, path: Path | str) -> "Tokenizer":
+  def load(cls, path: Path | str, *, inside: Path | None = None) -> "Tokenizer":
     """Reads a tokenizer.json.
+
+    Args:
+      path: the path of the file.
+      inside: the folder that no link may lead out of; None allows all places.
 
     Raises:
       UserError: for a file that is missing, is none, or lacks a special token.
     """
     path = Path(path)
     try:
-      loaded = cls(tokenizer_json.read(path), path)
-    except (OSError, UnicodeDecodeError) as error:
-      reason = getattr(error, "strerror", None) or "not UTF-8"
-      raise UserError(f"{path}: cannot be read as tokenizer.json ({reason})") from error
+      loaded = cls(tokenizer_json.read(path, inside=inside), path)
+    except BadFile as error:
+      raise UserError(f"{path}: cannot be read as tokenizer.json ({error.reason})") from error
     missing = [name for name in SPECIALS if loaded.special_id(name) is None]
     if missing:
       raise UserError(

@@ -3,29 +3,26 @@
 import base64
 import binascii
 import contextlib
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import parse_json, read_text
 
 MAX_BYTES = 1 << 28
 MAX_TOKENS = 1 << 24  # a table of embeddings has a row for each
 _MOST_GROWTH = 4096  # of a text, by all replacements of characters together
 
 
-def read(path: Path) -> str:
+def read(path: Path, *, inside: Path | None = None) -> str:
   """The text of a tokenizer.json, unless the file is absurdly large.
 
   Raises:
-    OSError, UnicodeDecodeError: where it cannot be read.
-    UserError: for one that no memory should hold.
+    BadFile: for one that cannot be read, or that no memory should hold.
   """
-  if path.stat().st_size > MAX_BYTES:
-    raise UserError(f"{path}: has more than {MAX_BYTES >> 20} MiB, expected a tokenizer.json")
-  return path.read_text(encoding="utf-8")
+  return read_text(path, limit=MAX_BYTES, inside=inside)
 
 
 def check(text: str) -> None:
@@ -37,10 +34,7 @@ def check(text: str) -> None:
   Raises:
     ValueError: saying what is wrong.
   """
-  try:
-    found = json.loads(text)
-  except RecursionError:
-    raise ValueError("nested too deeply") from None
+  found = parse_json(text)
   growth = 1
   for step in _steps(found.get("normalizer") if isinstance(found, dict) else None):
     kind = step.get("type")

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.untrusted import open_file, read_lines
+
 RESULTS = "results.jsonl"
 # Metrics that are one class's accuracy: "class/NAME".
 CLASS_PREFIX = "class/"
@@ -90,8 +92,7 @@ def read_results(path: Path) -> list[Row]:
   """Reads all rows of a file; a line that was cut off by a crash is skipped, with a warning."""
   names = {f.name for f in dataclasses.fields(Row)}
   rows = []
-  lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-  for number, line in enumerate(lines, start=1):
+  for number, line in enumerate(read_lines(path), start=1):
     if not line.strip():
       continue
     try:
@@ -111,8 +112,8 @@ def _line(row: Row) -> str:
 
 
 def _ends_a_line(path: Path) -> bool:
-  if not path.is_file() or path.stat().st_size == 0:
+  if not os.path.lexists(path):
     return True
-  with path.open("rb") as file:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
+  with open_file(path, inside=path.parent) as file:
+    file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+    return file.read(1) in (b"", b"\n")

@@ -1,6 +1,7 @@
 """Text generation: the causal model of a run with its tokenizer, text in, text out."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -243,6 +244,6 @@ def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
     UserError: for a run without a tokenizer.
   """
   path = Reference.parse(workdir).folder / "tokenizer.json"
-  if not path.is_file():
+  if not os.path.lexists(path):
     raise UserError(f"{path} is missing: expected a run that was trained on text")
-  return TextModel(loaded.encoder, Tokenizer.load(path))
+  return TextModel(loaded.encoder, Tokenizer.load(path, inside=path.parent))

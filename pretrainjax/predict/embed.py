@@ -30,6 +30,7 @@ from pretrainjax.objectives.split import split
 from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
+from pretrainjax.untrusted import BadFile, open_file, read_json, replace
 
 # Texts a part: what a command that is stopped loses at most.
 _PART = 4096
@@ -146,23 +147,23 @@ def _pooling(encoder: Any, pool: str | None) -> Any:
 
 
 def _digest(path: Path) -> str:
-  with path.open("rb") as file:
+  with open_file(path) as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _claim(parts: Path, identity: dict[str, Any]) -> None:
   """Makes the folder of parts, or goes on in it where it is of the same command."""
   manifest = parts / _MANIFEST
-  if not manifest.is_file():
+  if not os.path.lexists(manifest):
     try:
       parts.mkdir(parents=True, exist_ok=True)
     except OSError as error:
       raise UserError(f"--out: cannot make '{parts}' ({error.strerror})") from error
-    _replace(manifest, json.dumps(identity, indent=2).encode())
+    replace(manifest, json.dumps(identity, indent=2))
     return
   try:
-    found = dict(json.loads(manifest.read_text(encoding="utf-8")))
-  except (OSError, ValueError, TypeError, RecursionError) as error:
+    found = dict(read_json(manifest, inside=parts))
+  except (BadFile, ValueError, TypeError) as error:
     reason = " ".join(str(error).split())
     raise UserError(f"--out: '{manifest}' cannot be read ({reason}); remove '{parts}'") from error
   differ = [key for key in identity if found.get(key) != identity[key]]
@@ -224,10 +225,12 @@ def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
 
 def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"], int]:
   try:
-    with zipfile.ZipFile(path) as archive:  # as `savez` writes it, nothing is compressed
-      if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-        raise ValueError("unpacks to more than it holds")
-    with np.load(path, allow_pickle=False) as part:
+    with open_file(path) as file:  # as `savez` writes it, nothing is compressed
+      with zipfile.ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+          raise ValueError("unpacks to more than it holds")
+      file.seek(0)
+      part = np.load(file, allow_pickle=False)
       features, num_cut = np.asarray(part["features"], np.float32), int(part["num_cut"])
     wanted = (min(_PART, task.num_texts - number * _PART), task.encoder.embed_dim)
     if features.shape != wanted or not np.isfinite(features).all():
@@ -236,9 +239,3 @@ def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"
   except Exception as error:  # of zip and NumPy, for damage
     reason = " ".join(str(error).split())
     raise UserError(f"--out: part '{path}' is damaged ({reason}); remove it") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-  temporary = path.with_name(path.name + ".unfinished")
-  temporary.write_bytes(data)
-  os.replace(temporary, path)

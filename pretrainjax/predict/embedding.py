@@ -29,7 +29,7 @@ def load_tokenizer(encoder: Any, *, workdir: Path) -> Tokenizer:
   if size is None:
     found = type(encoder).__name__
     raise UserError(f"--workdir: '{workdir}' holds a {found}, expected an encoder of text")
-  tokenizer = Tokenizer.load(workdir / "tokenizer.json")
+  tokenizer = Tokenizer.load(workdir / "tokenizer.json", inside=workdir)
   if size < tokenizer.vocab_size:
     raise UserError(
       f"--workdir: '{workdir}' knows {size} tokens, but its tokenizer.json {tokenizer.vocab_size}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pretrainjax.data.records import Damaged, lines, parsed, rows
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.untrusted import open_file
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 
@@ -31,7 +32,7 @@ def read_texts(path: Path, *, field: str = "text", flag: str = "--input") -> Ite
 
 def _lines(path: Path, field: str) -> Iterator[str]:
   del field
-  with path.open("rb") as file:
+  with open_file(path) as file:
     for number, line in enumerate(lines(file), start=1):
       if line is None:
         raise UserError(f"{path}:{number}: found a {parsed(line)}")
@@ -39,7 +40,7 @@ def _lines(path: Path, field: str) -> Iterator[str]:
 
 
 def _objects(path: Path, field: str) -> Iterator[str]:
-  with path.open("rb") as file:
+  with open_file(path) as file:
     for number, line in enumerate(lines(file), start=1):
       found = parsed(line)
       if isinstance(found, str):

@@ -8,7 +8,6 @@ another package: `python -m pretrainjax.prepare package.module:Source --data_dir
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from ml_collections import ConfigDict
@@ -22,6 +21,7 @@ from pretrainjax.prepare.report import lines
 from pretrainjax.prepare.run import prepare
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
 from pretrainjax.process.ending import as_process
+from pretrainjax.untrusted import read_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,7 +89,7 @@ def _prepare(config: ConfigDict) -> None:
   if was_there:
     print(f"prepare: {folder} is there already; remove it to prepare it anew")
     return
-  for line in lines(json.loads((folder / REPORT).read_text()), folder):
+  for line in lines(read_json(folder / REPORT, inside=folder), folder):
     print(line)
 
 

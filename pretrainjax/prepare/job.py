@@ -108,8 +108,8 @@ def _stages(job: Job, corpus: Corpus, journal: Journal, work: Path) -> dict[str,
   _check(opened.tally, job, corpus)
   encoded = job.preparation.encode(opened)
   encoded = dataclasses.replace(encoded, info={**encoded.info, **corpus.info})
-  _write(encoded, job, journal, work / VERSION)
-  return encoded.report
+  digests = _write(encoded, job, journal, work / VERSION)
+  return encoded.report | {"record_digests": digests}
 
 
 def _check(tally: Tally, job: Job, corpus: Corpus) -> None:
@@ -129,12 +129,15 @@ def _check(tally: Tally, job: Job, corpus: Corpus) -> None:
     )
 
 
-def _write(encoded: Encoded, job: Job, journal: Journal, target: Path) -> None:
+def _write(
+  encoded: Encoded, job: Job, journal: Journal, target: Path
+) -> dict[str, str | None] | None:
+  """Writes all files; returns a digest of each split's records, None where one is not known."""
   target.mkdir(exist_ok=True)
   lengths = {
     split: shard_lengths(size, num_shards=job.num_shards) for split, size in encoded.splits.items()
   }
-  sizes = {
+  written = {
     split: write_shards(
       split,
       encoded,
@@ -145,7 +148,10 @@ def _write(encoded: Encoded, job: Job, journal: Journal, target: Path) -> None:
     )
     for split in encoded.splits
   }
+  sizes = {split: size for split, (size, _) in written.items()}
   write_metadata(encoded, name=job.source.name, sizes=sizes, lengths=lengths, target=target)
   for name, chunks in encoded.texts.items():
     with open(target / name, "w", encoding="utf-8") as file:
       file.writelines(chunks)
+  digests = {split: digest for split, (_, digest) in written.items()}
+  return None if None in digests.values() else digests

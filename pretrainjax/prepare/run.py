@@ -1,7 +1,6 @@
 """From a config to a dataset, or to the one that is there already."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pretrainjax.prepare.config import data_dir_of, job_of
 from pretrainjax.prepare.contract import Source
 from pretrainjax.prepare.job import Job, clear, write_dataset
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
+from pretrainjax.untrusted import read_json
 
 
 def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
@@ -47,7 +47,7 @@ def facts(source: Source) -> dict[str, Any]:
 def _refuse_other(folder: Path, job: Job) -> None:
   """Raises UserError where what is there was made from something else under the same name."""
   path = folder / REPORT
-  there = json.loads(path.read_text()) if path.is_file() else {}
+  there = read_json(path, inside=folder) if path.is_file() else {}
   wanted = {"source": facts(job.source), "settings": job.preparation.settings()}
   for part, values in wanted.items():
     found, flat = _flat(there.get(part, {})), _flat(values)

@@ -25,6 +25,7 @@ class Cluster(NamedTuple):
     address: HOST:PORT where process 0 runs the coordinator.
     source: the place where these numbers were found, for the log.
     local_device_ids: the devices of this process, see `distributed.connect`.
+    secret: the secret of the run, see `distributed.connect`.
   """
 
   num_processes: int
@@ -32,6 +33,7 @@ class Cluster(NamedTuple):
   address: str
   source: str
   local_device_ids: tuple[int, ...] | None = None
+  secret: str = ""
 
   def line(self) -> str:
     """The line that describes the cluster in the log."""
@@ -71,7 +73,8 @@ def find(
   Args:
     flags: the parsed flags of `add_flags`.
     environ: the environment variables; PRETRAINJAX_COORDINATOR_ADDRESS, PRETRAINJAX_NUM_PROCESSES
-      and PRETRAINJAX_PROCESS_ID stand in for flags not given.
+      and PRETRAINJAX_PROCESS_ID stand in for flags not given; PRETRAINJAX_SECRET has no flag, for
+      command lines can be read by all users of a machine.
     detect: the function that asks the cluster; None takes JAX's own detection.
 
   Raises:
@@ -82,11 +85,12 @@ def find(
   alone = Cluster(1, 0, "", "by --distributed=off")
   if flags.distributed == "off":
     return alone
+  secret = environ.get(_variable("secret"), "")
   flagged = {name: value for name in _SETTINGS if (value := getattr(flags, name))}
   inherited = {name: value for name in _SETTINGS if (value := environ.get(_variable(name)))}
   if flagged or inherited:
     source = "by flags" if flagged else "by PRETRAINJAX_ variables"
-    return _explicit(inherited | flagged, flagged, source)
+    return _explicit(inherited | flagged, flagged, source)._replace(secret=secret)
   timeout = seconds(flags.initialization_timeout, "initialization_timeout")
   found = (detect or detected)(environ, timeout)
   if found is None and flags.distributed == "on":
@@ -94,7 +98,9 @@ def find(
       "--distributed: found on, but no cluster; expected --coordinator_address, --num_processes "
       "and --process_id, or a job of several tasks under SLURM, Open MPI, Kubernetes or on TPUs"
     )
-  return found or alone._replace(source="as no cluster was found")
+  if found is None:
+    return alone._replace(source="as no cluster was found")
+  return found._replace(secret=secret)
 
 
 def seconds(text: str, name: str, *, lowest: int = 1) -> int:

@@ -4,7 +4,9 @@ JAX's coordination service does the work. Its client has no public door, and Orb
 one; every function here does nothing, or answers for one process, where there is only one.
 """
 
+import contextlib
 import errno
+import ipaddress
 import itertools
 import logging
 import os
@@ -35,6 +37,7 @@ def connect(
   initialization_timeout: int,
   heartbeat_timeout: int,
   shutdown_timeout: int,
+  secret: str = "",
 ) -> dict[int, socket.socket]:
   """Connects this process to the others of its run, before anything asks for a device.
 
@@ -47,6 +50,8 @@ def connect(
     initialization_timeout: seconds to wait for the others.
     heartbeat_timeout: seconds of silence after which XLA ends all processes.
     shutdown_timeout: seconds to wait for the others at the end.
+    secret: what the launcher gave to all processes of the run, by which they know each other; ""
+      lets in whoever says a rank.
 
   Returns:
     The connections to other processes by rank: to all on process 0, to process 0 on others. They
@@ -68,9 +73,12 @@ def connect(
   me = Peer(process_id, num_processes, f"{socket.gethostname()}, pid {os.getpid()}")
   if process_id == 0:
     check_port(int(port))
-    connections = accept_peers(int(port), me, seconds=initialization_timeout)
+    connections = accept_peers(
+      int(port), me, seconds=initialization_timeout, host=loopback_address(host), secret=secret
+    )
   else:
-    connections = {0: join(host, int(port), me, seconds=initialization_timeout)}
+    connection = join(host, int(port), me, seconds=initialization_timeout, secret=secret)
+    connections = {0: connection}
   warning = loopback_warning(host, socket.gethostname())
   if warning:
     _log.warning(warning)
@@ -82,6 +90,7 @@ def connect(
     initialization_timeout=initialization_timeout,
     heartbeat_timeout_seconds=heartbeat_timeout,
     shutdown_timeout_seconds=shutdown_timeout,
+    coordinator_bind_address=_bind_address(loopback_address(host), port),
   )
   return connections
 
@@ -118,6 +127,30 @@ def _is_free(port: int) -> bool:
         return False
       raise UserError(f"--coordinator_address: port {port}: {error.strerror}") from error
   return True
+
+
+def loopback_address(host: str) -> str:
+  """The address to listen at where all processes are on this machine, else "", which is all.
+
+  Args:
+    host: the host of process 0, as the user gave it. Names of machines may be their loopback
+      address on themselves only, so that "localhost" is the one that is taken for it.
+  """
+  if host != "localhost":
+    try:
+      return host if ipaddress.ip_address(host).is_loopback else ""
+    except ValueError:
+      return ""
+  with contextlib.suppress(OSError):
+    return socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0]
+  return "::1"
+
+
+def _bind_address(address: str, port: str) -> str | None:
+  """Where JAX's coordinator listens; None leaves it to JAX, which takes all addresses."""
+  if not address:
+    return None
+  return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def loopback_warning(coordinator: str, hostname: str) -> str | None:

@@ -4,47 +4,50 @@ JAX ends a process with a wrong number, or one too many, by an abort after a tim
 believes process 0 where counts differ. So all connect to the coordinator's port before JAX does,
 send their rank, and get the answer of process 0. The connections stay open: one that closes says at
 once that its process has ended.
+
+Whoever else connects is no process of the run: `process/guests.py` hears all at once, each for a
+few seconds, and turns away what is no rank, or does not prove that it knows the run's secret.
 """
 
 import contextlib
-import json
 import select
 import selectors
 import socket
 import time
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 from pretrainjax.errors import UserError
+from pretrainjax.process.guests import Guest, Guests, listener
+from pretrainjax.process.handshake import (
+  MESSAGE_SECONDS,
+  REFUSED,
+  Lines,
+  Peer,
+  greeting_of,
+  hello,
+  proven_answer,
+)
 
-# The longest message in bytes; seconds between tries to connect, and for one message.
-_MAX_BYTES, _RETRY_SECONDS, _MESSAGE_SECONDS = 4096, 0.2, 5.0
+# Seconds between tries to connect.
+_RETRY_SECONDS = 0.2
 
 
 class PeerLost(Exception):
   """Another process is gone, or did not come to where it was waited for."""
 
 
-class Peer(NamedTuple):
-  """The message in which a process describes itself when it joins.
-
-  Attributes:
-    index: its rank, from 0.
-    count: the number of processes of the run, as it was told.
-    name: its host and process id, for messages.
-  """
-
-  index: int
-  count: int
-  name: str
-
-
-def accept_peers(port: int, me: Peer, *, seconds: float) -> dict[int, socket.socket]:
+def accept_peers(
+  port: int, me: Peer, *, seconds: float, host: str = "", secret: str = ""
+) -> dict[int, socket.socket]:
   """On process 0: waits until all other processes have joined, then lets them go on together.
 
   Args:
     port: the port of the coordinator, which must be free.
     me: what this process says of itself.
     seconds: the longest time to wait.
+    host: the address to listen at, "127.0.0.1"; "" is all addresses of this host.
+    secret: what all processes of the run were given by their launcher; "" lets in whoever says a
+      rank.
 
   Returns:
     The connections to the other processes, by rank.
@@ -53,29 +56,32 @@ def accept_peers(port: int, me: Peer, *, seconds: float) -> dict[int, socket.soc
     UserError: for ranks or counts that do not fit together, which all processes are told.
     PeerLost: naming the processes that did not join.
   """
-  joined: dict[int, tuple[Peer, socket.socket]] = {}
   end = time.monotonic() + seconds
-  with contextlib.ExitStack() as opened, _listener(port) as listener:
+  joined: dict[int, Guest] = {}
+  with contextlib.ExitStack() as opened, listener(host, port) as listening:
+    guests = opened.enter_context(Guests(listening, secret))
     while len(joined) < me.count - 1:
-      if not select.select([listener], [], [], max(end - time.monotonic(), 0.0))[0]:
+      if time.monotonic() >= end:
         missing = ", ".join(str(i) for i in range(1, me.count) if i not in joined)
-        _send_all(joined, "lost", text := f"process {missing} did not come within {seconds:.0f} s")
+        text = f"process {missing} did not come within {seconds:.0f} s{guests.turned_away()}"
+        _answer_all(joined.values(), "lost", text, secret)
         raise PeerLost(text)
-      connection = opened.enter_context(listener.accept()[0])
-      peer = _read_peer(connection)
-      if peer is None:
-        continue  # it was no process of this run
-      mistake = _mistake(peer, me, joined)
-      if mistake:
-        _send_all({**joined, -1: (peer, connection)}, "mistake", mistake)
-        raise UserError(mistake)
-      joined[peer.index] = peer, connection
-    _send_all(joined, "joined", "")
+      for guest in guests.next(until=end):
+        opened.enter_context(guest.connection)
+        mistake = _mistake(guest.peer, me, joined)
+        if mistake:
+          _answer_all([*joined.values(), guest], "mistake", mistake, secret)
+          raise UserError(mistake)
+        joined[guest.peer.index] = guest
+    _answer_all(joined.values(), "joined", "", secret)
+    guests.close()
     opened.pop_all()
-  return {index: connection for index, (_, connection) in joined.items()}
+  for guest in joined.values():
+    guest.connection.settimeout(None)
+  return {index: guest.connection for index, guest in joined.items()}
 
 
-def join(host: str, port: int, me: Peer, *, seconds: float) -> socket.socket:
+def join(host: str, port: int, me: Peer, *, seconds: float, secret: str = "") -> socket.socket:
   """On all processes but 0: joins at process 0, and waits until all have joined.
 
   Args:
@@ -83,45 +89,65 @@ def join(host: str, port: int, me: Peer, *, seconds: float) -> socket.socket:
     port: the port of the coordinator.
     me: what this process says of itself.
     seconds: the longest time to wait, for process 0 and then for the others.
+    secret: the secret of the run, see `accept_peers`.
 
   Returns:
     The connection to process 0, to be kept open as long as this process lives.
 
   Raises:
-    UserError: for ranks or counts that do not fit together.
+    UserError: for ranks or counts that do not fit together, and a secret that process 0 has not.
     PeerLost: where process 0 does not answer, or others did not join.
   """
-  end = time.monotonic() + seconds
+  end, reason = time.monotonic() + seconds, "did not answer"
   while time.monotonic() < end:
     with contextlib.ExitStack() as opened:
       try:
         connection = opened.enter_context(
-          socket.create_connection((host, port), timeout=_MESSAGE_SECONDS)
+          socket.create_connection((host, port), timeout=MESSAGE_SECONDS)
         )
-        connection.sendall(json.dumps(me).encode() + b"\n")
-        connection.settimeout(seconds + _MESSAGE_SECONDS)
-        kind, text = _read_message(connection)
+        greeted_by = min(time.monotonic() + MESSAGE_SECONDS, end)
+        kind, text = _present(connection, me, secret, greeted_by=greeted_by, seconds=seconds)
       except (OSError, ValueError, TypeError):  # not there yet, or not ours
+        time.sleep(_RETRY_SECONDS)
+        continue
+      if kind == REFUSED:  # perhaps the run before is about to end there
+        reason = f"turned this process away ({text})"
         time.sleep(_RETRY_SECONDS)
         continue
       if kind == "mistake":
         raise UserError(text)
       if kind == "lost":
         raise PeerLost(text)
+      connection.settimeout(None)
       opened.pop_all()
       return connection
-  raise PeerLost(f"process 0 did not answer at {host}:{port} within {seconds:.0f} s")
+  raise PeerLost(f"process 0 {reason} at {host}:{port} within {seconds:.0f} s")
 
 
-def _mistake(peer: Peer, me: Peer, joined: dict[int, tuple[Peer, socket.socket]]) -> str:
+def _present(
+  connection: socket.socket, me: Peer, secret: str, *, greeted_by: float, seconds: float
+) -> tuple[str, str]:
+  """Says who this process is; returns the kind and the text of process 0's answer."""
+  lines = Lines(connection)
+  nonce, has_secret = greeting_of(lines.next(greeted_by))
+  if has_secret != bool(secret):
+    found = "here, but not on process 0" if secret else "on process 0, but not here"
+    raise UserError(f"$PRETRAINJAX_SECRET: found it {found}, expected the same on all processes")
+  mine, message = hello(me, nonce, secret)
+  connection.sendall(message)
+  return proven_answer(lines.next(time.monotonic() + seconds + MESSAGE_SECONDS), mine, secret)
+
+
+def _mistake(peer: Peer, me: Peer, joined: Mapping[int, Guest]) -> str:
   """What is wrong with the rank or count of a process that joins, "" if nothing is."""
   if peer.count != me.count:
     return (
       f"--num_processes: found {peer.count} on process {peer.index} ({peer.name}) and "
       f"{me.count} on process 0 ({me.name}), expected the same number everywhere"
     )
-  other = me if peer.index == 0 else joined.get(peer.index, (None,))[0]
-  if other is not None and (peer.index == 0 or not _has_closed(joined[peer.index][1])):
+  there = joined.get(peer.index)
+  other = me if peer.index == 0 else None if there is None else there.peer
+  if other is not None and (there is None or not _has_closed(there.connection)):
     return (
       f"--process_id: found {peer.index} twice, on {other.name} and on {peer.name}, expected "
       f"each of 0 to {me.count - 1} once"
@@ -129,41 +155,9 @@ def _mistake(peer: Peer, me: Peer, joined: dict[int, tuple[Peer, socket.socket]]
   return ""
 
 
-def _listener(port: int) -> socket.socket:
-  """A socket that listens on all addresses of this host."""
-  with contextlib.suppress(OSError):
-    if socket.has_dualstack_ipv6():
-      return socket.create_server(
-        ("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024
-      )
-  return socket.create_server(("", port), backlog=1024)
-
-
-def _send_all(joined: dict[int, tuple[Peer, socket.socket]], kind: str, text: str) -> None:
-  for _, connection in joined.values():
-    with contextlib.suppress(OSError):
-      connection.sendall(json.dumps([kind, text]).encode() + b"\n")
-
-
-def _read_peer(connection: socket.socket) -> Peer | None:
-  """Reads what a process says of itself; None for anything else that connects."""
-  connection.settimeout(_MESSAGE_SECONDS)
-  try:
-    index, count, name = _read_message(connection)
-  except (OSError, ValueError, TypeError):
-    return None
-  return Peer(int(index), int(count), str(name))
-
-
-def _read_message(connection: socket.socket) -> list:
-  """Reads one line of JSON."""
-  received = b""
-  while not received.endswith(b"\n"):
-    part = connection.recv(_MAX_BYTES)
-    if not part or len(received) > _MAX_BYTES:
-      raise ValueError("no word")
-    received += part
-  return json.loads(received)
+def _answer_all(guests: Iterable[Guest], kind: str, text: str, secret: str) -> None:
+  for guest in guests:
+    guest.answer(kind, text, secret)
 
 
 def _has_closed(connection: socket.socket) -> bool:

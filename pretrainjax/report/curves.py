@@ -13,6 +13,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from pretrainjax.evaluators.results import is_share
 from pretrainjax.report.figure import FAINT, GRID, INK, LINES, headline, new_figure, save, tidy
+from pretrainjax.untrusted import read_lines
 
 # Beyond so many points a line is drawn faintly with its running mean over it.
 _MAX_RAW = 120
@@ -48,7 +49,7 @@ def read_metrics(path: Path) -> Series:
   Values that are not finite are NaN, a line cut off by a crash is skipped.
   """
   points: dict[str, dict[int, float]] = {}
-  for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+  for line in read_lines(path):
     try:
       row = json.loads(line)
       step = int(row.pop("step"))

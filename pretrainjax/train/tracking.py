@@ -10,6 +10,7 @@ import itertools
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,10 +21,12 @@ import numpy as np
 
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import is_main
+from pretrainjax.untrusted import read_lines, read_text, replace
 
 METRICS = "metrics.jsonl"
 # Rows that a spike of the loss has made a run take back.
 _ROLLED_BACK = "metrics_before_roll_back.jsonl"
+_LONGEST_NOTE = 1 << 10  # a line with the id of a run
 _log = logging.getLogger(__name__)
 
 
@@ -127,11 +130,9 @@ class JsonlWriter:
 
   def _open(self, step: int) -> None:
     path, rows = self._path, _rows(self._path, step)
-    content = b"".join(line for _, line in rows)
-    if path.exists() and path.read_bytes() != content:
-      temporary = path.with_suffix(".tmp")
-      temporary.write_bytes(content)
-      temporary.replace(path)
+    text = "".join(line for _, line in rows)
+    if os.path.lexists(path) and "".join(read_lines(path)) != text:
+      replace(path, text)
     # Killed between a row and its checkpoint or the other way round, a run writes it again.
     self._written = {_kind(row) for row, _ in rows if row["step"] == step}
     self._file = path.open("a")
@@ -197,7 +198,7 @@ class WandbWriter:
     """Starts the run, or goes on with the one named in WORKDIR/wandb_run.txt."""
     wandb = _import("wandb", self.key)
     note = Path(workdir) / "wandb_run.txt"
-    known = note.read_text().strip() if note.exists() else None
+    known = _read_note(note) if os.path.lexists(note) else None
     self._run = wandb.init(
       project=project,
       id=known,
@@ -206,7 +207,7 @@ class WandbWriter:
       name=Path(workdir).name,
       config=dict(config or {}),
     )
-    note.write_text(self._run.id)
+    replace(note, self._run.id)
 
   def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
     """Logs a step; the service itself drops steps that it already has."""
@@ -231,15 +232,15 @@ class MlflowWriter:
     self._metric = mlflow.entities.Metric
     self._client = mlflow.MlflowClient()
     note = Path(workdir) / "mlflow_run.txt"
-    if note.exists():
-      self._run_id = note.read_text().strip()
+    if os.path.lexists(note):
+      self._run_id = _read_note(note)
       self._client.update_run(self._run_id, status="RUNNING")
       return
     found = self._client.get_experiment_by_name(experiment)
     experiment_id = found.experiment_id if found else self._client.create_experiment(experiment)
     run = self._client.create_run(experiment_id, run_name=Path(workdir).name)
     self._run_id = run.info.run_id
-    note.write_text(self._run_id)
+    replace(note, self._run_id)
     if config:
       self._client.log_dict(self._run_id, dict(config), "config.json")
 
@@ -299,17 +300,21 @@ def _kind(row: Mapping[str, Any]) -> tuple[str, ...]:
   return (str(row["step"]), *names)
 
 
-def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], bytes]]:
-  """Rows up to `step` with their lines, without what a kill cut short or what is no text."""
+def _read_note(path: Path) -> str:
+  return read_text(path, limit=_LONGEST_NOTE, inside=path.parent).strip()
+
+
+def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], str]]:
+  """Rows up to `step` with their lines; a line that a kill cut short is none."""
   rows = []
-  if not path.exists():
+  if not os.path.lexists(path):
     return rows
-  for line in path.read_bytes().splitlines(keepends=True):
+  for line in read_lines(path):
     try:
-      row = json.loads(line.decode())
-      keep = line.endswith(b"\n") and row["step"] <= step
+      row = json.loads(line)
+      keep = line.endswith("\n") and row["step"] <= step
     except (ValueError, KeyError, TypeError, RecursionError):
-      _log.warning("%s: dropped a broken line: %.60s", path, line.decode(errors="replace"))
+      _log.warning("%s: dropped a broken line: %.60s", path, line)
       continue
     if keep:
       rows.append((row, line))

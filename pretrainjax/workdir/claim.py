@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import secrets
 import socket
 import time
@@ -16,12 +17,14 @@ from pretrainjax.config.objects import typed
 from pretrainjax.config.text import difference, read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, gather, is_connected, is_main
+from pretrainjax.untrusted import MAX_JSON, BadFile, read_text, replace
 
 CONFIG = "config.json"
 # Keys of datasets that may change between two starts of one run: they move no number.
 _HARMLESS = ("data_dir", "num_threads", "num_workers")
 # The file that process 0 writes for the others to find.
 _PROBE = ".processes"
+_LONGEST_PROBE = 1 << 10
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ def make_workdir(workdir: Path) -> None:
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     probe = workdir / ".write_probe"
-    probe.write_text("")
+    replace(probe, "")
     probe.unlink()
   except OSError as error:
     raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
@@ -76,9 +79,7 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
         "float tolerance",
         "; ".join(layout),
       )
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(to_json(config))
-  temporary.replace(path)
+  replace(path, to_json(config))
 
 
 def check_shared(workdir: Path, *, seconds: float = 30.0) -> None:
@@ -96,7 +97,7 @@ def check_shared(workdir: Path, *, seconds: float = 30.0) -> None:
   path = workdir / _PROBE
   probe = agree("the mark in --workdir", secrets.token_hex(8) if is_main() else "")
   if is_main():
-    path.write_text(probe)
+    replace(path, probe)
   said = gather("--workdir", "" if _shows(path, probe, seconds) else socket.gethostname())
   if is_main():
     path.unlink(missing_ok=True)
@@ -112,9 +113,9 @@ def _shows(path: Path, text: str, seconds: float) -> bool:
   end = time.monotonic() + seconds
   while True:
     try:
-      if path.read_text() == text:
+      if read_text(path, limit=_LONGEST_PROBE) == text:
         return True
-    except OSError:
+    except BadFile:
       pass  # not yet
     if time.monotonic() > end:
       return False
@@ -138,13 +139,15 @@ def _old_config(workdir: Path) -> ConfigDict | None:
   path = workdir / CONFIG
   if not has_checkpoints(workdir):
     return None
-  if not path.is_file():  # lost, but each checkpoint has its own
+  if not os.path.lexists(path):  # lost, but each checkpoint has its own
     with Checkpoints(workdir, read_only=True) as checkpoints:
       for step in checkpoints.steps():
         with contextlib.suppress(Damaged):  # which is told where the arrays are read
           return checkpoints.config(step)
       return None
   try:
-    return read_json(path.read_text(encoding="utf-8"))
+    return read_json(read_text(path, limit=MAX_JSON, inside=workdir))
+  except BadFile as error:
+    raise UserError(f"{path}: is no config ({error.reason})") from error
   except (ValueError, UserError) as error:
     raise UserError(f"{path}: is no config ({' '.join(str(error).split())})") from error

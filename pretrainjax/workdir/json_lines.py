@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.untrusted import open_file, read_lines
+
 
 def rows(path: Path) -> list[dict[str, Any]]:
   """Reads all whole rows; a last one that a kill has cut short is left out.
@@ -15,10 +17,9 @@ def rows(path: Path) -> list[dict[str, Any]]:
   Returns:
     The rows in the order of the file.
   """
-  if not path.exists():
+  if not os.path.lexists(path):
     return []
-  lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-  return [row for line in lines if (row := _row(line)) is not None]
+  return [row for line in read_lines(path) if (row := _row(line)) is not None]
 
 
 def append(path: Path, row: dict[str, Any]) -> None:
@@ -28,7 +29,7 @@ def append(path: Path, row: dict[str, Any]) -> None:
     path: the file, which is made if it is missing.
     row: the values by name, of types that JSON has.
   """
-  is_torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+  is_torn = os.path.lexists(path) and _is_torn(path)
   with path.open("a") as file:
     file.write(("\n" if is_torn else "") + json.dumps(row) + "\n")
     file.flush()
@@ -40,6 +41,13 @@ def put_away(path: Path) -> None:
   if path.exists():
     names = (path.with_name(f"{path.stem}.{i}{path.suffix}") for i in range(1, 10**6))
     path.rename(next(name for name in names if not name.exists()))
+
+
+def _is_torn(path: Path) -> bool:
+  """Whether a file ends within a line."""
+  with open_file(path, inside=path.parent) as file:
+    file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+    return file.read(1) not in (b"", b"\n")
 
 
 def _row(line: str) -> dict[str, Any] | None:

@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import BadFile, read_json
 
 NAME = ".lock"
 # Seconds: between heartbeats; without one, after which a lock is stale; to write a new lock.
 _HEARTBEAT, _STALE_AFTER, _WRITE_SECONDS = 5.0, 60.0, 2.0
 # All contents have this length: a heartbeat overwrites the one before.
 _LENGTH = 600
+_LARGEST = 1 << 16
 _NEW = os.O_CREAT | os.O_EXCL | os.O_RDWR
 _log = logging.getLogger(__name__)
 
@@ -235,10 +237,10 @@ def _read(path: Path, *, seconds: float = 0.0) -> _LockFile | None:
   end = time.monotonic() + seconds
   while True:
     try:
-      fields = json.loads(path.read_text())
+      fields = read_json(path, limit=_LARGEST)
       owner = _Owner(**{f.name: fields[f.name] for f in dataclasses.fields(_Owner)})
       return _LockFile(owner, fields["beats"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BadFile, KeyError, TypeError):
       if time.monotonic() >= end or not path.exists():
         return None
     time.sleep(0.1)

@@ -1,12 +1,14 @@
 """The tokenizer of a run: a copy is kept in its folder, and other data must have the same one."""
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import replace
 from pretrainjax.workdir.claim import has_checkpoints
 
 TOKENIZER = "tokenizer.json"
@@ -31,11 +33,9 @@ def keep_tokenizer(workdir: Path, data: Any, *, allow_change: bool) -> None:
   found, path = tokenizer_of(data), workdir / TOKENIZER
   if found is None:
     return
-  if path.is_file() and has_checkpoints(workdir) and not allow_change:
-    check_tokenizers({"data": data}, Tokenizer.load(path), path=path)
-  temporary = path.with_suffix(".tmp")
-  temporary.write_text(found.text, encoding="utf-8")
-  temporary.replace(path)
+  if os.path.lexists(path) and has_checkpoints(workdir) and not allow_change:
+    check_tokenizers({"data": data}, Tokenizer.load(path, inside=workdir), path=path)
+  replace(path, found.text)
 
 
 def data_of(evaluators: Mapping[str, Any]) -> dict[str, Any]:

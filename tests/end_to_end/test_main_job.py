@@ -49,6 +49,11 @@ def test_from_images_to_numbers(capsys, data, tmp_path):
   pretrained, finetuned = tmp_path / "pretrained", tmp_path / "finetuned"
   run(capsys, "pretrain", "pretrain/image/mae_vit_fashion_mnist.py", data, pretrained)
   assert (pretrained / "curves.png").is_file()
+  other = tmp_path / "other"  # under the same name
+  synthetic.prepare("fashion_mnist", other, sizes=synthetic.SIZES | {"test": 65})
+  place = (f"--data_dir={other}", f"--workdir={pretrained}")
+  ended = binaries.call(capsys, "pretrain", f"--config={binaries.MAE}", *place)
+  assert ended.status == 2 and "'fashion_mnist' has 65 test + 512 train" in ended.errors[-1]
   out = run(
     capsys,
     "finetune",

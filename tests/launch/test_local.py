@@ -237,3 +237,21 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
   )
   assert done.returncode == 2
   assert "found 3 x 1, expected <= 2 GPUs" in done.stderr
+
+
+def test_the_processes_of_an_attempt_have_a_secret_of_their_own(tmp_path):
+  program = (
+    "secret = os.environ['PRETRAINJAX_SECRET']\n"
+    "assert secret not in pathlib.Path('/proc/self/cmdline').read_text()\n"
+    "with (seen / str(me)).open('a') as file:\n"
+    "  file.write(secret + chr(10))\n"
+    "while len((seen / str(1 - me)).read_text().split() if (seen / str(1 - me)).exists() else ()) "
+    "< len((seen / str(me)).read_text().split()):\n"
+    "  pass\n"
+    "sys.exit(3 if len((seen / str(me)).read_text().split()) == 1 else 0)\n"
+  )
+  status, output = end(launch(tmp_path, program, "--max_restarts=1"))
+  assert status == 0, output
+  first, second = (tmp_path / name for name in "01")
+  assert first.read_text() == second.read_text()
+  assert len(set(first.read_text().split())) == 2 and len(first.read_text().split()[0]) == 64

@@ -76,3 +76,24 @@ def test_tpu_vm_asks_for_the_name(monkeypatch):
 def test_ray(golden):
   flags = ["--num_processes=2", "--gpus_per_process=8", "--dry-run"]
   golden("launch/ray_job.txt", dry_run.printed([ROOT / "launch/ray_job.py", *flags], COMMAND))
+
+
+def test_slurm_hands_a_secret_to_the_tasks(tmp_path):
+  srun = tmp_path / "srun"
+  srun.write_text('#!/bin/sh\necho "secret $PRETRAINJAX_SECRET" "$@"\n')
+  srun.chmod(0o755)
+  environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+  said = [
+    subprocess.run(
+      ["bash", ROOT / "launch/slurm.sbatch", "python", "x.py"],
+      cwd=ROOT,
+      env=environment,
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout.split()
+    for _ in range(2)
+  ]
+  secrets = [line[1] for line in said]
+  assert all(len(secret) == 64 and int(secret, 16) for secret in secrets)
+  assert secrets[0] != secrets[1] and said[0][2:] == said[1][2:] and "x.py" in said[0]

@@ -52,6 +52,17 @@ def test_then_the_environment_also_for_what_flags_leave_open():
   assert find(flags("--process_id=0"), ENVIRONMENT) == Cluster(2, 0, "node7:99", "by flags")
 
 
+def test_the_secret_of_a_run_comes_by_the_environment_and_is_not_shown():
+  secret = {"PRETRAINJAX_SECRET": "s3"}
+  for found in (
+    find(flags(*THREE), secret),
+    find(flags(), ENVIRONMENT | secret),
+    find(flags(), secret, detect=something),
+  ):
+    assert found.secret == "s3" and "s3" not in found.line()
+  assert find(flags(*THREE), {}).secret == ""
+
+
 def test_then_the_cluster_then_nobody():
   assert find(flags(), {}, detect=something).source == "by a test"
   alone = find(flags(), {}, detect=nothing)

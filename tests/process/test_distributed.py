@@ -70,3 +70,42 @@ def test_a_wait_that_is_too_long_names_who_is_missing(monkeypatch):
   monkeypatch.setattr(distributed, "index", lambda: 1)
   with pytest.raises(distributed.PeerLost, match="process 0 did not say 'a word' within 5 s"):
     distributed.agree("a word", "", seconds=5.0)
+
+
+@pytest.mark.parametrize(
+  ("host", "address"),
+  [
+    ("localhost", "127.0.0.1"),
+    ("127.0.0.1", "127.0.0.1"),
+    ("127.0.1.1", "127.0.1.1"),
+    ("::1", "::1"),
+    ("10.0.0.1", ""),
+    ("node1", ""),  # which may be a loopback address on node1 only
+    ("", ""),
+  ],
+)
+def test_where_all_are_on_this_machine_no_other_is_listened_to(host, address):
+  assert distributed.loopback_address(host) == address
+
+
+def test_jax_listens_where_the_handshake_does(monkeypatch):
+  started = {}
+
+  def initialize(address, count, index, **options):
+    started.update(options)
+
+  seen = {}
+
+  def accept_peers(port, me, **options):
+    seen.update(options)
+    return {}
+
+  monkeypatch.setattr(distributed.jax.distributed, "initialize", initialize)
+  monkeypatch.setattr(distributed, "accept_peers", accept_peers)
+  monkeypatch.setattr(distributed, "check_port", lambda port: None)
+  limits = {"initialization_timeout": 1, "heartbeat_timeout": 1, "shutdown_timeout": 1}
+  options = {"num_processes": 2, "process_id": 0, "local_device_ids": None, "secret": "s"}
+  for address, listens in (("localhost:7", "127.0.0.1:7"), ("[::1]:7", "[::1]:7")):
+    distributed.connect(address, **options, **limits)
+    assert started["coordinator_bind_address"] == listens
+    assert seen["secret"] == "s" and seen["host"] in listens

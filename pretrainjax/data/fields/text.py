@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -88,7 +89,7 @@ class TextField(Field):
   @functools.cached_property
   def tokenizer(self) -> Tokenizer:
     """The tokenizer that all datasets share."""
-    return Tokenizer.load(self.sources[0].folder / "tokenizer.json")
+    return _tokenizer(self.sources[0].folder)
 
   @property
   def form(self) -> Literal["blocks", "examples"]:
@@ -153,9 +154,9 @@ class TextField(Field):
       self._check_pair(source)
       self.pieces(source)
     first, *others = self.sources
-    fingerprint = Tokenizer.load(first.folder / "tokenizer.json").fingerprint
+    fingerprint = _tokenizer(first.folder).fingerprint
     for source in others:
-      other = Tokenizer.load(source.folder / "tokenizer.json").fingerprint
+      other = _tokenizer(source.folder).fingerprint
       if other != fingerprint:
         raise UserError(
           f"--config.data.datasets: '{source.name}' has tokenizer {other}, expected {fingerprint} "
@@ -298,6 +299,11 @@ class TextField(Field):
   def _specials(self) -> Specials:
     tokenizer = self.tokenizer
     return Specials(pad=tokenizer.pad_id, begin=tokenizer.begin_id, end=tokenizer.end_id)
+
+
+def _tokenizer(folder: Path) -> Tokenizer:
+  """The tokenizer of a prepared dataset."""
+  return Tokenizer.load(folder / "tokenizer.json", inside=folder)
 
 
 def _counts(source: PreparedSplit) -> list[Mapping[str, int]]:

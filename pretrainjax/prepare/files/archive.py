@@ -4,6 +4,8 @@ import gzip
 import tarfile
 from pathlib import Path
 
+from pretrainjax.untrusted import open_file
+
 _MAX_BYTES, _MAX_FILES = 1 << 29, 100_000
 
 
@@ -23,7 +25,8 @@ def unpack(archive: Path, target: Path, *, max_bytes: int = _MAX_BYTES) -> None:
     for only_look in (True, False):
       # As a stream: members are met in order, and what is read in all can be counted.
       with (
-        gzip.open(archive) as stream,
+        open_file(archive) as packed,
+        gzip.GzipFile(fileobj=packed) as stream,
         tarfile.open(fileobj=_Counted(stream, max_bytes), mode="r|") as opened,
       ):
         for number, member in enumerate(opened):

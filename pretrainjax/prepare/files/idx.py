@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import BadFile, open_file
 
 _UINT8 = 0x08
 _MAX_BYTES = 1 << 28
@@ -27,8 +28,11 @@ def read_idx(path: Path) -> np.ndarray:
   """
   try:
     # A few bytes of gzip can unpack to all of the memory; no set of this kind has a large file.
-    with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+    with open_file(path) as packed:
+      file = gzip.GzipFile(fileobj=packed) if path.suffix == ".gz" else packed
       data = file.read(_MAX_BYTES + 1)
+  except BadFile:
+    raise
   except (OSError, EOFError, ValueError) as error:
     raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
   except Exception as error:  # zlib.error has no base of its own

@@ -12,6 +12,7 @@ import cv2
 from pretrainjax.data.image import MAX_BYTES, decode
 from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.image.example import Image, pixel_digest
+from pretrainjax.untrusted import BadFile, read_bytes
 
 _NOT_DECODABLE, _TOO_LARGE, _TOO_SMALL = "not decodable", "too large", "too small"
 _FILES, _BYTES = 64, 1 << 22  # of a task
@@ -76,9 +77,9 @@ def _looked_at(item: ImageFile | Unreadable, min_pixels: int) -> Image | Unreada
   if item.size > MAX_BYTES:
     return Unreadable(item.key, _TOO_LARGE)
   try:
-    data = item.path.read_bytes()
+    data = read_bytes(item.path, limit=MAX_BYTES)
     image = decode(data)
-  except (OSError, ValueError, cv2.error) as error:
+  except (BadFile, ValueError, cv2.error) as error:
     reason = _TOO_LARGE if "pixels: more than" in str(error) else _NOT_DECODABLE
     return Unreadable(item.key, reason)
   if min(image.shape[:2]) < min_pixels:

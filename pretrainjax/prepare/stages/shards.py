@@ -1,5 +1,6 @@
 """Last stage but one: records to array_record files, and the metadata that tfds reads them by."""
 
+import hashlib
 import itertools
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pretrainjax.prepare.stages.journal import Journal
 STAGE = "shards"
 VERSION = "1.0.0"
 _SHARD_BYTES = 1 << 28
+_DIGEST_BYTES = 16
 
 
 def shard_lengths(size: Size, *, num_shards: int | None) -> list[int]:
@@ -36,7 +38,7 @@ def write_shards(
   lengths: list[int],
   journal: Journal,
   target: Path,
-) -> int:
+) -> tuple[int, str | None]:
   """Writes the files of a split, but those that the journal knows to be whole.
 
   Args:
@@ -48,10 +50,12 @@ def write_shards(
     target: the folder that the files go to.
 
   Returns:
-    The bytes of all its records.
+    The bytes of all its records, and a digest of them in their order, however they are packed into
+    files; None where an earlier version, which took none, had begun the split.
   """
-  state = journal.get(f"{STAGE} {split}", {"done": 0, "bytes": 0})
-  done, size = sum(lengths[: state["done"]]), state["bytes"]
+  state = journal.get(f"{STAGE} {split}", {"done": 0, "bytes": 0, "digest": 0})
+  done, size, digest = sum(lengths[: state["done"]]), state["bytes"], state.get("digest")
+  row = done
   records = encoded.records(split, done)
   with tqdm(total=sum(lengths), initial=done, desc=f"write {split}", unit=" records") as bar:
     for place in range(state["done"], len(lengths)):
@@ -60,11 +64,20 @@ def write_shards(
       for record in itertools.islice(records, lengths[place]):
         writer.write(record)
         size += len(record)
+        digest = None if digest is None else _with_record(digest, row, record)
+        row += 1
         bar.update()
       writer.close()
-      journal.put(f"{STAGE} {split}", {"done": place + 1, "bytes": size})
+      journal.put(f"{STAGE} {split}", {"done": place + 1, "bytes": size, "digest": digest})
       journal.commit()
-  return size
+  return size, None if digest is None else f"{digest:0{2 * _DIGEST_BYTES}x}"
+
+
+def _with_record(digest: int, row: int, record: bytes) -> int:
+  """The digest with one more record; a sum, so that a run that was stopped can go on with it."""
+  salt = row.to_bytes(8, "little")
+  one = hashlib.blake2b(record, digest_size=_DIGEST_BYTES, salt=salt).digest()
+  return (digest + int.from_bytes(one, "little")) % (1 << 8 * _DIGEST_BYTES)
 
 
 def write_metadata(

@@ -3,6 +3,7 @@
 import codecs
 import dataclasses
 import functools
+import io
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.units import pieces
+from pretrainjax.untrusted import open_file
 
 _CHUNK = 1 << 20  # bytes read at once
 PIECE = 1 << 20  # characters: what is longer comes in pieces, for memory's sake
@@ -67,13 +69,13 @@ class Reader:
 
   def _chunks(self, path: Path) -> Iterator[str]:
     # Newlines of other systems become ours, also where a chunk ends within one.
-    with open(path, encoding=self.encoding, newline=None) as file:
+    with io.TextIOWrapper(open_file(path), encoding=self.encoding, newline=None) as file:
       while chunk := file.read(_CHUNK):
         yield chunk
 
   def _is_text(self, path: Path) -> bool:
     decoder = codecs.getincrementaldecoder(self.encoding)()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
       try:
         while chunk := file.read(_CHUNK):
           decoder.decode(chunk)
@@ -83,7 +85,7 @@ class Reader:
     return True
 
   def _jsonl(self, path: Path, key: str) -> Iterator[Item]:
-    with open(path, "rb") as file:
+    with open_file(path) as file:
       for number, line in enumerate(lines(file), 1):
         if line is None or line.strip():
           place, record = f"{key}:{number}", parsed(line)

