@@ -100,10 +100,9 @@ def read_text(path: Path | str, *, limit: int, inside: Path | str | None = None)
     raise BadFile(path, "is not UTF-8") from error
 
 
-def read_lines(path: Path) -> list[str]:
-  """Reads the lines of a file in a run's folder, with their ends; what is no UTF-8 is U+FFFD."""
-  found = read_bytes(path, limit=_MAX_LINES, inside=path.parent)
-  return found.decode("utf-8", "replace").splitlines(keepends=True)
+def read_lines(path: Path) -> list[bytes]:
+  """Reads the lines of a file in a run's folder, with their ends; they may be no text."""
+  return read_bytes(path, limit=_MAX_LINES, inside=path.parent).splitlines(keepends=True)
 
 
 def read_json(path: Path | str, *, limit: int = MAX_JSON, inside: Path | str | None = None) -> Any:
@@ -138,7 +137,7 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def replace(path: Path, content: str | bytes) -> None:
-  """Writes a whole file in place of the one that is there, at once; no link is followed.
+  """Writes a whole file in place of the one that is there, on the disk when this returns; no links.
 
   Args:
     path: the path of the file.
@@ -151,6 +150,8 @@ def replace(path: Path, content: str | bytes) -> None:
   temporary.unlink(missing_ok=True)  # of a run that was killed
   with open(temporary, "xb") as file:
     file.write(content.encode() if isinstance(content, str) else content)
+    file.flush()
+    os.fsync(file.fileno())
   temporary.replace(path)
 
 

@@ -227,4 +227,4 @@ def test_a_file_is_replaced_as_a_whole_and_no_link_is_followed(tmp_path):
 def test_lines_are_read_whatever_their_bytes(tmp_path):
   path = tmp_path / "metrics.jsonl"
   path.write_bytes(b"{}\n\xff\xfe")
-  assert read_lines(path) == ["{}\n", "\ufffd\ufffd"]
+  assert read_lines(path) == [b"{}\n", b"\xff\xfe"]

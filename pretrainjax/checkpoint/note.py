@@ -5,13 +5,13 @@ A step is saved before it is evaluated, so that nothing that an evaluation meets
 
 import json
 import math
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pretrainjax.checkpoint import meta
 from pretrainjax.checkpoint.meta import Damaged, digest
+from pretrainjax.untrusted import BadFile, read_json, replace
 
 # Within the folder of the item "meta", where Orbax looks for nothing but its own file.
 _FILE = "meta/evaluated.json"
@@ -45,13 +45,7 @@ def write(folder: Path, *, evaluators: Collection[str], numbers: Mapping[str, fl
     "evaluators": sorted({*before.evaluators, *evaluators}),
     "numbers": {**before.numbers, **numbers},
   }
-  path = folder / _FILE
-  temporary = path.with_suffix(".tmp")
-  with temporary.open("w") as file:
-    file.write(json.dumps(content | {"seal": digest(content)}))
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(path)
+  replace(folder / _FILE, json.dumps(content | {"seal": digest(content)}))
 
 
 def read(folder: Path) -> Note:
@@ -61,13 +55,13 @@ def read(folder: Path) -> Note:
     folder: the folder of the step.
   """
   try:
-    found = json.loads((folder / _FILE).read_bytes())
+    found = read_json(folder / _FILE, inside=folder)
     content = {key: found[key] for key in ("evaluators", "numbers")}
     if found["seal"] != digest(content):
       raise Damaged("checksum differs")
     numbers = {str(name): float(value) for name, value in content["numbers"].items()}
     return Note(tuple(map(str, content["evaluators"])), numbers)
-  except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, Damaged):
+  except (BadFile, ValueError, KeyError, TypeError, AttributeError, Damaged):
     return Note()
 
 

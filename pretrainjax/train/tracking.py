@@ -130,9 +130,9 @@ class JsonlWriter:
 
   def _open(self, step: int) -> None:
     path, rows = self._path, _rows(self._path, step)
-    text = "".join(line for _, line in rows)
-    if os.path.lexists(path) and "".join(read_lines(path)) != text:
-      replace(path, text)
+    content = b"".join(line for _, line in rows)
+    if os.path.lexists(path) and b"".join(read_lines(path)) != content:
+      replace(path, content)
     # Killed between a row and its checkpoint or the other way round, a run writes it again.
     self._written = {_kind(row) for row, _ in rows if row["step"] == step}
     self._file = path.open("a")
@@ -304,7 +304,7 @@ def _read_note(path: Path) -> str:
   return read_text(path, limit=_LONGEST_NOTE, inside=path.parent).strip()
 
 
-def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], str]]:
+def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], bytes]]:
   """Rows up to `step` with their lines; a line that a kill cut short is none."""
   rows = []
   if not os.path.lexists(path):
@@ -312,9 +312,9 @@ def _rows(path: Path, step: int | float) -> list[tuple[dict[str, Any], str]]:
   for line in read_lines(path):
     try:
       row = json.loads(line)
-      keep = line.endswith("\n") and row["step"] <= step
+      keep = line.endswith(b"\n") and row["step"] <= step
     except (ValueError, KeyError, TypeError, RecursionError):
-      _log.warning("%s: dropped a broken line: %.60s", path, line)
+      _log.warning("%s: dropped a broken line: %.60s", path, line.decode(errors="replace"))
       continue
     if keep:
       rows.append((row, line))

@@ -50,7 +50,7 @@ def _is_torn(path: Path) -> bool:
     return file.read(1) not in (b"", b"\n")
 
 
-def _row(line: str) -> dict[str, Any] | None:
+def _row(line: bytes) -> dict[str, Any] | None:
   try:
     row = json.loads(line)
   except (ValueError, RecursionError):
