@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import cv2
 
-from pretrainjax.data.image import MAX_BYTES, decode
+from pretrainjax.data.decode import MAX_BYTES, decode
 from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.image.example import Image, pixel_digest
 

@@ -53,7 +53,7 @@ def test_no_more_is_read_than_a_few_batches_ahead(tmp_path, pool, monkeypatch):
 
 
 def test_what_is_wrong_is_said(tmp_path, pool, monkeypatch):
-  monkeypatch.setattr("pretrainjax.data.image.MAX_PIXELS", 100)
+  monkeypatch.setattr("pretrainjax.data.decode.MAX_PIXELS", 100)
   good, thin, large, cut, huge, missing = files(tmp_path, 6)
   cv2.imwrite(str(large.path), np.zeros((40, 40, 3), np.uint8))
   cut.path.write_bytes(cut.path.read_bytes()[:40])
