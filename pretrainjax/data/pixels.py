@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 
 from pretrainjax.data.orientation import upright
 
+Range = tuple[int | float, int | float]
+
 _STRIP = 1 << 20  # pixels that are computed at once: they take up to 30 bytes each on the way
 _SAMPLED = 64  # rows and columns that are looked at for what is left of many levels
 
@@ -28,7 +30,7 @@ class Pixels:
 
   rotate: bool = True
   background: tuple[int, int, int] | None = (255, 255, 255)
-  value_range: tuple[int | float, int | float] | None = None
+  value_range: Range | None = None
 
   def __post_init__(self):
     if self.background is not None and not all(0 <= v <= 255 for v in self.background):
@@ -125,7 +127,7 @@ def finish(values: np.ndarray, *, orientation: int, pixels: Pixels) -> Finished:
   return Finished(image, is_turned, is_transparent, wide)
 
 
-def _narrowed(values: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
+def _narrowed(values: np.ndarray, value_range: Range | None) -> np.ndarray:
   if value_range is None and values.dtype.kind == "f":
     raise ValueError("pixels are floating-point numbers of unknown range")
   narrow = np.empty(values.shape, np.uint8)
