@@ -14,6 +14,7 @@ class Tally:
     dropped: how many, by reason.
     dropped_keys: the first few, by reason.
     faults: how many of those should have been examples.
+    fault_reasons: how many of those there are, by reason.
     passed_over: how many of those nobody asked for, files of other kinds for one.
   """
 
@@ -21,6 +22,7 @@ class Tally:
   dropped: dict[str, int] = dataclasses.field(default_factory=dict)
   dropped_keys: dict[str, list[str]] = dataclasses.field(default_factory=dict)
   faults: int = 0
+  fault_reasons: dict[str, int] = dataclasses.field(default_factory=dict)
   passed_over: int = 0
 
   @property
@@ -36,6 +38,13 @@ class Tally:
   def keep(self, split: str) -> None:
     """Counts an example."""
     self.kept[split] = self.kept.get(split, 0) + 1
+
+  def pass_over(self, reason: str, *, fault: bool) -> None:
+    """Counts what is no example."""
+    self.faults += fault
+    self.passed_over += not fault
+    if fault:
+      self.fault_reasons[reason] = self.fault_reasons.get(reason, 0) + 1
 
   def drop(self, key: str, reason: str) -> None:
     """Counts an example that is left out."""
