@@ -98,7 +98,7 @@ class Source:
       raise UserError(f"--source: '{self.root}' is no folder")
     with (
       open_listing(
-        suffixes=SUFFIXES, what="image", by_content=_why_no_image, follow_links=self.follow_links
+        suffixes=SUFFIXES, what="image", by_content=why_no_image, follow_links=self.follow_links
       ) as listing,
       ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
@@ -161,7 +161,7 @@ class Source:
     return split, printable(class_name) if has_label else None
 
 
-def _why_no_image(path: Path) -> str | None:
+def why_no_image(path: Path) -> str | None:
   """Why a file that is not named as an image is none; None where it begins as one."""
   with path.open("rb") as file:
     found = format_of(file.read(HEAD))
