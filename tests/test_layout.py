@@ -44,6 +44,7 @@ PRINTS = (
   *BINARIES,
   "train/progress",
   "predict/embed",
+  "predict/embed_images",
   "predict/fill_mask",
   "predict/generate_text",
   "benchmark/plan",

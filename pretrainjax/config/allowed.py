@@ -26,6 +26,7 @@ _OURS = (
   "pretrainjax.masking",
   "pretrainjax.data.image",
   "pretrainjax.data.image_data",
+  "pretrainjax.data.pixels:Pixels",
   "pretrainjax.data.text_data",
   "pretrainjax.data.dataset",
   "pretrainjax.data.fields",
@@ -43,6 +44,7 @@ _OURS = (
     f"pretrainjax.prepare.text.{name}"
     for name in ("cleaning:Cleaning", "duplicates:Duplicates", "fields:Fields", "form:Form")
   ),
+  "pretrainjax.prepare.image.shrink:Shrink",
   "pretrainjax.prepare.stages.holdout:Holdout",
   "pretrainjax.prepare.text.training:Tokenization",
 )

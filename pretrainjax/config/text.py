@@ -47,9 +47,9 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   if isinstance(node, str) and not isinstance(value, str) and not _may_be(value, parent, last):
     value = text
   if isinstance(node, tuple) and not isinstance(value, (tuple, list)):
-    value = (value,)
+    value = None if value is None and _may_be(None, parent, last) else (value,)
   try:
-    parent[last] = tuple(value) if isinstance(node, tuple) else value
+    parent[last] = tuple(value) if isinstance(node, tuple) and value is not None else value
   except (TypeError, ValueError):
     kind = type(node).__name__
     if node is None:

@@ -1,5 +1,7 @@
 """Encodes a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
 
+Images have theirs by `embed_images`.
+
 Order is kept, and a command that was stopped goes on where it was when it is given again: finished
 parts lie in OUT.parts until all are there.
 """
@@ -25,8 +27,10 @@ from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
+from pretrainjax.predict import embed_images
 from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
@@ -64,15 +68,28 @@ class _Task(NamedTuple):
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
   """Adds the flags of `predict embed`."""
-  parser.add_argument("--input", metavar="FILE", help="texts: .txt (lines), .jsonl or .parquet")
-  parser.add_argument("--out", metavar="FILE", help="features: .npy, or .parquet with the texts")
+  parser.add_argument(
+    "--input",
+    metavar="FILE",
+    nargs="+",
+    help="texts: .txt (lines), .jsonl or .parquet; images: files, a folder or a prepared set",
+  )
+  parser.add_argument(
+    "--out",
+    metavar="FILE",
+    help="features: .npy, or .parquet with the texts; of images .npz and .jsonl too",
+  )
   parser.add_argument("--field", default="text", help="of .jsonl and .parquet (default: text)")
-  parser.add_argument("--batch_size", type=int, default=64, help="texts at once (default: 64)")
+  parser.add_argument("--batch_size", type=int, default=64, help="at once (default: 64)")
   parser.add_argument("--pool", help="cls, mean or last; unless given, as in training")
+  embed_images.add_flags(parser)
 
 
 def work(request: Request, loaded: Loaded) -> None:
   """Runs `predict embed`."""
+  if isinstance(loaded.encoder, ImageEncoder):
+    embed_images.work(request, loaded)
+    return
   task = _checked(request, loaded)
   parts = task.out.with_name(task.out.name + ".parts")
   _claim(parts, task.identity)
@@ -96,9 +113,11 @@ def work(request: Request, loaded: Loaded) -> None:
 def _checked(request: Request, loaded: Loaded) -> _Task:
   options, workdir = request.options, Reference.parse(request.workdir).folder
   for flag in ("input", "out"):
-    if getattr(options, flag) is None:
+    if not getattr(options, flag):
       raise UserError(f"--{flag}: found nothing, expected a file")
-  source, out = Path(options.input), Path(options.out)
+  if len(options.input) > 1:
+    raise UserError(f"--input: found {len(options.input)} files of texts, expected one")
+  source, out = Path(options.input[0]), Path(options.out)
   if out.suffix not in _SUFFIXES:
     raise UserError(f"--out: found '{out}', expected one of {', '.join(_SUFFIXES)}")
   if out.suffix == ".parquet":

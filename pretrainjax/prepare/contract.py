@@ -54,6 +54,9 @@ class Corpus:
     holdout: how images are held out, where all are in "train"; None leaves them there.
     unit: the unit of `size`, for the progress bar.
     info: facts for tfds's metadata: description, homepage, license.
+    report: further facts for prepared.json.
+    place_of: the split and class of a key, where keys say them, to tell which have lost all
+      they had.
   """
 
   origin: str
@@ -64,6 +67,8 @@ class Corpus:
   holdout: Stratified | None = None
   unit: str = "B"
   info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  report: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  place_of: Callable[[str], tuple[str, str | None]] | None = None
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,23 +110,24 @@ def _stages(job: Job, corpus: Corpus, journal: Journal, work: Path) -> dict[str,
   encoded = job.preparation.encode(opened)
   encoded = dataclasses.replace(encoded, info={**encoded.info, **corpus.info})
   digests = _write(encoded, job, journal, work / VERSION)
-  return encoded.report | {"record_digests": digests}
+  return {**encoded.report, **corpus.report, "record_digests": digests}
 
 
 def _check(tally: Tally, job: Job, corpus: Corpus) -> None:
-  shown = "; ".join(
-    f"{count:,} {reason} ({', '.join(tally.dropped_keys[reason][:_SHOWN])})"
-    for reason, count in tally.dropped.items()
-  )
+  def shown(counts: Mapping[str, int]) -> str:
+    return "; ".join(
+      f"{count:,} {reason} ({', '.join(tally.dropped_keys[reason][:_SHOWN])})"
+      for reason, count in counts.items()
+    )
+
   unreadable = job.preparation.unreadable
   if not tally.num_kept:
-    raise UserError(
-      f"{corpus.origin}: holds no {job.preparation.noun}; dropped {shown or 'nothing'}"
-    )
+    dropped = shown(tally.dropped) or "nothing"
+    raise UserError(f"{corpus.origin}: holds no {job.preparation.noun}; dropped {dropped}")
   if tally.faults > job.max_dropped * tally.num_read:
     raise UserError(
       f"{corpus.origin}: {tally.faults:,} of {tally.num_read:,} {unreadable}, expected at most "
-      f"{job.max_dropped:.1%} (--config.max_dropped); dropped {shown}"
+      f"{job.max_dropped:.1%} (--config.max_dropped): {shown(tally.fault_reasons)}"
     )
 
 

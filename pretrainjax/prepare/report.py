@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.prepare.image import told
 from pretrainjax.prepare.stages.place import REPORT
 
 _SHOWN = 5
@@ -19,6 +20,7 @@ def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
   yield f"from           {report['origin']}"
   if "written" in report:
     yield from _of_images(report)
+    yield from told.lines(report)
   if "splits" in report:
     yield from _of_texts(report)
   for reason, count in sorted(report["dropped"].items(), key=lambda pair: -pair[1]):

@@ -38,8 +38,9 @@ def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
 
 
 def facts(source: Source) -> dict[str, Any]:
-  """The facts that decide which examples are written; the same files may lie in another place."""
-  found = dataclasses.asdict(source)  # pyright: ignore[reportArgumentType]
+  """What decides which examples are written; the same files may lie in another place."""
+  # As JSON has them: what was written is compared with what is wanted.
+  found = json.loads(json.dumps(dataclasses.asdict(source)))  # pyright: ignore[reportArgumentType]
   found.pop("source", None)
   return found | ({"root": str(Path(found["root"]).resolve())} if "root" in found else {})
 

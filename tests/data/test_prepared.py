@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tiny_datasets import NUM_CLASSES, index_of, prepare
 
-from pretrainjax.data.image import decode
+from pretrainjax.data.decode import decode
 from pretrainjax.data.prepared import CATALOGUE, OURS, PreparedSplit
 from pretrainjax.errors import UserError
 

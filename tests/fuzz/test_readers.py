@@ -13,7 +13,7 @@ from byte_text import byte_tokenizer
 from hypothesis import strategies as st
 from rounds import both, bytes_or_edited, edited, fuzz, result_or_line
 
-from pretrainjax.data.image import decode
+from pretrainjax.data.decode import decode
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.predict.texts import read_texts
 from pretrainjax.prepare.contract import Unreadable

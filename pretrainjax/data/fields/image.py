@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from pretrainjax.data.decode import decode
 from pretrainjax.data.field import ArrayShape, Field, Place
-from pretrainjax.data.image import Transform, decode
+from pretrainjax.data.image import Transform
+from pretrainjax.data.pixels import UNNOTED, Pixels, pixels_of_json
 from pretrainjax.data.prepared import Fields, PreparedSplit
+from pretrainjax.errors import UserError
 from pretrainjax.types import Batch
 
 
@@ -39,6 +42,7 @@ class ImageField(Field):
     """See `Field`."""
     for source in self.sources:
       source.expect("image", tfds.features.Image)
+    _ = self._pixels
 
   def settle(self) -> None:
     """See `Field`."""
@@ -46,12 +50,11 @@ class ImageField(Field):
 
   def unpack(self, source: PreparedSplit, fields: Fields) -> np.ndarray:
     """See `Field`; the image "H W C" in as many channels as all datasets have."""
-    del source
     found = fields["image"].bytes_list.value
     if len(found) != 1:
       raise ValueError("has no image")
     try:
-      return decode(found[0], channels=self._channels)
+      return decode(found[0], channels=self._channels, pixels=self._pixels[source.name])
     except cv2.error as error:
       raise ValueError(str(error)) from error
 
@@ -75,3 +78,22 @@ class ImageField(Field):
   def _channels(self) -> int:
     # Files may differ, the dataset does not.
     return max(1 if source.shape("image")[-1] == 1 else 3 for source in self.sources)
+
+  @functools.cached_property
+  def _pixels(self) -> dict[str, Pixels]:
+    """How each dataset was prepared, by its name."""
+    return {source.name: noted_pixels(source) for source in self.sources}
+
+
+def noted_pixels(source: PreparedSplit) -> Pixels:
+  """How the images of a prepared set are to be understood: as they were when it was prepared.
+
+  Raises:
+    UserError: for a note that makes no sense.
+  """
+  if not (source.folder / "prepared.json").is_file() or "pixels" not in source.prepared:
+    return UNNOTED
+  try:
+    return pixels_of_json(source.prepared["pixels"])
+  except ValueError as error:
+    raise UserError(f"config.data.datasets: prepared.json of '{source.name}': {error}") from error

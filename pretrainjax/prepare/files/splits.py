@@ -26,13 +26,6 @@ def has_splits(root: Path) -> bool:
   return bool(splits) and not others
 
 
-def place(path: Path, *, splits: bool) -> tuple[str, str]:
-  """The split and class of a file by its path below the root; "" for no class."""
-  *folders, _ = path.parts
-  split = folders.pop(0) if splits and folders else "train"
-  return {"val": "validation"}.get(split, split), folders[0] if folders else ""
-
-
 def split_folders(root: Path) -> dict[Path, str | None]:
   """The folders to walk through, each with its split; None leaves it to the holdout.
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import sqlite3
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -37,15 +37,27 @@ class Listing:
   read, hidden files and whatever has no suffix that was asked for.
   """
 
-  def __init__(self, database: sqlite3.Connection, *, suffixes: Collection[str], what: str):
+  def __init__(
+    self,
+    database: sqlite3.Connection,
+    *,
+    suffixes: Collection[str],
+    what: str,
+    by_content: Callable[[Path], str | None] | None = None,
+    follow_links: bool = False,
+  ):
     """Makes an empty listing.
 
     Args:
       database: a database for the table of the files, which is this listing's own.
       suffixes: the suffixes of the files, in small letters.
       what: the word for such a file, for the reason why another is passed over: "image".
+      by_content: is asked about plain files of other suffixes; None takes one, a reason passes it
+        over, and one that begins with "format" says that it should have been of the kind.
+      follow_links: whether links out of the folder, and linked folders, are followed.
     """
     self._database, self._suffixes, self._what = database, suffixes, what
+    self._by_content, self._follow_links = by_content, follow_links
     database.execute(
       "CREATE TABLE file (place BLOB PRIMARY KEY, path BLOB, size INTEGER, time INTEGER,"
       " reason TEXT) WITHOUT ROWID"
@@ -64,17 +76,19 @@ class Listing:
       self._insert(_FILE, "", found.st_size, found.st_mtime_ns, None)
       return
     real = root.resolve()
-    waiting: list[tuple[str, ...]] = [()]
+    # Names below the root, and the folders that they lead through: a link must not lead back.
+    waiting: list[tuple[tuple[str, ...], tuple[str, ...]]] = [((), (str(real),))]
     with tqdm(desc="list", unit=" files", mininterval=0.5) as bar:
       while waiting:
-        parents = waiting.pop()
+        parents, through = waiting.pop()
         try:
           for entry in self._entries(root.joinpath(*parents)):
-            if not entry.is_dir(follow_symlinks=False):
+            target = self._folder(entry, through)
+            if target is None:
               self._note(entry, parents, real, order)
               bar.update()
             elif not entry.name.startswith("."):
-              waiting.append((*parents, entry.name))
+              waiting.append(((*parents, entry.name), (*through, target)))
         except OSError as error:
           reason = f"folder that cannot be read ({error.strerror})"
           self._insert(_CLOSED + _place(parents, b"", order), "/".join(parents), 0, 0, reason)
@@ -82,6 +96,17 @@ class Listing:
   def _entries(self, folder: Path) -> Iterator[os.DirEntry]:
     with os.scandir(folder) as entries:
       yield from entries
+
+  def _folder(self, entry: os.DirEntry, through: tuple[str, ...]) -> str | None:
+    """Where a folder that is to be walked through really is; None for a file, and for a link that
+    is not to be followed.
+    """
+    if entry.is_dir(follow_symlinks=False):
+      return os.path.join(through[-1], entry.name)
+    if not self._follow_links or not os.path.isdir(entry.path):
+      return None
+    target = os.path.realpath(entry.path)
+    return None if target in through else target
 
   def _note(self, entry: os.DirEntry, parents: tuple[str, ...], real: Path, order: str) -> None:
     """Notes a file or a linked folder."""
@@ -99,15 +124,21 @@ class Listing:
   def _why_not(self, entry: os.DirEntry, root: Path) -> str | None:
     if entry.name.startswith("."):  # such as the "._x.jpg" that macOS leaves
       return "hidden file"
-    if os.path.splitext(entry.name)[1].lower() not in self._suffixes:
-      return f"no {self._what} by its name"
-    if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
-      return "link out of the folder"
+    is_named = os.path.splitext(entry.name)[1].lower() in self._suffixes
+    other = f"no {self._what} by its name"
+    if not is_named and self._by_content is None:
+      return other
+    leads_out = entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root)
+    if leads_out and not self._follow_links:
+      return "link out of the folder" if is_named else other
     try:
       if stat.S_ISREG(entry.stat().st_mode):
-        return None
+        ask = None if is_named else self._by_content
+        return ask(Path(entry.path)) if ask is not None else None
     except OSError:
       pass
+    if not is_named:
+      return other
     return "link to nothing" if entry.is_symlink() else "no plain file"
 
   def _insert(self, place: bytes, path: str, size: int, time: int, reason: str | None) -> None:
@@ -133,6 +164,11 @@ class Listing:
   def _number(self, what: str, where: str) -> int:
     return int(self._database.execute(f"SELECT {what} FROM file {where}").fetchone()[0])
 
+  def folders(self) -> set[tuple[str, ...]]:
+    """The folders that hold files, without those that were passed over, by their names."""
+    rows = self._database.execute("SELECT path FROM file WHERE reason IS NULL")
+    return {tuple(os.fsdecode(f).split("/")) if f else () for f in {_parent(r[0]) for r in rows}}
+
   def identity(self) -> str:
     """A digest of names, sizes and times of all files."""
     digest = hashlib.sha256()
@@ -150,15 +186,31 @@ class Listing:
       if reason is None:
         yield File(Path(os.fsdecode(path)), size)
       else:
-        is_fault = reason.startswith("folder that")
+        is_fault = reason.startswith(("folder that", "format"))
         yield Unreadable(printable(os.fsdecode(path)), reason, fault=is_fault)
 
 
 @contextlib.contextmanager
-def open_listing(*, suffixes: Collection[str], what: str) -> Iterator[Listing]:
+def open_listing(
+  *,
+  suffixes: Collection[str],
+  what: str,
+  by_content: Callable[[Path], str | None] | None = None,
+  follow_links: bool = False,
+) -> Iterator[Listing]:
   """Yields an empty listing, in a temporary file that sqlite makes and removes; see `Listing`."""
   with contextlib.closing(sqlite3.connect("")) as database:
-    yield Listing(database, suffixes=suffixes, what=what)
+    yield Listing(
+      database,
+      suffixes=suffixes,
+      what=what,
+      by_content=by_content,
+      follow_links=follow_links,
+    )
+
+
+def _parent(path: bytes) -> bytes:
+  return path.rpartition(b"/")[0]
 
 
 def _place(parents: tuple[str, ...], last: bytes, order: str) -> bytes:

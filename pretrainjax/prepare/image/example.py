@@ -13,6 +13,18 @@ from pretrainjax.prepare.contract import Corpus, Part
 _AT_ONCE = 1000
 
 
+class Remark(NamedTuple):
+  """Something that a person should know of an image that is kept.
+
+  Attributes:
+    what: a few words that can be counted.
+    number: what they are about, such as the highest value; 0 where there is none.
+  """
+
+  what: str
+  number: float = 0.0
+
+
 class Image(NamedTuple):
   """One image, as its source has it.
 
@@ -23,6 +35,8 @@ class Image(NamedTuple):
     split: the name of its split, "train" or another.
     shape: height, width (None where the source's vary) and channels.
     digest: the digest of the decoded pixels, see `pixel_digest`; None compares with no other image.
+    remarks: what a person is told of it.
+    size_before: number of bytes of a file that was shrunk; None for one that is as it was.
   """
 
   key: str
@@ -31,6 +45,8 @@ class Image(NamedTuple):
   split: str
   shape: tuple[int | None, int | None, int]
   digest: bytes | None
+  remarks: tuple[Remark, ...] = ()
+  size_before: int | None = None
 
 
 def pixel_digest(image: UInt8[np.ndarray, "H W C"]) -> bytes:

@@ -15,12 +15,13 @@ from pretrainjax.errors import UserError
 from pretrainjax.prepare.contract import Encoded, Opened, Size
 from pretrainjax.prepare.image.example import Image
 from pretrainjax.prepare.image.table import ImageTable, Row
+from pretrainjax.prepare.image.told import facts
 from pretrainjax.prepare.stages.appended import Appended
 from pretrainjax.prepare.stages.tally import Tally
 
 LISTED = 1000  # in prepared.json; the whole lists are in files of their own
 _FILE = "images.bin"
-_STAGE = "settle"
+_STAGE, _HELD_OUT = "settle", "held out"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,8 @@ class ImagePreparation:
       records=lambda split, done: _records(
         table.rows(split, start=done), opened.folder / _FILE, numbers
       ),
-      report=_report(table, sizes, class_names),
+      report=_report(table, sizes, class_names)
+      | facts(table, opened.corpus, held_out=journal.get(_HELD_OUT, "own splits")),
       texts=_lists(table),
       info={"supervised_keys": ("image", "label")} if class_names else {},
     )
@@ -87,7 +89,7 @@ class ImagePreparation:
       )
     class_names = corpus.class_names if corpus.class_names is not None else table.class_names()
     if corpus.holdout is not None:
-      table.hold_out(corpus.holdout, class_names)
+      opened.journal.put(_HELD_OUT, table.hold_out(corpus.holdout, class_names))
     table.find_duplicates()
     if self.drop_duplicates:
       table.drop_duplicates()
@@ -162,4 +164,6 @@ def _lists(table: ImageTable) -> dict[str, Iterator[str]]:
     lists["dropped.jsonl"] = table.dropped()
   if table.num_duplicates():
     lists["duplicates.jsonl"] = table.duplicates()
+  if any(table.remarks()):
+    lists["remarks.jsonl"] = table.remarked()
   return {name: (json.dumps(list(row)) + "\n" for row in rows) for name, rows in lists.items()}

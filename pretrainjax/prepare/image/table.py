@@ -6,15 +6,20 @@ Only the choice of what is held out takes memory: 16 bytes an image of the large
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from pretrainjax.prepare.image.example import Image
 from pretrainjax.prepare.stages.holdout import Stratified
 
 _SPLITS = ("train", "validation", "test")
 _TWICE = "same pixels as an example of another split"
+
+
+# What a share is held out of.
+HeldOut = Literal["own splits", "each class", "all images", "nothing"]
 
 
 class Row(NamedTuple):
@@ -43,9 +48,10 @@ class ImageTable:
     database.execute(
       "CREATE TABLE IF NOT EXISTS image (place INTEGER PRIMARY KEY, key TEXT, class TEXT,"
       " split TEXT, height INTEGER, width INTEGER, channels INTEGER, digest BLOB, start INTEGER,"
-      " size INTEGER, rank INTEGER, sorted BLOB)"
+      " size INTEGER, rank INTEGER, sorted BLOB, size_before INTEGER)"
     )
     database.execute("CREATE TABLE IF NOT EXISTS dropped (key TEXT, reason TEXT)")
+    database.execute("CREATE TABLE IF NOT EXISTS remark (key TEXT, what TEXT, number REAL)")
     database.execute("CREATE TABLE IF NOT EXISTS duplicate (place INTEGER, other INTEGER)")
 
   def add(self, image: Image, offset: int) -> None:
@@ -56,9 +62,15 @@ class ImageTable:
       offset: the offset of its bytes, in the file of all.
     """
     self._database.execute(
-      "INSERT INTO image (key, class, split, height, width, channels, digest, start, size)"
-      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-      (image.key, image.label, image.split, *image.shape, image.digest, offset, len(image.data)),
+      "INSERT INTO image (key, class, split, height, width, channels, digest, start, size,"
+      " size_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      (
+        *(image.key, image.label, image.split, *image.shape, image.digest),
+        *(offset, len(image.data), image.size_before),
+      ),
+    )
+    self._database.executemany(
+      "INSERT INTO remark VALUES (?, ?, ?)", ((image.key, *remark) for remark in image.remarks)
     )
 
   def drop(self, key: str, reason: str) -> None:
@@ -98,25 +110,42 @@ class ImageTable:
     found = {split: (count, size) for split, count, size in rows}
     return {split: found[split] for split in sorted(found, key=_rank)}
 
-  def hold_out(self, holdout: Stratified, class_names: tuple[str, ...]) -> None:
+  def hold_out(self, holdout: Stratified, class_names: tuple[str, ...]) -> HeldOut:
     """Moves a share of each class from "train" to "test", where "train" is all there is.
+
+    Where that rounds to none of any class, the share is one of all images, but for those that are
+    alone in their class.
 
     Args:
       holdout: the share of each class and its seed.
       class_names: the names of the classes, in order; () for images without classes.
+
+    Returns:
+      Of what the share is.
     """
     if list(self.sizes()) != ["train"]:
-      return
+      return "own splits"
     self._database.execute("CREATE INDEX by_class ON image (class, place)")
+    num_chosen = 0
     for number, name in enumerate((None, *class_names)):
-      rows = self._database.execute(
-        "SELECT place FROM image WHERE class IS ? ORDER BY place", (name,)
-      )
-      places = np.fromiter((row[0] for row in rows), np.int64)
-      chosen = np.sort(places[holdout.places(number, len(places))])
-      self._database.executemany(
-        "UPDATE image SET split = 'test' WHERE place = ?", ((int(place),) for place in chosen)
-      )
+      places = self._places("class IS ? ORDER BY place", name)
+      num_chosen += self._move_to_test(places[holdout.places(number, len(places))])
+    if num_chosen:
+      return "each class"
+    several = "class IN (SELECT class FROM image GROUP BY class HAVING COUNT(*) > 1)"
+    places = self._places(f"{several} ORDER BY place")
+    num_chosen = self._move_to_test(places[holdout.places(0, len(places))])
+    return "all images" if num_chosen else "nothing"
+
+  def _places(self, which: str, *values: str | None) -> Int[np.ndarray, " N"]:
+    rows = self._database.execute(f"SELECT place FROM image WHERE {which}", values)
+    return np.fromiter((row[0] for row in rows), np.int64)
+
+  def _move_to_test(self, places: Int[np.ndarray, " K"]) -> int:
+    self._database.executemany(
+      "UPDATE image SET split = 'test' WHERE place = ?", ((int(p),) for p in np.sort(places))
+    )
+    return len(places)
 
   def find_duplicates(self) -> None:
     """Notes the images whose pixels are in a later split too: of "train", then of the others."""
@@ -168,6 +197,41 @@ class ImageTable:
         "SELECT reason, COUNT(*) FROM dropped GROUP BY reason ORDER BY COUNT(*) DESC, MIN(rowid)"
       )
     )
+
+  def remarks(self) -> Iterator[tuple[str, int, float]]:
+    """What was remarked, of how many images, and the highest number; most frequent first."""
+    return iter(
+      self._database.execute(
+        "SELECT what, COUNT(*), MAX(number) FROM remark GROUP BY what ORDER BY COUNT(*) DESC, what"
+      )
+    )
+
+  def remarked(self) -> Iterator[tuple[str, str]]:
+    """Key and remark of each image that has one."""
+    return iter(self._database.execute("SELECT key, what FROM remark ORDER BY rowid"))
+
+  def remarked_first(self, what: str, count: int) -> list[str]:
+    """The first keys that have a remark."""
+    rows = self._database.execute(
+      "SELECT key FROM remark WHERE what = ? ORDER BY rowid LIMIT ?", (what, count)
+    )
+    return [row[0] for row in rows]
+
+  def shrunk(self) -> tuple[int, int, int]:
+    """How many images were shrunk, their files' bytes before that, and after."""
+    return self._database.execute(
+      "SELECT COUNT(*), IFNULL(SUM(size_before), 0), IFNULL(SUM(size), 0) FROM image"
+      " WHERE size_before IS NOT NULL"
+    ).fetchone()
+
+  def classes_without(self, split: str) -> list[str]:
+    """The classes of which no image is in a split."""
+    rows = self._database.execute(
+      "SELECT DISTINCT class FROM image WHERE class IS NOT NULL AND class NOT IN"
+      " (SELECT class FROM image WHERE split = ? AND class IS NOT NULL) ORDER BY class",
+      (split,),
+    )
+    return [row[0] for row in rows]
 
   def duplicates(self) -> Iterator[Duplicate]:
     """The images that `find_duplicates` found, those that were then dropped among them."""

@@ -70,8 +70,7 @@ class _Progress:
   def _record(self, record: Any) -> None:
     tally = self._opened.tally
     if isinstance(record, Unreadable):
-      tally.faults += record.fault
-      tally.passed_over += not record.fault
+      tally.pass_over(record.reason, fault=record.fault)
       reason = record.reason
     else:
       reason = self._collector.take(record)

@@ -14,6 +14,7 @@ class Tally:
     dropped: the number of examples left out, by reason.
     dropped_keys: the keys of the first few, by reason.
     faults: the number of those that should have been examples.
+    fault_reasons: the number of those, by reason.
     passed_over: the number of those that nobody asked for, files of other kinds for one.
   """
 
@@ -21,6 +22,7 @@ class Tally:
   dropped: dict[str, int] = dataclasses.field(default_factory=dict)
   dropped_keys: dict[str, list[str]] = dataclasses.field(default_factory=dict)
   faults: int = 0
+  fault_reasons: dict[str, int] = dataclasses.field(default_factory=dict)
   passed_over: int = 0
 
   @property
@@ -36,6 +38,13 @@ class Tally:
   def keep(self, split: str) -> None:
     """Counts an example that is kept."""
     self.kept[split] = self.kept.get(split, 0) + 1
+
+  def pass_over(self, reason: str, *, fault: bool) -> None:
+    """Counts what is no example."""
+    self.faults += fault
+    self.passed_over += not fault
+    if fault:
+      self.fault_reasons[reason] = self.fault_reasons.get(reason, 0) + 1
 
   def drop(self, key: str, reason: str) -> None:
     """Counts an example that is left out."""

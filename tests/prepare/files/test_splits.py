@@ -1,11 +1,9 @@
 """Folders that are splits, told from folders that are classes."""
 
-from pathlib import Path
-
 import pytest
 
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.files.splits import has_splits, place, split_folders
+from pretrainjax.prepare.files.splits import has_splits, split_folders
 
 
 @pytest.mark.parametrize(
@@ -30,14 +28,6 @@ def test_splits_beside_other_folders_are_refused(tmp_path):
     (tmp_path / folder).mkdir(parents=True)
   with pytest.raises(UserError, match=r"holds splits \(test, train\) beside 'annotations'"):
     has_splits(tmp_path)
-
-
-def test_places():
-  assert place(Path("cat/1.png"), splits=False) == ("train", "cat")
-  assert place(Path("cat/deep/1.png"), splits=False) == ("train", "cat")
-  assert place(Path("1.png"), splits=False) == ("train", "")
-  assert place(Path("val/cat/1.png"), splits=True) == ("validation", "cat")
-  assert place(Path("test/1.png"), splits=True) == ("test", "")
 
 
 def fill(root, *names):

@@ -18,8 +18,10 @@ def fill(root, *names):
   return root
 
 
-def walk(root, *, suffixes=TEXTS, what="text", order="folder") -> list[File | Unreadable]:
-  with open_listing(suffixes=suffixes, what=what) as listing:
+def walk(
+  root, *, suffixes=TEXTS, what="text", order="folder", **options
+) -> list[File | Unreadable]:
+  with open_listing(suffixes=suffixes, what=what, **options) as listing:
     listing.add(root, order=order)
     return list(listing.items())
 
@@ -130,3 +132,49 @@ def test_a_folder_that_cannot_be_read_is_a_fault(tmp_path, monkeypatch, order):
   found = walk(tmp_path, order=order)
   assert found[1] == Unreadable("a", "folder that cannot be read (Permission denied)")
   assert names(found) == ["c.txt"]
+
+
+def test_links_are_followed_on_demand_and_none_leads_in_a_circle(tmp_path):
+  root = fill(tmp_path / "root", "a/in.png")
+  fill(tmp_path, "outside/deep/x.png", "blob.png")
+  (root / "a/out.png").symlink_to(tmp_path / "blob.png")
+  (root / "b").symlink_to(tmp_path / "outside")
+  (root / "a/up").symlink_to(root)
+  (tmp_path / "outside/back").symlink_to(tmp_path / "outside")
+  (root / "gone.png").symlink_to("nothing")
+  found = walk(root, suffixes=IMAGES, what="image", order="path", follow_links=True)
+  assert names(found) == ["a/in.png", "a/out.png", "b/deep/x.png"]
+  assert {(i.key, i.reason) for i in found if isinstance(i, Unreadable)} == {
+    ("a/up", "linked folder"),
+    ("b/back", "linked folder"),
+    ("gone.png", "link to nothing"),
+  }
+
+
+def test_files_of_other_names_can_be_taken_by_their_content(tmp_path):
+  root = fill(tmp_path / "root", "a.png", "b", "c.txt", "d.bin", ".e")
+  os.mkfifo(root / "pipe")
+  fill(tmp_path, "secret")
+  (root / "link").symlink_to(tmp_path / "secret")
+  asked = []
+
+  def by_content(path):
+    asked.append(path.name)
+    return {"b": None, "c.txt": "no image by its name", "d.bin": "format of others"}[path.name]
+
+  found = walk(root, suffixes=IMAGES, what="image", by_content=by_content)
+  assert names(found) == ["a.png", "b"] and sorted(asked) == ["b", "c.txt", "d.bin"]
+  assert {(i.key, i.reason, i.fault) for i in found if isinstance(i, Unreadable)} == {
+    ("c.txt", "no image by its name", False),
+    ("d.bin", "format of others", True),
+    (".e", "hidden file", False),
+    ("pipe", "no image by its name", False),
+    ("link", "no image by its name", False),
+  }
+
+
+def test_the_folders_that_hold_files(tmp_path):
+  fill(tmp_path, "x.txt", "a/b/y.txt", "a/b/z.txt", "c/notes.pdf")
+  with open_listing(suffixes=TEXTS, what="text") as listing:
+    listing.add(tmp_path)
+    assert listing.folders() == {(), ("a", "b")}

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pretrainjax.data.image import decode
+from pretrainjax.data.decode import decode
 from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.image.folder import Source
@@ -135,7 +135,7 @@ def test_images_with_and_without_a_class_are_told_apart(tmp_path, write):
 def test_small_and_large_ones_are_dropped(tmp_path, monkeypatch, write):
   _image(tmp_path / "a" / "1.png", 1)
   cv2.imwrite(str(tmp_path / "a" / "large.png"), np.zeros((40, 40, 3), np.uint8))
-  monkeypatch.setattr("pretrainjax.data.image.MAX_PIXELS", 100)
+  monkeypatch.setattr("pretrainjax.data.decode.MAX_PIXELS", 100)
   cv2.imwrite(str(tmp_path / "a" / "thin.png"), np.zeros((2, 9, 3), np.uint8))
   written = write(tmp_path, test_fraction=0.0, min_pixels=3)
   reasons = dict(written.report["dropped_files"])
