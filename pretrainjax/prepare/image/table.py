@@ -117,7 +117,7 @@ class ImageTable:
     alone in their class.
 
     Args:
-      holdout: the share.
+      holdout: the share of each class, and the seed of the choice.
       class_names: in order; () for images without classes.
 
     Returns:
