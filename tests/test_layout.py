@@ -210,8 +210,8 @@ def test_only_binaries_touch_the_process():
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
   "process/backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
-  "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
-  "prepare/config.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "data/dataset_folder.py": {"os.environ"},  # $PRETRAINJAX_DATA
+  "data/pipeline.py": {"absl"},  # grain's workers read its flags
   "benchmark/__main__.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "benchmark/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict/__main__.py": {"sys.argv"},  # its first argument is a verb of its own

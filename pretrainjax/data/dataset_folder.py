@@ -25,6 +25,11 @@ _DESCRIBING = (".json", ".txt")
 _MAX_BYTES = 1 << 26
 
 
+def data_folder(data_dir: str | Path | None) -> Path:
+  """The folder of prepared datasets: the one that is given, or $PRETRAINJAX_DATA, or "data"."""
+  return Path(data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+
+
 def newest_version(name: str, data_dir: Path) -> Path | None:
   """The folder of a dataset's newest version; None without any.
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal
 
 import grain
@@ -21,6 +20,7 @@ from pretrainjax.data.buckets import (
   padding_of,
   record_lengths,
 )
+from pretrainjax.data.dataset_folder import data_folder
 from pretrainjax.data.field import ArrayShape, Field
 from pretrainjax.data.fingerprint import Fingerprint, dataset_fingerprint
 from pretrainjax.data.load import Load, complaint
@@ -115,7 +115,7 @@ class Pipeline:
   def field(self) -> Field:
     """The field of `make_field`, bound to the datasets, which are opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
-    data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+    data_dir = data_folder(self.data_dir)
     sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
     return self.make_field().bind(sources, key="config.data")
 

@@ -19,7 +19,7 @@ from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.command import Request
 from pretrainjax.config.allowed import TARGET
 from pretrainjax.config.objects import build
-from pretrainjax.data.dataset_folder import newest_version
+from pretrainjax.data.dataset_folder import data_folder, newest_version
 from pretrainjax.data.fields.image import noted_pixels
 from pretrainjax.data.image import Resize
 from pretrainjax.data.image_data import ImageData
@@ -47,7 +47,7 @@ def work(request: Request, loaded: Loaded) -> None:
   options = request.options
   out, inputs = _checked(options)
   transform = _transform(loaded.config, options)
-  data_dir = Path(options.data_dir or _data_of(loaded.config).get("data_dir") or _default_dir())
+  data_dir = data_folder(options.data_dir or _data_of(loaded.config).get("data_dir"))
   dataset = find_dataset(inputs[0], data_dir) if len(inputs) == 1 else None
   if dataset is not None:
     data = _prepared(dataset, transform, options)
@@ -92,10 +92,6 @@ def _checked(options: argparse.Namespace) -> tuple[Path, list[str]]:
   if options.pool is not None:
     raise UserError(f"--pool: found '{options.pool}', which is for encoders of texts")
   return out, list(options.input)
-
-
-def _default_dir() -> str:
-  return os.environ.get("PRETRAINJAX_DATA", "data")
 
 
 def _data_of(config: ConfigDict) -> Any:

@@ -26,7 +26,7 @@ class ImageFiles:
   """Image files as a dataset, without labels.
 
   Attributes:
-    paths: the files.
+    paths: the places of the files.
     names: what each is called in the output.
     transform: the transform of each image.
     channels: 1 or 3.
@@ -80,7 +80,7 @@ class RecordedPass:
   """A prepared set, whose records are remembered that could be read.
 
   Attributes:
-    data: the set.
+    data: one split of the set.
     valid: whether each record could be read, known once `one_pass` is over.
   """
 

@@ -1,7 +1,6 @@
 """The config of a job: its source, and whatever the source's preparation can be told."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.config.allowed import TARGET, resolve
 from pretrainjax.config.objects import build, default_field, spec
+from pretrainjax.data.dataset_folder import data_folder
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.job import Job
 from pretrainjax.prepare.lookup import check_source, source_class
@@ -63,7 +63,7 @@ def job_of(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Job:
 
 def data_dir_of(config: ConfigDict) -> Path:
   """The folder in which datasets lie, by the config or the environment."""
-  return Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+  return data_folder(config.data_dir)
 
 
 def _spec(target: type, name: str) -> ConfigDict:
