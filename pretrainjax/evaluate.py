@@ -61,10 +61,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  folder = _results_folder(request)
   evaluators = switched_on(build(request.config.evals, path="config.evals", allow=ANYTHING))
   loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
   evaluators = _opened(evaluators, loaded)
+  folder = _results_folder(request)  # of a run that is there: nothing is made for a misspelt one
   random = None
   if not request.options.no_random_init:
     random = _subject(loaded, _random_module(loaded, seed=seed))

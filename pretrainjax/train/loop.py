@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.errors import UserError
 from pretrainjax.process.interruptible import Interrupted
 from pretrainjax.process.preemption import Notice, preemption_notice
 from pretrainjax.process.watchdog import Watchdog
@@ -129,8 +130,7 @@ class _Loop:
       if self._is_stopping:
         self._stop()
       self._evaluate(self._due())
-    with self._watchdog.phase("checkpoint"):
-      self._checkpoints.wait()
+    self._save_for_good()
     self._progress.close()
     return self._state
 
@@ -236,11 +236,15 @@ class _Loop:
     with self._watchdog.phase("checkpoint"):
       self._checkpoints.save(self._step, whole, config=self._run.config, interval=interval)
 
-  def _stop(self) -> None:
-    """Saves the state for good, and ends the run."""
+  def _save_for_good(self) -> None:
+    """Saves the state, and waits until it is durable."""
     self._save()
     with self._watchdog.phase("checkpoint"):
       self._checkpoints.wait()
+
+  def _stop(self) -> None:
+    """Saves the state for good, and ends the run."""
+    self._save_for_good()
     raise Stopped(self._step)
 
   def _evaluate(self, due: Mapping[str, Evaluator]) -> None:
@@ -262,10 +266,14 @@ class _Loop:
         )
     except Interrupted:
       self._stop()
+    except UserError as error:
+      self._save_for_good()
+      raise UserError(
+        f"{error}; step {self._step} is saved: mend it, or switch the evaluator off (=None, "
+        "--allow_config_change), and start the same command again"
+      ) from error
     except Exception:
-      self._save()
-      with self._watchdog.phase("checkpoint"):
-        self._checkpoints.wait()
+      self._save_for_good()
       raise
     self._tracker.write(self._step, numbers)
     if self._saved == self._step:
