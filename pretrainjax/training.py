@@ -118,9 +118,9 @@ def _own_workdir(run: Run, made_with: Provenance, request: Request) -> Iterator[
       lock = acquire(workdir, on_lost=lambda line: ending.end(line, status=1))
       held.callback(lock.release)
       ending.before_exit(lock.release)
+      check_provenance(workdir, made_with, allow_change=options.allow_data_change)
       claim(workdir, run.config, allow_change=allow_change)
       keep_tokenizer(workdir, run.data, allow_change=allow_change)
-      check_provenance(workdir, made_with, allow_change=options.allow_data_change)
     check_shared(workdir)
     yield
 

@@ -105,6 +105,22 @@ def read_lines(path: Path) -> list[bytes]:
   return read_bytes(path, limit=_MAX_LINES, inside=path.parent).splitlines(keepends=True)
 
 
+def ends_a_line(path: Path) -> bool:
+  """Whether a file in a run's folder, to be appended to, is empty, missing or ends with a line.
+
+  Raises:
+    BadFile: for what is no file of the folder.
+  """
+  if not os.path.lexists(path):
+    return True
+  try:
+    with open_file(path, inside=path.parent) as file:
+      file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
+      return file.read(1) in (b"", b"\n")
+  except OSError as error:
+    raise BadFile(path, f"cannot be read ({error.strerror})") from error
+
+
 def read_json(path: Path | str, *, limit: int = MAX_JSON, inside: Path | str | None = None) -> Any:
   """Reads a whole file of JSON, see `read_bytes`; BadFile for malformed or too deeply nested."""
   data = read_bytes(path, limit=limit, inside=inside)

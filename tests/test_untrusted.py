@@ -1,6 +1,7 @@
 """What a stranger wrote is opened in one place: whatever it is, it ends in bytes or in one line."""
 
 import ast
+import functools
 import json
 import os
 import pickle
@@ -80,8 +81,13 @@ def modules() -> list[str]:
   return sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 
-def reads(module: str) -> Iterator[tuple[int, str]]:
+@functools.cache
+def reads(module: str) -> list[tuple[int, str]]:
   """The calls in a module that may read a path, (line, "path.open")."""
+  return list(_reads(module))
+
+
+def _reads(module: str) -> Iterator[tuple[int, str]]:
   for node in ast.walk(ast.parse((PACKAGE / module).read_text(encoding="utf-8"))):
     if isinstance(node, ast.Call):
       name = ast.unparse(node.func)

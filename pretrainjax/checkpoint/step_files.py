@@ -45,7 +45,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if not is_inside(path, folder) or not path.is_file():
           raise BadFile(path, "is a link to something else than a file beside it")
         yield path
-      elif entry.is_dir():
+      elif entry.is_dir() and entry.name not in (*_JSON, _INDEX):
         yield from _files(path)
       elif entry.is_file():
         yield path

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def difference(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> 
 def _noted_records(folder: Path) -> str | None:
   """The digest of all records, as `prepare` noted it by split; None without."""
   path = folder / "prepared.json"
-  if not path.exists():
+  if not os.path.lexists(path):
     return None
   found = read_json(path, inside=folder)
   noted = found.get("record_digests") if isinstance(found, dict) else None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pretrainjax.untrusted import open_file, read_lines
+from pretrainjax.untrusted import ends_a_line, read_lines
 
 RESULTS = "results.jsonl"
 # Metrics that are one class's accuracy: "class/NAME".
@@ -74,7 +74,7 @@ def append_results(path: Path, rows: Iterable[Row]) -> None:
   """
   text = "".join(_line(row) for row in rows)
   path.parent.mkdir(parents=True, exist_ok=True)
-  if not _ends_a_line(path):
+  if not ends_a_line(path):
     text = "\n" + text  # whatever was cut off stays a line of its own
   # O_APPEND keeps the rows of two processes apart.
   descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -109,11 +109,3 @@ def _line(row: Row) -> str:
   if not math.isfinite(row.value):
     fields["value"] = None
   return json.dumps(fields, allow_nan=False) + "\n"
-
-
-def _ends_a_line(path: Path) -> bool:
-  if not os.path.lexists(path):
-    return True
-  with open_file(path, inside=path.parent) as file:
-    file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-    return file.read(1) in (b"", b"\n")

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pretrainjax.untrusted import open_file, read_lines
+from pretrainjax.untrusted import ends_a_line, read_lines
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -29,7 +29,7 @@ def append(path: Path, row: dict[str, Any]) -> None:
     path: the file, which is made if it is missing.
     row: the values by name, of types that JSON has.
   """
-  is_torn = os.path.lexists(path) and _is_torn(path)
+  is_torn = not ends_a_line(path)
   with path.open("a") as file:
     file.write(("\n" if is_torn else "") + json.dumps(row) + "\n")
     file.flush()
@@ -41,13 +41,6 @@ def put_away(path: Path) -> None:
   if path.exists():
     names = (path.with_name(f"{path.stem}.{i}{path.suffix}") for i in range(1, 10**6))
     path.rename(next(name for name in names if not name.exists()))
-
-
-def _is_torn(path: Path) -> bool:
-  """Whether a file ends within a line."""
-  with open_file(path, inside=path.parent) as file:
-    file.seek(max(file.seek(0, os.SEEK_END) - 1, 0))
-    return file.read(1) not in (b"", b"\n")
 
 
 def _row(line: bytes) -> dict[str, Any] | None:

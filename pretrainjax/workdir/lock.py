@@ -106,7 +106,9 @@ class Lock:
   def _send_heartbeat(self) -> _Owner | None:
     """Writes one heartbeat; returns the owner of the lock where that is another process by now."""
     found = _read(self._path)
-    if found is None and not self._path.exists():  # deleted by hand: this run lives all the same
+    if found is None and not os.path.lexists(
+      self._path
+    ):  # deleted by hand: this run lives all the same
       handle = _make(self._path, self._owner)
       os.close(self._handle)
       self._handle = handle
@@ -171,7 +173,7 @@ def _make(path: Path, owner: _Owner) -> int:
 def _remove_stale(path: Path, stale_after: float) -> None:
   """Removes a stale lock; raises UserError for one whose owner is alive."""
   found = _read(path)
-  if found is None and not path.exists():
+  if found is None and not os.path.lexists(path):
     return  # it was released just now
   reason = "it names no owner" if found is None else _stale_reason(path, found, stale_after)
   if found is not None and reason is None:
@@ -241,7 +243,7 @@ def _read(path: Path, *, seconds: float = 0.0) -> _LockFile | None:
       owner = _Owner(**{f.name: fields[f.name] for f in dataclasses.fields(_Owner)})
       return _LockFile(owner, fields["beats"])
     except (BadFile, KeyError, TypeError):
-      if time.monotonic() >= end or not path.exists():
+      if time.monotonic() >= end or not os.path.lexists(path):
         return None
     time.sleep(0.1)
 

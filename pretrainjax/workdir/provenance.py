@@ -63,7 +63,7 @@ def check_provenance(workdir: Path, now: Provenance, *, allow_change: bool) -> N
   Other data are refused; other code, and checkpoints that do not say, are told in a line.
 
   Args:
-    workdir: the run's folder, already claimed.
+    workdir: the folder of the run.
     now: what the run is made with today.
     allow_change: whether to go on with other data all the same.
 

@@ -14,6 +14,7 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from pretrainjax.data import tokenizer_json
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer, sentinel
 from pretrainjax.errors import UserError
+from pretrainjax.untrusted import BadFile
 
 _ALPHABET = 1000  # characters that WordPiece can spell words with, as in BERT's trainer
 # No words; training looks at each as a whole, in a time that grows with the square of its length.
@@ -98,9 +99,8 @@ def existing(path: Path) -> Tokenizer:
   """
   try:
     found = Tokenizer(tokenizer_json.read(path), path)
-  except (OSError, UnicodeDecodeError) as error:
-    reason = getattr(error, "strerror", None) or "not UTF-8"
-    raise UserError(f"--config.tokenizer.path: '{path}' cannot be read ({reason})") from error
+  except BadFile as error:
+    raise UserError(f"--config.tokenizer.path: '{path}' {error.reason}") from error
   missing = [name for name in SPECIALS if found.special_id(name) is None]
   if not missing:
     return found
