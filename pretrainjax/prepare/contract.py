@@ -26,13 +26,24 @@ class Unreadable(NamedTuple):
   fault: bool = True
 
 
+class Reached(NamedTuple):
+  """Says among a part's records how far the reading is, for the progress bar; no record.
+
+  Attributes:
+    amount: of the part's size.
+  """
+
+  amount: int
+
+
 class Part(NamedTuple):
   """A file of a source, or some files, whose records come in the same order every time.
 
   Attributes:
     key: its name, for messages.
     size: in the corpus's unit, for the progress bar.
-    records: reads it from its beginning: examples of one kind, and what is unreadable.
+    records: reads it from its beginning: examples of one kind, and what is unreadable; `Reached`
+      may stand between them.
   """
 
   key: str
@@ -54,6 +65,8 @@ class Corpus:
     holdout: how images are held out, where all are in "train"; None leaves them there.
     unit: the unit of `size`, for the progress bar.
     info: for tfds's metadata: description, homepage, license.
+    splits: those that the source gives; () where it gives none, or does not know before.
+    notes: what was made of names and columns, for the report.
   """
 
   origin: str
@@ -64,6 +77,8 @@ class Corpus:
   holdout: Stratified | None = None
   unit: str = "B"
   info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  splits: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

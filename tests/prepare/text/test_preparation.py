@@ -94,6 +94,7 @@ def test_blocks_hold_every_token_of_every_document(tmp_path):
       "examples": len(rows),
       "documents": len(decoded),
       "tokens": sum(map(len, tokenizer.encode_batch(decoded))),
+      "unknown": 0,
       "bytes": sum(map(len, decoded)),
     }
   assert sorted(found) == sorted(texts)
