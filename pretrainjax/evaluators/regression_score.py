@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, short_rows
 from pretrainjax.evaluators.correlation import pearson, spearman
 
 
@@ -36,7 +36,7 @@ class RegressionScore(Evaluation):
       raise ValueError(f"{self.name}: found a {found} without 'scores', expected a Regression's")
     apply = functools.partial(_scores, *nnx.split(subject))
     parts = []
-    for batch in self.data.one_pass():
+    for batch in short_rows(self.data):
       if "score" not in batch:
         raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
       valid = np.asarray(batch["valid"])
