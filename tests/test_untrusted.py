@@ -64,6 +64,7 @@ ALLOWED = {
   "prepare/stages/journal.py": {"sqlite3.connect": 1},
   "prepare/files/walk.py": {"sqlite3.connect": 1},
   "prepare/text/encode.py": {"open": 3},
+  "prepare/text/fill.py": {"open": 2},
   "prepare/text/preparation.py": {"open": 1},
   "prepare/image/preparation.py": {"open": 1},
   # Of bytes, or of an open file.

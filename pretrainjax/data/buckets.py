@@ -14,6 +14,8 @@ from pretrainjax.data.prepared import PreparedSplit
 _BATCHES_A_BUCKET = 16
 # Lengths are multiples of it: kernels like round numbers.
 _ROUND = 8
+# Lengths of a pass of evaluation, each of which is a program to be compiled, for so many batches.
+_PASS_LENGTHS, _BATCHES_A_LENGTH = 4, 8
 # Of random numbers, apart from those of an example's fields.
 _STREAM = 1 << 20
 
@@ -97,6 +99,67 @@ def padding_of(lengths: Int[np.ndarray, " S"], buckets: tuple[int, ...]) -> Padd
   places = np.asarray(buckets)[np.searchsorted(buckets, known)]
   share, of_one = (1 - known.sum() / max(n, 1) for n in (places.sum(), buckets[-1] * len(known)))
   return Padding(buckets, float(share), float(of_one))
+
+
+class Rows(NamedTuple):
+  """Examples of one batch of a pass.
+
+  Attributes:
+    places: of the examples, in the order of the data.
+    length: that their rows have.
+  """
+
+  places: Int[np.ndarray, " B"]
+  length: int
+
+
+def pass_by_length(lengths: Int[np.ndarray, " S"], *, batch_size: int, longest: int) -> list[Rows]:
+  """Batches of one pass, examples of like length together, in rows of few lengths.
+
+  Args:
+    lengths: the lengths of all rows; below 0 where not known, which the longest holds.
+    batch_size: rows in a batch; the last one may have fewer.
+    longest: the length that holds any row.
+  """
+  needed = np.where(lengths < 0, longest, lengths)
+  needed = np.minimum(-(-np.maximum(needed, 1) // _ROUND) * _ROUND, longest)
+  order = np.argsort(needed, kind="stable")
+  batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+  ends = np.array([needed[batch[-1]] for batch in batches])
+  count = min(1 + len(batches) // _BATCHES_A_LENGTH, _PASS_LENGTHS)
+  found = np.asarray(few_lengths(ends, count=count))
+  return [
+    Rows(batch, int(found[np.searchsorted(found, end)]))
+    for batch, end in zip(batches, ends, strict=True)
+  ]
+
+
+def few_lengths(needed: Int[np.ndarray, " S"], *, count: int) -> tuple[int, ...]:
+  """The `count` lengths, or fewer, with the least padding where each row takes the next one up.
+
+  Args:
+    needed: the least length of each row.
+    count: at least 1.
+
+  >>> few_lengths(np.array([8, 8, 8, 24, 24, 64]), count=2)
+  (24, 64)
+  """
+  sizes, weights = np.unique(needed, return_counts=True)
+  total = np.cumsum(weights)
+  # The cost of all rows up to the i-th size, and the lengths that they take.
+  best = [(int(total[i] * size), (int(size),)) for i, size in enumerate(sizes)]
+  for _ in range(min(count, len(sizes)) - 1):
+    best = [
+      min(
+        [best[i]]
+        + [
+          (best[j][0] + int((total[i] - total[j]) * size), (*best[j][1], int(size)))
+          for j in range(i)
+        ]
+      )
+      for i, size in enumerate(sizes)
+    ]
+  return best[-1][1]
 
 
 class Unsorted:

@@ -24,3 +24,13 @@ class Dataset(Pipeline):
   def make_field(self) -> Together:
     """Makes the field of all arrays, see `Pipeline`."""
     return Together(self.fields)
+
+  @property
+  def tag_names(self) -> tuple[str, ...]:
+    """See `Field`."""
+    return self.field.tag_names
+
+  @property
+  def bytes_per_token(self) -> float:
+    """See `Field`."""
+    return self.field.bytes_per_token

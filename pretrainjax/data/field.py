@@ -131,6 +131,11 @@ class Field:
     return 1
 
   @property
+  def has_lengths(self) -> bool:
+    """Whether rows could be of several lengths: `length_of` and `cut` are there for them."""
+    return False
+
+  @property
   def longest(self) -> int:
     """The length of a row that holds any record."""
     raise NotImplementedError
@@ -153,6 +158,16 @@ class Field:
   def arrays_with_views(self) -> tuple[str, ...]:
     """Names of arrays that have an axis of views in front, "V ..."."""
     return ()
+
+  @property
+  def tag_names(self) -> tuple[str, ...]:
+    """The names of the classes of tokens, () where tokens have none."""
+    return ()
+
+  @property
+  def bytes_per_token(self) -> float:
+    """UTF-8 bytes of the texts by their tokens; 0 where there are no texts."""
+    return 0.0
 
   @property
   def tokenizer(self) -> Tokenizer | None:

@@ -18,6 +18,7 @@ from pretrainjax.data.buckets import (
   Unsorted,
   bucket_lengths,
   padding_of,
+  pass_by_length,
   record_lengths,
 )
 from pretrainjax.data.dataset_folder import data_folder
@@ -223,6 +224,35 @@ class Pipeline:
         rows += [rows[-1] | {"valid": np.False_}] * (self.batch_size - len(rows))
         yield {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
+  def pass_by_length(self) -> Iterator[dict[str, np.ndarray]]:
+    """Each example once as in `one_pass`, but in rows as short as they can be.
+
+    Rows of like length are in one batch, cut to one of a few lengths where the field has rows of
+    several. "index" is the place of each example in `one_pass`, -1 for what fills a batch up.
+    """
+    self._open()
+    self._refuse_a_batch_beyond_memory(self.batch_size)
+    load = Load(self, 0)
+    keys = [(s, i) for s, rows in enumerate(self.rows_used) for i in range(len(rows))]
+    with ThreadPoolExecutor(self.num_threads) as pool:
+      for places, length in self._pass_rows:
+        rows = list(pool.map(load.in_order, places.tolist(), [keys[i] for i in places]))
+        if length is not None:
+          rows = [self.field.cut(row, length) for row in rows]
+        missing = self.batch_size - len(rows)
+        rows += [rows[-1] | {"valid": np.False_}] * missing
+        batch = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        yield batch | {"index": np.pad(places, (0, missing), constant_values=-1)}
+
+  @functools.cached_property
+  def _pass_rows(self) -> list[tuple[np.ndarray, int | None]]:
+    """Places and row length of each batch of `pass_by_length`."""
+    count, size = self.num_examples, self.batch_size
+    if not self.field.has_lengths:
+      return [(np.arange(i, min(i + size, count)), None) for i in range(0, count, size)]
+    lengths = np.concatenate(self._record_lengths)
+    return list(pass_by_length(lengths, batch_size=size, longest=self.field.longest))
+
   @functools.cached_property
   def rows_used(self) -> tuple[np.ndarray, ...]:
     """The examples of each source that are used, as numbers record * pieces + piece."""
@@ -310,9 +340,11 @@ class Pipeline:
 
   @functools.cached_property
   def row_lengths(self) -> tuple[np.ndarray, ...]:
-    """The length of each used example's row, where rows are of several lengths; else ()."""
-    if self.field.num_buckets == 1:
-      return ()
+    """How long the row of each example used is, where rows are of several lengths; else ()."""
+    return () if self.field.num_buckets == 1 else self._record_lengths
+
+  @functools.cached_property
+  def _record_lengths(self) -> tuple[np.ndarray, ...]:
     pairs = zip(self.sources, self.rows_used, self.num_pieces, strict=True)
     return tuple(record_lengths(source, rows // n, self.field) for source, rows, n in pairs)
 

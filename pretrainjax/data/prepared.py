@@ -165,7 +165,8 @@ class PreparedSplit:
   def _records(self) -> Any:
     """The reader of serialised examples: to have tfds parse them costs four times as much."""
     try:
-      records = self._builder.as_data_source(split=self.split).data_source
+      split = _within(self.split, self._builder.info.splits)
+      records = self._builder.as_data_source(split=split).data_source
       if len(records) > 0:
         return records
       raise ValueError("0 length")
@@ -188,6 +189,18 @@ class PreparedSplit:
       raise UserError(
         f"--config.data.split: '{self.split}' is no split of {self.name}{hint}"
       ) from error
+
+
+def _within(split: str, sizes: Mapping[str, Any]) -> str:
+  """The split with ends that are beyond its own moved to it, as Python's slices have them."""
+
+  def clipped(match: re.Match[str]) -> str:
+    name, start, end = match.groups()
+    if name in sizes and end and int(end) > sizes[name].num_examples:
+      end = ""
+    return f"{name}[{start}:{end}]" if start or end else name
+
+  return re.sub(r"(\w+)\[(-?\d*):(\d*)\]", clipped, split)
 
 
 def _article(word: str) -> str:

@@ -6,8 +6,9 @@ says of itself, or after so many bytes.
 
 import json
 from collections.abc import Iterator, Sequence
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pretrainjax.data.parquet_footer import Chunk, read_footer
 
@@ -30,7 +31,7 @@ class Damaged(Exception):
     self.columns = tuple(columns)
 
 
-def lines(file: BinaryIO) -> Iterator[bytes | None]:
+def lines(file: BufferedIOBase) -> Iterator[bytes | None]:
   """Lines of a file, None in place of one that is too long."""
   while line := file.readline(LONGEST_LINE):
     if len(line) < LONGEST_LINE or line.endswith(b"\n"):
@@ -59,7 +60,8 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any] | None]:
 
   Args:
     path: the path of the file.
-    columns: the names of the columns to read.
+    columns: the names of the columns to read; of one within another,
+      "outer.inner", the outer one is read.
 
   Raises:
     Damaged: for a file that is none, breaks off, lacks a column or unpacks to absurdly much.
@@ -72,15 +74,34 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any] | None]:
     if count > max(_MOST_ROWS_A_BYTE * path.stat().st_size, 1 << 16):
       raise Damaged("more rows than its bytes can hold")
     with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-      _check_names(file.schema_arrow.names, columns)
+      names = file.schema_arrow.names
+      columns = list(dict.fromkeys(c if c in names else c.partition(".")[0] for c in columns))
+      _check_names(names, columns)
       for group, chunks in enumerate(groups):
         size = _rows_at_once(chunks, columns)
-        for batch in file.iter_batches(batch_size=size, row_groups=[group], columns=list(columns)):
+        for batch in file.iter_batches(batch_size=size, row_groups=[group], columns=columns):
           yield from _values(batch)
   except Damaged:
     raise
   except Exception as error:  # Arrow raises many kinds for damage
     if getattr(error, "errno", None):  # the machine's; Arrow's own have none
+      raise
+    raise Damaged("not a whole parquet file") from error
+
+
+def column_names(path: Path) -> list[str]:
+  """The names of a .parquet's columns.
+
+  Raises:
+    Damaged: for a file that is none.
+  """
+  import pyarrow.parquet as parquet  # slow to load, and lines do without
+
+  try:
+    read_footer(path)
+    return list(parquet.read_schema(path).names)
+  except Exception as error:  # Arrow raises many kinds for damage
+    if getattr(error, "errno", None):
       raise
     raise Damaged("not a whole parquet file") from error
 

@@ -22,7 +22,7 @@ class TextData(Pipeline):
   """
 
   length: int
-  pair: Literal["joint", "views", "prompt", "first"] = "joint"
+  pair: Literal["joint", "views", "prompt", "first", "second"] = "joint"
   views: int = 1
   word_starts: bool = False
   buckets: int = 1

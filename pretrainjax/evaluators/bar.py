@@ -1,7 +1,7 @@
 """The progress bar of a long evaluation."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
@@ -33,14 +33,17 @@ def progress_bar(total: int, *, what: str, unit: str = " examples") -> tqdm:
   )
 
 
-def batches_of(data: Examples, *, what: str) -> Iterator[Batch]:
+def batches_of(
+  data: Examples, *, what: str, batches: Iterable[Batch] | None = None
+) -> Iterator[Batch]:
   """One pass over a dataset with a progress bar.
 
   Args:
     data: the dataset that is read.
     what: what is made of its examples, "tags".
+    batches: the batches of the pass; None takes those of `one_pass`.
   """
   with progress_bar(data.num_examples, what=what) as bar:
-    for batch in data.one_pass():
+    for batch in data.one_pass() if batches is None else batches:
       yield batch
       bar.update(int(batch["valid"].sum()) if "valid" in batch else 0)

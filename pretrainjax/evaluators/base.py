@@ -45,6 +45,21 @@ class Examples(Protocol):
     ...
 
 
+def short_rows(data: Examples) -> Iterator[Batch]:
+  """Each example once, in rows as short as the data can make them, in any order.
+
+  "index" is the place of each in `one_pass`, below 0 for what fills a batch up.
+  """
+  if hasattr(data, "pass_by_length"):
+    yield from data.pass_by_length()
+    return
+  count = 0
+  for batch in data.one_pass():
+    size = len(next(iter(batch.values())))
+    yield {**batch, "index": np.arange(count, count + size)}
+    count += size
+
+
 class Outcome(NamedTuple):
   """The result of one measurement.
 

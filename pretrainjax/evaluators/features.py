@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.evaluators.bar import progress_bar
-from pretrainjax.evaluators.base import Examples
+from pretrainjax.evaluators.base import Examples, short_rows
 from pretrainjax.types import Batch, Encoded, Encoder, check_encoder
 
 
@@ -116,23 +116,26 @@ def forward(
     what: the outputs' name, for messages.
   """
   chosen = _choose(data.num_examples, max_examples, seed)
-  outputs, labels = [], []
+  outputs, labels, places = [], [], []
   # One batch computes while the next is decoded; more would only fill the memory.
   waiting: collections.deque = collections.deque()
   total = data.num_examples if chosen is None else len(chosen)
   with progress_bar(total, what=what) as bar:
     names = data.arrays_with_views
     read = functools.partial(_read, inputs, names=names, view=view)
-    for rows, batch_labels, count in _packed(data.one_pass(), chosen, read):
+    for rows, batch_labels, index in _packed(short_rows(data), chosen, read):
+      count = len(index)
       waiting.append((apply(rows), count))
       labels.append(batch_labels)
+      places.append(index)
       if len(waiting) > 1:
         outputs.append(_to_host(*waiting.popleft()))
       bar.update(count)
     outputs.extend(_to_host(*item) for item in waiting)
   if not outputs:
     raise ValueError(f"no {what}: the data has no example")
-  return _checked(np.concatenate(outputs), labels, what)
+  order = np.argsort(np.concatenate(places))
+  return _checked(np.concatenate(outputs)[order], labels, order, what)
 
 
 def labels_of(features: Features, *, num_classes: int, split: str) -> Int[np.ndarray, " N"]:
@@ -164,43 +167,54 @@ def _choose(num_examples: int, max_examples: int | None, seed: int) -> Int[np.nd
 
 def _packed(
   batches: Iterable[Batch], chosen: np.ndarray | None, read: Callable[[Batch], Any]
-) -> Iterator[tuple[Any, np.ndarray | None, int]]:
-  """The wanted rows as full batches of one size, the last filled up: (inputs, labels, count)."""
-  kept: list[tuple[Any, np.ndarray | None]] = []
+) -> Iterator[tuple[Any, np.ndarray | None, np.ndarray]]:
+  """The wanted rows as full batches of one size: (inputs, labels, their places in the data).
+
+  What is left where rows of another length follow, and at the end, is filled up.
+  """
+  kept: list[tuple[Any, np.ndarray | None, np.ndarray]] = []
   size, held = 0, 0
   for *rows, batch_size in _wanted_rows(batches, chosen, read):
+    if kept and _shapes(rows[0]) != _shapes(kept[0][0]):
+      if held:
+        yield _filled_up(kept, size)
+      kept, held = [], 0
     size = size or batch_size
     kept.append(tuple(rows))
     held += _count(rows)
     while held >= size:
       joined = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
-      yield *_part(joined, slice(size)), size
+      yield _part(joined, slice(size))
       kept = [_part(joined, slice(size, None))]
       held -= size
   if held:
-    joined = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
-    fill = np.minimum(np.arange(size), held - 1)
-    inputs, _ = _part(joined, fill)
-    yield inputs, joined[1], held
+    yield _filled_up(kept, size)
+
+
+def _filled_up(kept: list, size: int) -> tuple[Any, np.ndarray | None, np.ndarray]:
+  joined = jax.tree.map(lambda *parts: np.concatenate(parts), *kept)
+  fill = np.minimum(np.arange(size), _count(joined) - 1)
+  return _part(joined[0], fill), *joined[1:]
 
 
 def _wanted_rows(
   batches: Iterable[Batch], chosen: np.ndarray | None, read: Callable[[Batch], Any]
-) -> Iterator[tuple[Any, np.ndarray | None, int]]:
+) -> Iterator[tuple[Any, np.ndarray | None, np.ndarray, int]]:
   """Rows that are valid and chosen, with the size of the batch that they come from."""
-  position = 0
   for batch in batches:
-    inputs = read(batch)
-    size = _count(inputs)
-    rows = np.arange(size)
+    inputs, index = read(batch), np.asarray(batch["index"])
+    is_wanted = index >= 0
     if "valid" in batch:
-      rows = rows[np.asarray(batch["valid"])]
-    index = np.arange(position, position + len(rows))
-    position += len(rows)
+      is_wanted &= np.asarray(batch["valid"])
     if chosen is not None:
-      rows = rows[np.isin(index, chosen, assume_unique=True)]
+      is_wanted &= np.isin(index, chosen)
+    rows = np.flatnonzero(is_wanted)
     labels = np.asarray(batch["label"])[rows] if "label" in batch else None
-    yield _part(inputs, rows), labels, size
+    yield _part(inputs, rows), labels, index[rows], _count(inputs)
+
+
+def _shapes(inputs: Any) -> list[tuple[int, ...]]:
+  return [leaf.shape[1:] for leaf in jax.tree.leaves(inputs)]
 
 
 def _read(
@@ -234,12 +248,12 @@ def _to_host(output: Array, count: int) -> np.ndarray:
   return np.asarray(output)[:count]
 
 
-def _checked(outputs: np.ndarray, labels: list, what: str) -> Features:
+def _checked(outputs: np.ndarray, labels: list, order: np.ndarray, what: str) -> Features:
   bad = int((~np.isfinite(outputs).all(axis=-1)).sum())
   if bad:
     raise ValueError(
       f"{what} of {bad} of {len(outputs)} examples are not finite: the parameters have diverged; "
       "evaluate an earlier checkpoint, or train with a lower learning rate"
     )
-  joined = None if labels[0] is None else np.concatenate(labels).astype(np.int32)
+  joined = None if labels[0] is None else np.concatenate(labels)[order].astype(np.int32)
   return Features(outputs, joined)

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.evaluators.bar import batches_of
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least, short_rows
 from pretrainjax.evaluators.ngram import fit_ngram, log_probabilities, predicted
 from pretrainjax.losses.vocabulary import vocabulary_cross_entropy
 from pretrainjax.objectives.autoregressive.causal_lm import predicted_tokens, shifted
@@ -104,7 +104,9 @@ class Perplexity(Evaluation):
     tokenizer = self.data.tokenizer
     special = [i for i in tokenizer.special_ids if i != tokenizer.unknown_id]  # that is some text
     sums, row, in_parts = np.zeros(4), 0, False
-    for batch in batches_of(self.data, what="losses"):
+    # Which tokens of a row are hidden depends on its length.
+    batches = short_rows(self.data) if self.head == "causal" else self.data.one_pass()
+    for batch in batches_of(self.data, what="losses", batches=batches):
       valid = np.asarray(batch["valid"])
       rows = np.arange(row, row + len(valid), dtype=np.uint32)
       found = _Scores(*map(np.asarray, score(inputs(batch), batch.get("scored"), rows)))

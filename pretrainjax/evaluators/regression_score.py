@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.evaluators.bar import batches_of
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts, short_rows
 from pretrainjax.evaluators.correlation import pearson, spearman
 
 
@@ -41,7 +41,7 @@ class RegressionScore(Evaluation):
     self.check(subject)
     apply = functools.partial(_scores, *nnx.split(subject))
     parts = []
-    for batch in batches_of(self.data, what="scores"):
+    for batch in batches_of(self.data, what="scores", batches=short_rows(self.data)):
       if "score" not in batch:
         raise ValueError("data: found no scores, expected a dataset with a feature 'score'")
       valid = np.asarray(batch["valid"])

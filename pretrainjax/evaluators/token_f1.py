@@ -11,8 +11,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.evaluators.bar import batches_of
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts, short_rows
 from pretrainjax.types import Text
+
+_MOST_SENTENCES = 1 << 20  # above the most documents in a row
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class TokenF1(Evaluation):
     """(true, guessed, number of the sentence) of all scored tokens."""
     apply = functools.partial(_logits, *nnx.split((subject.encoder, subject.head)))
     parts, num_rows = [], 0
-    for batch in batches_of(self.data, what="tags"):
+    for batch in batches_of(self.data, what="tags", batches=short_rows(self.data)):
       if "tags" not in batch:
         raise ValueError("data: found no tags, expected a dataset of tagged tokens")
       logits = np.asarray(apply(subject.encoder.inputs(batch)))
@@ -67,7 +69,7 @@ class TokenF1(Evaluation):
       tags = np.asarray(batch["tags"])
       scored = (tags >= 0) & np.asarray(batch["valid"])[:, None]
       rows = num_rows + np.arange(len(tags))[:, None]
-      sentences = rows * (tags.shape[1] + 1) + np.asarray(batch["segments"])
+      sentences = rows * _MOST_SENTENCES + np.asarray(batch["segments"])
       parts.append([x[scored] for x in (tags, logits.argmax(axis=-1), sentences)])
       num_rows += len(tags)
     if not sum(len(part[0]) for part in parts):

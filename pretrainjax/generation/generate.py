@@ -2,7 +2,8 @@
 
 Two programs are compiled, one that reads and one that writes, each once a shape; shapes are powers
 of two, so that there are few. The tokens of a row depend on its prompt, its index and the seed
-alone, not on the other rows of the batch.
+alone, not on the other rows of the batch. They are the tokens that reading the whole text anew for
+each of them would give: the cache saves time and changes nothing (but for the last bits of floats).
 """
 
 import functools
@@ -86,10 +87,12 @@ class Generator:
     self,
     prompts: Sequence[Sequence[int]],
     *,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     sampling: Sampling = Sampling(),
     seed: int = 0,
     indices: Sequence[int] | None = None,
+    before: Sequence[Sequence[int]] | None = None,
+    window: int = 0,
   ) -> "Generation":
     """Reads prompts, to be continued by `Generation.advance`.
 
@@ -100,21 +103,25 @@ class Generator:
 
     Args:
       prompts: the token ids of each prompt, at least the token that begins a text.
-      max_new_tokens: the largest number of new tokens a prompt, at least 1.
+      max_new_tokens: the largest number of new tokens, of all prompts or of each, at least 1.
       sampling: how tokens are chosen.
       seed: the seed of the draws.
       indices: the index of each prompt, which with the seed decides its draws; None counts from 0.
+      before: tokens that were generated in windows before this one, which each prompt ends with;
+        None is none.
+      window: the number of windows before this one, which draws its own random numbers.
 
     Raises:
       ValueError: for an empty prompt, or a number out of range.
     """
-    if max_new_tokens < 1:
+    wanted = np.broadcast_to(np.asarray(max_new_tokens), len(prompts))
+    if np.any(wanted < 1):
       raise ValueError(f"max_new_tokens: found {max_new_tokens}, expected at least 1")
     if not prompts or not all(prompts):
       raise ValueError("prompts: found none or an empty one, expected a begin token at least")
-    kept = [self._truncated(prompt, max_new_tokens) for prompt in prompts]
+    kept = [self._truncated(p, int(count)) for p, count in zip(prompts, wanted, strict=True)]
     lengths = np.array([len(p) for p in kept], np.int32)
-    limits = np.minimum(lengths + max_new_tokens, self.max_length + 1)
+    limits = np.minimum(lengths + wanted, self.max_length + 1).astype(np.int32)
     batch = _power_of_two(len(kept))
     tokens = np.zeros((batch, self._bucket(int(lengths.max()))), np.int32)
     for row, prompt in enumerate(kept):
@@ -129,11 +136,21 @@ class Generator:
       position=jnp.asarray(lengths - 1),
       limit=jnp.asarray(limits),
       done=jnp.asarray(limits <= lengths),
-      keys=_row_keys(jax.random.key(seed), jnp.asarray(counted, jnp.int32)),
+      keys=_row_keys(_window_key(seed, window), jnp.asarray(counted, jnp.int32)),
     )
     budgets = [int(budget) for budget in (limits - lengths)[: len(kept)]]
-    at_limit = ["context" if budget < max_new_tokens else "length" for budget in budgets]
-    return Generation(self, progress, sampling=sampling, budgets=budgets, at_limit=at_limit)
+    pairs = zip(budgets, wanted, strict=True)
+    at_limit = ["context" if budget < count else "length" for budget, count in pairs]
+    run = Generation(self, progress, sampling=sampling, budgets=budgets, at_limit=at_limit)
+    return run if before is None else run.after(before)
+
+  def window(self, tokens: Sequence[int]) -> list[int]:
+    """What a model goes on from where its context is full: the first token and the last ones.
+
+    They fill half of `max_length`, so that a window is read anew after as many tokens.
+    """
+    last = max(self.max_length // 2 - 1, 0)
+    return [tokens[0], *tokens[max(len(tokens) - last, 1) :]] if last else [tokens[0]]
 
   def advance(self, progress: Progress, sampling: Sampling) -> tuple[Progress, Int[Array, "B N"]]:
     """Writes `num_steps` more tokens a row; returns the new state and the tokens, "B N".
@@ -180,6 +197,13 @@ class Generation:
     self._budgets, self._at_limit = budgets, at_limit
     self.tokens: list[list[int]] = [[] for _ in budgets]
     self.reasons: list[str | None] = [None] * len(budgets)
+
+  def after(self, before: Sequence[Sequence[int]]) -> "Generation":
+    """This generation, whose tokens begin with those of the windows before it."""
+    self.tokens = [list(tokens) for tokens in before]
+    pairs = zip(self._budgets, self.tokens, strict=True)
+    self._budgets = [budget + len(tokens) for budget, tokens in pairs]
+    return self
 
   @property
   def is_done(self) -> bool:
@@ -255,6 +279,11 @@ def _write(
 
   progress, tokens = jax.lax.scan(write, progress, length=num_steps)
   return progress, tokens.T  # N B -> B N
+
+
+def _window_key(seed: int, window: int) -> Key[Array, ""]:
+  key = jax.random.key(seed)
+  return jax.random.fold_in(key, window) if window else key
 
 
 @jax.jit

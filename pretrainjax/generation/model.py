@@ -1,5 +1,6 @@
 """Text generation: the causal model of a run with its tokenizer, text in, text out."""
 
+import collections.abc
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +43,8 @@ class GenerationOptions:
     sampling: how tokens are chosen.
     stop: the strings that end a text, wherever they begin and end among its tokens.
     seed: the seed of the draws, 0 or above.
+    slide: whether a text goes on where the model's longest text ends: from its first token and its
+      last ones, which fill half of the model's length and are read anew.
 
   Raises:
     ValueError: for numbers out of range, or an empty stop string.
@@ -51,6 +54,7 @@ class GenerationOptions:
   sampling: Sampling = Sampling()
   stop: tuple[str, ...] = ()
   seed: int = 0
+  slide: bool = False
 
   def __post_init__(self):
     if self.max_new_tokens < 1:
@@ -98,6 +102,7 @@ class TextModel:
     top_p: float | int = 1.0,
     stop: str | Sequence[str] = (),
     seed: int = 0,
+    slide: bool = False,
     batch_size: int = 32,
   ) -> list[Completion]:
     """Generates a text after each prompt.
@@ -111,6 +116,7 @@ class TextModel:
       top_p: the probability mass of the fewest best tokens to draw from, in (0, 1].
       stop: the string, or the strings, that end a text.
       seed: the seed of the draws, which depend on the prompt's place among `prompts`, too.
+      slide: whether texts go on beyond the model's length, see `GenerationOptions`.
       batch_size: the number of prompts at once; they are taken by length.
 
     Returns:
@@ -126,6 +132,7 @@ class TextModel:
       sampling=Sampling(temperature=temperature, top_k=top_k, top_p=top_p),
       stop=(stop,) if isinstance(stop, str) else tuple(stop),
       seed=seed,
+      slide=slide,
     )
     return self.complete(texts, options, batch_size=batch_size)
 
@@ -155,7 +162,9 @@ class TextModel:
         progress.update(len(chosen))
     return [done[i] for i in range(len(ids))]
 
-  def stream(self, prompt: str, options: GenerationOptions = GenerationOptions()) -> Iterator[str]:
+  def stream(
+    self, prompt: str, options: GenerationOptions = GenerationOptions()
+  ) -> collections.abc.Generator[str, None, Completion]:
     """Streams the text that `generate` would give for a single prompt, in pieces.
 
     Args:
@@ -164,15 +173,16 @@ class TextModel:
 
     Yields:
       One or more whole characters of the text, in their order.
+
+    Returns:
+      The whole, as `generate` has it.
     """
-    ids = self.ids(prompt)
-    run = self._start([ids], [0], options)
-    text = self._continuation(ids, options)
-    while not run.is_done:
-      _advance(run, [text])
-      piece = text.new_text(run.tokens[0], is_last=run.is_done)
+    writing = _Writing(self, [self.ids(prompt)], [0], options)
+    for _ in writing:
+      piece = writing.texts[0].new_text(writing.tokens[0], is_last=writing.is_done)
       if piece:
         yield piece
+    return writing.completions()[0]
 
   def ids(self, text: str) -> list[int]:
     """The token ids of a prompt: the token that begins a document, then those of the text."""
@@ -181,28 +191,72 @@ class TextModel:
   def _batch(
     self, ids: list[list[int]], chosen: list[int], options: GenerationOptions
   ) -> list[Completion]:
-    run = self._start([ids[i] for i in chosen], chosen, options)
-    texts = [self._continuation(ids[i], options) for i in chosen]
-    while not run.is_done:
-      _advance(run, texts)
+    writing = _Writing(self, [ids[i] for i in chosen], chosen, options)
+    for _ in writing:
+      pass
+    return writing.completions()
+
+
+class _Writing:
+  """Some texts while they are generated, window by window.
+
+  Attributes:
+    tokens: the new tokens of each so far.
+    reasons: why each ended; None before.
+    texts: the text of each.
+  """
+
+  def __init__(
+    self,
+    model: TextModel,
+    ids: list[list[int]],
+    indices: list[int],
+    options: GenerationOptions,
+  ):
+    self._generator, self._ids, self._indices = model.generator, ids, indices
+    self._options = options
+    self.tokens: list[list[int]] = [[] for _ in ids]
+    self.reasons: list[str | None] = [None] * len(ids)
+    decode = model.tokenizer.decode
+    self.texts = [Continuation(decode, prompt=prompt, stops=options.stop) for prompt in ids]
+
+  @property
+  def is_done(self) -> bool:
+    """Whether all have ended."""
+    return all(self.reasons)
+
+  def __iter__(self) -> Iterator[None]:
+    """Writes on; yields whenever there are more tokens."""
+    rows, window = list(range(len(self._ids))), 0
+    while rows:
+      run = self._start(rows, window)
+      while not run.is_done:
+        _advance(run, [self.texts[row] for row in rows])
+        for place, row in enumerate(rows):
+          self.tokens[row], self.reasons[row] = run.tokens[place], run.reasons[place]
+          if self._options.slide and self.reasons[row] == "context":
+            self.reasons[row] = None
+        yield
+      rows, window = [row for row in rows if self.reasons[row] is None], window + 1
+
+  def completions(self) -> list[Completion]:
+    """The whole texts."""
     return [
       Completion(text.text(tokens), tokens, str(reason))
-      for text, tokens, reason in zip(texts, run.tokens, run.reasons, strict=True)
+      for text, tokens, reason in zip(self.texts, self.tokens, self.reasons, strict=True)
     ]
 
-  def _start(
-    self, ids: list[list[int]], indices: list[int], options: GenerationOptions
-  ) -> Generation:
-    return self.generator.start(
-      ids,
-      max_new_tokens=options.max_new_tokens,
-      sampling=options.sampling,
-      seed=options.seed,
-      indices=indices,
+  def _start(self, rows: list[int], window: int) -> Generation:
+    whole = [[*self._ids[row], *self.tokens[row]] for row in rows]
+    return self._generator.start(
+      [self._generator.window(tokens) for tokens in whole] if window else whole,
+      max_new_tokens=[self._options.max_new_tokens - len(self.tokens[row]) for row in rows],
+      sampling=self._options.sampling,
+      seed=self._options.seed,
+      indices=[self._indices[row] for row in rows],
+      before=[self.tokens[row] for row in rows],
+      window=window,
     )
-
-  def _continuation(self, ids: list[int], options: GenerationOptions) -> Continuation:
-    return Continuation(self.tokenizer.decode, prompt=ids, stops=options.stop)
 
 
 def _advance(run: Generation, texts: list[Continuation]) -> None:

@@ -1,12 +1,15 @@
 """Generates texts after prompts: `predict generate --workdir=WORKDIR --prompt=TEXT`.
 
-One prompt is shown as it is written; several, and what goes to --out, are one JSON object a line
+A text ends with the model's context, which is said, or goes on from its last half with --slide. One
+prompt is shown as it is written; several, and what goes to --out, are one JSON object a line
 with "prompt", "text", "reason" (end, stop, length, context) and "tokens" (how many).
 """
 
 import argparse
 import json
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pretrainjax.checkpoint.encoder import Loaded
@@ -33,6 +36,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--stop", metavar="TEXT", action="append", default=[], help="ends a text; may be repeated"
   )
+  parser.add_argument(
+    "--slide",
+    action="store_true",
+    help="go on where the model's context ends, from the text's beginning token and its last half",
+  )
   parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
   parser.add_argument("--batch_size", type=int, default=32, help="prompts at once (default: 32)")
   parser.add_argument("--out", metavar="FILE.jsonl", help="where to write; unless given, here")
@@ -54,6 +62,7 @@ def work(request: Request, loaded: Loaded) -> None:
     prompts = list(read_texts(Path(options.prompts), field=options.field, flag="--prompts"))
   completions = model.complete(prompts, writing, batch_size=options.batch_size)
   lines = [_line(p, c) for p, c in zip(prompts, completions, strict=True)]
+  _tell_of_context(completions, model, writing)
   if out is None:
     print("\n".join(lines))
     return
@@ -82,6 +91,7 @@ def _generation_options(options: argparse.Namespace) -> GenerationOptions:
       sampling=Sampling(options.temperature, options.top_k, options.top_p),
       stop=tuple(options.stop),
       seed=options.seed,
+      slide=options.slide,
     )
   except ValueError as error:  # it names the argument, which is the flag
     raise UserError(f"--{error}") from error
@@ -89,12 +99,30 @@ def _generation_options(options: argparse.Namespace) -> GenerationOptions:
 
 def _show(model: TextModel, prompt: str, writing: GenerationOptions) -> None:
   """Streams; the prompt is shown once all that can be wrong with the model has been found."""
-  pieces = model.stream(prompt, writing)
-  first = next(pieces, "")
-  print(prompt + first, end="", flush=True)
-  for piece in pieces:
-    print(piece, end="", flush=True)
-  print(flush=True)
+  pieces, shown = model.stream(prompt, writing), prompt
+  while True:
+    try:
+      piece = next(pieces)
+    except StopIteration as ended:
+      print(shown, flush=True)
+      _tell_of_context([ended.value], model, writing)
+      return
+    print(shown + piece, end="", flush=True)
+    shown = ""
+
+
+def _tell_of_context(
+  completions: Sequence[Completion], model: TextModel, writing: GenerationOptions
+) -> None:
+  """Says on the error stream how many texts end before they should."""
+  cut = [completion for completion in completions if completion.reason == "context"]
+  if cut:
+    counts = f"{len(cut)} of {len(completions)} texts end" if len(completions) > 1 else "it ends"
+    print(
+      f"predict generate: {counts} after {len(cut[0].tokens)} of {writing.max_new_tokens} tokens, "
+      f"where the model's context of {model.encoder.max_length} is full; --slide goes on",
+      file=sys.stderr,
+    )
 
 
 def _line(prompt: str, completion: Completion) -> str:

@@ -26,13 +26,24 @@ class Unreadable(NamedTuple):
   fault: bool = True
 
 
+class Reached(NamedTuple):
+  """Says among a part's records how far the reading is, for the progress bar; no record.
+
+  Attributes:
+    amount: of the part's size.
+  """
+
+  amount: int
+
+
 class Part(NamedTuple):
   """A file of a source, or some files, whose records come in the same order every time.
 
   Attributes:
     key: the name of the part, for messages.
     size: its size in the corpus's unit, for the progress bar.
-    records: reads the part from its beginning: examples of one kind, and what is unreadable.
+    records: reads the part from its beginning: examples of one kind, and what is unreadable;
+      `Reached` may stand between them.
   """
 
   key: str
@@ -57,6 +68,8 @@ class Corpus:
     report: further facts for prepared.json.
     place_of: the split and class of a key, where keys say them, to tell which have lost all
       they had.
+    splits: the splits that the source gives; () where it gives none, or does not know before.
+    notes: what was made of names and columns, for the report.
   """
 
   origin: str
@@ -69,6 +82,8 @@ class Corpus:
   info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   report: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   place_of: Callable[[str], tuple[str, str | None]] | None = None
+  splits: tuple[str, ...] = ()
+  notes: tuple[str, ...] = ()
 
 
 @runtime_checkable

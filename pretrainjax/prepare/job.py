@@ -71,6 +71,7 @@ def write_dataset(job: Job, *, data_dir: Path, source_facts: dict[str, Any]) -> 
           journal.put("facts", facts)
           journal.commit()
           report = {"source": source_facts, "settings": settings, "origin": corpus.origin}
+          report |= {"notes": list(corpus.notes)} if corpus.notes else {}
           report |= _stages(job, corpus, journal, work)
       (work / VERSION / REPORT).write_text(json.dumps(report, indent=2))
       os.rename(work / VERSION, folder)

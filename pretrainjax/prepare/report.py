@@ -18,6 +18,8 @@ def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
     folder: the folder of the dataset.
   """
   yield f"from           {report['origin']}"
+  for note in report.get("notes", ()):
+    yield f"read as        {note}"
   if "written" in report:
     yield from _of_images(report)
     yield from told.lines(report)
@@ -25,7 +27,8 @@ def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
     yield from _of_texts(report)
   for reason, count in sorted(report["dropped"].items(), key=lambda pair: -pair[1]):
     keys = ", ".join(_keys(report, reason)[:_SHOWN])
-    yield f"dropped        {count:,} {reason}{': ' + keys if keys else ''}"
+    share = f" ({count / report['read']:.1%} of all)" if report.get("read") else ""
+    yield f"dropped        {count:,} {reason}{share}{': ' + keys if keys else ''}"
   if "duplicates_between_splits" in report:
     yield _twice(report)
   yield f"dataset        {folder}, report in {REPORT}"
@@ -43,6 +46,17 @@ def _of_texts(report: dict[str, Any]) -> Iterator[str]:
       f"{split:<14} {counts['examples']:,} {report['form']}, {counts['documents']:,} documents, "
       f"{counts['tokens']:,} tokens, {counts['bytes']:,} bytes, {rate:.3f} bytes a token"
     )
+    if unknown := counts.get("unknown"):
+      share = unknown / max(counts["tokens"], 1)
+      yield f"unknown        {unknown:,} tokens of {split}, {share:.2%}: texts that it cannot spell"
+  for where, count in report.get("overlaps", {}).items():
+    keys = ", ".join(report["overlap_keys"][where])
+    yield f"seen before    {count:,} in {where}, word for word: {keys}"
+  if any("train and" in where for where in report.get("overlaps", {})):
+    yield "               kept; --config.duplicates.given=drop_train leaves them out of train"
+  if long := report.get("long_documents"):
+    keys = ", ".join(report["long_document_keys"])
+    yield f"in pieces      {long:,} documents of more than 1,048,576 characters, each cut: {keys}"
   for kind in ("class_names", "tag_names"):
     if report[kind]:
       yield f"{kind.replace('_', ' '):<14} {len(report[kind])}: {', '.join(report[kind][:_SHOWN])}"

@@ -1,12 +1,14 @@
 """Batches of rows of about one length; the order is a function of seed and step all the same."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tiny_texts
 from streams import same, take
 from tiny_texts import FIRST_ID, PAD
 
-from pretrainjax.data.buckets import Buckets, bucket_lengths, padding_of
+from pretrainjax.data.buckets import Buckets, bucket_lengths, few_lengths, padding_of
 from pretrainjax.data.dataset import Dataset
 from pretrainjax.data.fields.text import TextField
 from pretrainjax.data.text_data import TextData
@@ -126,6 +128,52 @@ def test_what_stands_in_for_a_bad_record_fits(make):
 
 def test_evaluation_has_rows_of_one_length(make):
   assert same(list(make().one_pass()), list(make(buckets=1).one_pass()))
+
+
+@pytest.mark.parametrize(
+  "name, batch_size", [("notes", 4), ("notes", 64), ("torn", 4), ("blocks", 4)]
+)
+def test_a_pass_by_length_has_the_examples_of_a_plain_one_in_shorter_rows(make, name, batch_size):
+  sizes = {"batch_size": batch_size, "length": 16 if name == "blocks" else 32}
+  data = make(datasets=name, buckets=1, max_bad_fraction=0.5, **sizes)
+  plain = {}
+  for batch in data.one_pass():
+    for row in zip(*batch.values(), strict=True):
+      plain[len(plain)] = dict(zip(batch, row, strict=True))
+  batches, seen = list(data.pass_by_length()), set()
+  for batch in batches:
+    assert len(batch["index"]) == batch_size
+    for row in zip(*batch.values(), strict=True):
+      row = dict(zip(batch, row, strict=True))
+      place = int(row.pop("index"))
+      assert row["valid"] == (place >= 0 and plain[place]["valid"])
+      if not row["valid"]:
+        continue
+      seen.add(place)
+      for key, array in row.items():
+        whole = plain[place][key]
+        np.testing.assert_array_equal(array, whole[: len(array)] if np.ndim(whole) else whole)
+        assert key != "tokens" or (whole[len(array) :] == PAD).all()
+  assert seen == {place for place, row in plain.items() if row["valid"]}
+  lengths = {batch["tokens"].shape[1] for batch in batches}
+  if name == "notes" and batch_size == 4:
+    assert 1 < len(lengths) <= 4 and max(lengths) <= LENGTH
+    places = sum(batch["tokens"].size for batch in batches)
+    assert places < 0.7 * len(plain) * LENGTH
+
+
+def test_few_lengths_have_the_least_padding():
+  rng = np.random.default_rng(0)
+  needed = rng.integers(1, 7, 40) * 8
+  for count in (1, 2, 3, 6):
+    found = np.asarray(few_lengths(needed, count=count))
+    cost = found[np.searchsorted(found, needed)].sum()
+    choices = itertools.combinations(np.unique(needed)[:-1], min(count, 6) - 1)
+    costs = []
+    for choice in choices:
+      lengths = np.array([*choice, needed.max()])
+      costs.append(lengths[np.searchsorted(lengths, needed)].sum())
+    assert cost == min(costs) and len(found) <= count
 
 
 def test_padding_is_less_and_told(make):

@@ -244,3 +244,41 @@ def test_a_config_says_it_all(make, data_dir):
   again.fields.text.length = 3
   with pytest.raises(UserError, match="config.data.fields.text: length=3: expected at least 4"):
     build(again, path="config.data")
+
+
+@pytest.fixture(scope="module")
+def two_texts(tmp_path_factory):
+  """Where "pairs" lies, of a first text with tags and a second one."""
+  folder = tmp_path_factory.mktemp("pairs")
+  rows = [
+    {"tokens": [FIRST_ID + i] * 3, "second": [FIRST_ID + 50 + i] * 5, "tags": [0, 1, 0]}
+    for i in range(8)
+  ]
+  tiny_texts.write("pairs", folder, {"train": rows}, tag_names=("O", "B-X"))
+  return str(folder)
+
+
+def test_two_texts_of_a_record_by_their_prefixes(two_texts):
+  fields = {
+    "question": TextField(length=8, pair="first"),
+    "answer": TextField(length=12, pair="second", prefix="answer_"),
+  }
+  data = Dataset(datasets="pairs", fields=fields, batch_size=4, data_dir=two_texts)
+  (batch,) = take(data, 1)
+  assert batch["tokens"].shape == (4, 8) and batch["answer_tokens"].shape == (4, 12)
+  np.testing.assert_array_equal(batch["answer_tokens"][:, 1], batch["tokens"][:, 1] + 50)
+  assert data.count(batch) == {"tokens": 4 * (3 + 2 + 5 + 2)}
+  assert {"tags", "answer_tags"} & set(batch) == {"tags"}
+  with pytest.raises(ValueError, match="makes 'tokens', which fields"):
+    Dataset(
+      datasets="pairs", fields={"a": TextField(length=8), "b": TextField(length=8)}, batch_size=4
+    )
+
+
+def test_facts_of_texts_among_other_fields(two_texts):
+  data = Dataset(
+    datasets="pairs", fields={"t": TextField(length=8)}, batch_size=4, data_dir=two_texts
+  )
+  alone = TextData(datasets="pairs", length=8, batch_size=4, data_dir=two_texts)
+  assert data.tag_names == alone.tag_names == ("O", "B-X")
+  assert data.bytes_per_token == alone.bytes_per_token == 3.0

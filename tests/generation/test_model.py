@@ -89,6 +89,41 @@ def test_the_end_of_the_context_ends_the_text(caplog):
   assert (cut.text, cut.reason) == ("a" * 20, "length") and "has 101 tokens" in caplog.text
 
 
+def read_anew(ids, count: int) -> list[int]:
+  """Greedy tokens where a window is read as a whole for each of them, without a cache."""
+  gpt, longest = model().encoder, model().generator.max_length
+  allowed = np.asarray(model().generator._allowed)
+  window, found = list(ids), []
+  sequence = nnx.jit(lambda gpt, rows: gpt.sequence(rows) @ gpt.output_table.T)
+  while len(found) < count:
+    if len(window) > longest:
+      window = model().generator.window([*ids, *found])
+    rows = np.zeros((1, longest), np.int32)
+    rows[0, : len(window)] = window
+    logits = np.where(allowed, np.asarray(sequence(gpt, rows))[0, len(window) - 1], -np.inf)
+    window.append(int(logits.argmax()))
+    found.append(window[-1])
+  return found
+
+
+def test_a_text_goes_on_beyond_the_context_by_windows():
+  longest = model().generator.max_length
+  (slid,) = generate("Abc", max_new_tokens=2 * longest + 9, temperature=0, slide=True)
+  (plain,) = generate("Abc", max_new_tokens=2 * longest + 9, temperature=0)
+  assert plain.reason == "context" and slid.tokens[: len(plain.tokens)] == plain.tokens
+  assert slid.reason in ("length", "end") and len(slid.tokens) > len(plain.tokens)
+  assert slid.tokens == read_anew(model().ids("Abc"), len(slid.tokens))
+
+
+def test_windows_of_several_texts_do_not_know_each_other():
+  options = {"max_new_tokens": 150, "slide": True, "seed": 3}
+  together = generate(["", "Abc" * 15, "a"], **options)
+  assert {c.reason for c in together} <= {"length", "end"}
+  ((alone,), options) = (generate([""], **options), GenerationOptions(150, seed=3, slide=True))
+  assert alone == together[0]
+  assert "".join(model().stream("", options)) == alone.text
+
+
 @pytest.mark.parametrize("stop", [(), ("e",)])
 def test_a_stream_gives_the_same_text_in_pieces(stop):
   for seed in range(3):

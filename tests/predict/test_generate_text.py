@@ -61,6 +61,22 @@ def test_many_prompts_become_lines_of_json_in_their_order(run, capsys):
   ]
 
 
+def test_an_end_at_the_context_is_said_and_can_be_passed(run, capsys):
+  flags = ("--prompt=" + "x" * 60, "--max_new_tokens=30", "--temperature=0")
+  run(*flags)
+  (told,) = capsys.readouterr().err.splitlines()
+  assert "it ends after 4 of 30 tokens" in told and "--slide goes on" in told
+  run(*flags, "--slide")
+  captured = capsys.readouterr()
+  assert captured.err == "" and len(captured.out) > len("x" * 60) + 4
+  (run.folder / "two.txt").write_text("ab\n" + "x" * 60)
+  run(f"--prompts={run.folder}/two.txt", *flags[1:])
+  captured = capsys.readouterr()
+  assert "1 of 2 texts end after 4 of 30 tokens" in captured.err
+  reasons = [json.loads(line)["reason"] for line in captured.out.splitlines()]
+  assert reasons[1] == "context"
+
+
 def test_lines_of_a_text_file_are_prompts(run, capsys):
   (run.folder / "prompts.txt").write_text("ab\nc\n")
   run(f"--prompts={run.folder}/prompts.txt")

@@ -32,7 +32,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       backbone=text.bert(smoke, **text.DROPOUT),
       head=text.classifier(text.embed_dim(smoke), 1),
     ),
-    data=text.data(datasets="scored", batch_size=8 if smoke else 32),
+    data=text.data(datasets="scored", batch_size=8 if smoke else 32, buckets=1 if smoke else 4),
     optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
     duration=training.steps(2) if smoke else training.epochs(3),
     log_every=1 if smoke else 20,

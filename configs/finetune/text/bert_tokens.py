@@ -38,7 +38,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       head=recipe(Head, in_dim=width, num_classes=NUM_TAGS, init_std=0.02, dropout=0.1),
       num_classes=NUM_TAGS,
     ),
-    data=text.data(datasets="tagged", batch_size=8 if smoke else 32),
+    data=text.data(datasets="tagged", batch_size=8 if smoke else 32, buckets=1 if smoke else 4),
     optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
     duration=training.steps(2) if smoke else training.epochs(3),
     log_every=1 if smoke else 20,

@@ -32,7 +32,9 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   config = training.run(
     objective=spec(CausalLM, backbone=text.gpt(smoke, dropout=0.1)),
-    data=text.data(datasets="prompts", batch_size=8 if smoke else 32, pair="prompt"),
+    data=text.data(
+      datasets="prompts", batch_size=8 if smoke else 32, pair="prompt", buckets=1 if smoke else 4
+    ),
     optimizer=text.finetuning_optimizer(2e-4, warmup=0.05),
     duration=training.steps(2) if smoke else training.epochs(3),
     log_every=1 if smoke else 20,

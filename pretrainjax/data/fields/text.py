@@ -63,18 +63,21 @@ class TextField(Field):
   Attributes:
     length: the length of a row. A record of a packed dataset is cut into rows of `length`, a
       divisor of its own, and documents are counted from 1 in each.
+    prefix: the beginning of the arrays' names, "caption_" for "caption_tokens": of two text
+      fields of one dataset one has it.
     pair: what becomes of a second text. "joint" makes one row, [CLS] first [SEP] second [SEP],
       with "types"; "views" two rows an example, "B 2 T"; "prompt" one document of a prompt and
-      its response, with "scored" True on the response; "first" leaves it out.
+      its response, with "scored" True on the response; "first" leaves it out, "second" the first.
     views: the same rows so often, "B V T", for objectives that compare an example with itself.
     word_starts: add "starts", True where a token begins a word.
     buckets: the number of lengths that rows have. Above 1 each batch has rows of one of them, by
       quantiles of the data, up to `length`: less padding, and a program compiled for each. Not for
-      packed blocks, and in training only: a pass of evaluation has rows of `length`.
+      packed blocks, and in training only: evaluation chooses lengths by itself.
   """
 
   length: int
-  pair: Literal["joint", "views", "prompt", "first"] = "joint"
+  prefix: str = ""
+  pair: Literal["joint", "views", "prompt", "first", "second"] = "joint"
   views: int = 1
   word_starts: bool = False
   buckets: int = 1
@@ -117,16 +120,17 @@ class TextField(Field):
     }
     marks = {"starts": self.word_starts, "scored": self.pair == "prompt"}
     found |= {name: ArrayShape(shape, np.bool_, low=1, high=2) for name, on in marks.items() if on}
-    return found
+    return {self.prefix + name: array for name, array in found.items()}
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:
     """See `Field`."""
-    return ("tokens", "segments", "types") if self.views > 1 or self.pair == "views" else ()
+    names = ("tokens", "segments", "types") if self.views > 1 or self.pair == "views" else ()
+    return tuple(self.prefix + name for name in names)
 
   def count(self, batch: Batch) -> dict[str, int | float]:
     """See `Field`; padding does not count."""
-    return {"tokens": int(np.count_nonzero(batch["segments"]))}
+    return {"tokens": int(np.count_nonzero(batch[f"{self.prefix}segments"]))}
 
   @functools.cached_property
   def bytes_per_token(self) -> float:
@@ -213,6 +217,11 @@ class TextField(Field):
     return self.buckets
 
   @property
+  def has_lengths(self) -> bool:
+    """See `Field`; not of packed blocks."""
+    return self.form == "examples"
+
+  @property
   def longest(self) -> int:
     """See `Field`."""
     return self.length
@@ -223,6 +232,8 @@ class TextField(Field):
     first, *others = (len(_numbers(source, fields, name)) for name in names)
     if not others or self.pair == "first":
       length = first + 2
+    elif self.pair == "second":
+      length = max(others) + 2
     elif self.pair == "views":
       length = max(first, *others) + 2
     else:
@@ -231,7 +242,8 @@ class TextField(Field):
 
   def cut(self, arrays: Row, length: int) -> Row:
     """See `Field`."""
-    return arrays | {n: arrays[n][..., :length] for n in _ROWS if n in arrays}
+    names = [self.prefix + name for name in _ROWS]
+    return arrays | {n: arrays[n][..., :length] for n in names if n in arrays}
 
   def is_empty(self, record: TextRecord, *, piece: int) -> bool:
     """See `Field`; a dataset's last block is filled up, which may be cut off as a row."""
@@ -246,10 +258,10 @@ class TextField(Field):
       row = {name: np.repeat(array[None], self.views, axis=0) for name, array in row.items()}
     if record.score is not None:
       row["score"] = np.float32(record.score)
-    return row
+    return {self.prefix + name: array for name, array in row.items()}
 
   def _check_pair(self, source: PreparedSplit) -> None:
-    if self.pair in ("views", "prompt") and not source.has("second"):
+    if self.pair in ("views", "prompt", "second") and not source.has("second"):
       raise UserError(
         f"--{self.key}.pair: found '{self.pair}', but '{source.name}' has no second text: expected "
         "'joint' or 'first'"
@@ -261,6 +273,8 @@ class TextField(Field):
       return part_of_block(record.tokens, record.segments, length=self.length, piece=piece)
     if record.second is None or self.pair == "first":
       row = single(record.tokens, **shape)
+    elif self.pair == "second":
+      return single(record.second, **shape)
     elif self.pair == "joint":
       row = joint(record.tokens, record.second, **shape)
     elif self.pair == "prompt":

@@ -105,14 +105,32 @@ class Together(Field):
     return dict(itertools.chain.from_iterable(parts))
 
   def count(self, batch: Batch) -> dict[str, int | float]:
-    """See `Field`."""
-    parts = (field.count(batch).items() for _, field in self._by_name())
-    return dict(itertools.chain.from_iterable(parts))
+    """See `Field`; what several fields count in one unit is added."""
+    found: dict[str, int | float] = {}
+    for _, field in self._by_name():
+      for unit, amount in field.count(batch).items():
+        found[unit] = found.get(unit, 0) + amount
+    return found
+
+  @property
+  def tag_names(self) -> tuple[str, ...]:
+    """See `Field`; of the one field that has some."""
+    return next((f.tag_names for _, f in self._by_name() if f.tag_names), ())
+
+  @property
+  def bytes_per_token(self) -> float:
+    """See `Field`; of the first field that is of text."""
+    return next((f.bytes_per_token for _, f in self._by_name() if f.bytes_per_token), 0.0)
 
   @property
   def num_buckets(self) -> int:
     """See `Field`."""
     return max(field.num_buckets for _, field in self._by_name())
+
+  @property
+  def has_lengths(self) -> bool:
+    """See `Field`; where one field's rows alone do."""
+    return sum(field.has_lengths for _, field in self._by_name()) == 1
 
   @property
   def longest(self) -> int:
@@ -129,7 +147,9 @@ class Together(Field):
 
   @property
   def _bucketed(self) -> Field:
-    return next(field for _, field in self._by_name() if field.num_buckets > 1)
+    fields = [field for _, field in self._by_name()]
+    having = (field for field in fields if field.has_lengths)
+    return next((field for field in fields if field.num_buckets > 1), None) or next(having)
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:

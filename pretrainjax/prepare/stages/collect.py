@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pretrainjax.prepare.contract import (
   Opened,
   Part,
   Preparation,
+  Reached,
   Unreadable,
 )
 from pretrainjax.prepare.stages.appended import Appended
@@ -44,9 +46,11 @@ def collect(preparation: Preparation, corpus: Corpus, *, journal: Journal, folde
     number = -1
     with tqdm(total=corpus.size, desc="read", unit=corpus.unit, unit_scale=True) as bar:
       for number, part in enumerate(corpus.parts()):
+        end = bar.n + part.size
         if number >= state["part"]:
-          progress.take(part, number, done=state["record"] if number == state["part"] else 0)
-        bar.update(part.size)
+          done = state["record"] if number == state["part"] else 0
+          progress.take(part, number, done=done, bar=bar)
+        bar.update(end - bar.n)
     progress.commit(number + 1, 0, done=True)
   return opened
 
@@ -58,9 +62,9 @@ class _Progress:
     self._opened, self._collector, self._files = opened, collector, files
     self._since = 0
 
-  def take(self, part: Part, number: int, *, done: int) -> None:
+  def take(self, part: Part, number: int, *, done: int, bar: tqdm) -> None:
     """All records of a part but the first so many."""
-    records = itertools.islice(part.records(), done, None)
+    records = itertools.islice(_noted(part, bar), done, None)
     for place, record in enumerate(records, start=done):
       self._record(record)
       self._since += 1
@@ -85,3 +89,13 @@ class _Progress:
     self._opened.journal.put(STAGE, state | {"tally": tally})
     self._opened.journal.commit()
     self._since = 0
+
+
+def _noted(part: Part, bar: tqdm) -> Iterator[Any]:
+  """The records of a part, while the bar follows."""
+  start = bar.n
+  for record in part.records():
+    if isinstance(record, Reached):
+      bar.update(start + min(record.amount, part.size) - bar.n)
+    else:
+      yield record

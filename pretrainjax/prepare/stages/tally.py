@@ -2,7 +2,7 @@
 
 import dataclasses
 
-_KEYS = 5  # shown of each reason
+KEYS = 5  # shown of each reason
 
 
 @dataclasses.dataclass
@@ -50,5 +50,5 @@ class Tally:
     """Counts an example that is left out."""
     self.dropped[reason] = self.dropped.get(reason, 0) + 1
     keys = self.dropped_keys.setdefault(reason, [])
-    if len(keys) < _KEYS:
+    if len(keys) < KEYS:
       keys.append(key)

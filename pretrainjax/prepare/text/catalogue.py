@@ -53,6 +53,7 @@ def open_dataset(name: str, *, data_dir: Path, fields: Fields) -> Corpus:
     size=sum(sizes.values()),
     parts=lambda: (_part(builder, split, fields, splits=splits) for split in splits),
     class_names=_names(features[fields.label]) if fields.label else None,
+    splits=tuple(splits) if splits != ["train"] else (),
   )
 
 

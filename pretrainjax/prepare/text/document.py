@@ -29,6 +29,12 @@ class Document(NamedTuple):
   split: str | None = None
   group: str | None = None
 
+  @property
+  def is_example(self) -> bool:
+    """Whether it is more than a text: a pair, labelled, scored or tagged."""
+    more = (self.second, self.label, self.score, self.words)
+    return any(part is not None for part in more)
+
   def to_json(self) -> str:
     """The document as one line of JSON, without what is absent."""
     return json.dumps({k: v for k, v in self._asdict().items() if v is not None})

@@ -21,6 +21,9 @@ class Duplicates:
   """The rules by which a document counts as seen before.
 
   Attributes:
+    given: of examples in splits that the source gives: "keep" leaves splits whole and counts what
+      stands in two, or twice in one; "drop_train" leaves out of train what stands in another split,
+      word for word; "drop" treats them as documents of a corpus.
     exact: whether equal ones do: the same text, and the same second text.
     near: whether nearly equal ones do.
     threshold: the least Jaccard similarity of nearly equal texts, estimated.
@@ -33,6 +36,7 @@ class Duplicates:
   where they compare edit distances, and keeps the first of a group instead of joining groups.
   """
 
+  given: Literal["keep", "drop_train", "drop"] = "keep"
   exact: bool = True
   near: bool = True
   threshold: float = 0.8
@@ -77,6 +81,7 @@ class Seen:
       "digest (value BLOB PRIMARY KEY) WITHOUT ROWID",
       "band (value INTEGER, document INTEGER, PRIMARY KEY (value, document)) WITHOUT ROWID",
       "signature (document INTEGER PRIMARY KEY, value BLOB)",
+      "given (value BLOB PRIMARY KEY, split TEXT) WITHOUT ROWID",
     ):
       database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
 
@@ -90,15 +95,23 @@ class Seen:
     Returns:
       None for one that is new.
     """
-    content = text if second is None else f"{text}\n{second}"
+    content = _content(text, second)
     if self._rules.exact and not self._is_new(content):
       return "exact"
     return "near" if self._rules.near and self._is_near(content) else None
 
+  def first_split(self, text: str, second: str | None, *, split: str) -> str | None:
+    """The split in which an example of a given split stood first; None for one that is new."""
+    digest = _digest(_content(text, second))
+    row = self._database.execute("SELECT split FROM given WHERE value = ?", (digest,)).fetchone()
+    if row is not None:
+      return row[0]
+    self._database.execute("INSERT INTO given VALUES (?, ?)", (digest, split))
+    return None
+
   def _is_new(self, text: str) -> bool:
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    cursor = self._database.execute("INSERT OR IGNORE INTO digest VALUES (?)", (digest,))
-    return cursor.rowcount == 1
+    insert = "INSERT OR IGNORE INTO digest VALUES (?)"
+    return self._database.execute(insert, (_digest(text),)).rowcount == 1
 
   def _is_near(self, text: str) -> bool:
     """Whether a similar one is there; one that is not similar to any is remembered."""
@@ -129,3 +142,11 @@ class Seen:
       for place, row in enumerate(values)
     )
     return [int.from_bytes(digest, "little", signed=True) for digest in digests]
+
+
+def _content(text: str, second: str | None) -> str:
+  return text if second is None else f"{text}\n{second}"
+
+
+def _digest(text: str) -> bytes:
+  return hashlib.blake2b(text.encode(), digest_size=16).digest()

@@ -35,7 +35,14 @@ def records_file(folder: Path, split: str) -> Path:
 
 
 def encode(
-  split: str, *, form: Form, layout: Layout, tokenizer: Tokenizer, journal: Journal, folder: Path
+  split: str,
+  *,
+  form: Form,
+  layout: Layout,
+  tokenizer: Tokenizer,
+  journal: Journal,
+  documents: Path,
+  folder: Path,
 ) -> Counts:
   """Writes the records of one split, or goes on where the journal says.
 
@@ -45,18 +52,19 @@ def encode(
     layout: the features of the records.
     tokenizer: the tokenizer of the dataset.
     journal: the journal of this run.
-    folder: the folder of the files.
+    documents: the folder of the documents.
+    folder: the folder of the records.
 
   Returns:
-    How many examples there are, tokens (without special ones), documents with any, bytes of their
-    text, and empty documents.
+    How many examples there are, tokens (without special ones), those of them that are unknown,
+    documents with any, bytes of their text, and empty documents.
   """
-  empty = {"examples": 0, "documents": 0, "tokens": 0, "bytes": 0, "empty": 0, "size": 0}
+  empty = dict.fromkeys(("examples", "documents", "tokens", "unknown", "bytes", "empty", "size"), 0)
   start = {"offset": 0, "counts": empty, "packer": None, "done": False}
   state = journal.get(stage(split), start)
   if state["done"]:
     return state["counts"]
-  source, target = documents_file(folder, split), records_file(folder, split)
+  source, target = documents_file(documents, split), records_file(folder, split)
   target.touch()
   os.truncate(target, state["counts"]["size"])  # what was written after the last commit comes again
   writer = _Writer(form, layout, tokenizer, state["counts"])
@@ -80,8 +88,8 @@ def encode(
     ) as bar,
   ):
     lines.seek(state["offset"])
-    for number, documents in enumerate(_batches(lines), 1):
-      for record in writer.records(documents):
+    for number, batch in enumerate(_batches(lines), 1):
+      for record in writer.records(batch):
         _append(output, record)
       bar.update(lines.tell() - bar.n)
       if number % _EVERY == 0:
@@ -136,6 +144,7 @@ class _Writer:
       parts = [part for part in itertools.islice(ids, len(texts)) if len(part)]
       tokens = sum(map(len, parts))
       self._count(document, tokens)
+      self._count_unknown(parts)
       if tokens:
         make = self._blocks if self._layout.blocks else self._examples
         yield from map(self._counted, make(document, parts))
@@ -159,6 +168,7 @@ class _Writer:
     if self._layout.second:
       shared["second"] = self._tokenizer.encode(document.second or "")
       self.counts["tokens"] += len(shared["second"])
+      self._count_unknown([np.asarray(shared["second"], np.int32)])
     if self._layout.class_names:
       shared["label"] = self._labels[document.label]
     if self._layout.score:
@@ -191,6 +201,10 @@ class _Writer:
     self.counts["tokens"] += tokens
     second = (document.second or "") if self._layout.second else ""
     self.counts["bytes"] += len(document.text.encode()) + len(second.encode())
+
+  def _count_unknown(self, parts: list[np.ndarray]) -> None:
+    unknown = self._tokenizer.unknown_id
+    self.counts["unknown"] += sum(int(np.count_nonzero(part == unknown)) for part in parts)
 
   def _counted(self, record: bytes) -> bytes:
     self.counts["examples"] += 1

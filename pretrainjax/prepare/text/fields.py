@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.text.chat import NoChat, prompt_and_response
 from pretrainjax.prepare.text.document import Document
 
 # Scores are written as float32.
@@ -19,14 +20,19 @@ class _Wrong(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Fields:
-  """The names of fields in a jsonl line, a row of a parquet file or a tfds example.
+  """Names of fields in a record: of JSON, a table, a parquet file or a tfds dataset.
+
+  A field within another one has a name with dots, "data.text". Columns without names are called
+  "1", "2" and so on.
 
   Attributes:
-    text: the text, or with `tags` a list of words.
+    text: the text, or a list of texts, which become its paragraphs; with `tags` a list of words.
     second: the other text of a pair, or the response to a prompt.
     label: the class: a word, a number or a truth value.
     score: a number to be predicted.
     tags: a list with a class for each word.
+    messages: a conversation, which becomes a prompt and its response in place of `text` and
+      `second`, see `chat`.
   """
 
   text: str = "text"
@@ -34,10 +40,14 @@ class Fields:
   label: str | None = None
   score: str | None = None
   tags: str | None = None
+  messages: str | None = None
 
   def names(self) -> list[str]:
     """The names of all fields that a record must have."""
-    return [name for name in dataclasses.astuple(self) if name is not None]
+    named = dataclasses.asdict(self)
+    if self.messages is not None:
+      del named["text"], named["second"]
+    return [name for name in named.values() if name is not None]
 
   def document(self, record: Any, *, key: str, split: str | None = None) -> Document | Unreadable:
     """Makes a document of a record, or says why it is none.
@@ -49,17 +59,19 @@ class Fields:
     """
     if not isinstance(record, Mapping):
       return Unreadable(key, "not a record of fields")
-    missing = [name for name in self.names() if record.get(name) is None]
+    values = {name: value_at(record, name) for name in self.names()}
+    missing = [name for name, value in values.items() if value is None]
     if missing:
       return Unreadable(key, f"no field '{missing[0]}'")
     try:
-      words, tags = self._tagged(record)
+      words, tags = self._tagged(values)
+      text, second = (" ".join(words), None) if words is not None else self._texts(values)
       return Document(
         key=key,
-        text=_text(record[self.text], self.text) if words is None else " ".join(words),
-        second=None if self.second is None else _text(record[self.second], self.second),
-        label=None if self.label is None else _name(record[self.label], self.label),
-        score=None if self.score is None else _number(record[self.score], self.score),
+        text=text,
+        second=second,
+        label=None if self.label is None else _name(values[self.label], self.label),
+        score=None if self.score is None else _number(values[self.score], self.score),
         words=words,
         tags=tags,
         split=split,
@@ -67,19 +79,46 @@ class Fields:
     except _Wrong as error:
       return Unreadable(key, str(error))
 
-  def _tagged(self, record: Mapping) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+  def _texts(self, values: Mapping) -> tuple[str, str | None]:
+    """The text, and the second one if there is one."""
+    if self.messages is not None:
+      try:
+        return prompt_and_response(values[self.messages])
+      except NoChat as error:
+        raise _Wrong(f"'{self.messages}' has {error}") from None
+    second = None if self.second is None else _text(values[self.second], self.second)
+    return _text(values[self.text], self.text), second
+
+  def _tagged(self, values: Mapping) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     if self.tags is None:
       return None, None
-    words, tags = record[self.text], record[self.tags]
+    words, tags = values[self.text], values[self.tags]
     if not isinstance(words, (list, tuple)) or not isinstance(tags, (list, tuple)):
       raise _Wrong(f"'{self.text}' and '{self.tags}' are not lists")
     if len(words) != len(tags):
       raise _Wrong(f"'{self.tags}' has another length than '{self.text}'")
     named = tuple(_name(tag, self.tags) for tag in tags)
-    return tuple(_text(word, self.text) for word in words), named
+    return tuple(_one_text(word, self.text) for word in words), named
+
+
+def value_at(record: Mapping, name: str) -> Any:
+  """The field of a record by its name; with dots, "a.b", that of the field within it, too."""
+  found = record.get(name)
+  if found is not None or "." not in name:
+    return found
+  outer, _, rest = name.partition(".")
+  inner = record.get(outer)
+  return value_at(inner, rest) if isinstance(inner, Mapping) else None
 
 
 def _text(value: Any, name: str) -> str:
+  """A text, or the texts of a list as paragraphs."""
+  if isinstance(value, (list, tuple)):
+    return "\n".join(_one_text(part, name) for part in value)
+  return _one_text(value, name)
+
+
+def _one_text(value: Any, name: str) -> str:
   if isinstance(value, bytes):
     try:
       return value.decode("utf-8")
@@ -92,7 +131,7 @@ def _text(value: Any, name: str) -> str:
 
 def _name(value: Any, name: str) -> str:
   if isinstance(value, bytes):
-    return _text(value, name)
+    return _one_text(value, name)
   if isinstance(value, bool):
     return str(value).lower()
   if isinstance(value, float) and value.is_integer():  # a column with gaps makes 1 of 1.0

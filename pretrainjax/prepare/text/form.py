@@ -1,6 +1,7 @@
 """The form of a dataset's records, and the bytes of one record."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -19,15 +20,16 @@ class Form:
   """The form of a dataset's records: packed blocks, or one example a document.
 
   Attributes:
-    kind: "blocks" of equal length with several documents each, of the text alone; or "examples",
-      one a document, with all that belongs to it.
+    kind: "blocks" of equal length with several documents each, of the text alone; "examples", one a
+      document, with all that belongs to it; "auto" is examples where documents are pairs, labelled,
+      scored or tagged, else blocks.
     length: tokens in a block, the special ones included.
     whole: whether documents are placed whole; else they are cut wherever a block ends.
     unit: what an example is: a document, or each of its sentences or lines. In blocks, what is
       wrapped and numbered as a document of its own.
   """
 
-  kind: Literal["blocks", "examples"] = "blocks"
+  kind: Literal["blocks", "examples", "auto"] = "blocks"
   length: int = 512
   whole: bool = False
   unit: Unit = "document"
@@ -35,6 +37,16 @@ class Form:
   def __post_init__(self):
     if not 3 <= self.length <= 65_535:
       raise ValueError(f"length={self.length}: expected in [3, 65535]")
+
+  def is_blocks(self, has: Collection[str]) -> bool:
+    """Whether records are blocks.
+
+    Args:
+      has: which of second, label, score and words documents have.
+    """
+    if self.kind == "auto":
+      return not {"second", "label", "score", "words"} & set(has)
+    return self.kind == "blocks"
 
   def packer(self, tokenizer: Tokenizer) -> Packer:
     """Makes an empty packer of documents into blocks."""

@@ -1,25 +1,45 @@
-"""The documents of one file: .txt, .jsonl or .parquet, whatever its size and state."""
+"""The documents of one file: text, a table, columns, JSON or parquet, in whatever state."""
 
-import codecs
 import dataclasses
 import functools
-import io
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pretrainjax.data.records import Damaged, lines, parsed, rows
-from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.data.records import Damaged, column_names, lines, parsed, rows
+from pretrainjax.prepare.contract import Reached, Unreadable
+from pretrainjax.prepare.text.conll import Broken, looks_like_columns, sentences
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
+from pretrainjax.prepare.text.json_files import json_records
+from pretrainjax.prepare.text.streams import COMPRESSED, NoText, TextStream, open_text
+from pretrainjax.prepare.text.tables import dialect_of, table_rows
 from pretrainjax.prepare.text.units import pieces
-from pretrainjax.untrusted import open_file
 
-_CHUNK = 1 << 20  # bytes read at once
 PIECE = 1 << 20  # characters: what is longer comes in pieces, for memory's sake
+_HEAD = 1 << 14  # bytes
+_EVERY = 1 << 20  # bytes between two notes of how far the reading is
+_HEAD_RECORDS = 200
+_NO_VALUES = "not UTF-8, or a value of no kind that Python has"
+KINDS = {
+  ".txt": "lines",
+  ".jsonl": "jsonl",
+  ".ndjson": "jsonl",
+  ".json": "json",
+  ".csv": "table",
+  ".tsv": "table",
+  ".conll": "columns",
+  ".conllu": "columns",
+  ".iob": "columns",
+  ".bio": "columns",
+  ".parquet": "parquet",
+}
+SUFFIXES = tuple(KINDS)
+RECORDS = ("jsonl", "json", "table", "columns", "parquet")
 
-Item = Document | Unreadable
+Item = Document | Unreadable | Reached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,83 +47,147 @@ class Reader:
   """Reads the documents of files.
 
   Attributes:
-    fields: the fields of .jsonl and .parquet.
-    documents: what a document is in a .txt file.
+    fields: which field of a record is what.
+    documents: what a document is in a .txt file; "auto" is the file, unless it has columns.
     part_characters: the most in a part, for documents="part".
-    encoding: the encoding of .txt files.
+    encoding: the encoding of files without a byte order mark.
+    header: whether a table's first row names its columns; None goes by what stands in it.
   """
 
   fields: Fields = Fields()
-  documents: Literal["file", "part", "paragraph", "line"] = "file"
+  documents: Literal["auto", "file", "part", "paragraph", "line"] = "file"
   part_characters: int = 20_000
   encoding: str = "utf-8"
+  header: bool | None = None
 
   def records(self, path: Path, *, key: str, split: str | None) -> Iterator[Item]:
-    """Yields all records of a file, in order; one that breaks off ends with what is wrong."""
-    read = {".jsonl": self._jsonl, ".parquet": self._parquet}.get(path.suffix.lower(), self._txt)
+    """All records of a file, in its order; a file that breaks off ends with what is wrong."""
     try:
-      for item in read(path, key):
+      for item in self._items(path, key):
         yield item._replace(split=split) if isinstance(item, Document) else item
+    except (NoText, Damaged) as error:
+      yield Unreadable(key, str(error))
     except OSError as error:
       yield Unreadable(key, f"cannot be read ({error.strerror or error})")
 
-  def _txt(self, path: Path, key: str) -> Iterator[Item]:
-    if not self._is_text(path):
-      yield Unreadable(key, f"not {self.encoding.upper()}")
-      return
-    if path.stat().st_size == 0:
+  def _items(self, path: Path, key: str) -> Iterator[Item]:
+    kind = self.kind(path)
+    if kind != "parquet" and path.stat().st_size == 0:
       yield Unreadable(key, "empty file")
       return
-    if self.documents == "file":
-      yield from whole(self._chunks(path), key)
+    if kind == "lines":
+      yield from self._txt(path, key)
       return
-    cut = {
-      "part": functools.partial(pieces, size=self.part_characters),
-      "paragraph": functools.partial(_split, end=re.compile(r"\n[^\S\n]*\n\s*")),
-      "line": functools.partial(_split, end=re.compile("\n+")),
-    }[self.documents]
-    # A separator that a chunk ended within leaves newlines behind.
-    texts = (text.strip("\n") for text in cut(self._chunks(path)))
-    for place, text in enumerate(text for text in texts if text.strip()):
-      yield Document(f"{key}#{place}", text)
+    for place, record in self.raw_records(path):
+      if isinstance(record, Reached):
+        yield record
+      elif isinstance(record, str):
+        yield Unreadable(f"{key}:{place}", record)
+      else:
+        yield self.fields.document(record, key=f"{key}:{place}")
 
-  def _chunks(self, path: Path) -> Iterator[str]:
-    # Newlines of other systems become ours, also where a chunk ends within one.
-    with io.TextIOWrapper(open_file(path), encoding=self.encoding, newline=None) as file:
-      while chunk := file.read(_CHUNK):
-        yield chunk
-
-  def _is_text(self, path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder(self.encoding)()
-    with open_file(path) as file:
-      try:
-        while chunk := file.read(_CHUNK):
-          decoder.decode(chunk)
-        decoder.decode(b"", final=True)
-      except UnicodeError:
-        return False
-    return True
-
-  def _jsonl(self, path: Path, key: str) -> Iterator[Item]:
-    with open_file(path) as file:
-      for number, line in enumerate(lines(file), 1):
-        if line is None or line.strip():
-          place, record = f"{key}:{number}", parsed(line)
-          is_fault = isinstance(record, str)
-          yield Unreadable(place, record) if is_fault else self.fields.document(record, key=place)
-
-  def _parquet(self, path: Path, key: str) -> Iterator[Item]:
+  def kind(self, path: Path) -> str:
+    """What a file is, by its name; of a .txt, where nothing else was said, by its first lines."""
+    found = kind_of(path) or "lines"
+    if found != "lines" or self.documents != "auto":
+      return found
     try:
+      with open_text(path, encoding=self.encoding) as stream:
+        return "columns" if looks_like_columns(stream.utf8.read(_HEAD)) else found
+    except (NoText, OSError):
+      return found
+
+  def head(self, path: Path) -> list[dict[str, Any]]:
+    """The first records of a file, with all their fields; none of what cannot be read."""
+    reader = self
+    try:
+      if self.kind(path) == "parquet":
+        reader = dataclasses.replace(self, fields=_AllFields(every=tuple(column_names(path))))
+      found = itertools.islice(reader.raw_records(path), _HEAD_RECORDS)
+      return [record for _, record in found if isinstance(record, dict)]
+    except (NoText, Damaged, OSError):
+      return []
+
+  def raw_records(self, path: Path) -> Iterator[tuple[int, Any]]:
+    """(place in the file, record or in words what is wrong with it) of a file.
+
+    Now and then a `Reached` stands in a record's place.
+
+    Raises:
+      NoText, Damaged, OSError: for what cannot be read on.
+    """
+    kind = self.kind(path)
+    if kind == "parquet":
       for row, record in enumerate(rows(path, self.fields.names())):
-        place = f"{key}:{row}"
-        is_fault = record is None
-        yield (
-          Unreadable(place, "not UTF-8, or a value of no kind that Python has")
-          if is_fault
-          else self.fields.document(record, key=place)
-        )
-    except Damaged as error:
-      yield Unreadable(key, str(error))
+        yield row, _NO_VALUES if record is None else record
+      return
+    read = {"jsonl": _jsonl, "json": _json, "table": self._table, "columns": _columns}[kind]
+    with open_text(path, encoding=self.encoding) as stream:
+      yield from _with_progress(read(stream, path), stream)
+
+  def _table(self, stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
+    with open_text(path, encoding=self.encoding) as other:
+      is_tsv = suffix_of(path) == ".tsv"
+      dialect = dialect_of(other.utf8, is_tsv=is_tsv, header=self.header)
+    if dialect is not None:
+      yield from enumerate(table_rows(stream.utf8, dialect), 1)
+
+  def _txt(self, path: Path, key: str) -> Iterator[Item]:
+    # Looked through first: of what is no text nothing is kept.
+    with open_text(path, encoding=self.encoding) as stream:
+      for _ in stream.chunks():
+        yield Reached(stream.tell() // 2)
+    half = path.stat().st_size // 2
+    with open_text(path, encoding=self.encoding) as stream:
+      yield from self._cut(stream, key, reached=lambda: Reached(half + stream.tell() // 2))
+
+  def _cut(self, stream: TextStream, key: str, *, reached: Callable[[], Reached]) -> Iterator[Item]:
+    if self.documents in ("auto", "file"):
+      found: Iterable[Document] = whole(stream.chunks(), key)
+    else:
+      cut = {
+        "part": functools.partial(pieces, size=self.part_characters),
+        "paragraph": functools.partial(_split, end=re.compile(r"\n[^\S\n]*\n\s*")),
+        "line": functools.partial(_split, end=re.compile("\n+")),
+      }[self.documents]
+      # A separator that a chunk ended within leaves newlines behind.
+      texts = (text.strip("\n") for text in cut(stream.chunks()))
+      numbered = enumerate(text for text in texts if text.strip())
+      found = (Document(f"{key}#{place}", text) for place, text in numbered)
+    last, is_empty = 0, True
+    for document in found:
+      is_empty = False
+      yield document
+      now = reached()
+      if now.amount - last >= _EVERY // 2:
+        last = now.amount
+        yield now
+    if is_empty:
+      yield Unreadable(key, "empty", fault=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _AllFields(Fields):
+  """Whatever a file has."""
+
+  every: tuple[str, ...] = ()
+
+  def names(self) -> list[str]:
+    return list(self.every)
+
+
+def kind_of(path: Path) -> str | None:
+  """What a file is by its name, one of `KINDS`; None for what is no text."""
+  suffix = suffix_of(path)
+  if suffix == ".parquet" and path.suffix.lower() in COMPRESSED:
+    return None
+  return KINDS.get(suffix)
+
+
+def suffix_of(path: Path) -> str:
+  """The suffix of a file in small letters, that of its compression aside."""
+  is_packed = path.suffix.lower() in COMPRESSED
+  return (path.with_suffix("") if is_packed else path).suffix.lower()
 
 
 def whole(chunks: Iterable[str], key: str) -> Iterator[Document]:
@@ -117,6 +201,34 @@ def whole(chunks: Iterable[str], key: str) -> Iterator[Document]:
   yield Document(f"{key}#1", second, group=key)
   for place, text in enumerate(found, 2):
     yield Document(f"{key}#{place}", text, group=key)
+
+
+def _jsonl(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
+  del path
+  for number, line in enumerate(lines(stream.utf8), 1):
+    if line is None or line.strip():
+      yield number, parsed(line)
+
+
+def _json(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
+  del path
+  return enumerate(json_records(stream.utf8), 1)
+
+
+def _columns(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
+  for found in sentences(stream.utf8, is_universal=suffix_of(path) == ".conllu"):
+    yield found.line, found.reason if isinstance(found, Broken) else found.columns
+
+
+def _with_progress(
+  records: Iterator[tuple[int, Any]], stream: TextStream
+) -> Iterator[tuple[int, Any]]:
+  last = 0
+  for record in records:
+    yield record
+    if stream.tell() - last >= _EVERY:
+      last = stream.tell()
+      yield 0, Reached(last)
 
 
 def _split(chunks: Iterable[str], *, end: re.Pattern[str]) -> Iterator[str]:

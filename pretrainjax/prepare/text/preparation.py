@@ -20,6 +20,7 @@ from pretrainjax.prepare.text.collector import DocumentCollector, documents_file
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.encode import Counts, encode, read_records, records_file
+from pretrainjax.prepare.text.fill import filled
 from pretrainjax.prepare.text.form import Form, Layout
 from pretrainjax.prepare.text.text_tally import TextTally, names_in_order
 from pretrainjax.prepare.text.training import Tokenization, existing, make_tokenizer
@@ -75,14 +76,16 @@ class TextPreparation:
       cleaning=self.cleaning,
       duplicates=self.duplicates,
       holdout=self.holdout,
+      form=self.form,
     )
 
   def encode(self, opened: Opened) -> Encoded:
     """Trains the tokenizer, then makes records of all documents."""
     tally, work = opened.tally, opened.folder
     assert isinstance(tally, TextTally)
-    self._check(tally, opened.corpus.origin)
-    tokenizer = self._tokenizer(tally, work)
+    is_blocks = self.form.is_blocks(tally.has)
+    documents = filled(opened, self.holdout, is_blocks=is_blocks)
+    tokenizer = self._tokenizer(tally, work, documents)
     layout = self._layout(tally, opened.corpus.class_names, tokenizer)
     counts: dict[str, Counts] = {}
     for split in sorted(tally.kept, key=lambda split: (split != "train", split)):
@@ -92,6 +95,7 @@ class TextPreparation:
         layout=layout,
         tokenizer=tokenizer,
         journal=opened.journal,
+        documents=documents,
         folder=work,
       )
       if found["examples"]:
@@ -109,22 +113,14 @@ class TextPreparation:
       info={"description": "Text as tokens, written by pretrainjax; prepared.json says from what."},
     )
 
-  def _check(self, tally: TextTally, origin: str) -> None:
-    missing = [split for split in self.holdout.splits if split not in tally.kept]
-    if missing and "split" not in tally.has:
-      raise UserError(
-        f"{origin}: of {tally.num_kept:,} documents none falls into '{missing[0]}'; cut them by "
-        "--config.source.documents=part, or change --config.holdout.test_fraction or .seed"
-      )
-
-  def _tokenizer(self, tally: TextTally, work: Path) -> Tokenizer:
+  def _tokenizer(self, tally: TextTally, work: Path, documents: Path) -> Tokenizer:
     path = work / TOKENIZER
     if path.is_file():
       return Tokenizer.load(path)
     split = "train" if "train" in tally.kept else next(iter(tally.kept))
 
     def texts() -> Iterator[str]:
-      with open(documents_file(work, split), encoding="utf-8") as lines:
+      with open(documents_file(documents, split), encoding="utf-8") as lines:
         for line in lines:
           document = Document.from_json(line)
           yield document.text
@@ -141,7 +137,7 @@ class TextPreparation:
     self, tally: TextTally, class_names: tuple[str, ...] | None, tokenizer: Tokenizer
   ) -> Layout:
     dtype = np.uint16 if tokenizer.vocab_size < 65_536 else np.int32
-    if self.form.kind == "blocks":
+    if self.form.is_blocks(tally.has):
       return Layout(dtype, blocks=True)
     if self.form.unit != "document" and ("second" in tally.has or "words" in tally.has):
       what = "pairs" if "second" in tally.has else "tagged words"
@@ -159,10 +155,10 @@ class TextPreparation:
   def _report(
     self, tally: TextTally, tokenizer: Tokenizer, layout: Layout, counts: dict[str, Counts]
   ) -> dict[str, Any]:
-    shown = ("examples", "documents", "tokens", "bytes")
+    shown = ("examples", "documents", "tokens", "bytes", "unknown")
     empty = sum(found["empty"] for found in counts.values())
     return {
-      "form": self.form.kind,
+      "form": "blocks" if layout.blocks else "examples",
       "length": self.form.length if layout.blocks else None,
       "vocab_size": tokenizer.vocab_size,
       "tokenizer": tokenizer.fingerprint,
@@ -170,6 +166,11 @@ class TextPreparation:
       "tag_names": list(layout.tag_names),
       "splits": {split: {name: c[name] for name in shown} for split, c in counts.items()},
       "labels": tally.labels,
+      "read": tally.num_read,
       "dropped": tally.dropped | ({"no token": empty} if empty else {}),
       "dropped_keys": tally.dropped_keys,
+      "overlaps": tally.overlaps,
+      "overlap_keys": tally.overlap_keys,
+      "long_documents": tally.long,
+      "long_document_keys": tally.long_keys,
     }

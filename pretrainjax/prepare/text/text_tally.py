@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from pretrainjax.prepare.stages.tally import Tally
+from pretrainjax.prepare.stages.tally import KEYS, Tally
 from pretrainjax.prepare.text.document import Document
 
 
@@ -16,12 +16,20 @@ class TextTally(Tally):
     labels: the number of documents, by class.
     tags: the number of words, by tag.
     has: which of second, label, score, words, split any document has.
+    overlaps: how many examples of given splits stood there before, by where: "train and test".
+    overlap_keys: the first few, likewise.
+    long: how many documents came in pieces, for their length.
+    long_keys: the first few.
   """
 
   bytes: dict[str, int] = dataclasses.field(default_factory=dict)
   labels: dict[str, int] = dataclasses.field(default_factory=dict)
   tags: dict[str, int] = dataclasses.field(default_factory=dict)
   has: list[str] = dataclasses.field(default_factory=list)
+  overlaps: dict[str, int] = dataclasses.field(default_factory=dict)
+  overlap_keys: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+  long: int = 0
+  long_keys: list[str] = dataclasses.field(default_factory=list)
 
   def keep_document(self, document: Document, split: str) -> None:
     """Counts a document that is kept."""
@@ -35,6 +43,14 @@ class TextTally(Tally):
     for name in ("second", "label", "score", "words", "split"):
       if getattr(document, name) is not None and name not in self.has:
         self.has.append(name)
+    if document.group is not None and document.key == f"{document.group}#0":
+      self.long += 1
+      self.long_keys = [*self.long_keys, document.group][:KEYS]
+
+  def overlap(self, key: str, splits: str) -> None:
+    """Counts an example that stood there before, in its own split or in another one."""
+    self.overlaps[splits] = self.overlaps.get(splits, 0) + 1
+    self.overlap_keys[splits] = [*self.overlap_keys.get(splits, []), key][:KEYS]
 
 
 def names_in_order(counts: dict[str, int]) -> list[str]:

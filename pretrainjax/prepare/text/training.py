@@ -14,6 +14,8 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 from pretrainjax.data import tokenizer_json
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer, sentinel
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.text.sentencepiece import SUFFIX as SENTENCEPIECE
+from pretrainjax.prepare.text.sentencepiece import tokenizer_json_of
 from pretrainjax.untrusted import BadFile
 
 _ALPHABET = 1000  # characters that WordPiece can spell words with, as in BERT's trainer
@@ -26,7 +28,7 @@ class Tokenization:
   """The tokenizer that a dataset gets: one that is trained, or one from a file.
 
   Attributes:
-    path: an existing tokenizer.json; None trains one.
+    path: an existing tokenizer.json, or a .model of SentencePiece; None trains one.
     kind: byte-level "bpe" (knows every text), "wordpiece" (BERT's) or "unigram" (T5's).
     vocab_size: the most tokens, special ones and sentinels included; a small corpus gives fewer.
     lowercase: whether WordPiece makes all letters small and drops accents.
@@ -97,8 +99,9 @@ def existing(path: Path) -> Tokenizer:
   Raises:
     UserError: for a file that is missing or none.
   """
+  read = tokenizer_json_of if path.suffix == SENTENCEPIECE else tokenizer_json.read
   try:
-    found = Tokenizer(tokenizer_json.read(path), path)
+    found = Tokenizer(read(path), path)
   except BadFile as error:
     raise UserError(f"--config.tokenizer.path: '{path}' {error.reason}") from error
   missing = [name for name in SPECIALS if found.special_id(name) is None]

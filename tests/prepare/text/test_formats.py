@@ -5,8 +5,8 @@ import pyarrow.parquet
 import pytest
 
 from pretrainjax.data import records
-from pretrainjax.prepare.contract import Unreadable
-from pretrainjax.prepare.text import formats
+from pretrainjax.prepare.contract import Reached, Unreadable
+from pretrainjax.prepare.text import formats, streams
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.formats import Reader
@@ -15,7 +15,8 @@ from pretrainjax.prepare.text.formats import Reader
 def read(path, content=None, *, split=None, **options):
   if content is not None:
     path.write_bytes(content)
-  return list(Reader(**options).records(path, key="k", split=split))
+  found = Reader(**options).records(path, key="k", split=split)
+  return [item for item in found if not isinstance(item, Reached)]
 
 
 def texts(found) -> list[str]:
@@ -37,7 +38,7 @@ def test_a_file_is_a_document_or_what_it_holds_is(tmp_path):
 
 def test_a_long_file_comes_in_pieces_of_one_group(tmp_path, monkeypatch):
   monkeypatch.setattr(formats, "PIECE", 10)
-  monkeypatch.setattr(formats, "_CHUNK", 7)
+  monkeypatch.setattr(streams, "_CHUNK", 7)
   content = "word \u00e9 ".encode() * 10
   found = read(tmp_path / "a.txt", content)
   assert "".join(texts(found)) == content.decode()
@@ -47,14 +48,16 @@ def test_a_long_file_comes_in_pieces_of_one_group(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 100])
 def test_paragraphs_do_not_depend_on_how_much_is_read_at_once(tmp_path, monkeypatch, chunk):
-  monkeypatch.setattr(formats, "_CHUNK", chunk)
+  monkeypatch.setattr(streams, "_CHUNK", chunk)
   found = read(tmp_path / "a.txt", b"a\n\n\n\nbb\nc\n \n\nd", documents="paragraph")
   assert texts(found) == ["a", "bb\nc", "d"]
 
 
 def test_other_encodings(tmp_path):
   path = tmp_path / "a.txt"
-  assert read(path, b"caf\xe9") == [Unreadable("k", "not UTF-8")]
+  assert read(path, b"caf\xe9") == [
+    Unreadable("k", "not UTF-8 (--config.source.encoding names another)")
+  ]
   assert read(path, encoding="latin-1") == [Document("k", "caf\u00e9")]
   assert read(path, b"") == [Unreadable("k", "empty file")]
   assert read(tmp_path / "none.txt")[0].reason.startswith("cannot be read")

@@ -18,7 +18,7 @@ from pretrainjax.prepare import job as jobs
 from pretrainjax.prepare.job import Job, write_dataset
 from pretrainjax.prepare.stages import collect, shards
 from pretrainjax.prepare.stages.holdout import Holdout
-from pretrainjax.prepare.text import collector, encode, formats, preparation
+from pretrainjax.prepare.text import collector, encode, fill, formats, preparation
 from pretrainjax.prepare.text.cleaning import Cleaning
 from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.fields import Fields
@@ -94,6 +94,7 @@ def test_blocks_hold_every_token_of_every_document(tmp_path):
       "examples": len(rows),
       "documents": len(decoded),
       "tokens": sum(map(len, tokenizer.encode_batch(decoded))),
+      "unknown": 0,
       "bytes": sum(map(len, decoded)),
     }
   assert sorted(found) == sorted(texts)
@@ -244,6 +245,22 @@ def test_a_run_that_is_stopped_anywhere_ends_with_the_same_bytes(
         write(made, data_dir)
     assert (data_dir / "some" / "1.0.0").exists() == (name == "rename" and late)
     assert digests(write(made, data_dir)) == wanted, (name, count, late)
+
+
+@pytest.mark.parametrize(
+  "module, name, count",
+  [(fill, "_fill", 0), (fill, "documents_file", 4), (fill, "_place", 9), (encode, "_append", 3)],
+)
+def test_a_run_stopped_while_empty_splits_are_filled(tmp_path, monkeypatch, module, name, count):
+  few = Holdout(test_fraction=0.001, validation_fraction=0.001)
+  made = job(lines(tmp_path / "r", [{"text": t} for t in sentences(12)]), holdout=few)
+  wanted = digests(write(made, tmp_path / "once"))
+  for late in (False, True):
+    with monkeypatch.context() as patch:
+      stop_at(patch, module, name, count, late=late)
+      with pytest.raises(Stop):
+        write(made, tmp_path / str(late))
+    assert digests(write(made, tmp_path / str(late))) == wanted
 
 
 def test_a_run_stopped_again_and_again_gets_there(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from pretrainjax.prepare.files.places import Unavailable, first_of
 from pretrainjax.prepare.stages.holdout import stable_fraction
 from pretrainjax.prepare.text.cleaning import Cleaning
 from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.mail import body
 from pretrainjax.prepare.text.preparation import TextPreparation
@@ -41,7 +42,11 @@ class Source:
   seed: int = 0
 
   name = "spam_assassin"
-  preparation = TextPreparation(cleaning=Cleaning(repetition=False), form=Form(kind="examples"))
+  preparation = TextPreparation(
+    cleaning=Cleaning(repetition=False),
+    duplicates=Duplicates(given="drop"),  # its splits are ours
+    form=Form(kind="examples"),
+  )
 
   def __post_init__(self):
     if not 0 <= self.test_fraction < 1:
