@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 from flax import nnx
+from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.checkpoint.reference import Reference
@@ -23,6 +24,7 @@ from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.process.ending import as_process
 from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
+from pretrainjax.train.open_values import fill_in
 from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
@@ -53,8 +55,9 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  evaluators = build(request.config.evals, path="config.evals", allow=ANYTHING)
   loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
+  evals = _filled_in(request.config, loaded.config)
+  evaluators = build(evals, path="config.evals", allow=ANYTHING)
   if (path := loaded.tokenizer_path) is not None:
     check_tokenizers(data_of(evaluators), Tokenizer.load(path), path=path)
   random = None
@@ -70,6 +73,13 @@ def _work(request: Request) -> None:
     random_seed=seed,
   )
   _store(comparison, Reference.parse(request.workdir).folder / "evaluation", loaded.step)
+
+
+def _filled_in(config: ConfigDict, run: ConfigDict) -> ConfigDict:
+  """The evaluators of a config, with what they leave open as the run has it."""
+  whole = ConfigDict({key: run[key] for key in ("objective", "data") if key in run})
+  whole.evals = config.evals
+  return fill_in(whole, only="evals", checks_data=False, allow=ANYTHING).evals
 
 
 def _subject(loaded: Loaded, module: nnx.Module) -> Subject:

@@ -209,7 +209,8 @@ def test_only_binaries_touch_the_process():
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
   "process/backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
-  "data/pipeline.py": {"os.environ", "absl"},  # $PRETRAINJAX_DATA; grain's workers read absl flags
+  "data/pipeline.py": {"absl"},  # grain's workers read absl flags
+  "data/prepared.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "prepare/config.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "benchmark/__main__.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "benchmark/simulate.py": {"os.environ"},  # of the process that simulates devices

@@ -91,7 +91,7 @@ def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:
     UserError: where config and mesh do not go together.
   """
   run = run_on_mesh(config, axes)
-  shapes = batch_shapes(run.data, config.objective)
+  shapes = batch_shapes(run.data, run.config.objective)
   state, batch = abstract_state(run), abstract_batch(run, shapes)
   step = compile_step(run, state, batch)
   memory, exchanges = memory_of(step, state), read_collectives(step.text)

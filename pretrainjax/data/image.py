@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import math
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,15 @@ import PIL.Image
 import simplejpeg
 from jaxtyping import UInt8
 
+from pretrainjax.config.follow import Follows, Source, takes
+
+# What the size of a transform follows where a config leaves it open.
+_SIZE: Follows = {
+  "size": (
+    Source("objective.backbone.image_size", holds="equal"),
+    *takes("data.transform.size", "prepared.image_size"),
+  )
+}
 # Larger pictures are refused: a small file can unpack to all of the memory.
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 28
@@ -171,6 +181,8 @@ class Resize:
   size: int
   short_side: int | None = None
 
+  follows: ClassVar[Follows] = _SIZE
+
   def __post_init__(self):
     _check_positive("size", self.size)
     if self.short_side is not None and self.short_side < self.size:
@@ -203,6 +215,8 @@ class RandomResizedCrop:
   scale: tuple[float, float] = (0.08, 1.0)
   ratio: tuple[float, float] = (3 / 4, 4 / 3)
   flip: float = 0.5
+
+  follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
     _check_positive("size", self.size)
@@ -246,6 +260,8 @@ class PadCrop:
   size: int
   padding: int = 4
   flip: float = 0.5
+
+  follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
     _check_positive("size", self.size)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal
 
 import grain
@@ -24,7 +23,7 @@ from pretrainjax.data.buckets import (
 from pretrainjax.data.field import ArrayShape, Field
 from pretrainjax.data.load import Load, complaint
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.prepared import PreparedSplit
+from pretrainjax.data.prepared import PreparedSplit, open_datasets
 from pretrainjax.data.subset import stratified
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
@@ -107,9 +106,7 @@ class Pipeline:
   @functools.cached_property
   def field(self) -> Field:
     """What `make_field` made, of the datasets, opened and checked."""
-    names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
-    data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
-    sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
+    sources = open_datasets(self.datasets, split=self.split, data_dir=self.data_dir)
     return self.make_field().bind(sources, key="config.data")
 
   def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:

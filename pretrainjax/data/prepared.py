@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,10 @@ class PreparedSplit:
     """Whether records have a feature of that name."""
     return feature in self._features
 
+  def is_a(self, feature: str, kind: type) -> bool:
+    """Whether records have a feature of that name and kind."""
+    return isinstance(self._features.get(feature), kind)
+
   def shape(self, feature: str) -> tuple[int | None, ...]:
     """The shape of a feature; None on axes where records differ."""
     return tuple(self._features[feature].shape)
@@ -188,6 +193,21 @@ class PreparedSplit:
       raise UserError(
         f"--config.data.split: '{self.split}' is no split of {self.name}{hint}"
       ) from error
+
+
+def open_datasets(
+  datasets: str | Mapping[str, float], *, split: str, data_dir: str | None
+) -> tuple[PreparedSplit, ...]:
+  """Opens one split of one dataset, or of several.
+
+  Args:
+    datasets: a name, or weights by name.
+    split: in the language of tfds.
+    data_dir: where datasets lie; None is $PRETRAINJAX_DATA, or "data".
+  """
+  names = [datasets] if isinstance(datasets, str) else list(datasets)
+  folder = Path(data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+  return tuple(PreparedSplit(name, split, folder) for name in names)
 
 
 def _article(word: str) -> str:

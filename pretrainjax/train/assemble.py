@@ -18,6 +18,7 @@ from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.grad_cache import Cached
 from pretrainjax.train.gradient import Accumulated, Gradient, Plain
+from pretrainjax.train.open_values import fill_in
 from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.state import TrainState, init_state
@@ -131,7 +132,7 @@ def assemble(
 
   Args:
     config: the config of the run, with the keys seed, objective, data, optimizer, train, parallel
-      and evals.
+      and evals. What it leaves open is filled in, in a copy, which the run keeps.
     num_examples: the number of training examples; None asks the data, which then must be there.
     allow: the packages beside ours whose classes the config may name, see `config.allowed.resolve`;
       binaries say `ANYTHING`, since the user wrote what they are given.
@@ -146,6 +147,7 @@ def assemble(
   if missing:
     raise UserError(f"--config: get_config() sets no '{missing[0]}'")
   seed_of(config)
+  config = fill_in(config, checks_data=num_examples is None, allow=allow)
   keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
   parts = {
     key: build(config[key], path=f"config.{key}", allow=allow) for key in keys if key in config

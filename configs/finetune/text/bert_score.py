@@ -24,13 +24,16 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
   test = text.data(
-    datasets="scored", split="test[:64]" if smoke else "test", batch_size=16 if smoke else 100
+    datasets="scored",
+    split="test[:64]" if smoke else "test",
+    batch_size=16 if smoke else 100,
+    length=None,
   )
   config = training.run(
     objective=spec(
       Regression,
       backbone=text.bert(smoke, **text.DROPOUT),
-      head=text.classifier(text.embed_dim(smoke), 1),
+      head=text.classifier(1),
     ),
     data=text.data(datasets="scored", batch_size=8 if smoke else 32),
     optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),

@@ -15,28 +15,26 @@ from ml_collections import ConfigDict
 
 from configs.blocks import text, training
 from configs.blocks.forms import form
-from pretrainjax.config import recipe, spec
+from pretrainjax.config import spec
 from pretrainjax.evaluators.token_f1 import TokenF1
-from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.token_classification import TokenClassification
-
-# Of the kinds of entities: O, and B- and I- of each. Override it with the objective's and head's.
-NUM_TAGS = 9
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  width = text.embed_dim(smoke)
   test = text.data(
-    datasets="tagged", split="test[:64]" if smoke else "test", batch_size=16 if smoke else 100
+    datasets="tagged",
+    split="test[:64]" if smoke else "test",
+    batch_size=16 if smoke else 100,
+    length=None,
   )
   config = training.run(
     objective=spec(
       TokenClassification,
       backbone=text.bert(smoke, **text.DROPOUT),
-      head=recipe(Head, in_dim=width, num_classes=NUM_TAGS, init_std=0.02, dropout=0.1),
-      num_classes=NUM_TAGS,
+      head=text.classifier(),
+      num_classes=None,
     ),
     data=text.data(datasets="tagged", batch_size=8 if smoke else 32),
     optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),

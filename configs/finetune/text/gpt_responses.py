@@ -28,6 +28,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     datasets="prompts",
     split="test[:64]" if smoke else "test",
     batch_size=16 if smoke else 50,
+    length=None,
     pair="prompt",
   )
   config = training.run(
