@@ -1,7 +1,8 @@
-"""Mean and standard deviation of the pixels of many images, as networks are told them."""
+"""Mean and standard deviation of the pixels of many images, and their sizes."""
 
+import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -20,11 +21,15 @@ class PixelStatistics(NamedTuple):
   Attributes:
     mean: the mean.
     std: the standard deviation; at least 0.001, since pixels are divided by it.
+    smallest: the least height and the least width.
+    largest: likewise.
     num_images: the number of images that were measured.
   """
 
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  smallest: tuple[int, int]
+  largest: tuple[int, int]
   num_images: int
 
 
@@ -45,38 +50,54 @@ def pixel_statistics(
   Returns:
     The statistics; None where there is no image.
   """
-  number = pixels = 0
-  sums = squares = np.zeros(0)
-  batch: list[Any] = []
+  total: _Sums | None = None
   with ThreadPoolExecutor(os.cpu_count()) as pool:
-
-    def measure(batch: Sequence[Any]) -> None:
-      nonlocal number, pixels, sums, squares
+    for batch in _batches(items):
       for found in pool.map(lambda item: _sums(unpack(item)), batch):
-        if found is not None:
-          number, pixels = number + 1, pixels + found[0]
-          sums = found[1] + (sums if len(sums) else 0)
-          squares = found[2] + (squares if len(squares) else 0)
-
-    for item in items:
-      batch.append(item)
-      if len(batch) == _AT_ONCE:
-        measure(batch)
-        batch = []
-    measure(batch)
-  if not number:
+        total = found if total is None else total if found is None else total.joined(found)
+  if total is None:
     return None
-  mean = sums / pixels / 255
-  std = np.sqrt(np.maximum(squares / pixels / 255**2 - mean**2, 0))
-  return PixelStatistics(_rounded(mean), _rounded(np.maximum(std, 1e-3)), number)
+  mean = total.sums / total.pixels / 255
+  std = np.sqrt(np.maximum(total.squares / total.pixels / 255**2 - mean**2, 0))
+  sides = (total.smallest, total.largest)
+  return PixelStatistics(_rounded(mean), _rounded(np.maximum(std, 1e-3)), *sides, total.images)
 
 
-def _sums(image: np.ndarray | None) -> tuple[int, np.ndarray, np.ndarray] | None:
-  """How many pixels an image has, and the sums of them and their squares by channel."""
+class _Sums(NamedTuple):
+  """Counts and sums over some images; of pixels and their squares by channel."""
+
+  images: int
+  pixels: int
+  sums: Int[np.ndarray, " C"]
+  squares: Int[np.ndarray, " C"]
+  smallest: tuple[int, int]
+  largest: tuple[int, int]
+
+  def joined(self, other: "_Sums") -> "_Sums":
+    """Those of both."""
+    return _Sums(
+      *(a + b for a, b in zip(self[:4], other[:4], strict=True)),
+      *(
+        tuple(map(choose, a, b))
+        for choose, a, b in zip((min, max), self[4:], other[4:], strict=True)
+      ),
+    )
+
+
+def _sums(image: np.ndarray | None) -> _Sums | None:
   if image is None:
     return None
-  flat = image.reshape(-1, image.shape[-1]).astype(np.int64)  # H W C -> P C
-  return len(flat), flat.sum(axis=0), (flat * flat).sum(axis=0)
+  height, width, channels = image.shape
+  flat = image.reshape(-1, channels).astype(np.int64)  # H W C -> P C
+  sizes = (height, width), (height, width)
+  return _Sums(1, len(flat), flat.sum(axis=0), (flat * flat).sum(axis=0), *sizes)
+
+
+def _batches(items: Iterable[Any]) -> Iterator[list[Any]]:
+  """Some items at once, so that threads do not run ahead of the sums."""
+  remaining = iter(items)
+  while batch := list(itertools.islice(remaining, _AT_ONCE)):
+    yield batch
 
 
 def _rounded(values: np.ndarray) -> tuple[float, ...]:

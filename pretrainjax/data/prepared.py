@@ -39,6 +39,13 @@ class PreparedSplit:
   split: str
   data_dir: Path
 
+  @classmethod
+  def at(cls, folder: Path, *, split: str) -> "PreparedSplit":
+    """A split of the dataset in a folder that need not lie where datasets do."""
+    source = cls(folder.parent.name, split, folder.parent.parent)
+    source.__dict__["folder"] = folder
+    return source
+
   def __len__(self) -> int:
     return len(self._records)
 
@@ -124,6 +131,11 @@ class PreparedSplit:
         f"{_article(kind.__name__)} {kind.__name__}"
       )
     return found
+
+  @property
+  def has_split(self) -> bool:
+    """Whether the dataset has the split, whole; a part of it may still hold nothing."""
+    return self.split.partition("[")[0] in self._builder.info.splits
 
   def has(self, feature: str) -> bool:
     """Whether records have a feature of that name."""

@@ -2,18 +2,24 @@
 
 import dataclasses
 import functools
+import logging
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
-from pretrainjax.data.image import decode
+from pretrainjax.data.fields.image import ImageField
+from pretrainjax.data.image import Resize
 from pretrainjax.data.pixel_statistics import PixelStatistics, measured_rows, pixel_statistics
 from pretrainjax.data.prepared import PreparedSplit, open_datasets
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +84,13 @@ class PreparedFacts:
   def image_size(self) -> int:
     """Height and width of images, where all are squares of one size."""
     sizes = {shape[:2] for shape in self._shapes}
-    height, width = sizes.pop() if len(sizes) == 1 else (None, None)
-    if height is None or height != width:
-      raise LookupError(f"the images of '{self.names}' are not all squares of one size")
-    return height
+    if len(self.sources) == 1 and None in min(sizes):
+      sizes = {self._statistics.smallest, self._statistics.largest}
+    sides = {side for size in sizes for side in size}
+    if len(sides) > 1 or None in sides:
+      found = " to ".join(f"{height} x {width}" for height, width in sorted(sizes, key=str))
+      raise LookupError(f"the images of '{self.names}' are not squares of one size, but {found}")
+    return sides.pop()
 
   @property
   def image_mean(self) -> tuple[float, ...]:
@@ -99,13 +108,17 @@ class PreparedFacts:
     if len(self.sources) > 1:
       raise LookupError(f"{self.names} are several datasets, each with its own mean")
     source, channels = self.sources[0], self.num_channels
-    noted = [_noted(source, name, channels) for name in ("image_mean", "image_std")]
-    if noted[0] is not None and noted[1] is not None and min(noted[1]) > 0:
-      return PixelStatistics(noted[0], noted[1], 0)
+    if (noted := _noted(source, channels)) is not None:
+      return noted
     whole = dataclasses.replace(source, split=source.split.partition("[")[0])
-    found = _measured(whole, channels)
+    found = measured(whole)
     if found is None:
       raise LookupError(f"no image of '{self.names}' can be unpacked")
+    _log.warning(
+      "%s: measured the mean %s and std %s of %s images, which its prepared.json does not have; "
+      "typed as image_mean and image_std of the backbone, they need not be measured again",
+      *(source.name, found.mean, found.std, f"{found.num_images:,}"),
+    )
     return found
 
   @property
@@ -181,26 +194,49 @@ class PreparedFacts:
     return count
 
 
-def _noted(source: PreparedSplit, name: str, channels: int) -> tuple[float, ...] | None:
-  """Numbers that `prepare` wrote down; None where it did not, or another program wrote the set."""
+def note(folder: Path) -> dict[str, Any]:
+  """What `prepare` notes of a set of images in prepared.json; {} for sets without.
+
+  Args:
+    folder: of the dataset, complete.
+  """
+  source = PreparedSplit.at(folder, split="train")
+  if not source.is_a("image", tfds.features.Image) or not source.has_split:
+    return {}
+  found = measured(source)
+  return {} if found is None else {"pixel_statistics": found._asdict()}
+
+
+def _noted(source: PreparedSplit, channels: int) -> PixelStatistics | None:
+  """What `prepare` noted; None where it did not, or another program wrote the set."""
   try:
-    values = source.prepared.get(name)
-  except UserError:  # tfds wrote it
+    facts = source.prepared.get("pixel_statistics")
+    found = PixelStatistics(**{name: _plain(value) for name, value in facts.items()})
+    numbers = (*found.mean, *found.std)
+  except (UserError, AttributeError, TypeError):  # tfds wrote it, or it is an old one
     return None
-  is_right = isinstance(values, list) and len(values) == channels
-  is_right = is_right and all(type(v) is float and math.isfinite(v) for v in values)
-  return tuple(values) if is_right else None
+  is_right = len(found.mean) == len(found.std) == channels and len(found.smallest) == 2
+  is_right = is_right and len(found.largest) == 2 and all(type(v) is float for v in numbers)
+  return found if is_right and all(map(math.isfinite, numbers)) and min(found.std) > 0 else None
 
 
-def _measured(source: PreparedSplit, channels: int) -> PixelStatistics | None:
+def _plain(value: Any) -> Any:
+  return tuple(value) if isinstance(value, list) else value
+
+
+def measured(source: PreparedSplit) -> PixelStatistics | None:
+  """Measures the images of a split as training unpacks them; None where none can be unpacked."""
+  field = ImageField(transform=Resize(size=1)).bind((source,), key="config.data")
+
   def unpack(row: np.int64) -> np.ndarray | None:
     try:
-      values = source.records([int(row)])[0]["image"].bytes_list.value
-      return decode(values[0], channels=channels)
-    except (RuntimeError, ValueError, IndexError):  # told, and counted, where it is trained on
+      return field.unpack(source, source.records([int(row)])[0])
+    except (RuntimeError, ValueError):  # told, and counted, where it is trained on
       return None
 
-  return pixel_statistics(measured_rows(len(source)), unpack)
+  rows = measured_rows(len(source))
+  bar = tqdm(rows, desc="mean", unit=" images", leave=False, disable=None, delay=2)
+  return pixel_statistics(bar, unpack)
 
 
 def _scores(source: PreparedSplit) -> list[float]:

@@ -126,7 +126,11 @@ class Run:
 
 
 def assemble(
-  config: ConfigDict, *, num_examples: int | None = None, allow: tuple[str, ...] = ()
+  config: ConfigDict,
+  *,
+  num_examples: int | None = None,
+  prepared: Any = None,
+  allow: tuple[str, ...] = (),
 ) -> Run:
   """Builds and checks all parts of a config, before anything slow is done.
 
@@ -134,6 +138,7 @@ def assemble(
     config: the config of the run, with the keys seed, objective, data, optimizer, train, parallel
       and evals. What it leaves open is filled in, in a copy, which the run keeps.
     num_examples: the number of training examples; None asks the data, which then must be there.
+    prepared: see `open_values.fill_in`.
     allow: the packages beside ours whose classes the config may name, see `config.allowed.resolve`;
       binaries say `ANYTHING`, since the user wrote what they are given.
 
@@ -147,7 +152,7 @@ def assemble(
   if missing:
     raise UserError(f"--config: get_config() sets no '{missing[0]}'")
   seed_of(config)
-  config = fill_in(config, checks_data=num_examples is None, allow=allow)
+  config = fill_in(config, prepared=prepared, checks_data=num_examples is None, allow=allow)
   keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
   parts = {
     key: build(config[key], path=f"config.{key}", allow=allow) for key in keys if key in config

@@ -90,7 +90,7 @@ class _Places:
     self, config: ConfigDict, prepared: Any, *, needs_data: bool, allow: tuple[str, ...]
   ):
     self._config, self._needs_data, self._allow = config, needs_data, allow
-    self._prepared = _facts(config) if prepared is None else prepared
+    self._prepared = facts_of(config) if prepared is None else prepared
     self._networks: dict[str, tuple[dict, Any]] = {}
     self.unknown: dict[str, str] = {}
 
@@ -200,7 +200,7 @@ def _is_wrong(found: Any, expected: Any, *, most: bool) -> bool:
   return found > expected if most else found != expected
 
 
-def _facts(config: ConfigDict) -> PreparedFacts | None:
+def facts_of(config: ConfigDict) -> PreparedFacts | None:
   """What the training data says of itself, not yet asked; None for data that names no dataset."""
   data = config.get("data")
   if not isinstance(data, ConfigDict) or "datasets" not in data:

@@ -15,6 +15,7 @@ def test_is_that_of_all_pixels_however_large_images_are():
   assert found.mean == pytest.approx(pixels.mean(axis=0), abs=1e-4)
   assert found.std == pytest.approx(pixels.std(axis=0), abs=1e-4)
   assert found.num_images == 3
+  assert (found.smallest, found.largest) == ((2, 3), (9, 3))
 
 
 def test_images_that_cannot_be_unpacked_are_passed_over():

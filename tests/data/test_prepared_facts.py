@@ -37,7 +37,7 @@ def test_images_say_their_shape_and_classes(data_dir):
   assert (bits.num_channels, bits.image_size, bits.num_classes) == (1, 6, 4)
   colours = facts("colours", data_dir)
   assert colours.num_channels == 3
-  with pytest.raises(LookupError, match="'colours' are not all squares of one size"):
+  with pytest.raises(LookupError, match="'colours' are not squares of one size, but 5 x 8"):
     _ = colours.image_size
   with pytest.raises(LookupError, match="'colours' has no classes"):
     _ = colours.num_classes
@@ -49,14 +49,21 @@ def test_the_mean_is_that_of_prepare_or_measured(data_dir):
   assert bits.image_mean == pytest.approx([pixels.mean()], abs=1e-4)
   assert bits.image_std == pytest.approx([pixels.std()], abs=1e-4)
   report = data_dir / "bits/1.0.0/prepared.json"
-  noted = json.loads(report.read_text()) | {"image_mean": [0.25], "image_std": [0.5]}
-  report.write_text(json.dumps(noted))
+  whole = json.loads(report.read_text())
+  statistics = whole["pixel_statistics"]
+  assert statistics["num_images"] == 12 and statistics["smallest"] == [6, 6]
+  noted = statistics | {"mean": [0.25], "std": [0.5]}
+
+  def write(found) -> None:
+    report.write_text(json.dumps(whole | {"pixel_statistics": found}))
+
+  write(noted)
   assert (facts("bits", data_dir).image_mean, facts("bits", data_dir).image_std) == (
     (0.25,),
     (0.5,),
   )
-  for nonsense in ([0.1, 0.2], "no", [float("nan")], [1]):
-    report.write_text(json.dumps(noted | {"image_mean": nonsense}))
+  for nonsense in ([0.1, 0.2], "no", [float("nan")], [1], None):
+    write(noted | {"mean": nonsense})
     assert facts("bits", data_dir).image_mean == pytest.approx([pixels.mean()], abs=1e-4)
 
 

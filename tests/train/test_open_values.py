@@ -123,7 +123,7 @@ def test_what_nothing_says_is_to_be_typed():
   class Photos(types.SimpleNamespace):
     @property
     def image_size(self):
-      raise LookupError("the images of 'photos' are not all squares of one size")
+      raise LookupError("the images of 'photos' are not squares of one size")
 
   known = {name: value for name, value in vars(COLOUR).items() if name != "image_size"}
   said = "config.data.transform.size: left open, but the images of 'photos' .* say --config.data"
