@@ -21,6 +21,8 @@ from pretrainjax.train.schedule import WarmupCosine, WarmupLinear
 LENGTH = 128
 GPT_LENGTH = 256
 EMBED_DIM = 128
+# Steps between two looks at what a fine-tuning's checkpoint is chosen by.
+EVERY = 100
 
 
 def data(
@@ -34,6 +36,26 @@ def data(
     batch_size=batch_size,
     length=length,
     **({"cache": "memory"} | changes),
+  )
+
+
+def still(datasets: str, *, smoke: bool, split: str = "train", **changes) -> ConfigDict:
+  """A set as it is, for evaluation, or some of it."""
+  options = {"split": f"{split}[:64]" if smoke else split, "batch_size": 16 if smoke else 100}
+  return data(datasets=datasets, length=None, **(options | changes))
+
+
+def judged(
+  datasets: str, evaluator: type, *, smoke: bool, pair: str = "joint", **options
+) -> ConfigDict:
+  """Evaluators of fine-tuning: "validation" to choose by, while training, and "test" at the end."""
+  held = still(datasets, smoke=smoke, part="held_out", pair=pair)
+  test = still(datasets, smoke=smoke, split="test", pair=pair)
+  return ConfigDict(
+    {
+      "validation": spec(evaluator, data=held, every=0 if smoke else EVERY, **options),
+      "test": spec(evaluator, data=test, **options),
+    }
   )
 
 

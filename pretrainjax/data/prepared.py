@@ -137,6 +137,14 @@ class PreparedSplit:
     """Whether the dataset has the split, whole; a part of it may still hold nothing."""
     return self.split.partition("[")[0] in self._builder.info.splits
 
+  @functools.cached_property
+  def validation(self) -> "PreparedSplit | None":
+    """The dataset's validation split; itself where it is part of it, None without."""
+    if self.split.partition("[")[0] == "validation":
+      return self
+    found = dataclasses.replace(self, split="validation")
+    return found if found.has_split else None
+
   def has(self, feature: str) -> bool:
     """Whether records have a feature of that name."""
     return feature in self._features

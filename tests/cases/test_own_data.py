@@ -3,6 +3,7 @@
 import json
 
 import binaries
+import cv2
 import numpy as np
 import pytest
 import synthetic
@@ -135,3 +136,67 @@ def test_another_resolution_than_the_checkpoints_is_refused(trained, data_dir, t
   ended = finetune(capsys, data_dir, tmp_path, *flags)
   assert ended.status == 2
   assert "transform.size: found 56, expected 28, as config.objective.backbone" in ended.errors[-1]
+
+
+def photos(folder, *, labelled, side=32):
+  """A folder of 40 colour JPEGs, in two classes or in none."""
+  rng = np.random.default_rng(0)
+  for number in range(40):
+    name = f"{'cat' if number % 2 else 'dog'}/{number}.jpg" if labelled else f"{number}.jpg"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / name), rng.integers(0, 256, (side, side, 3), np.uint8))
+  return folder
+
+
+def test_a_folder_of_jpegs_needs_no_more_than_its_name(tmp_path, capsys):
+  """Pretrained, fine-tuned and evaluated: sizes, channels, mean and classes are those of it."""
+  sets, runs = tmp_path / "data", tmp_path / "runs"
+  source = f"--source={photos(tmp_path / 'photos', labelled=True)}"
+  common = ("--datasets=pets", f"--data_dir={sets}", *QUICK)
+  prepared = binaries.call(
+    capsys, "prepare", "image_folder", source, "--name=pets", f"--data_dir={sets}"
+  )
+  assert prepared.status == 0, prepared.errors
+  for verb, config, *more in (
+    ("pretrain", "mae_vit_images"),
+    ("finetune", "vit_images", f"--config.init={runs / 'mae_vit_images'}"),
+  ):
+    flags = (f"--config={config}:smoke", f"--workdir={runs / config}", *common, *more)
+    ended = binaries.call(capsys, verb, *flags)
+    assert ended.status == 0, ended.errors
+  backbone = stored(runs / "mae_vit_images")["objective"]["backbone"]
+  noted = json.loads((sets / "pets/1.0.0/prepared.json").read_text())["pixel_statistics"]
+  assert (backbone["image_size"], backbone["num_channels"]) == (32, 3)
+  assert backbone["image_mean"]["_tuple"] == noted["mean"]
+  assert backbone["image_std"]["_tuple"] == noted["std"]
+  tuned = stored(runs / "vit_images")
+  assert tuned["objective"]["num_classes"] == 2 and tuned["data"]["transform"]["size"] == 32
+  measured = binaries.call(
+    capsys,
+    "evaluate",
+    "--config=images_classifier",
+    f"--workdir={runs / 'vit_images'}",
+    *common[:2],
+    "--no_random_init",
+  )
+  assert measured.status == 0 and "accuracy" in measured.out, measured.errors
+
+
+def test_photos_of_several_sizes_need_one_more_word(tmp_path, capsys):
+  sets = tmp_path / "data"
+  for name, side in (("small", 24), ("large", 40)):
+    photos(tmp_path / "photos" / name, labelled=False, side=side)
+  binaries.call(
+    capsys,
+    "prepare",
+    "image_folder",
+    f"--source={tmp_path / 'photos'}",
+    "--name=pets",
+    "--config.source.labels=none",
+    f"--data_dir={sets}",
+  )
+  flags = ("--config=mae_vit_images:smoke", "--datasets=pets", f"--data_dir={sets}", *QUICK)
+  ended = binaries.call(capsys, "pretrain", *flags, f"--workdir={tmp_path / 'w'}")
+  assert ended.status == 2
+  assert "not squares of one size, but 24 x 24 to 40 x 40" in ended.errors[-1]
+  assert "--config.data.transform.size=VALUE" in ended.errors[-1]
