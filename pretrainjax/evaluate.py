@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 from flax import nnx
+from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.checkpoint.reference import Reference
@@ -28,6 +29,7 @@ from pretrainjax.process.ending import as_process
 from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
 from pretrainjax.train.evaluation import open_evaluators, switched_on
+from pretrainjax.train.open_values import fill_in
 from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
@@ -61,8 +63,9 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  evaluators = switched_on(build(request.config.evals, path="config.evals", allow=ANYTHING))
   loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
+  evals = _filled_in(request.config, loaded.config)
+  evaluators = switched_on(build(evals, path="config.evals", allow=ANYTHING))
   evaluators = _opened(evaluators, loaded)
   folder = _results_folder(request)  # of a run that is there: nothing is made for a misspelt one
   random = None
@@ -118,6 +121,13 @@ def _opened(evaluators: Mapping[str, Evaluation], loaded: Loaded) -> dict[str, E
   if (path := loaded.tokenizer_path) is not None:
     check_tokenizers(data_of(opened.evaluators), Tokenizer.load(path), path=path)
   return opened.evaluators
+
+
+def _filled_in(config: ConfigDict, run: ConfigDict) -> ConfigDict:
+  """The evaluators of a config, with what they leave open as the run has it."""
+  whole = ConfigDict({key: run[key] for key in ("objective", "data") if key in run})
+  whole.evals = config.evals
+  return fill_in(whole, only="evals", checks_data=False, allow=ANYTHING).evals
 
 
 def _subject(loaded: Loaded, module: nnx.Module) -> Subject:

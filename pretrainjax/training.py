@@ -20,6 +20,7 @@ from pretrainjax.report.table import config_table, results_table
 from pretrainjax.train import warm_start
 from pretrainjax.train.assemble import Run, assemble
 from pretrainjax.train.loop import Stopped, fit
+from pretrainjax.train.open_values import filled_in
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.roll_back import resume
 from pretrainjax.train.state import TrainState
@@ -67,7 +68,8 @@ def run_config(request: Request, *, verb: str) -> None:
   """
   config, options, workdir = request.config, request.options, request.workdir
   changes = config_changes(request.defaults, config)
-  taken = warm_start.take_parts(config, allow=(*options.allow, *names_of_others(config)))
+  trusted = (*options.allow, *names_of_others(config))
+  taken = warm_start.take_parts(config, defaults=request.defaults, allow=trusted)
   run = assemble(config, allow=ANYTHING)
   for path in [one.loaded.tokenizer_path for one in taken]:
     if path is not None:
@@ -98,7 +100,9 @@ def _announce(run: Run, request: Request, *, changes: Sequence[str]) -> None:
     return
   if request.options.verbose:
     print(config_table(run.config))
-  print(start_text(run, request.workdir, changes=changes), flush=True)
+  open_values = filled_in(request.config, run.config)
+  text = start_text(run, request.workdir, changes=changes, filled_in=open_values)
+  print(text, flush=True)
 
 
 @contextlib.contextmanager

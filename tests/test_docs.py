@@ -14,6 +14,7 @@ import pytest
 import synthetic
 import tiny_texts
 
+from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.command import VERBS
 from pretrainjax.config.text import load_config, override
@@ -110,9 +111,9 @@ def test_research_code_runs(tmp_path, monkeypatch):
   configs = {"mae": "image/mae_vit_fashion_mnist", "gpt": "text/gpt_sotu", "bert": "text/bert_sotu"}
   for name, file in configs.items():
     config = load_config(str(ROOT / f"configs/pretrain/{file}.py:smoke"))
-    run = assemble(config, num_examples=512)
+    run = assemble(config, num_examples=512, prepared=StandIn(config))
     with Checkpoints(tmp_path / "runs" / name) as checkpoints:
-      checkpoints.save(0, jax.jit(run.init)(), config=config)
+      checkpoints.save(0, jax.jit(run.init)(), config=run.config)
     (tmp_path / "runs" / name / "tokenizer.json").write_text(tiny_texts.tokenizer().text)
   monkeypatch.chdir(tmp_path)
   typed: dict[str, object] = {}

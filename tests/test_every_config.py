@@ -9,6 +9,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import binaries
 import jax
@@ -23,10 +24,12 @@ from pretrainjax.config import build
 from pretrainjax.config.allowed import TARGET
 from pretrainjax.config.shipped import about
 from pretrainjax.config.text import flatten, from_json, load_config, override, to_json
+from pretrainjax.data.prepared_facts import PreparedFacts
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.report.configs import config_markdown
 from pretrainjax.train.assemble import assemble
+from pretrainjax.train.open_values import fill_in
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden"
@@ -52,6 +55,11 @@ REPEATS = {
 SMOKED = [pytest.param(n, marks=pytest.mark.repeat) if n in REPEATS else n for n in TRAINED]
 STEPS = 2
 NOT_RUN = "not run to its end here"
+# What the sets say of themselves that configs follow, by the sets of noise where not here: of those
+# that `prepare` writes unless told otherwise.
+VOCAB_SIZE = 8192
+# The config of a run whose folder has another name.
+EVALUATED = {"spam": "bert_spam_assassin"}
 
 
 def load(name: str, arg: str | None = None) -> ConfigDict:
@@ -63,9 +71,9 @@ def datasets(config: ConfigDict) -> set[str]:
   return {v for k, v in flatten(config).items() if k.split(".")[-1] == "datasets"}
 
 
-def abstract_batch(config: ConfigDict, data_dir: Path) -> dict[str, jax.ShapeDtypeStruct]:
+def abstract_batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
   """Shapes of a training batch at full size, from one example of noise."""
-  changes = {"batch_size": 1, "data_dir": str(data_dir), "cache": "none"}
+  changes = {"batch_size": 1, "cache": "none"}
   data = dataclasses.replace(build(config.data, path="config.data"), **changes)
   example = next(data.one_pass())
   return {
@@ -98,9 +106,10 @@ def small_data(tmp_path_factory):
 def test_full_size_traces(name, small_data):
   """Shapes and types of the real thing fit, though no array is ever made."""
   config = load(name)
+  config.data.data_dir = str(small_data(name))
   run = assemble(config, num_examples=50_000)
   state = jax.eval_shape(run.init)
-  after, metrics = jax.eval_shape(run.step(), state, abstract_batch(config, small_data(name)))
+  after, metrics = jax.eval_shape(run.step(), state, abstract_batch(run.config))
   assert run.total_steps > STEPS
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
@@ -147,7 +156,7 @@ def test_what_is_left_to_the_repeats_is_trained_by_a_form_of_the_default_run():
 @pytest.mark.parametrize("arg", [None, "smoke"])
 def test_evaluation_is_built(name, arg, small_data, monkeypatch):
   monkeypatch.setenv("PRETRAINJAX_DATA", str(small_data(name)))
-  evaluators = build(load(name, arg).evals, path="config.evals")
+  evaluators = build(filled(name, arg, small_data(name)).evals, path="config.evals")
   assert evaluators
   for key, evaluator in evaluators.items():
     assert evaluator.every == 0, f"{key}: `every` is for evaluation during training"
@@ -188,10 +197,34 @@ def test_json_rebuilds_the_config(name):
   assert flatten(from_json(to_json(config))) == flatten(config)
 
 
+def filled(name: str, arg: str | None, data_dir: Path) -> ConfigDict:
+  """A config with what it leaves open filled in, as the data says and the run that is evaluated."""
+  config = load(name, arg)
+  if name not in TRAINED:
+    command = about(FILES[NAMES.index(name)]).command
+    run = EVALUATED.get(stem := re.search(r"--workdir=runs/(\w+)", command).group(1), stem)
+    run = filled(next(n for n in TRAINED if n.endswith(f"/{run}")), arg, data_dir)
+    whole = ConfigDict({"objective": run.objective, "data": run.data, "evals": config.evals})
+    config.evals = fill_in(whole, only="evals", checks_data=False).evals
+    return config
+  facts = PreparedFacts(config.data.datasets, data_dir=str(data_dir))
+  return fill_in(config, prepared=_as_prepared(facts))
+
+
+def _as_prepared(facts: PreparedFacts) -> Any:
+  """Facts of a set of noise, with the vocabulary of a real one."""
+
+  class Facts:
+    def __getattr__(self, name: str) -> Any:
+      return VOCAB_SIZE if name == "vocab_size" else getattr(facts, name)
+
+  return Facts()
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_is_as_it_was(name, golden):
+def test_is_as_it_was(name, golden, small_data):
   """What a change moves is seen in review: all values, and what is trained."""
-  config = load(name)
+  config = filled(name, None, small_data(name))
   described = {"config": json.loads(to_json(config))}
   if name in TRAINED:
     described["parameters"] = parameters(config)

@@ -33,7 +33,7 @@ def train_split(smoke: bool) -> str:
 
 def still(*, split: str, smoke: bool = False) -> ConfigDict:
   """A split as it is, for evaluation."""
-  return data(split=split, batch_size=16 if smoke else 500, transform=spec(Resize, size=SIZE))
+  return data(split=split, batch_size=16 if smoke else 500, transform=spec(Resize, size=None))
 
 
 def evals(*, every: int, smoke: bool = False) -> ConfigDict:

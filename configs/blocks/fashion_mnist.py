@@ -1,4 +1,7 @@
-"""What the Fashion-MNIST configs share: the data's statistics, the ViT, and how it is evaluated."""
+"""What the Fashion-MNIST configs share: the data's statistics, the ViT, and how it is evaluated.
+
+What is None follows from the network or the data, see docs/configs.md.
+"""
 
 from ml_collections import ConfigDict
 
@@ -60,7 +63,7 @@ def train_split(smoke: bool) -> str:
 
 def still(*, split: str, smoke: bool = False) -> ConfigDict:
   """A split as it is, for evaluation."""
-  return data(split=split, batch_size=64 if smoke else 500, transform=spec(Resize, size=SIZE))
+  return data(split=split, batch_size=64 if smoke else 500, transform=spec(Resize, size=None))
 
 
 def evals(*, every: int, smoke: bool = False) -> ConfigDict:

@@ -17,23 +17,24 @@ CHANGES = {"pool": "mean", "final_norm": False, "pool_norm": True, "drop_path": 
 def mae_recipe(
   *,
   backbone: ConfigDict,
-  num_classes: int,
   data: ConfigDict,
   test: ConfigDict,
-  learning_rate: float,
+  learning_rate: float | None = None,
+  base_learning_rate: float | None = None,
   layer_decay: float,
   smoke: bool,
 ) -> ConfigDict:
-  """Layer decay, drop path, mixup .8, CutMix 1, smoothing .1, 100 epochs with 5 of warmup."""
-  head = recipe(
-    Head, in_dim=backbone.embed_dim, num_classes=num_classes, init_std=0.0 if smoke else 2e-5
-  )
+  """Layer decay, drop path, mixup .8, CutMix 1, smoothing .1, 100 epochs with 5 of warmup.
+
+  One of `learning_rate` and `base_learning_rate`, the rate for 256 examples a step, is given.
+  """
+  head = recipe(Head, in_dim=None, num_classes=None, init_std=0.0 if smoke else 2e-5)
   config = training.run(
     objective=spec(
       Classification,
       backbone=backbone,
       head=head,
-      num_classes=num_classes,
+      num_classes=None,
       label_smoothing=0.1,
       mixup_alpha=0.8,
       cutmix_alpha=1.0,
@@ -42,6 +43,7 @@ def mae_recipe(
     optimizer=spec(
       Optimizer,
       learning_rate=learning_rate,
+      base_learning_rate=base_learning_rate,
       weight_decay=0.05,
       layer_decay=layer_decay,
       schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 5)),

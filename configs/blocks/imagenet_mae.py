@@ -23,25 +23,26 @@ def run(variant: str, arg: str | None) -> ConfigDict:
   backbone = imagenet.vit(variant, smoke=smoke, pool="mean")
   decoder = recipe(
     MAEDecoder,
-    grid=(14, 14),
-    patch_dim=16 * 16 * 3,
-    encoder_dim=backbone.embed_dim,
+    grid=None,  # these follow from the backbone
+    patch_dim=None,
+    encoder_dim=None,
+    num_prefix=None,
     embed_dim=16 if smoke else 512,
     num_layers=1 if smoke else 8,
     num_heads=2 if smoke else 16,
     dtype=imagenet.dtype(smoke),
   )
-  batch_size = 8 if smoke else 4096
   return training.run(
     objective=spec(MAE, backbone=backbone, decoder=decoder),
     data=imagenet.data(
       split=imagenet.train_split(smoke),
-      batch_size=batch_size,
+      batch_size=8 if smoke else 4096,
       transform=spec(RandomResizedCrop, size=imagenet.SIZE, scale=(0.2, 1.0)),
     ),
     optimizer=spec(
       Optimizer,
-      learning_rate=1.5e-4 * batch_size / 256,
+      learning_rate=None,  # of the base rate and the batch
+      base_learning_rate=1.5e-4,
       weight_decay=0.05,
       b2=0.95,
       schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 40)),

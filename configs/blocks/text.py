@@ -1,4 +1,7 @@
-"""What the configs of text share: data, models for two CPU cores, and how they are evaluated."""
+"""What the configs of text share: data, models for two CPU cores, and how they are evaluated.
+
+What is None follows from the network or the data, see docs/configs.md.
+"""
 
 from ml_collections import ConfigDict
 
@@ -15,17 +18,17 @@ from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupCosine, WarmupLinear
 
-# Of the tokenizers that `prepare` trains unless told otherwise.
-VOCAB_SIZE = 8192
 LENGTH = 128
 GPT_LENGTH = 256
 EMBED_DIM = 128
+# Steps between two looks at what a fine-tuning's checkpoint is chosen by.
+EVERY = 100
 
 
 def data(
-  *, datasets: str, batch_size: int, length: int = LENGTH, split: str = "train", **changes
+  *, datasets: str, batch_size: int, length: int | None = LENGTH, split: str = "train", **changes
 ) -> ConfigDict:
-  """A prepared set of text, kept in memory."""
+  """A prepared set of text, kept in memory; length None is that of the training data."""
   return spec(
     TextData,
     datasets=datasets,
@@ -33,6 +36,26 @@ def data(
     batch_size=batch_size,
     length=length,
     **({"cache": "memory"} | changes),
+  )
+
+
+def still(datasets: str, *, smoke: bool, split: str = "train", **changes) -> ConfigDict:
+  """A set as it is, for evaluation, or some of it."""
+  options = {"split": f"{split}[:64]" if smoke else split, "batch_size": 16 if smoke else 100}
+  return data(datasets=datasets, length=None, **(options | changes))
+
+
+def judged(
+  datasets: str, evaluator: type, *, smoke: bool, pair: str = "joint", **options
+) -> ConfigDict:
+  """Evaluators of fine-tuning: "validation" to choose by, while training, and "test" at the end."""
+  held = still(datasets, smoke=smoke, part="held_out", pair=pair)
+  test = still(datasets, smoke=smoke, split="test", pair=pair)
+  return ConfigDict(
+    {
+      "validation": spec(evaluator, data=held, every=0 if smoke else EVERY, **options),
+      "test": spec(evaluator, data=test, **options),
+    }
   )
 
 
@@ -52,7 +75,7 @@ def bert(smoke: bool = False, **changes) -> ConfigDict:
   width = embed_dim(smoke)
   sizes = {"embed_dim": width, "num_layers": 2 if smoke else 4, "num_heads": 2}
   sizes |= {"mlp_dim": 4 * width, "unroll": 4}
-  return recipe(BERT, vocab_size=VOCAB_SIZE, max_length=LENGTH, **(sizes | changes))
+  return recipe(BERT, vocab_size=None, **({"max_length": LENGTH} | sizes | changes))
 
 
 def gpt(smoke: bool = False, **changes) -> ConfigDict:
@@ -60,52 +83,48 @@ def gpt(smoke: bool = False, **changes) -> ConfigDict:
   width = 16 if smoke else 192
   sizes = {"embed_dim": width, "num_layers": 2 if smoke else 4, "num_heads": 2 if smoke else 3}
   sizes |= {"mlp_dim": 4 * width, "unroll": 4}
-  return recipe(GPT, vocab_size=VOCAB_SIZE, max_length=GPT_LENGTH, **(sizes | changes))
+  return recipe(GPT, vocab_size=None, **({"max_length": GPT_LENGTH} | sizes | changes))
 
 
 # What fine-tuning changes in a `bert`: the paper's dropout, which pretraining does without.
 DROPOUT = {"dropout": 0.1, "attention_dropout": 0.1}
 
 
-def masked_lm_head(width: int, **changes) -> ConfigDict:
+def masked_lm_head(**changes) -> ConfigDict:
   """The head of masked language models."""
-  return recipe(MaskedLMHead, embed_dim=width, **({"vocab_size": VOCAB_SIZE} | changes))
+  return recipe(MaskedLMHead, embed_dim=None, vocab_size=None, **changes)
 
 
 def detector(width: int) -> ConfigDict:
   """The head of ELECTRA's discriminator."""
   hidden = {"hidden_dim": width, "activation": "gelu", "init_std": 0.02}
-  return recipe(Head, in_dim=width, num_classes=1, **hidden)
+  return recipe(Head, in_dim=None, num_classes=1, **hidden)
 
 
-def classifier(width: int, num_classes: int) -> ConfigDict:
-  """BERT's classification head: dropout and a linear layer."""
-  return recipe(Head, in_dim=width, num_classes=num_classes, init_std=0.02, dropout=0.1)
+def classifier(num_classes: int | None = None) -> ConfigDict:
+  """BERT's classification head: dropout and a linear layer; by default for the data's classes."""
+  return recipe(Head, in_dim=None, num_classes=num_classes, init_std=0.02, dropout=0.1)
 
 
-def language_model_evals(
-  *, head: str, every: int, length: int = LENGTH, smoke: bool = False
-) -> ConfigDict:
+def language_model_evals(*, head: str, every: int, smoke: bool = False) -> ConfigDict:
   """While training: how well validation text is predicted; the test split is for `evaluate`."""
   held_out = data(
     datasets="sotu",
     split="validation[:16]" if smoke else "validation",
     batch_size=8 if smoke else 32,
-    length=length,
+    length=None,
   )
   return ConfigDict({"held_out": spec(Perplexity, data=held_out, head=head, every=every)})
 
 
-def pooler(width: int) -> ConfigDict:
+def pooler() -> ConfigDict:
   """What SimCSE puts on top in training."""
-  return recipe(Pooler, embed_dim=width)
+  return recipe(Pooler, embed_dim=None)
 
 
-def pair_evals(
-  *, datasets: str, split: str, length: int, batch_size: int = 500, every: int = 0
-) -> ConfigDict:
+def pair_evals(*, datasets: str, split: str, batch_size: int = 500, every: int = 0) -> ConfigDict:
   """Retrieval of the second text by the first and back, alignment and uniformity."""
-  pairs = data(datasets=datasets, split=split, batch_size=batch_size, length=length, pair="views")
+  pairs = data(datasets=datasets, split=split, batch_size=batch_size, length=None, pair="views")
   return ConfigDict(
     {
       "retrieval": spec(Retrieval, data=pairs, every=every),

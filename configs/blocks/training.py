@@ -54,6 +54,17 @@ def from_checkpoint(
   return config
 
 
+def chosen_by(metric: str, *, every: int, mode: str = "max") -> dict:
+  """Arguments of `run` that save where a number is measured, and keep the best step and the last.
+
+  Args:
+    metric: an evaluator's number, "validation/top1".
+    every: the steps between two measurements of it.
+    mode: whether the highest or the lowest is best.
+  """
+  return {"checkpoint_every": every, "keep": spec(Keep, last=1, metric=metric, mode=mode)}
+
+
 def steps(count: int) -> ConfigDict:
   """A duration in steps."""
   return spec(Duration, steps=count)

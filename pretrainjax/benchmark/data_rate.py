@@ -19,6 +19,7 @@ from pretrainjax.config.objects import build
 from pretrainjax.data.buckets import Padding
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
+from pretrainjax.train.open_values import fill_in
 from pretrainjax.untrusted import BadFile, read_json
 
 
@@ -56,7 +57,8 @@ def work(request: Request) -> None:
   if "data" not in request.config:
     raise UserError("--config: get_config() sets no 'data'")
   needed = None if options.step_json is None else needed_rate(options.step_json)
-  data = build(request.config.data, path="config.data", allow=ANYTHING)
+  filled = fill_in(request.config, only="data", allow=ANYTHING)
+  data = build(filled.data, path="config.data", allow=ANYTHING)
   data.sources  # noqa: B018  a mistake should be told before the bar is drawn
   rates = []
   threads = thread_counts(options.threads, data.num_threads)

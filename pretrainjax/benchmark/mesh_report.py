@@ -17,6 +17,7 @@ from pretrainjax.benchmark.compiled import (
   compile_step,
   memory_of,
 )
+from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.objects import spec
 from pretrainjax.config.text import from_json, to_json
@@ -77,7 +78,8 @@ def run_on_mesh(config: ConfigDict, axes: Mapping[str, int]) -> Run:
   for name in NAMES:
     config.parallel.mesh[name] = axes[name]
   config.evals = ConfigDict()
-  return assemble(config, num_examples=STAND_IN_EXAMPLES, allow=ANYTHING)
+  facts = StandIn(config)
+  return assemble(config, num_examples=STAND_IN_EXAMPLES, prepared=facts, allow=ANYTHING)
 
 
 def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:
@@ -91,7 +93,7 @@ def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:
     UserError: where config and mesh do not go together.
   """
   run = run_on_mesh(config, axes)
-  shapes = batch_shapes(run.data, config.objective)
+  shapes = batch_shapes(run.data, run.config.objective)
   state, batch = abstract_state(run), abstract_batch(run, shapes)
   step = compile_step(run, state, batch)
   memory, exchanges = memory_of(step, state), read_collectives(step.text)

@@ -18,6 +18,7 @@ from pretrainjax.benchmark.collectives import by_kind, read_collectives, wire_by
 from pretrainjax.benchmark.compiled import Step, compile_step, memory_of
 from pretrainjax.benchmark.mesh_report import STAND_IN_EXAMPLES
 from pretrainjax.benchmark.output import add_output_flags, gib, write_json
+from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.command import Request
 from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.errors import UserError
@@ -88,7 +89,8 @@ def work(request: Request) -> None:
   config = request.config.copy_and_resolve_references()
   config.evals = ConfigDict()
   num_examples = STAND_IN_EXAMPLES if options.synthetic else None
-  run = assemble(config, num_examples=num_examples, allow=ANYTHING)
+  facts = StandIn(config) if options.synthetic else None
+  run = assemble(config, num_examples=num_examples, prepared=facts, allow=ANYTHING)
   with _batches(run, synthetic=options.synthetic) as next_batch:
     times = time_steps(run, next_batch, steps=options.steps, warmup=options.warmup)
   if jax.process_index() == 0:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from beartype.door import is_bearable
-from ml_collections import ConfigDict, FieldReference
+from ml_collections import ConfigDict, FieldReference, config_dict
 
 from pretrainjax.config.allowed import ANYTHING, CONFIG_FILE, TARGET, resolve
 from pretrainjax.config.moved import argument_today, today
@@ -32,6 +32,8 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   """
   flag = f"--config.{key}"
   *parents, last = key.split(".")
+  if parents[:1] == ["changes"]:
+    _admit_change(config, parents, last)
   node = config
   for depth, name in enumerate([*parents, last]):
     if not isinstance(node, ConfigDict) or name not in node or name in (TARGET, RECIPE):
@@ -46,16 +48,31 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     raise UserError(f"{flag}: found {text!r} (bool), expected {type(node).__name__}")
   if isinstance(node, str) and not isinstance(value, str) and not _may_be(value, parent, last):
     value = text
-  if isinstance(node, tuple) and not isinstance(value, (tuple, list)):
-    value = None if value is None and _may_be(None, parent, last) else (value,)
+  if isinstance(node, tuple) and value is not None:
+    value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
   try:
-    parent[last] = tuple(value) if isinstance(node, tuple) and value is not None else value
+    parent[last] = value
   except (TypeError, ValueError):
     kind = type(node).__name__
     if node is None:
       kind = parent.get_type(last).__name__
     message = f"{flag}: found {text!r} ({type(value).__name__}), expected {kind}"
     raise UserError(message) from None
+
+
+def _admit_change(config: ConfigDict, parents: list[str], name: str) -> None:
+  """Makes room for any argument in `config.changes`; which ones there are, the checkpoint knows."""
+  if "init" in config and "changes" not in config:
+    config.changes = ConfigDict()
+  changes = config.get("changes")
+  if not isinstance(changes, ConfigDict) or name.startswith("_") or len(parents) > 2:
+    return
+  for part in parents[1:]:
+    if part not in changes:
+      changes[part] = ConfigDict()
+    changes = changes[part]
+  if isinstance(changes, ConfigDict) and name not in changes:
+    changes[name] = config_dict.placeholder(object)
 
 
 def _may_be(value: Any, parent: ConfigDict, name: str) -> bool:

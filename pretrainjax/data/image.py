@@ -6,9 +6,20 @@ example, so that its result does not depend on threads, processes or hosts.
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import cv2
 import numpy as np
+
+from pretrainjax.config.follow import Follows, Source, takes
+
+# What the size of a transform follows where a config leaves it open.
+_SIZE: Follows = {
+  "size": (
+    Source("objective.backbone.image_size", holds="equal"),
+    *takes("data.transform.size", "prepared.image_size"),
+  )
+}
 
 
 def resize(image: np.ndarray, height: int, width: int, *, area_from: float = 2.0) -> np.ndarray:
@@ -49,6 +60,8 @@ class Resize:
   size: int
   short_side: int | None = None
 
+  follows: ClassVar[Follows] = _SIZE
+
   def __post_init__(self):
     _check_positive("size", self.size)
     if self.short_side is not None and self.short_side < self.size:
@@ -81,6 +94,8 @@ class RandomResizedCrop:
   scale: tuple[float, float] = (0.08, 1.0)
   ratio: tuple[float, float] = (3 / 4, 4 / 3)
   flip: float = 0.5
+
+  follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
     _check_positive("size", self.size)
@@ -124,6 +139,8 @@ class PadCrop:
   size: int
   padding: int = 4
   flip: float = 0.5
+
+  follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
     _check_positive("size", self.size)

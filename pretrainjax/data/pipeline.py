@@ -21,13 +21,12 @@ from pretrainjax.data.buckets import (
   pass_by_length,
   record_lengths,
 )
-from pretrainjax.data.dataset_folder import data_folder
 from pretrainjax.data.field import ArrayShape, Field
 from pretrainjax.data.fingerprint import Fingerprint, dataset_fingerprint
 from pretrainjax.data.load import Load, complaint
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.prepared import PreparedSplit
-from pretrainjax.data.subset import stratified
+from pretrainjax.data.prepared import PreparedSplit, open_datasets
+from pretrainjax.data.subset import held_out, stratified
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.process.data_workers import EndWithTrainer
@@ -41,6 +40,9 @@ class Pipeline:
   Attributes:
     datasets: name of a prepared tfds dataset, or weights by name.
     split: in the language of tfds, "train[:10%]".
+    part: "held_out" is what a run may be judged by before it is done: the dataset's validation
+      split, or 5 % of each class of `split` where it has none; "fit" is what is then left of it to
+      learn from, and "all" the whole.
     data_dir: the folder in which datasets lie; None is $PRETRAINJAX_DATA, or "data".
     batch_size: the rows of a batch over all devices and hosts.
     label_fraction: share of each class that is used, in (0, 1].
@@ -53,6 +55,7 @@ class Pipeline:
 
   datasets: str | Mapping[str, float]
   split: str = "train"
+  part: Literal["all", "fit", "held_out"] = "all"
   data_dir: str | None = None
   batch_size: int
   label_fraction: float = 1.0
@@ -115,9 +118,9 @@ class Pipeline:
   @functools.cached_property
   def field(self) -> Field:
     """The field of `make_field`, bound to the datasets, which are opened and checked."""
-    names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
-    data_dir = data_folder(self.data_dir)
-    sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
+    sources = open_datasets(self.datasets, split=self.split, data_dir=self.data_dir)
+    if self.part == "held_out":
+      sources = tuple(source.validation or source for source in sources)
     return self.make_field().bind(sources, key="config.data")
 
   @property
@@ -256,18 +259,28 @@ class Pipeline:
   @functools.cached_property
   def rows_used(self) -> tuple[np.ndarray, ...]:
     """The examples of each source that are used, as numbers record * pieces + piece."""
-    if self.label_fraction == 1:
-      return tuple(
-        np.arange(len(s) * n) for s, n in zip(self.sources, self.num_pieces, strict=True)
-      )
-    for source in self.sources:
-      if not source.has_labels:
-        raise UserError(f"--config.data.label_fraction: dataset '{source.name}' has no labels")
-    chosen = {"fraction": self.label_fraction, "seed": self.label_seed}
     return tuple(
-      stratified(np.repeat(source.labels, pieces), **chosen)
+      self._rows_of(source, pieces)
       for source, pieces in zip(self.sources, self.num_pieces, strict=True)
     )
+
+  def _rows_of(self, source: PreparedSplit, pieces: int) -> np.ndarray:
+    rows = np.arange(len(source) * pieces)
+    if self.part != "all" and source.validation is None:
+      labels = source.labels if source.has_labels else np.zeros(len(source), np.int32)
+      away = np.repeat(held_out(labels), pieces)
+      rows = rows[away if self.part == "held_out" else ~away]
+      if not len(rows):
+        raise UserError(
+          f"config.data.part: found '{self.part}', but the {len(source)} examples of "
+          f"{source.name}/{source.split} are too few to hold one out; expected 'all'"
+        )
+    if self.label_fraction == 1:
+      return rows
+    if not source.has_labels:
+      raise UserError(f"--config.data.label_fraction: dataset '{source.name}' has no labels")
+    labels = np.repeat(source.labels, pieces)[rows]
+    return rows[stratified(labels, fraction=self.label_fraction, seed=self.label_seed)]
 
   @functools.cached_property
   def num_pieces(self) -> tuple[int, ...]:

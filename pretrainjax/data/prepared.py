@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from google.protobuf.message import DecodeError
 from jaxtyping import Int
 from tensorflow_datasets.proto import tf_example_pb2
 
-from pretrainjax.data.dataset_folder import newest_version, open_builder, prepared_names
+from pretrainjax.data.dataset_folder import (
+  data_folder,
+  newest_version,
+  open_builder,
+  prepared_names,
+)
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.untrusted import BadFile, read_json
 
@@ -37,6 +43,13 @@ class PreparedSplit:
   name: str
   split: str
   data_dir: Path
+
+  @classmethod
+  def at(cls, folder: Path, *, split: str) -> "PreparedSplit":
+    """A split of the dataset in a folder that need not lie where datasets do."""
+    source = cls(folder.parent.name, split, folder.parent.parent)
+    source.__dict__["folder"] = folder
+    return source
 
   def __len__(self) -> int:
     return len(self._records)
@@ -124,9 +137,26 @@ class PreparedSplit:
       )
     return found
 
+  @property
+  def has_split(self) -> bool:
+    """Whether the dataset has the split, whole; a part of it may still hold nothing."""
+    return self.split.partition("[")[0] in self._builder.info.splits
+
+  @functools.cached_property
+  def validation(self) -> "PreparedSplit | None":
+    """The dataset's validation split; itself where it is part of it, None without."""
+    if self.split.partition("[")[0] == "validation":
+      return self
+    found = dataclasses.replace(self, split="validation")
+    return found if found.has_split else None
+
   def has(self, feature: str) -> bool:
     """Whether records have a feature of that name."""
     return feature in self._features
+
+  def is_a(self, feature: str, kind: type) -> bool:
+    """Whether records have a feature of that name and kind."""
+    return isinstance(self._features.get(feature), kind)
 
   def shape(self, feature: str) -> tuple[int | None, ...]:
     """The shape of a feature; None on axes where records differ."""
@@ -201,6 +231,20 @@ def _within(split: str, sizes: Mapping[str, Any]) -> str:
     return f"{name}[{start}:{end}]" if start or end else name
 
   return re.sub(r"(\w+)\[(-?\d*):(\d*)\]", clipped, split)
+
+
+def open_datasets(
+  datasets: str | Mapping[str, float], *, split: str, data_dir: str | None
+) -> tuple[PreparedSplit, ...]:
+  """Opens one split of one dataset, or of several.
+
+  Args:
+    datasets: the name of a dataset, or weights by name.
+    split: in the language of tfds.
+    data_dir: the folder of the datasets; None is $PRETRAINJAX_DATA, or "data".
+  """
+  names = [datasets] if isinstance(datasets, str) else list(datasets)
+  return tuple(PreparedSplit(name, split, data_folder(data_dir)) for name in names)
 
 
 def _article(word: str) -> str:

@@ -1,8 +1,9 @@
 """Batches of text."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
+from pretrainjax.config.follow import Follows, at_most, takes
 from pretrainjax.data.fields.text import TextField
 from pretrainjax.data.pipeline import Pipeline
 
@@ -26,6 +27,13 @@ class TextData(Pipeline):
   views: int = 1
   word_starts: bool = False
   buckets: int = 1
+
+  follows: ClassVar[Follows] = {
+    "length": (
+      *takes("data.length", "objective.backbone.max_length", "prepared.length"),
+      *at_most("objective.backbone.max_length"),
+    )
+  }
 
   def make_field(self) -> TextField:
     """Makes the text field, see `Pipeline`."""

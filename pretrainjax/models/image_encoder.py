@@ -1,9 +1,12 @@
 """What all encoders of images have in common: which array they read, and how pixels are scaled."""
 
+from typing import ClassVar
+
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
+from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.models.pixels import normalize_pixels
 from pretrainjax.types import Batch
 
@@ -15,8 +18,15 @@ class ImageEncoder(nnx.Module):
     embed_dim: width of tokens, D.
     image_mean: mean of pixels / 255, one value or one a channel.
     image_std: standard deviation of pixels / 255, likewise.
+    follows: what a config may leave open, see `config.follow`.
   """
 
+  follows: ClassVar[Follows] = {
+    "image_size": takes("data.transform.size"),
+    "num_channels": equals("prepared.num_channels"),
+    "image_mean": takes("prepared.image_mean"),
+    "image_std": takes("prepared.image_std"),
+  }
   embed_dim: int
   image_mean: tuple[float, ...]
   image_std: tuple[float, ...]

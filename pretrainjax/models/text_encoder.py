@@ -1,10 +1,13 @@
 """What all encoders of text have in common: one feature a token, and one a text."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.config.follow import Follows, takes
 from pretrainjax.models.layers.embedding import Pool, as_text, pool_text
 from pretrainjax.types import Batch, Encoded, Text
 
@@ -17,8 +20,13 @@ class TextEncoder(nnx.Module):
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
     pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
+    follows: what a config may leave open, see `config.follow`.
   """
 
+  follows: ClassVar[Follows] = {
+    "vocab_size": takes("prepared.vocab_size"),
+    "max_length": takes("data.length"),
+  }
   vocab_size: int
   max_length: int
   embed_dim: int

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.data.prepared_facts import note
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.contract import Corpus, Encoded, Preparation, Source
 from pretrainjax.prepare.stages.collect import collect
@@ -73,7 +74,10 @@ def write_dataset(job: Job, *, data_dir: Path, source_facts: dict[str, Any]) -> 
           report = {"source": source_facts, "settings": settings, "origin": corpus.origin}
           report |= {"notes": list(corpus.notes)} if corpus.notes else {}
           report |= _stages(job, corpus, journal, work)
-      (work / VERSION / REPORT).write_text(json.dumps(report, indent=2))
+      noted = work / VERSION / REPORT
+      noted.write_text(json.dumps(report, indent=2))
+      # Images are measured as training reads them, by what is noted.
+      noted.write_text(json.dumps(report | note(work / VERSION), indent=2))
       os.rename(work / VERSION, folder)
       clear(folder)
   except OSError as error:

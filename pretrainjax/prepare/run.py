@@ -1,6 +1,7 @@
 """From a config to a dataset, or to the one that is there already."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 

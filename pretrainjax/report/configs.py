@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from pretrainjax.config.allowed import ANYTHING
+from pretrainjax.config.follow import following
 from pretrainjax.config.shipped import (
   PACKAGE,
   about,
@@ -61,7 +63,8 @@ def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str
   file, _, arg = reference.partition(":")
   path = locate(file)
   form = f", form '{arg}'" if arg else ""
-  return "\n".join([docstring(Path(path)), "", f"{path}{form}:", *value_lines(config, defaults)])
+  lines = _with_sources(value_lines(config, defaults), config)
+  return "\n".join([docstring(Path(path)), "", f"{path}{form}:", *lines])
 
 
 def config_markdown() -> str:
@@ -76,6 +79,20 @@ def config_markdown() -> str:
       parts.append(f"| {' | '.join(cells)} |")
     parts.append("")
   return "\n".join(parts)
+
+
+def _with_sources(lines: Sequence[str], config: ConfigDict) -> list[str]:
+  """Lines of values, where those that are left open say what they follow."""
+  places = {
+    f" {argument.key} = None": " or ".join(dict.fromkeys(s.place for s in argument.sources))
+    for argument in following(config, allow=ANYTHING)
+    if argument.is_open
+  }
+  starts = [line[1:].partition("  (was")[0] for line in lines]
+  return [
+    f"{line}  (follows {places[start]})" if start in places else line
+    for line, start in zip(lines, starts, strict=True)
+  ]
 
 
 def _verb(name: str) -> str:

@@ -1,5 +1,6 @@
 """The text that a run prints at its start: six facts, what is left out, and what differs."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ from pretrainjax.config.text import difference, flatten
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.assemble import Run
 
-_LABEL = 10
+_LABEL, _WIDTH = 10, 100
 
 
-def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
+def start_text(
+  run: Run, workdir: Path, *, changes: Sequence[str], filled_in: Sequence[str] = ()
+) -> str:
   """The facts of a run and the changes to its config, one a line.
 
   Args:
     run: the run, built from its config.
     workdir: the folder that the run's files go to.
     changes: the lines of `config_changes`.
+    filled_in: what the config left open, of `train.open_values.filled_in`.
   """
   facts = {
     "model": _model(run),
@@ -32,6 +36,10 @@ def start_text(run: Run, workdir: Path, *, changes: Sequence[str]) -> str:
     "files": f"{workdir}, a checkpoint every {run.train.checkpoint_every:,} steps",
     "changed": "\n".join(changes) or "nothing, all values are the config file's",
   }
+  if filled_in:
+    facts["filled in"] = textwrap.fill(
+      ", ".join(filled_in), _WIDTH - _LABEL, break_long_words=False, break_on_hyphens=False
+    )
   indent = "\n" + " " * (_LABEL + 1)
   lines = {name: text.replace("\n", indent) for name, text in facts.items() if text}
   return "\n".join(f"{name.ljust(_LABEL)} {text}" for name, text in lines.items())

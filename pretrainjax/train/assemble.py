@@ -20,6 +20,7 @@ from pretrainjax.train.duration import Duration
 from pretrainjax.train.evaluation import Opened, check_metric, open_evaluators, switched_on
 from pretrainjax.train.grad_cache import Cached
 from pretrainjax.train.gradient import Accumulated, Gradient, Plain
+from pretrainjax.train.open_values import fill_in
 from pretrainjax.train.parallel import Parallel
 from pretrainjax.train.spikes import Spikes
 from pretrainjax.train.state import TrainState, init_state
@@ -129,14 +130,19 @@ class Run:
 
 
 def assemble(
-  config: ConfigDict, *, num_examples: int | None = None, allow: tuple[str, ...] = ()
+  config: ConfigDict,
+  *,
+  num_examples: int | None = None,
+  prepared: Any = None,
+  allow: tuple[str, ...] = (),
 ) -> Run:
   """Builds and checks all parts of a config, before anything slow is done.
 
   Args:
     config: the config of the run, with the keys seed, objective, data, optimizer, train, parallel
-      and evals.
+      and evals. What it leaves open is filled in, in a copy, which the run keeps.
     num_examples: the number of training examples; None asks the data, which then must be there.
+    prepared: see `open_values.fill_in`.
     allow: the packages beside ours whose classes the config may name, see `config.allowed.resolve`;
       binaries say `ANYTHING`, since the user wrote what they are given.
 
@@ -148,6 +154,7 @@ def assemble(
   """
   _check_keys(config)
   seed_of(config)
+  config = fill_in(config, prepared=prepared, checks_data=num_examples is None, allow=allow)
   keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
   named = {key: config[key] for key in keys if key in config} | {
     "train": _switched_off(config.train)

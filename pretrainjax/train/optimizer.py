@@ -1,11 +1,12 @@
 """The optimizers: optax's, made to see stacked layers as layers."""
 
 import dataclasses
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import optax
 from optax.contrib import scale_by_muon
 
+from pretrainjax.config.follow import Follows, scaled
 from pretrainjax.errors import nearest
 from pretrainjax.train import parameters
 from pretrainjax.train.schedule import Constant, CosineRamp, Schedule
@@ -33,7 +34,8 @@ class Optimizer:
       multiplies weight decay by the learning rate, as all others here.
 
   Attributes:
-    learning_rate: the peak learning rate, > 0.
+    learning_rate: the peak learning rate, > 0. A config leaves it open (None) where it gives
+      `base_learning_rate`.
     name: the name of the optimizer.
     schedule: the factor of the peak over the run; None is constant.
     weight_decay: the weight decay, >= 0; multiplied by the learning rate, as in torch and optax.
@@ -53,6 +55,8 @@ class Optimizer:
       those of `parameters.is_weight`.
     frozen: the patterns of parameters that stay as they are: "encoder", "*/patch_embed"; they have
       no optimizer state.
+    base_learning_rate: the peak for 256 examples a step: the linear-scaling rule (arXiv 1706.02677)
+      then gives `learning_rate` = base x batch / 256. None where that is given itself.
   """
 
   learning_rate: float
@@ -71,13 +75,19 @@ class Optimizer:
   layer_decay: float | None = None
   decay_bias_and_norm: bool = False
   frozen: tuple[str, ...] = ()
+  base_learning_rate: float | None = None
+
+  follows: ClassVar[Follows] = {
+    "learning_rate": scaled("optimizer.base_learning_rate", times="data.batch_size", over=256.0)
+  }
 
   def __post_init__(self):
     names = get_args(Name)
     if self.name not in names:
       hint = nearest(self.name, names)
       raise ValueError(f"name: found '{self.name}', expected an optimizer{hint}")
-    for name in ("learning_rate", "eps", "trust_coefficient", "clip_norm", "layer_decay"):
+    rates = ("learning_rate", "base_learning_rate")
+    for name in (*rates, "eps", "trust_coefficient", "clip_norm", "layer_decay"):
       value = getattr(self, name)
       if value is not None and not value > 0:
         raise ValueError(f"{name}={value}: expected more than 0")

@@ -12,6 +12,7 @@ from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.checkpoint.surgery import Transfer, transfer
 from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
 from pretrainjax.config.objects import RECIPE
+from pretrainjax.config.text import flatten
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.objectives.split import split
 from pretrainjax.train.assemble import Run
@@ -34,25 +35,35 @@ class TakenPart(NamedTuple):
   loaded: Loaded
 
 
-def take_parts(config: ConfigDict, *, allow: tuple[str, ...]) -> list[TakenPart]:
+def take_parts(
+  config: ConfigDict, *, allow: tuple[str, ...], defaults: ConfigDict | None = None
+) -> list[TakenPart]:
   """Loads what `config.init` names, and puts its recipes into `config.objective`.
 
   Args:
     config: the config of the new run, which is changed in place. `init` is None, RUN[@STEP][:PART],
       several of them with commas or as a tuple, or a dict from parts of the new run to one each. A
       part goes where the new run has one of its name, else it becomes the encoder; without PART the
-      run takes what its objective inherits. `changes` are arguments of the encoder.
+      run takes what its objective inherits. `changes` are arguments of the encoder, and those of
+      another part by its name, {"decoder": {"dropout": 0.1}}.
     allow: the packages beside ours whose classes the configs of those runs may name.
+    defaults: the config without what flags changed; None takes it that they changed nothing.
 
   Returns:
     The parts that were taken.
 
   Raises:
-    UserError: for what cannot be loaded, a part that is not there or taken twice, or a change that
-      names no argument of the encoder.
+    UserError: for what cannot be loaded, a part that is not there or taken twice, a change that
+      names no argument of its part, or a flag that would change nothing.
   """
   references = list(_references(config.get("init")))
+  typed = _typed_changes(config, defaults)
   if not references or "objective" not in config:  # which `assemble` tells
+    if typed:
+      raise UserError(
+        f"--config.changes.{typed[0]}: without effect, as config.init names no run; say "
+        f"--config.objective.backbone.{typed[0]}"
+      )
     return []
   taken, runs = [], {}
   objective = resolve(config.objective.get(TARGET), "config.objective", allow=ANYTHING)
@@ -73,8 +84,13 @@ def take_parts(config: ConfigDict, *, allow: tuple[str, ...]) -> list[TakenPart]
   names = [one.name for one in taken]
   if twice := sorted({name for name in names if names.count(name) > 1}):
     raise UserError(f"--config.init: '{twice[0]}' is taken twice, from {config.init}")
+  used = set()
   for one in taken:
-    _set_recipe(config, one, made_by=objective.recipes.get(one.name, one.name))
+    made_by = objective.recipes.get(one.name, one.name)
+    _refuse_flags(config, defaults, one, made_by=made_by)
+    used |= _set_recipe(config, one, made_by=made_by)
+  if unused := [name for name in typed if name not in used]:
+    raise _no_such_change(unused[0], taken)
   return taken
 
 
@@ -117,21 +133,70 @@ def _references(init: Any) -> Iterator[tuple[str | None, Reference]]:
     yield None, Reference.parse(str(text).strip())
 
 
-def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> None:
-  """Sets the recipe of a part in the new config, with `config.changes` applied to the encoder."""
+def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> set[str]:
+  """Sets the recipe of a part in the new config, changed by `config.changes`; returns which."""
   if one.source.config is None or made_by not in config.objective:
-    return
+    return set()
   recipe = one.source.config.copy_and_resolve_references()
-  changes = (config.get("changes") or {}) if one.name == "encoder" else {}
-  for name in changes:
-    if name not in recipe:
-      if recipe[TARGET] == config.objective[made_by][TARGET]:
-        choices = [k for k in recipe if k not in (TARGET, RECIPE)]
-        raise UserError(f"--config.changes.{name}: no such argument{nearest(name, choices)}")
+  used = set()
+  for key, value in _changes_of(config, one.name).items():
+    name = key.rpartition(".")[2]
+    if name not in recipe or name in (TARGET, RECIPE):
+      if recipe[TARGET] == config.objective[made_by].get(TARGET):
+        raise _no_such_change(key, [one])
       continue  # a change meant for another architecture
     with recipe.ignore_type():
-      recipe[name] = changes[name]
+      recipe[name] = value
+    used.add(key)
   config.objective[made_by] = recipe
+  return used
+
+
+def _changes_of(config: ConfigDict, part: str) -> dict[str, Any]:
+  """What `config.changes` says of a part, by key: "dropout" of the encoder, "decoder.dropout"."""
+  changes = flatten(config.get("changes") or ConfigDict())
+  return {
+    key: value
+    for key, value in changes.items()
+    if (key.partition(".")[0] if "." in key else "encoder") == part
+  }
+
+
+def _typed_changes(config: ConfigDict, defaults: ConfigDict | None) -> list[str]:
+  """Keys of `config.changes` that flags have set."""
+  was = config if defaults is None else defaults
+  before, after = (flatten(one.get("changes") or ConfigDict()) for one in (was, config))
+  return [key for key in after if key not in before or before[key] != after[key]]
+
+
+def _refuse_flags(
+  config: ConfigDict, defaults: ConfigDict | None, one: TakenPart, *, made_by: str
+) -> None:
+  """Refuses flags of a recipe in whose place the trained part brings its own."""
+  if defaults is None or one.source.config is None or made_by not in config.objective:
+    return
+  before, after = (flatten(c.objective.get(made_by) or ConfigDict()) for c in (defaults, config))
+  changed = [key for key in after if key not in before or before[key] != after[key]]
+  if changed:
+    key, part = changed[0], "" if one.name == "encoder" else f"{one.name}."
+    raise UserError(
+      f"--config.objective.{made_by}.{key}: without effect, as this network comes from config.init "
+      f"with the arguments that it was trained with; say --config.changes.{part}{key}={after[key]}"
+    )
+
+
+def _no_such_change(key: str, taken: list[TakenPart]) -> UserError:
+  """What a change should have been called."""
+  *parents, name = key.split(".")
+  part = parents[0] if parents else "encoder"
+  recipes = [one.source.config for one in taken if one.name == part]
+  if not recipes:
+    names = [one.name for one in taken]
+    return UserError(
+      f"--config.changes.{key}: config.init brings no '{part}'{nearest(part, names)}"
+    )
+  choices = [k for k in recipes[0] or {} if k not in (TARGET, RECIPE)]
+  return UserError(f"--config.changes.{key}: no such argument{nearest(name, choices)}")
 
 
 def _destination(objective: Any, module: nnx.Module, name: str) -> nnx.Module:

@@ -21,7 +21,8 @@ from pretrainjax.untrusted import MAX_JSON, BadFile, read_text, replace
 
 CONFIG = "config.json"
 # Keys of datasets that may change between two starts of one run: they move no number.
-_HARMLESS = ("data_dir", "num_threads", "num_workers")
+# The same holds of the rule that gave a learning rate: the rate itself is compared.
+_HARMLESS = ("data_dir", "num_threads", "num_workers", "base_learning_rate")
 # The file that process 0 writes for the others to find.
 _PROBE = ".processes"
 _LONGEST_PROBE = 1 << 10

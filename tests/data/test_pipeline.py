@@ -7,12 +7,13 @@ import logging
 import numpy as np
 import pytest
 from streams import digest, same, take
-from tiny_datasets import NUM_CLASSES, index_of
+from tiny_datasets import NUM_CLASSES, index_of, picture, write
 
 from pretrainjax.data.field import Place
 from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.image.example import Image, png
 
 COUNT = 22  # records of "shapes"; with batches of 4 an epoch ends within a batch
 CROP = RandomResizedCrop(5, scale=(0.3, 1.0))
@@ -305,3 +306,34 @@ def test_one_pass_marks_what_stands_in(make):
 def test_records_in_memory_are_not_sent_to_workers(make):
   with pytest.raises(ValueError, match="num_workers: with cache='memory' expected 0"):
     make(cache="memory", num_workers=2)
+
+
+def test_what_is_held_out_is_not_learnt_from(make):
+  """Of a dataset without a validation split: 5 % of each class, the same for both sides."""
+  fit, held = make(part="fit"), make(part="held_out")
+  first, second = (set(indices([*data.one_pass()])) for data in (fit, held))
+  assert not first & second and len(first | second) == make().num_examples
+  labels = [int(label) for batch in held.one_pass() for label in batch["label"][batch["valid"]]]
+  assert set(labels) == set(range(NUM_CLASSES))
+  few = make(part="fit", label_fraction=0.5)
+  assert set(indices([*few.one_pass()])) < first
+
+
+def test_a_validation_split_is_taken_as_it_is(tmp_path):
+  images = [
+    Image(f"{split}/{i}", png(picture(i)), None, split, (6, 6, 1), digest=None)
+    for split, count in {"train": 6, "validation": 2}.items()
+    for i in range(count)
+  ]
+  write("both", tmp_path, images)
+  options = {"datasets": "both", "data_dir": str(tmp_path), "batch_size": 2}
+  fit, held = (ImageData(**options, transform=Resize(6), part=p) for p in ("fit", "held_out"))
+  assert (fit.num_examples, held.num_examples) == (6, 2)
+  assert held.sources[0].split == "validation"
+
+
+def test_too_few_to_hold_one_out_are_told(tmp_path):
+  write("one", tmp_path, [Image("a", png(picture(1)), None, "train", (6, 6, 1), digest=None)])
+  options = {"datasets": "one", "data_dir": str(tmp_path), "batch_size": 1, "part": "held_out"}
+  with pytest.raises(UserError, match="config.data.part: .* 1 examples of one/train are too few"):
+    _ = ImageData(**options, transform=Resize(6)).num_examples

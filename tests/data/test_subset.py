@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrainjax.data.subset import stratified
+from pretrainjax.data.subset import held_out, stratified
 
 LABELS = np.repeat(np.arange(5), [200, 100, 40, 10, 1])
 
@@ -59,3 +59,12 @@ def test_a_smaller_share_is_a_part_of_a_larger_one():
   labels = shuffled(3)
   small, large = (stratified(labels, fraction=f, seed=5) for f in (0.05, 0.3))
   assert set(small) <= set(large)
+
+
+def test_each_class_holds_some_out_and_none_loses_all():
+  labels = np.repeat([0, 1, 2], [100, 10, 1])
+  mask = held_out(labels)
+  assert [int(mask[labels == c].sum()) for c in (0, 1, 2)] == [5, 1, 0]
+  np.testing.assert_array_equal(mask, held_out(labels))
+  assert held_out(np.zeros(3, np.int32)).sum() == 1, "what rounds to nothing is one"
+  assert not held_out(np.zeros(1, np.int32)).any()

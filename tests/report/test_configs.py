@@ -40,3 +40,11 @@ def test_a_page_marks_what_overrides_changed():
   ]
   assert "  train.duration.steps = 2" in lines
   assert "  objective: pretrainjax.objectives.masked.mae:MAE" in lines
+
+
+def test_a_page_says_what_open_values_follow():
+  config = load_config("mae_vit_fashion_mnist")
+  lines = config_page("mae_vit_fashion_mnist", config, config).splitlines()
+  assert "  objective.decoder.grid = None  (follows objective.backbone.grid)" in lines
+  assert any(line.startswith("  objective.decoder.mlp_dim = None") for line in lines)
+  assert "  objective.decoder.mlp_dim = None" in lines, "what may be None follows nothing"

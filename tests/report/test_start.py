@@ -58,8 +58,8 @@ def test_changes_are_told_once(data):
 def test_a_mixture_is_named_by_its_parts(data):
   config = load_config(binaries.MAE, {"data.data_dir": str(data), "evals": "none"})
   run = assemble(config)
-  with config.ignore_type():
-    config.data.datasets = ConfigDict({"pets": 2.0, "birds": 1.0})
+  with run.config.ignore_type():
+    run.config.data.datasets = ConfigDict({"pets": 2.0, "birds": 1.0})
   assert "data       birds + pets train[:512]: 512 examples" in start_text(
     run, Path("w"), changes=[]
   )

@@ -34,6 +34,7 @@ SHAPES = {
   "mnist": ((28, 28, 1), 10),
   "cifar10": ((32, 32, 3), 10),
   "imagenet2012": ((48, 64, 3), 1000),
+  "images": ((32, 32, 3), 10),  # of the user's own
 }
 TEXTS = {
   "sotu": Texts(length=256),
@@ -46,6 +47,7 @@ TEXTS = {
   ),
   "prompts": Texts(second=True),
   "scored": Texts(second=True, score=True),
+  "labelled": Texts(class_names=("bad", "good")),
 }
 # The smoke form of a config names no more examples than these.
 SIZES = {"train": 512, "test": 64, "validation": 64}

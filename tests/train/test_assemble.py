@@ -136,7 +136,9 @@ def _filled(tree, value):
 
 def test_what_the_objective_holds_fixed_stays_as_it_is():
   """Weight decay too would move a frozen backbone."""
-  run = make(LINEAR, objective__tune="linear", optimizer__weight_decay=0.5)
+  run = make(
+    LINEAR, objective__tune="linear", objective__num_classes=10, optimizer__weight_decay=0.5
+  )
   params = _filled(jax.eval_shape(run.init).params, 1.0)
   updates, _ = jax.jit(lambda p: run.tx.update(p, run.tx.init(p), p))(params)
   assert not any(np.any(x) for x in jax.tree.leaves(updates["encoder"]))

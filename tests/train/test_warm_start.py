@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build, recipe, spec
 from pretrainjax.config.allowed import TARGET, TargetError
+from pretrainjax.config.text import override
 from pretrainjax.data.image import Resize
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
@@ -188,3 +189,44 @@ def test_classes_of_another_package_are_asked_for(runs):
   with pytest.raises(TargetError, match=f"--allow={__name__.partition('.')[0]}"):
     take_parts(one, allow=())
   assert one.objective.backbone[TARGET] == "pretrainjax.models.mlp:MLP"
+
+
+def typed_flags(runs, **flags) -> ConfigDict:
+  """A run from the T5's parts as flags changed it, and what its file said."""
+  whole = config(t5(), str(runs / "t5"), changes={"dropout": 0.1})
+  defaults = whole.copy_and_resolve_references()
+  for key, text in flags.items():
+    override(whole, key, text)
+  take_parts(whole, allow=ALLOW, defaults=defaults)
+  return whole
+
+
+def test_any_argument_of_any_part_may_be_changed_by_a_flag(runs):
+  flags = {"changes.pool": "mean", "changes.decoder.dropout": "0.3", "changes.dropout": "0.2"}
+  objective = typed_flags(runs, **flags).objective
+  assert (objective.backbone.pool, objective.backbone.dropout) == ("mean", 0.2)
+  assert objective.decoder.dropout == 0.3
+
+
+@pytest.mark.parametrize(
+  ("key", "said"),
+  [
+    ("objective.backbone.pool", "backbone.pool: without effect, .*--config.changes.pool=cls"),
+    ("objective.decoder.eps", "decoder.eps: without effect, .*--config.changes.decoder.eps=0.5"),
+    ("changes.poll", "changes.poll: no such argument; did you mean 'pool'"),
+    ("changes.decoder.dropuot", "dropuot: no such argument; did you mean 'dropout'"),
+    ("changes.decode.dropout", "config.init brings no 'decode'; did you mean 'decoder'"),
+  ],
+)
+def test_a_flag_is_applied_or_refused(key, said, runs):
+  with pytest.raises(UserError, match=said):
+    typed_flags(runs, **{key: "cls" if "eps" not in key else "0.5"})
+
+
+def test_changes_without_init_are_refused():
+  whole = config(t5(), None, changes={"dropout": 0.1})
+  defaults = whole.copy_and_resolve_references()
+  override(whole, "changes.dropout", "0.2")
+  with pytest.raises(UserError, match="without effect, .*--config.objective.backbone.dropout"):
+    take_parts(whole, allow=(), defaults=defaults)
+  assert take_parts(defaults, allow=(), defaults=defaults) == [], "the file's own may stay"

@@ -14,15 +14,13 @@ from configs.blocks.forms import form
 from pretrainjax.config import spec
 from pretrainjax.evaluators.perplexity import Perplexity
 
-LENGTH = 256
-
 
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
   part = "[:16]" if smoke else ""
   test, train = (
-    text.data(datasets="sotu", split=split + part, batch_size=8 if smoke else 32, length=LENGTH)
+    text.data(datasets="sotu", split=split + part, batch_size=8 if smoke else 32, length=None)
     for split in ("test", "train")
   )
   config = ConfigDict({"seed": 0}, sort_keys=False)

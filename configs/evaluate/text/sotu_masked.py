@@ -19,7 +19,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
   test = text.data(
-    datasets="sotu", split="test[:16]" if smoke else "test", batch_size=8 if smoke else 32
+    datasets="sotu",
+    split="test[:16]" if smoke else "test",
+    batch_size=8 if smoke else 32,
+    length=None,
   )
   config = ConfigDict({"seed": 0}, sort_keys=False)
   config.evals = {"held_out": spec(Perplexity, data=test, head="masked")}

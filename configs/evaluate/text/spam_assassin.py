@@ -17,7 +17,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
   train, test = (
-    text.data(datasets="spam_assassin", split=split, batch_size=16 if smoke else 100)
+    text.data(datasets="spam_assassin", split=split, batch_size=16 if smoke else 100, length=None)
     for split in (("train[:256]", "test[:64]") if smoke else ("train", "test"))
   )
   return evaluation.frozen_features(train=train, test=test)

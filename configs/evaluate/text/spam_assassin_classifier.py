@@ -23,6 +23,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     datasets="spam_assassin",
     split="test[:64]" if smoke else "test",
     batch_size=16 if smoke else 100,
+    length=None,
   )
   config = ConfigDict({"seed": 0}, sort_keys=False)
   config.evals = {"accuracy": spec(ClassificationAccuracy, data=test)}

@@ -20,7 +20,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   config.evals = text.pair_evals(
     datasets="wordnet",
     split="test[:64]" if smoke else "test",
-    length=32,
     batch_size=16 if smoke else 500,
   )
   return config

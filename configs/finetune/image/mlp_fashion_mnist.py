@@ -32,13 +32,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
     objective=spec(
       Classification,
       backbone=recipe(MLP, image_size=fashion_mnist.SIZE),
-      head=recipe(Head, in_dim=512, num_classes=fashion_mnist.NUM_CLASSES, dropout=0.2),
-      num_classes=fashion_mnist.NUM_CLASSES,
+      head=recipe(Head, in_dim=None, num_classes=None, dropout=0.2),
+      num_classes=None,
     ),
     data=fashion_mnist.data(
       split=fashion_mnist.train_split(smoke),
       batch_size=16 if smoke else 64,
-      transform=spec(Resize, size=fashion_mnist.SIZE),
+      transform=spec(Resize, size=None),
       label_fraction=0.1 if smoke else 0.01,
     ),
     optimizer=spec(Optimizer, learning_rate=1e-3),

@@ -21,18 +21,16 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   arg = form(arg, "smoke")
   smoke = arg == "smoke"
-  batch_size = 8 if smoke else 1024
   backbone = imagenet.vit("B/16", smoke=smoke, **finetuning.CHANGES)
   return finetuning.mae_recipe(
     backbone=backbone,
-    num_classes=imagenet.NUM_CLASSES,
     data=imagenet.data(
       split=imagenet.train_split(smoke),
-      batch_size=batch_size,
+      batch_size=8 if smoke else 1024,
       transform=spec(RandomResizedCrop, size=imagenet.SIZE),
     ),
     test=imagenet.still(split="validation[:16]" if smoke else "validation", smoke=smoke),
-    learning_rate=5e-4 * batch_size / 256,
+    base_learning_rate=5e-4,
     layer_decay=0.65,
     smoke=smoke,
   )

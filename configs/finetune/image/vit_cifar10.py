@@ -33,11 +33,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   return finetuning.mae_recipe(
     backbone=backbone,
-    num_classes=cifar10.NUM_CLASSES,
     data=cifar10.data(
       split=cifar10.train_split(smoke),
       batch_size=16 if smoke else 512,
-      transform=spec(RandomResizedCrop, size=cifar10.SIZE, scale=(0.2, 1.0)),
+      transform=spec(RandomResizedCrop, size=None, scale=(0.2, 1.0)),
     ),
     test=cifar10.still(split="test[:16]" if smoke else "test", smoke=smoke),
     learning_rate=1e-3,

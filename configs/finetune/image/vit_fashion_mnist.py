@@ -34,21 +34,20 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
-  width = fashion_mnist.embed_dim(smoke)
-  head = recipe(Head, in_dim=width, num_classes=fashion_mnist.NUM_CLASSES, init_std=2e-5)
+  head = recipe(Head, in_dim=None, num_classes=None, init_std=2e-5)
   changes = {"pool": "mean", "final_norm": False, "pool_norm": True, "drop_path": 0.1}
   config = training.run(
     objective=spec(
       Classification,
       backbone=fashion_mnist.vit(smoke, **changes),
       head=head,
-      num_classes=fashion_mnist.NUM_CLASSES,
+      num_classes=None,
       label_smoothing=0.1,
     ),
     data=fashion_mnist.data(
       split=fashion_mnist.train_split(smoke),
       batch_size=16 if smoke else 64,
-      transform=spec(RandomResizedCrop, size=fashion_mnist.SIZE, scale=(0.8, 1.0)),
+      transform=spec(RandomResizedCrop, size=None, scale=(0.8, 1.0)),
       label_fraction=0.1 if smoke else 0.01,
     ),
     optimizer=spec(

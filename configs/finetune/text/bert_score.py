@@ -3,6 +3,9 @@
 The set: `prepare text --source=FOLDER --name=scored --config.form.kind=examples
 --config.tokenizer.path=WORKDIR/tokenizer.json`, of .jsonl with two texts and a score.
 
+The checkpoint is chosen by "validation": the set's validation split, or 5% that are then not
+trained on. The test texts are measured once, at the end.
+
 Give --config.init=WORKDIR[@STEP]. get_config(arg): "smoke" two steps of a tiny model.
 
 Command:  pretrainjax finetune --config=bert_score --workdir=runs/bert_score \\
@@ -23,19 +26,20 @@ from pretrainjax.objectives.supervised.regression import Regression
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  test = text.data(
-    datasets="scored", split="test[:64]" if smoke else "test", batch_size=16 if smoke else 100
-  )
   config = training.run(
     objective=spec(
       Regression,
       backbone=text.bert(smoke, **text.DROPOUT),
-      head=text.classifier(text.embed_dim(smoke), 1),
+      head=text.classifier(1),
+      score_range=None,  # that of the training scores
     ),
-    data=text.data(datasets="scored", batch_size=8 if smoke else 32, buckets=1 if smoke else 4),
+    data=text.data(
+      datasets="scored", part="fit", batch_size=8 if smoke else 32, buckets=1 if smoke else 4
+    ),
     optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
     duration=training.steps(2) if smoke else training.epochs(3),
     log_every=1 if smoke else 20,
-    evals=ConfigDict({"scores": spec(RegressionScore, data=test)}),
+    evals=text.judged("scored", RegressionScore, smoke=smoke),
+    **training.chosen_by("validation/spearman", every=text.EVERY),
   )
   return training.from_checkpoint(config, changes=text.DROPOUT)

@@ -27,7 +27,6 @@ from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupLinear
 
 STEPS = {None: 150, "scratch": 150, "short": 15, "smoke": 2}
-NUM_CLASSES = 2
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
@@ -38,13 +37,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
     datasets="spam_assassin",
     split="test[:64]" if smoke else "test",
     batch_size=16 if smoke else 100,
+    length=None,
   )
   config = training.run(
     objective=spec(
       Classification,
       backbone=text.bert(smoke, **text.DROPOUT),
-      head=text.classifier(text.embed_dim(smoke), NUM_CLASSES),
-      num_classes=NUM_CLASSES,
+      head=text.classifier(),
+      num_classes=None,
     ),
     data=text.data(
       datasets="spam_assassin", batch_size=8 if smoke else 32, label_fraction=0.5 if smoke else 0.01

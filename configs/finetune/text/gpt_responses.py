@@ -3,6 +3,9 @@
 The set: `prepare text --source=FOLDER --name=prompts --config.form.kind=examples
 --config.tokenizer.path=WORKDIR/tokenizer.json`, of .jsonl with a prompt and its response.
 
+The checkpoint is chosen by "validation": the set's validation split, or 5% that are then not
+trained on. The test texts are measured once, at the end.
+
 Give --config.init=WORKDIR[@STEP], of gpt_sotu.py or another causal model. get_config(arg): "smoke"
 two steps of a tiny model.
 
@@ -24,20 +27,19 @@ from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  test = text.data(
-    datasets="prompts",
-    split="test[:64]" if smoke else "test",
-    batch_size=16 if smoke else 50,
-    pair="prompt",
-  )
   config = training.run(
     objective=spec(CausalLM, backbone=text.gpt(smoke, dropout=0.1)),
     data=text.data(
-      datasets="prompts", batch_size=8 if smoke else 32, pair="prompt", buckets=1 if smoke else 4
+      datasets="prompts",
+      part="fit",
+      batch_size=8 if smoke else 32,
+      pair="prompt",
+      buckets=1 if smoke else 4,
     ),
     optimizer=text.finetuning_optimizer(2e-4, warmup=0.05),
     duration=training.steps(2) if smoke else training.epochs(3),
     log_every=1 if smoke else 20,
-    evals=ConfigDict({"responses": spec(Perplexity, data=test, head="causal")}),
+    evals=text.judged("prompts", Perplexity, smoke=smoke, pair="prompt", head="causal"),
+    **training.chosen_by("validation/loss", every=text.EVERY, mode="min"),
   )
   return training.from_checkpoint(config)

@@ -36,7 +36,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     objective=spec(
       SimCSE,
       backbone=text.bert(smoke, **CHANGES),
-      projector=text.pooler(text.embed_dim(smoke)),
+      projector=text.pooler(),
     ),
     data=text.data(
       datasets="wordnet",
@@ -54,7 +54,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
     evals=text.pair_evals(
       datasets="wordnet",
       split="train[:64]" if smoke else "train[95%:]",  # the test split is for `evaluate`
-      length=LENGTH,
       batch_size=16 if smoke else 500,
       every=500,
     ),

@@ -40,25 +40,26 @@ def get_config(arg: str | None = None) -> ConfigDict:
   )
   decoder = recipe(
     MAEDecoder,
-    grid=(8, 8),
-    patch_dim=4 * 4 * 3,
-    encoder_dim=size["embed_dim"],
+    grid=None,  # these follow from the backbone
+    patch_dim=None,
+    encoder_dim=None,
+    num_prefix=None,
     embed_dim=16 if smoke else 192,
     num_layers=1 if smoke else 4,
     num_heads=2 if smoke else 3,
     dtype=dtype,
   )
-  batch_size = 16 if smoke else 1024
   return training.run(
     objective=spec(MAE, backbone=backbone, decoder=decoder),
     data=cifar10.data(
       split=cifar10.train_split(smoke),
-      batch_size=batch_size,
-      transform=spec(RandomResizedCrop, size=cifar10.SIZE, scale=(0.2, 1.0)),
+      batch_size=16 if smoke else 1024,
+      transform=spec(RandomResizedCrop, size=None, scale=(0.2, 1.0)),
     ),
     optimizer=spec(
       Optimizer,
-      learning_rate=1.5e-3 * batch_size / 256,
+      learning_rate=None,  # of the base rate and the batch
+      base_learning_rate=1.5e-3,
       weight_decay=0.05,
       b2=0.95,
       schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 20)),

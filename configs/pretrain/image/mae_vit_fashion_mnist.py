@@ -35,9 +35,10 @@ def get_config(arg: str | None = None) -> ConfigDict:
   width = 16 if smoke else 48
   decoder = recipe(
     MAEDecoder,
-    grid=(fashion_mnist.SIZE // fashion_mnist.PATCH,) * 2,
-    patch_dim=fashion_mnist.PATCH**2,
-    encoder_dim=fashion_mnist.embed_dim(smoke),
+    grid=None,  # these follow from the backbone
+    patch_dim=None,
+    encoder_dim=None,
+    num_prefix=None,
     embed_dim=width,
     num_layers=1,
     num_heads=2 if smoke else 3,
@@ -47,7 +48,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     data=fashion_mnist.data(
       split=fashion_mnist.train_split(smoke),
       batch_size=16 if smoke else 128,
-      transform=spec(RandomResizedCrop, size=fashion_mnist.SIZE, scale=(0.5, 1.0)),
+      transform=spec(RandomResizedCrop, size=None, scale=(0.5, 1.0)),
     ),
     optimizer=spec(
       Optimizer,

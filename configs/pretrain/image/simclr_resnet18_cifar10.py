@@ -40,7 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     objective=spec(
       SimCLR,
       backbone=backbone,
-      projector=recipe(Projector, in_dim=512, hidden_dim=64 if smoke else 512, dtype=dtype),
+      projector=recipe(Projector, in_dim=None, hidden_dim=64 if smoke else 512, dtype=dtype),
       augment=spec(
         ColorAugment, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, gray_probability=0.2
       ),

@@ -29,26 +29,25 @@ def get_config(arg: str | None = None) -> ConfigDict:
   dtype = imagenet.dtype(smoke)
   # Depth 10 in the smoke form: 50 layers take long to compile and show nothing more.
   backbone = recipe(ResNet, depth=10 if smoke else 50, dtype=dtype)
-  width = 512 if smoke else 2048
-  batch_size = 4 if smoke else 4096
   return training.run(
     objective=spec(
       SimCLR,
       backbone=backbone,
-      projector=recipe(Projector, in_dim=width, hidden_dim=64 if smoke else 2048, dtype=dtype),
+      projector=recipe(Projector, in_dim=None, hidden_dim=64 if smoke else 2048, dtype=dtype),
       augment=imagenet.simclr_colors(),
       temperature=0.1,
     ),
     data=imagenet.data(
       split=imagenet.train_split(smoke),
-      batch_size=batch_size,
+      batch_size=4 if smoke else 4096,
       transform=spec(RandomResizedCrop, size=64 if smoke else imagenet.SIZE),
       views=2,
     ),
     optimizer=spec(
       Optimizer,
       name="lars",
-      learning_rate=0.3 * batch_size / 256,
+      learning_rate=None,  # of the base rate and the batch
+      base_learning_rate=0.3,
       weight_decay=1e-6,
       schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 10)),
     ),

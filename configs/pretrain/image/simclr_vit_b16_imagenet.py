@@ -28,14 +28,13 @@ def get_config(arg: str | None = None) -> ConfigDict:
   arg = form(arg, "smoke")
   smoke = arg == "smoke"
   backbone = imagenet.vit("B/16", smoke=smoke, pool="mean")
-  batch_size = 4 if smoke else 4096
   return training.run(
     objective=spec(
       SimCLR,
       backbone=backbone,
       projector=recipe(
         Projector,
-        in_dim=backbone.embed_dim,
+        in_dim=None,
         hidden_dim=64 if smoke else 2048,
         dtype=imagenet.dtype(smoke),
       ),
@@ -44,13 +43,14 @@ def get_config(arg: str | None = None) -> ConfigDict:
     ),
     data=imagenet.data(
       split=imagenet.train_split(smoke),
-      batch_size=batch_size,
+      batch_size=4 if smoke else 4096,
       transform=spec(RandomResizedCrop, size=imagenet.SIZE),
       views=2,
     ),
     optimizer=spec(
       Optimizer,
-      learning_rate=1.5e-4 * batch_size / 256,
+      learning_rate=None,  # of the base rate and the batch
+      base_learning_rate=1.5e-4,
       weight_decay=0.1,
       schedule=spec(WarmupCosine, warmup=training.epochs(0 if smoke else 40)),
     ),

@@ -33,8 +33,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
-  width = fashion_mnist.embed_dim(smoke)
-  projector = recipe(Projector, in_dim=width, hidden_dim=32 if smoke else 512, out_dim=128)
+  projector = recipe(Projector, in_dim=None, hidden_dim=32 if smoke else 512, out_dim=128)
   return training.run(
     objective=spec(
       SimCLR,
@@ -46,7 +45,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     data=fashion_mnist.data(
       split=fashion_mnist.train_split(smoke),
       batch_size=16 if smoke else 128,
-      transform=spec(RandomResizedCrop, size=fashion_mnist.SIZE, scale=(0.3, 1.0)),
+      transform=spec(RandomResizedCrop, size=None, scale=(0.3, 1.0)),
       views=2,
     ),
     optimizer=spec(

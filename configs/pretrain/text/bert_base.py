@@ -43,9 +43,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     **text.DROPOUT,
     **size,
   )
-  head = text.masked_lm_head(
-    size["embed_dim"], vocab_size=VOCAB_SIZE, eps=1e-5 if roberta else 1e-12
-  )
+  head = text.masked_lm_head(eps=1e-5 if roberta else 1e-12)
   steps = 2 if smoke else 500_000 if roberta else 1_000_000
   return training.run(
     objective=spec(MaskedLM, backbone=backbone, head=head, chunk_size=4096),

@@ -35,8 +35,8 @@ def get_config(arg: str | None = None) -> ConfigDict:
   return training.run(
     objective=spec(
       MaskedLM,
-      backbone=text.bert(smoke),
-      head=text.masked_lm_head(text.embed_dim(smoke)),
+      backbone=text.bert(smoke, max_length=None),
+      head=text.masked_lm_head(),
       mask_rate=0.4,
     ),
     data=text.data(datasets="sotu", batch_size=8 if smoke else 32),

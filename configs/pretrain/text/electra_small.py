@@ -46,7 +46,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       Electra,
       backbone=recipe(BERT, **shared, **size),
       generator=recipe(BERT, **shared, **(size | quarter)),
-      head=text.masked_lm_head(width // 4, vocab_size=VOCAB_SIZE, embedding_dim=table),
+      head=text.masked_lm_head(embedding_dim=table),
       detector=text.detector(width),
     ),
     data=text.corpus(length=LENGTH, batch_size=128, smoke=smoke),

@@ -33,11 +33,16 @@ def get_config(arg: str | None = None) -> ConfigDict:
   return training.run(
     objective=spec(
       Electra,
-      backbone=text.bert(smoke),
+      backbone=text.bert(smoke, max_length=None),
       generator=text.bert(
-        smoke, embed_dim=width // 4, embedding_dim=width, num_heads=1, mlp_dim=width
+        smoke,
+        max_length=None,
+        embed_dim=width // 4,
+        embedding_dim=width,
+        num_heads=1,
+        mlp_dim=width,
       ),
-      head=text.masked_lm_head(width // 4, embedding_dim=width),
+      head=text.masked_lm_head(embedding_dim=width),
       detector=text.detector(width),
     ),
     data=text.data(datasets="sotu", batch_size=8 if smoke else 32),

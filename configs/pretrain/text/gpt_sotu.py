@@ -27,11 +27,11 @@ def get_config(arg: str | None = None) -> ConfigDict:
   arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
   return training.run(
-    objective=spec(CausalLM, backbone=text.gpt(smoke, dropout=0.1)),
+    objective=spec(CausalLM, backbone=text.gpt(smoke, max_length=None, dropout=0.1)),
     data=text.data(datasets="sotu", length=text.GPT_LENGTH, batch_size=8 if smoke else 16),
     optimizer=text.language_model_optimizer(1e-3, warmup=steps // 20),
     duration=training.steps(steps),
     log_every=1 if smoke else 50,
     checkpoint_every=600,
-    evals=text.language_model_evals(head="causal", length=text.GPT_LENGTH, every=600, smoke=smoke),
+    evals=text.language_model_evals(head="causal", every=600, smoke=smoke),
   )

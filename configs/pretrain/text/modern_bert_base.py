@@ -41,9 +41,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     dtype="float32" if smoke else "bfloat16",
     **size,
   )
-  head = text.masked_lm_head(
-    size["embed_dim"], vocab_size=VOCAB_SIZE, eps=1e-5, norm="layer_scale", use_bias=False
-  )
+  head = text.masked_lm_head(eps=1e-5, norm="layer_scale", use_bias=False)
   steps = 2 if smoke else 360_000
   return training.run(
     objective=spec(MaskedLM, backbone=backbone, head=head, mask_rate=0.3, chunk_size=4096),

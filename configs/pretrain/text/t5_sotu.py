@@ -29,12 +29,12 @@ def get_config(arg: str | None = None) -> ConfigDict:
   arg = form(arg, *STEPS)
   smoke, steps = arg == "smoke", STEPS[arg]
   width = text.embed_dim(smoke)
-  sizes = {"vocab_size": text.VOCAB_SIZE, "embed_dim": width, "num_layers": 2, "num_heads": 2}
+  sizes = {"vocab_size": None, "embed_dim": width, "num_layers": 2, "num_heads": 2}
   sizes |= {"head_dim": width // 2, "mlp_dim": 2 * width, "unroll": 2}
   return training.run(
     objective=spec(
       SpanCorruption,
-      backbone=recipe(T5Encoder, max_length=text.LENGTH, **sizes),
+      backbone=recipe(T5Encoder, max_length=None, **sizes),
       decoder=recipe(T5Decoder, **sizes),
     ),
     data=text.data(datasets="sotu", batch_size=8 if smoke else 32),

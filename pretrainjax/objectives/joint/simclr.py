@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.augment.color import ColorAugment
+from pretrainjax.config.follow import Follows, equals
 from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.feature_spread import feature_std
@@ -43,6 +45,8 @@ class SimCLR(WholeBatchObjective):
   projector: Callable
   augment: ColorAugment | None = None
   temperature: float = 0.1
+
+  follows: ClassVar[Follows] = {"projector.in_dim": equals("objective.backbone.embed_dim")}
 
   def __post_init__(self):
     if self.temperature <= 0:

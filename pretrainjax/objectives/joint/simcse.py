@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.config.follow import Follows, equals
 from pretrainjax.errors import UserError
 from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
@@ -51,6 +52,8 @@ class SimCSE(WholeBatchObjective):
   backbone: Callable
   projector: Callable
   temperature: float = 0.05
+
+  follows: ClassVar[Follows] = {"projector.embed_dim": equals("objective.backbone.embed_dim")}
 
   def __post_init__(self):
     if not self.temperature > 0:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from pretrainjax import collectives
+from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.losses.tokens import token_mean, token_weights
 from pretrainjax.losses.vocabulary import WeightedScores, vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
@@ -85,6 +86,17 @@ class Electra(Objective):
   special_ids: tuple[int, ...] = (0, 1, 2, 3, 4)
   mask_id: int = 4
   chunk_size: int | None = None
+
+  follows: ClassVar[Follows] = {
+    "generator.vocab_size": equals("objective.backbone.vocab_size"),
+    "generator.max_length": equals("objective.backbone.max_length"),
+    "generator.num_types": equals("objective.backbone.num_types"),
+    "head.embed_dim": equals("objective.generator.embed_dim"),
+    "head.vocab_size": equals("objective.backbone.vocab_size"),
+    "detector.in_dim": equals("objective.backbone.embed_dim"),
+    "special_ids": takes("prepared.special_ids"),
+    "mask_id": takes("prepared.mask_id"),
+  }
 
   def __post_init__(self):
     check_shares(

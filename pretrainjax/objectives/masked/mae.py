@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax import masking
+from pretrainjax.config.follow import Follows, equals
 from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.layers.patch import patchify
 from pretrainjax.objectives.base import Objective, Towers, expect
@@ -46,6 +48,13 @@ class MAE(Objective):
   decoder: Callable
   mask_ratio: float = 0.75
   norm_pix_loss: bool = True
+
+  follows: ClassVar[Follows] = {
+    "decoder.grid": equals("objective.backbone.grid"),
+    "decoder.num_prefix": equals("objective.backbone.num_prefix"),
+    "decoder.encoder_dim": equals("objective.backbone.embed_dim"),
+    "decoder.patch_dim": equals("objective.backbone.patch_dim"),
+  }
 
   def __post_init__(self):
     if not 0 < self.mask_ratio < 1:

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.errors import UserError
 from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
@@ -62,6 +63,13 @@ class MaskedLM(Objective):
   special_ids: tuple[int, ...] = (0, 1, 2, 3, 4)
   mask_id: int = 4
   chunk_size: int | None = None
+
+  follows: ClassVar[Follows] = {
+    "head.embed_dim": equals("objective.backbone.embed_dim"),
+    "head.vocab_size": equals("objective.backbone.vocab_size"),
+    "special_ids": takes("prepared.special_ids"),
+    "mask_id": takes("prepared.mask_id"),
+  }
 
   def __post_init__(self):
     check_shares(

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.errors import UserError
 from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
@@ -64,6 +65,15 @@ class SpanCorruption(Objective):
   end_id: int = 3
   start_id: int = 0
   chunk_size: int | None = 1024
+
+  follows: ClassVar[Follows] = {
+    "decoder.embed_dim": equals("objective.backbone.embed_dim"),
+    "decoder.vocab_size": equals("objective.backbone.vocab_size"),
+    "first_sentinel": takes("prepared.first_sentinel"),
+    "sentinel_step": takes("prepared.sentinel_step"),
+    "end_id": takes("prepared.end_id"),
+    "start_id": takes("prepared.pad_id"),
+  }
 
   inherited = ("encoder", "decoder")
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.augment.color import standardize
 from pretrainjax.augment.mixing import mixup_or_cutmix
+from pretrainjax.config.follow import Follows, equals
 from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
@@ -59,6 +60,12 @@ class Classification(Objective):
   mixup_alpha: float = 0.0
   cutmix_alpha: float = 0.0
   tune: Tune = "full"
+
+  follows: ClassVar[Follows] = {
+    "num_classes": equals("prepared.num_classes"),
+    "head.num_classes": equals("objective.num_classes"),
+    "head.in_dim": equals("objective.backbone.embed_dim"),
+  }
 
   def __post_init__(self):
     if not 0 <= self.label_smoothing < 1:

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
@@ -64,6 +65,11 @@ class Regression(Objective):
   head: Callable
   score_range: tuple[float | int, float | int] = (0.0, 1.0)
   tune: Tune = "full"
+
+  follows: ClassVar[Follows] = {
+    "score_range": takes("prepared.score_range"),
+    "head.in_dim": equals("objective.backbone.embed_dim"),
+  }
 
   def __post_init__(self):
     if not self.score_range[0] < self.score_range[1]:

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.config.follow import Follows, equals
 from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.losses.tokens import token_mean
@@ -49,6 +50,12 @@ class TokenClassification(Objective):
   head: Callable
   num_classes: int
   tune: Tune = "full"
+
+  follows: ClassVar[Follows] = {
+    "num_classes": equals("prepared.num_tags"),
+    "head.num_classes": equals("objective.num_classes"),
+    "head.in_dim": equals("objective.backbone.embed_dim"),
+  }
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)

@@ -33,7 +33,7 @@ class Model(NamedTuple):
   """What a .model says.
 
   Attributes:
-    pieces: the vocabulary.
+    pieces: the entries of the vocabulary.
     is_bpe: whether pieces are merged by their scores; else the likeliest ones are chosen.
     byte_fallback: whether unknown letters become bytes.
     is_split: whether no piece reaches from one word into the next.
