@@ -20,6 +20,7 @@ from pretrainjax.config.objects import build
 from pretrainjax.data.buckets import Padding
 from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
+from pretrainjax.user_path import user_path
 
 
 class Rate(NamedTuple):
@@ -43,7 +44,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--threads", metavar="N,N,...", help="numbers of threads; the config's too")
   parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for each number")
   parser.add_argument(
-    "--step_json", type=Path, metavar="FILE", help="of `benchmark step`: what training needs"
+    "--step_json", type=user_path, metavar="FILE", help="of `benchmark step`: what training needs"
   )
   add_output_flags(parser)
 

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Literal
 
 import grain
@@ -29,7 +28,16 @@ from pretrainjax.data.subset import stratified
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.process.data_workers import EndWithTrainer
+from pretrainjax.ranges import (
+  Fraction,
+  NonNegativeInt,
+  PositiveFraction,
+  PositiveInt,
+  Seed,
+  check_ranges,
+)
 from pretrainjax.types import Batch
+from pretrainjax.user_path import user_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,22 +60,16 @@ class Pipeline:
   datasets: str | Mapping[str, float]
   split: str = "train"
   data_dir: str | None = None
-  batch_size: int
-  label_fraction: float = 1.0
-  label_seed: int = 0
+  batch_size: PositiveInt
+  label_fraction: PositiveFraction = 1.0
+  label_seed: Seed = 0
   cache: Literal["none", "memory"] = "none"
-  num_threads: int = 2
-  num_workers: int = 0
-  max_bad_fraction: float = 0.01
+  num_threads: PositiveInt = 2
+  num_workers: NonNegativeInt = 0
+  max_bad_fraction: Fraction = 0.01
 
   def __post_init__(self):
-    for name, low in (("batch_size", 1), ("num_threads", 1), ("num_workers", 0)):
-      if getattr(self, name) < low:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
-    if not 0 < self.label_fraction <= 1:
-      raise ValueError(f"label_fraction={self.label_fraction}: expected in (0, 1]")
-    if not 0 <= self.max_bad_fraction <= 1:
-      raise ValueError(f"max_bad_fraction={self.max_bad_fraction}: expected in [0, 1]")
+    check_ranges(self)
     if not self.datasets:
       raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
     weights = () if isinstance(self.datasets, str) else self.datasets.values()
@@ -108,7 +110,7 @@ class Pipeline:
   def field(self) -> Field:
     """What `make_field` made, of the datasets, opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
-    data_dir = Path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+    data_dir = user_path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
     sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
     return self.make_field().bind(sources, key="config.data")
 

@@ -1,10 +1,11 @@
 """Batches of text."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from pretrainjax.data.fields.text import TextField
 from pretrainjax.data.pipeline import Pipeline
+from pretrainjax.ranges import LARGEST, PositiveInt, Range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,11 +22,11 @@ class TextData(Pipeline):
   The others are those of `Pipeline`.
   """
 
-  length: int
+  length: Annotated[int, Range(4, LARGEST)]
   pair: Literal["joint", "views", "prompt", "first"] = "joint"
-  views: int = 1
+  views: PositiveInt = 1
   word_starts: bool = False
-  buckets: int = 1
+  buckets: PositiveInt = 1
 
   def make_field(self) -> TextField:
     """See `Pipeline`."""

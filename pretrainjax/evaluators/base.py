@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_c
 import numpy as np
 from jaxtyping import Int
 
+from pretrainjax.ranges import NonNegativeInt, check_ranges
 from pretrainjax.types import Batch
 
 # A dataset's fields that change no number; buckets are for training.
@@ -70,11 +71,14 @@ class Evaluation:
   """
 
   name: str
-  every: int = 0
+  every: NonNegativeInt = 0
   needs_module: ClassVar[bool] = False
 
   def __post_init__(self):
-    check_at_least(self, 0, "every")
+    check_ranges(self)
+    for field in dataclasses.fields(self):
+      if getattr(self, field.name) == ():
+        raise ValueError(f"{field.name}=(): expected at least one value")
 
   def run(self, subject: Any) -> dict[str, float]:
     """Returns the numbers by name.
@@ -99,24 +103,6 @@ class Evaluation:
       "views": 1,
       "features": "encoder(inputs).pooled",
     }
-
-
-def check_at_least(holder: Any, minimum: int | float, *names: str) -> None:
-  """Raises ValueError for a field below `minimum`; tuples are checked item by item."""
-  for name in names:
-    value = getattr(holder, name)
-    values = value if isinstance(value, tuple) else (value,)
-    if not values or any(v is not None and v < minimum for v in values):
-      raise ValueError(f"{name}={value}: expected at least {minimum}")
-
-
-def check_above_zero(holder: Any, *names: str) -> None:
-  """Raises ValueError for a field that is not positive; tuples are checked item by item."""
-  for name in names:
-    value = getattr(holder, name)
-    values = value if isinstance(value, tuple) else (value,)
-    if not values or any(not v > 0 for v in values):
-      raise ValueError(f"{name}={value}: expected above 0")
 
 
 def plain(value: Any) -> Any:

@@ -10,8 +10,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.evaluators.accuracy import classification_outcome
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
 from pretrainjax.evaluators.features import forward, labels_of
+from pretrainjax.ranges import PositiveInt, Seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,13 +29,9 @@ class ClassificationAccuracy(Evaluation):
 
   name: str = "accuracy"
   data: Examples
-  max_examples: int | None = None
-  seed: int = 0
+  max_examples: PositiveInt | None = None
+  seed: Seed = 0
   needs_module: ClassVar[bool] = True
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_at_least(self, 1, "max_examples")
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation` and `classification_outcome`."""

@@ -30,6 +30,7 @@ from pretrainjax.objectives.split import split
 from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
+from pretrainjax.user_path import user_path
 
 # Texts a part: what a command that is stopped loses at most.
 _PART = 4096
@@ -97,7 +98,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   for flag in ("input", "out"):
     if getattr(options, flag) is None:
       raise UserError(f"--{flag}: found nothing, expected a file")
-  source, out = Path(options.input), Path(options.out)
+  source, out = user_path(options.input), user_path(options.out)
   if out.suffix not in _SUFFIXES:
     raise UserError(f"--out: found '{out}', expected one of {', '.join(_SUFFIXES)}")
   if out.suffix == ".parquet":

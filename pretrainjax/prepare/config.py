@@ -12,6 +12,7 @@ from pretrainjax.config.objects import build, default_field, spec
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.job import Job
 from pretrainjax.prepare.lookup import check_source, source_class
+from pretrainjax.user_path import user_path
 
 
 def default_config(name: str) -> ConfigDict:
@@ -63,7 +64,7 @@ def job_of(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Job:
 
 def data_dir_of(config: ConfigDict) -> Path:
   """Where datasets lie."""
-  return Path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+  return user_path(config.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
 
 
 def _spec(target: type, name: str) -> ConfigDict:

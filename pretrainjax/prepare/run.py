@@ -12,6 +12,7 @@ from pretrainjax.prepare.config import data_dir_of, job_of
 from pretrainjax.prepare.contract import Source
 from pretrainjax.prepare.job import Job, clear, write_dataset
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
+from pretrainjax.user_path import user_path
 
 
 def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
@@ -41,7 +42,7 @@ def facts(source: Source) -> dict[str, Any]:
   """What decides which examples are written; the same files may lie in another place."""
   found = dataclasses.asdict(source)  # pyright: ignore[reportArgumentType]
   found.pop("source", None)
-  return found | ({"root": str(Path(found["root"]).resolve())} if "root" in found else {})
+  return found | ({"root": str(user_path(found["root"]).resolve())} if "root" in found else {})
 
 
 def _refuse_other(folder: Path, job: Job) -> None:

@@ -11,6 +11,7 @@ from pretrainjax.config.shipped import (
   PACKAGE,
   about,
   docstring,
+  file_and_form,
   locate,
   shipped_folder,
   shipped_names,
@@ -58,7 +59,7 @@ def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str
     config: with the overrides.
     defaults: without them.
   """
-  file, _, arg = reference.partition(":")
+  file, arg = file_and_form(reference)
   path = locate(file)
   form = f", form '{arg}'" if arg else ""
   return "\n".join([docstring(Path(path)), "", f"{path}{form}:", *value_lines(config, defaults)])

@@ -1,7 +1,8 @@
 """Builds all parts of a run from its config, and checks that they fit together."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config.objects import build, seed_of
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.ranges import PositiveInt, Rate, check_ranges
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.grad_cache import Cached
 from pretrainjax.train.gradient import Accumulated, Gradient, Plain
@@ -46,23 +48,19 @@ class Train:
   """
 
   duration: Duration
-  accumulate: int = 1
+  accumulate: PositiveInt = 1
   grad_cache: bool = False
-  ema_decay: float | None = None
-  log_every: int = 50
-  checkpoint_every: int = 1000
+  ema_decay: Rate | None = None
+  log_every: PositiveInt = 50
+  checkpoint_every: PositiveInt = 1000
   keep: Keep = Keep()
-  max_bad_steps: int = 10
+  max_bad_steps: PositiveInt = 10
   spikes: Spikes = Spikes()
   deterministic: bool = False
   tracking: Tracking = Tracking()
 
   def __post_init__(self):
-    for name in ("accumulate", "log_every", "checkpoint_every", "max_bad_steps"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-    if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-      raise ValueError(f"ema_decay={self.ema_decay}: expected in [0, 1)")
+    check_ranges(self)
 
   @property
   def gradient(self) -> Gradient:
@@ -165,11 +163,13 @@ def assemble(
     if (tokenizer := tokenizer_of(data)) is not None:  # or evaluators would measure nothing
       check_tokenizers(data_of(evaluators), tokenizer, path=tokenizer.path or Path(TOKENIZER))
   sizes = {"batch_size": data.batch_size, "num_examples": num_examples}
-  total_steps = train.duration.in_steps(**sizes)
+  with _told_as("config.train.duration"):
+    total_steps = train.duration.in_steps(**sizes)
   graphdef, params, extras = abstract_split(parts["objective"])
   encoder = parts["objective"].encoder(nnx.merge(graphdef, params, extras))
   check_encoder(encoder, key="config.objective.backbone")
-  tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
+  with _told_as("config.optimizer"):
+    tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
   return Run(
     config=config,
     objective=parts["objective"],
@@ -182,6 +182,15 @@ def assemble(
     learning_rate=learning_rate,
     total_steps=total_steps,
   )
+
+
+@contextlib.contextmanager
+def _told_as(key: str) -> Iterator[None]:
+  """Turns the ValueError of a part that does not fit the others into the user's mistake."""
+  try:
+    yield
+  except ValueError as error:
+    raise UserError(f"{key}: {one_line(error)}") from error
 
 
 def _only_trained(

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from pretrainjax.data.field import ArrayShape, Field, Place
 from pretrainjax.data.image import Transform, decode
 from pretrainjax.data.prepared import Fields, PreparedSplit
+from pretrainjax.ranges import PositiveInt, check_ranges
 from pretrainjax.types import Batch
 
 
@@ -24,11 +25,10 @@ class ImageField(Field):
   """
 
   transform: Transform
-  views: int = 1
+  views: PositiveInt = 1
 
   def __post_init__(self):
-    if self.views < 1:
-      raise ValueError(f"views={self.views}: expected at least 1")
+    check_ranges(self)
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:

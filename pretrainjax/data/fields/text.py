@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -23,6 +23,7 @@ from pretrainjax.data.text_rows import (
 )
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.ranges import LARGEST, PositiveInt, Range, check_ranges
 from pretrainjax.types import Batch
 
 # Features that decide which arrays a batch has.
@@ -72,16 +73,14 @@ class TextField(Field):
       training only: a pass of evaluation has rows of `length`.
   """
 
-  length: int
+  length: Annotated[int, Range(4, LARGEST)]
   pair: Literal["joint", "views", "prompt", "first"] = "joint"
-  views: int = 1
+  views: PositiveInt = 1
   word_starts: bool = False
-  buckets: int = 1
+  buckets: PositiveInt = 1
 
   def __post_init__(self):
-    for name, low in (("length", 4), ("views", 1), ("buckets", 1)):
-      if getattr(self, name) < low:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
+    check_ranges(self)
     if self.views > 1 and self.pair in ("views", "prompt"):
       raise ValueError(f"views={self.views}: with pair='{self.pair}' expected 1")
 

@@ -15,6 +15,7 @@ from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.objectives.views import on_views
+from pretrainjax.ranges import PositiveFloat, check_ranges
 from pretrainjax.types import Batch, Metrics, Text
 
 
@@ -50,11 +51,10 @@ class SimCSE(WholeBatchObjective):
 
   backbone: Callable
   projector: Callable
-  temperature: float = 0.05
+  temperature: PositiveFloat = 0.05
 
   def __post_init__(self):
-    if not self.temperature > 0:
-      raise ValueError(f"temperature: found {self.temperature}, expected above 0")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, projector = self.backbone(rngs=rngs), self.projector(rngs=rngs)

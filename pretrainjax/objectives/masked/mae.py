@@ -12,6 +12,7 @@ from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.layers.patch import patchify
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
+from pretrainjax.ranges import OpenFraction, check_ranges
 from pretrainjax.types import Batch, Metrics
 
 
@@ -44,12 +45,11 @@ class MAE(Objective):
 
   backbone: Callable
   decoder: Callable
-  mask_ratio: float = 0.75
+  mask_ratio: OpenFraction = 0.75
   norm_pix_loss: bool = True
 
   def __post_init__(self):
-    if not 0 < self.mask_ratio < 1:
-      raise ValueError(f"mask_ratio: found {self.mask_ratio}, expected above 0 and below 1")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, decoder = self.backbone(rngs=rngs), self.decoder(rngs=rngs)

@@ -14,6 +14,7 @@ from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.collapse import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.ranges import PositiveInt
 from pretrainjax.types import Batch, Metrics
 
 
@@ -47,7 +48,7 @@ class TokenClassification(Objective):
 
   backbone: Callable
   head: Callable
-  num_classes: int
+  num_classes: PositiveInt
   tune: Tune = "full"
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:

@@ -18,6 +18,8 @@ from pretrainjax.prepare.image.check import ImageFile, examined
 from pretrainjax.prepare.image.example import Image
 from pretrainjax.prepare.image.preparation import ImagePreparation
 from pretrainjax.prepare.stages.holdout import Stratified
+from pretrainjax.ranges import PositiveInt, Rate, Seed, check_ranges
+from pretrainjax.user_path import user_path
 
 SUFFIXES = frozenset(".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split())
 _AT_ONCE = 1000  # files of a part
@@ -39,9 +41,9 @@ class Source:
 
   root: str = ""
   name: str = "images"
-  test_fraction: float = 0.1
-  seed: int = 0
-  min_pixels: int = 1
+  test_fraction: Rate = 0.1
+  seed: Seed = 0
+  min_pixels: PositiveInt = 1
   labels: Literal["folders", "none"] = "folders"
 
   preparation = ImagePreparation()
@@ -51,8 +53,7 @@ class Source:
       raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
     if len(self.name) > 100:
       raise ValueError(f"name='{self.name}': expected at most 100 letters")
-    if not 0 <= self.test_fraction < 1:
-      raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
+    check_ranges(self)
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:
@@ -61,7 +62,7 @@ class Source:
     Raises:
       UserError: for a folder that is not there or holds no image.
     """
-    root = Path(self.root)
+    root = user_path(self.root)
     if not self.root or not os.path.isdir(root):  # Path's own raises for a name that is too long
       raise UserError(f"--source: '{self.root}' is no folder")
     splits = has_splits(root)

@@ -16,6 +16,8 @@ from pretrainjax.prepare.text.catalogue import open_dataset
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.formats import Reader
 from pretrainjax.prepare.text.preparation import TextPreparation
+from pretrainjax.ranges import PositiveInt, check_ranges
+from pretrainjax.user_path import user_path
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 
@@ -41,7 +43,7 @@ class Source:
   dataset: str | None = None
   fields: Fields = Fields()
   documents: Literal["file", "part", "paragraph", "line"] = "file"
-  part_characters: int = 20_000
+  part_characters: PositiveInt = 20_000
   encoding: str = "utf-8"
 
   preparation = TextPreparation()
@@ -51,8 +53,7 @@ class Source:
       raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
     if len(self.name) > 100:
       raise ValueError(f"name='{self.name}': expected at most 100 letters")
-    if self.part_characters < 1:
-      raise ValueError(f"part_characters={self.part_characters}: expected at least 1")
+    check_ranges(self)
     try:
       "".encode(self.encoding)  # refuses those that turn bytes into bytes, such as "zip", too
     except (LookupError, UnicodeError):
@@ -68,7 +69,7 @@ class Source:
     if self.dataset is not None:
       yield open_dataset(self.dataset, data_dir=data_dir, fields=self.fields)
       return
-    root = Path(self.root)
+    root = user_path(self.root)
     if not self.root or not os.path.exists(root):  # Path's own raises for a name that is too long
       raise UserError(f"--source: '{self.root}' is no folder and no file")
     own = (data_dir / self.name).resolve()
