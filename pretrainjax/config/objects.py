@@ -84,9 +84,12 @@ def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
   if config.get(RECIPE, False):
     return functools.partial(target, **arguments)
   try:
-    return target(**arguments)
+    made = target(**arguments)
   except (ValueError, TypeError, OverflowError) as error:
     raise UserError(f"{path}: {one_line(error)}") from error
+  if hasattr(made, "config_key"):  # it tells mistakes later, too, by the flag that sets it right
+    object.__setattr__(made, "config_key", path)
+  return made
 
 
 def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:

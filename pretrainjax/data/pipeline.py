@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import grain
 import numpy as np
@@ -55,7 +55,10 @@ class Pipeline:
     num_threads: that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.
     max_bad_fraction: the run fails when more of the records read cannot be unpacked.
+    config_key: the place in the config, which `build` sets, for messages.
   """
+
+  config_key: ClassVar[str] = "config.data"
 
   datasets: str | Mapping[str, float]
   split: str = "train"
@@ -111,8 +114,8 @@ class Pipeline:
     """What `make_field` made, of the datasets, opened and checked."""
     names = [self.datasets] if isinstance(self.datasets, str) else list(self.datasets)
     data_dir = user_path(self.data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
-    sources = tuple(PreparedSplit(name, self.split, data_dir) for name in names)
-    return self.make_field().bind(sources, key="config.data")
+    sources = tuple(PreparedSplit(name, self.split, data_dir, self.config_key) for name in names)
+    return self.make_field().bind(sources, key=self.config_key)
 
   def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
     """The arrays of examples by what the config says, see `Field`; no dataset is opened.
@@ -158,7 +161,7 @@ class Pipeline:
     self._open()
     if self.batch_size % process_count:
       raise UserError(
-        f"--config.data.batch_size: found {self.batch_size}, expected a multiple of "
+        f"--{self.config_key}.batch_size: found {self.batch_size}, expected a multiple of "
         f"{process_count} processes"
       )
     self._refuse_a_batch_beyond_memory(self.batch_size // process_count)
@@ -222,7 +225,9 @@ class Pipeline:
       )
     for source in self.sources:
       if not source.has_labels:
-        raise UserError(f"--config.data.label_fraction: dataset '{source.name}' has no labels")
+        raise UserError(
+          f"--{self.config_key}.label_fraction: dataset '{source.name}' has no labels"
+        )
     chosen = {"fraction": self.label_fraction, "seed": self.label_seed}
     return tuple(
       stratified(np.repeat(source.labels, pieces), **chosen)
@@ -326,8 +331,8 @@ class Pipeline:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
       raise UserError(
-        f"--config.data.batch_size: found {self.batch_size}, of which this machine would hold "
-        f"{needed / 1e9:.3g} GB; expected less than its memory, {memory / 1e9:.3g} GB"
+        f"--{self.config_key}.batch_size: found {self.batch_size}, of which this machine would "
+        f"hold {needed / 1e9:.3g} GB; expected less than its memory, {memory / 1e9:.3g} GB"
       )
 
 

@@ -1,12 +1,15 @@
 """Flags and config files mean what was typed: words, whole numbers, truth values."""
 
 import pytest
+import synthetic
 from ml_collections import ConfigDict
 
 from pretrainjax.config import build, spec
 from pretrainjax.config.text import load_config, override
-from pretrainjax.data.image import RandomResizedCrop
+from pretrainjax.data.image import RandomResizedCrop, Resize
+from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
+from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.prepare.config import default_config
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.warm_start import _references
@@ -104,3 +107,36 @@ def test_nor_in_a_config_file():
       build(config)
   with pytest.raises(UserError, match=r"scale: found \(True, 1.0\), expected tuple"):
     build(spec(RandomResizedCrop, size=8, scale=(True, 1.0)))
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    (
+      {"split": "trian"},
+      "split: 'trian' is no split of fashion_mnist; did you mean 'train'",
+    ),
+    (
+      {"split": "train[:0]"},
+      "split: 'train.:0.' of fashion_mnist holds no",
+    ),
+    ({"datasets": "fashion"}, "datasets: no dataset 'fashion' in"),
+    ({"label_fraction": 1e-9, "datasets": "bare"}, "datasets: no dataset"),
+  ],
+)
+def test_a_message_names_the_flag_where_the_data_stands(changes, message, tmp_path):
+  synthetic.prepare("fashion_mnist", tmp_path)
+  data = spec(ImageData, datasets="fashion_mnist", batch_size=4, transform=spec(Resize, size=28))
+  config = ConfigDict({"evals": {"held_out": spec(Collapse, data=data)}})
+  for key, value in ({"data_dir": str(tmp_path)} | changes).items():
+    override(config, f"evals.held_out.data.{key}", str(value))
+  with pytest.raises(UserError, match=f"^--config.evals.held_out.data.{message}"):
+    _ = build(config)["evals"]["held_out"].data.num_examples
+
+
+def test_the_data_of_training_is_told_by_its_own_flag(tmp_path):
+  data = {"datasets": "x", "batch_size": 4, "transform": spec(Resize, size=28)}
+  for path, key in (("config", "config.data"), ("config.evals.knn", "config.evals.knn.data")):
+    made = build(ConfigDict({"data": spec(ImageData, **data)}), path=path)["data"]
+    assert made.config_key == key
+  assert ImageData(**(data | {"transform": Resize(size=28)})).config_key == "config.data"

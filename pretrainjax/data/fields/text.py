@@ -146,7 +146,7 @@ class TextField(Field):
       for feature in ("tokens", *_FEATURES[:3]):
         if source.has(feature) and source.dtype(feature).kind not in "iu":
           raise UserError(
-            f"--config.data.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
+            f"--{source.key}.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
             "expected integers"
           )
       self._check_pair(source)
@@ -157,13 +157,13 @@ class TextField(Field):
       other = Tokenizer.load(source.folder / "tokenizer.json").fingerprint
       if other != fingerprint:
         raise UserError(
-          f"--config.data.datasets: '{source.name}' has tokenizer {other}, expected {fingerprint} "
+          f"--{source.key}.datasets: '{source.name}' has tokenizer {other}, expected {fingerprint} "
           f"as '{first.name}'; prepare it with "
           f"--config.tokenizer.path={first.folder / 'tokenizer.json'}"
         )
       if found := [f for f in _FEATURES if source.has(f) != first.has(f)]:
         raise UserError(
-          f"--config.data.datasets: of '{first.name}' and '{source.name}' one has '{found[0]}', "
+          f"--{source.key}.datasets: of '{first.name}' and '{source.name}' one has '{found[0]}', "
           "the other has not: they cannot be mixed"
         )
 
