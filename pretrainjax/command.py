@@ -7,14 +7,11 @@ the run was lost, start them all again; 124 no progress; 130 interrupted.
 
 import argparse
 import contextlib
-import copy
 import dataclasses
 import errno
 import importlib
-import io
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -22,12 +19,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ml_collections import ConfigDict
 
-from pretrainjax.config.text import load_config, override, value_lines
+from pretrainjax.command_line import CommandLine, make_parser, read
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.process import backend, cluster, determinism
-from pretrainjax.process.ending import Ending, as_process
+from pretrainjax.process.ending import INTERRUPTED, Ending, as_process
 from pretrainjax.process.rendezvous import PeerLost
 from pretrainjax.process.watchdog import STUCK, Watchdog
+from pretrainjax.user_path import user_path
 
 if TYPE_CHECKING:  # importing it takes JAX, which a mistake should not wait for
   from pretrainjax.process.heartbeats import Heartbeats
@@ -110,73 +108,95 @@ def launch(
     The exit status.
   """
   argv = list(sys.argv[1:] if argv is None else argv)
-  debug, watchdog = "--debug" in argv, None
+  debug = "--debug" in argv
+  _set_up_output()
+  parser = make_parser(verb, description, needs_workdir=needs_workdir)
+  add_flags(parser)
+  if many_processes:
+    cluster.add_flags(parser)
+  try:
+    command_line = read(argv, parser, make_config, needs_workdir=needs_workdir)
+    if command_line is not None:
+      needs_devices = needs_workdir or many_processes  # a run is made or read
+      _run(work, command_line, verb=verb, debug=debug, needs_devices=needs_devices)
+  except (UserError, OSError, Preempted, KeyboardInterrupt) as error:
+    return _status(error, verb=verb, debug=debug)
+  return 0
+
+
+def _set_up_output() -> None:
   for stream in (sys.stdout, sys.stderr):  # names of files may be no text
-    if isinstance(stream, io.TextIOWrapper):
+    if hasattr(stream, "reconfigure"):
       stream.reconfigure(errors="backslashreplace")
   logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
   # Orbax tells every reader that it is one.
   logging.getLogger("absl").setLevel(logging.ERROR)
-  try:
-    arguments, overrides = _take_overrides(argv)
-    parser = _parser(verb, description, needs_workdir)
-    add_flags(parser)
-    if many_processes:
-      cluster.add_flags(parser)
-    wants_help = any(flag in arguments for flag in ("-h", "--help"))
-    known, unknown = parser.parse_known_args([a for a in arguments if a not in ("-h", "--help")])
-    config = make_config(known) if known.config is None else load_config(known.config)
-    defaults = copy.deepcopy(config)
-    _override(config, overrides)
-    if wants_help:
-      _print_help(parser, config, defaults)
-      return 0
-    _refuse_unknown(unknown, parser)
-    if config is None:
-      raise UserError(
-        "--config: found nothing, expected FILE[:arg], or NAME[:arg] of `pretrainjax configs`"
-      )
-    if needs_workdir and known.workdir is None:
-      raise UserError("--workdir: found nothing, expected a folder for checkpoints and logs")
-    for key in ("data_dir", "datasets"):
-      if getattr(known, key) is not None:
-        _set_everywhere(config, key, getattr(known, key))
-    ending = Ending(verb)
-    if "stuck_after" in known:
-      stuck_after = cluster.seconds(known.stuck_after, "stuck_after", lowest=0)
-      watchdog = Watchdog(float(stuck_after), on_stuck=lambda line: ending.end(line, status=STUCK))
+
+
+def _run(
+  work: Callable[[Request], None],
+  command_line: CommandLine,
+  *,
+  verb: str,
+  debug: bool,
+  needs_devices: bool,
+) -> None:
+  """Joins the other processes, sets JAX up, and does the work."""
+  flags, config, defaults = command_line
+  ending = Ending(verb)
+  with _watchdog(flags, ending) as watchdog:
+    backend.check_environment(os.environ)
     deterministic = determinism.is_wanted(config)
     started_before = deterministic and backend.set_xla_flags()
-    heartbeats = _join(verb, known, ending, watchdog) if many_processes else None
+    is_many = "num_processes" in flags
+    heartbeats = _join(verb, flags, ending, watchdog) if is_many else None
     backend.set_up()
     if deterministic:
       backend.check_devices(started_before)
-    workdir = Path(known.workdir or ".")
-    request = Request(config, workdir, known, ending, watchdog, defaults)
+    workdir = user_path(flags.workdir or ".")
+    request = Request(config, workdir, flags, ending, watchdog, defaults)
     with _end_together(heartbeats, debug=debug):
+      if needs_devices:
+        backend.start(os.environ)
       work(request)
-  except UserError as error:
-    if debug:
-      raise
-    print(f"{verb}: error: {error}", file=sys.stderr)
-    return USER_ERROR
-  except OSError as error:
-    if debug or error.errno not in _NO_PLACE or error.filename is None:
-      raise
-    reason = UserError(f"'{error.filename}' cannot be used ({error.strerror})")
-    print(f"{verb}: error: {reason}", file=sys.stderr)
-    return USER_ERROR
-  except Preempted as stop:
-    if str(stop):
-      print(f"{verb}: {stop}", file=sys.stderr)
-    return PREEMPTED
-  except KeyboardInterrupt:
-    print(f"{verb}: interrupted", file=sys.stderr)
-    return 130
+
+
+@contextlib.contextmanager
+def _watchdog(flags: argparse.Namespace, ending: Ending) -> Iterator[Watchdog | None]:
+  """Yields the watchdog of a binary that trains, None for another one."""
+  if "stuck_after" not in flags:
+    yield None
+    return
+  stuck_after = cluster.seconds(flags.stuck_after, "stuck_after", lowest=0)
+  watchdog = Watchdog(float(stuck_after), on_stuck=lambda line: ending.end(line, status=STUCK))
+  try:
+    yield watchdog
   finally:
-    if watchdog is not None:
-      watchdog.stop()
-  return 0
+    watchdog.stop()
+
+
+def _status(error: BaseException, *, verb: str, debug: bool) -> int:
+  """Says on standard error how a binary ended, and returns its exit status.
+
+  Raises:
+    BaseException: the same again, where a traceback should tell more.
+  """
+  if isinstance(error, Preempted):
+    if str(error):
+      print(f"{verb}: {error}", file=sys.stderr)
+    return PREEMPTED
+  if isinstance(error, KeyboardInterrupt):
+    print(f"{verb}: interrupted", file=sys.stderr)
+    return INTERRUPTED
+  is_mistake = not isinstance(error, OSError) or (
+    error.errno in _NO_PLACE and error.filename is not None
+  )
+  if debug or not is_mistake:
+    raise error
+  if isinstance(error, OSError):
+    error = UserError(f"'{error.filename}' cannot be used ({error.strerror})")
+  print(f"{verb}: error: {error}", file=sys.stderr)
+  return USER_ERROR
 
 
 def script() -> NoReturn:
@@ -213,90 +233,6 @@ def refused(verb: str, verbs: Collection[str], *, called: str, name: str) -> int
     print(f"{name}: error: no verb '{verb}'{nearest(verb, verbs)}", file=sys.stderr)
     return USER_ERROR
   return None
-
-
-def _parser(verb: str, description: str, needs_workdir: bool) -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog=f"python -m pretrainjax.{verb}",
-    description=description,
-    epilog="--config.KEY=VALUE overrides any value of the config; --help with --config lists them.",
-    add_help=False,
-    allow_abbrev=False,
-  )
-  parser.error = _raise_user_error
-  parser.add_argument(
-    "--config",
-    metavar="FILE[:arg]",
-    help="config file, or the name of a shipped one, and its argument",
-  )
-  if needs_workdir:
-    parser.add_argument("--workdir", metavar="DIR", help="folder of checkpoints and logs")
-  else:
-    parser.add_argument("--workdir", metavar="DIR", help=argparse.SUPPRESS)
-  parser.add_argument(
-    "--data_dir", metavar="DIR", help="where datasets lie; sets every data_dir of the config"
-  )
-  parser.add_argument(
-    "--datasets", metavar="NAME", help="another dataset; sets every `datasets` of the config"
-  )
-  parser.add_argument("--debug", action="store_true", help="show tracebacks of mistakes too")
-  parser.add_argument("-h", "--help", action="store_true", help="this text")
-  return parser
-
-
-def _set_everywhere(config: ConfigDict, key: str, value: str) -> None:
-  for name in config:
-    if name == key:
-      with config.ignore_type():  # a mixture may stand there
-        config[name] = value
-    elif isinstance(config[name], ConfigDict):
-      _set_everywhere(config[name], key, value)
-
-
-def _raise_user_error(message: str) -> None:
-  raise UserError(message)
-
-
-def _take_overrides(argv: list[str]) -> tuple[list[str], dict[str, str]]:
-  """Splits `--config.a.b=v` (or `--config.a.b v`) from the rest."""
-  rest, overrides = [], {}
-  arguments = iter(argv)
-  for argument in arguments:
-    match = re.fullmatch(r"--config\.([^=]+)(?:=(.*))?", argument, flags=re.DOTALL)
-    if not match:
-      rest.append(argument)
-      continue
-    key, value = match.groups()
-    value = next(arguments, None) if value is None else value
-    if value is None:
-      raise UserError(f"--config.{key}: found no value, expected --config.{key}=VALUE")
-    overrides.pop(key, None)  # the last one wins, also in order
-    overrides[key] = value
-  return rest, overrides
-
-
-def _refuse_unknown(unknown: list[str], parser: argparse.ArgumentParser) -> None:
-  if unknown:
-    flags = [s for action in parser._actions for s in action.option_strings]
-    name = unknown[0].split("=")[0]
-    raise UserError(f"unknown flag '{unknown[0]}'{nearest(name, flags)}")
-
-
-def _override(config: ConfigDict | None, overrides: dict[str, str]) -> None:
-  if config is not None:
-    for key, text in overrides.items():
-      override(config, key, text)
-
-
-def _print_help(
-  parser: argparse.ArgumentParser, config: ConfigDict | None, defaults: ConfigDict | None
-) -> None:
-  parser.print_help()
-  if config is None or defaults is None:
-    print("\nGive --config=FILE or a config's name too, to see what it can change.")
-    return
-  print("\nWhat the config can change (--config.KEY=VALUE), with its values:")
-  print("\n".join(value_lines(config, defaults)))
 
 
 def _join(
@@ -369,7 +305,7 @@ def _end_together(heartbeats: "Heartbeats | None", *, debug: bool) -> Iterator[N
   except UserError as error:
     heartbeats.fail(error, status=USER_ERROR, line=f"error: {error}", debug=debug)
   except KeyboardInterrupt as error:
-    heartbeats.fail(error, status=130, line="interrupted", debug=debug)
+    heartbeats.fail(error, status=INTERRUPTED, line="interrupted", debug=debug)
   except BaseException as error:
     heartbeats.fail(error, status=1, line="", debug=debug)
   heartbeats.stop()

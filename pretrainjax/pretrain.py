@@ -6,9 +6,7 @@ with what another run was trained to.
 
 from collections.abc import Sequence
 
-from pretrainjax.command import launch
 from pretrainjax.process.ending import as_process
-from pretrainjax.training import add_flags, run_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   Returns:
     The exit status.
   """
+  # Not above, where Ctrl-C would end in a traceback.
+  from pretrainjax.command import launch
+  from pretrainjax.training import add_flags, run_config
+
   return launch(
     lambda request: run_config(request, verb="pretrain"),
     verb="pretrain",

@@ -53,7 +53,7 @@ MISUSES = {
   "fraction for a count": (["--config.data.batch_size=2.5"], "data.batch_size", "expected int"),
   "out of range": (
     ["--config.objective.mask_ratio=1.5"],
-    "objective: mask_ratio: found 1.5",
+    "--config.objective.mask_ratio: found '1.5' (float), expected in (0, 1)",
   ),
   "unknown choice": (["--config.parallel.mode=pmapp"], "parallel.mode", "'pmapp'", "jit, pmap"),
   "two durations": (["--config.train.duration.epochs=1"], "config.train.duration", "epochs"),

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "pretrainjax"
 
 # A module imports only from its own layer and those above it.
 LAYERS = (
-  ("errors", "types", "collectives", "untrusted"),
+  ("errors", "ranges", "types", "user_path", "collectives", "untrusted"),
   ("process",),
   ("config",),
   ("data",),
@@ -26,11 +26,12 @@ LAYERS = (
   ("evaluators",),
   ("convert",),
   ("report",),
-  ("command", "training", "predict", "benchmark"),
+  ("command_line", "command", "training", "predict", "benchmark"),
   ("pretrain", "finetune", "evaluate", "prepare/__main__", "config/__main__"),
 )
 # What a user starts, and what settles the process that it runs in.
 BINARIES = (
+  "command_line",
   "command",
   "training",
   "pretrain",
@@ -86,6 +87,7 @@ COVERED_BY = {
   "prepare/stages/shards.py": "tests/prepare/text/test_preparation.py",
   "types.py": "tests/test_every_config.py",
   "errors.py": "tests/test_command.py",
+  "command_line.py": "tests/test_command.py",
   "training.py": "tests/faults/test_01_killed.py",
   "pretrain.py": "tests/faults/test_01_killed.py",
   "finetune.py": "tests/end_to_end/test_main_job.py",

@@ -226,7 +226,7 @@ def test_mistakes_with_texts(tmp_path, capsys):
   for flags, message in (
     (["--source=nowhere"], "--source: 'nowhere' is no folder and no file"),
     (["--config.form.kind=block"], "config.form.kind: found 'block'"),
-    (["--config.form.length=2"], "config.form: length=2: expected in [3, 65535]"),
+    (["--config.form.length=2"], "--config.form.length: found '2' (int), expected in [3, 65535]"),
     (
       [f"--source={root}", "--config.tokenizer.path=gone.json"],
       "--config.tokenizer.path: 'gone.json' cannot be read",

@@ -6,12 +6,14 @@ and maps them over the batch.
 """
 
 import dataclasses
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
 from pretrainjax import collectives
+from pretrainjax.ranges import Fraction, NonNegativeFloat, Range, check_ranges
 
 # ITU-R 601-2, as PIL's and torchvision's conversion to grayscale.
 _LUMA = (0.299, 0.587, 0.114)
@@ -43,21 +45,17 @@ class ColorAugment:
   Reference: SimCLR, arXiv 2002.05709, appendix A; solarize from BYOL, arXiv 2006.07733.
   """
 
-  brightness: float = 0.0
-  contrast: float = 0.0
-  saturation: float = 0.0
-  hue: float = 0.0
-  jitter_probability: float = 0.8
-  gray_probability: float = 0.0
-  blur_probability: float = 0.0
-  solarize_probability: float = 0.0
+  brightness: NonNegativeFloat = 0.0
+  contrast: NonNegativeFloat = 0.0
+  saturation: NonNegativeFloat = 0.0
+  hue: Annotated[float, Range(0, 0.5)] = 0.0
+  jitter_probability: Fraction = 0.8
+  gray_probability: Fraction = 0.0
+  blur_probability: Fraction = 0.0
+  solarize_probability: Fraction = 0.0
 
   def __post_init__(self):
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
-      most = 0.5 if field.name == "hue" else 1.0 if "probability" in field.name else float("inf")
-      if not 0 <= value <= most:
-        raise ValueError(f"{field.name}: found {value}, expected 0 to {most}")
+    check_ranges(self)
 
   def __call__(
     self, images: UInt8[Array, "B H W C"] | Float[Array, "B H W C"], key: Key[Array, ""]

@@ -21,6 +21,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.report.table import markdown_table
 from pretrainjax.train.open_values import fill_in
 from pretrainjax.untrusted import BadFile, read_json
+from pretrainjax.user_path import user_path
 
 
 class Rate(NamedTuple):
@@ -44,7 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--threads", metavar="N,N,...", help="numbers of threads; the config's too")
   parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="for each number")
   parser.add_argument(
-    "--step_json", type=Path, metavar="FILE", help="of `benchmark step`: what training needs"
+    "--step_json", type=user_path, metavar="FILE", help="of `benchmark step`: what training needs"
   )
   add_output_flags(parser)
 

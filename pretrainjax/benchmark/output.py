@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from pretrainjax.errors import UserError
+from pretrainjax.user_path import user_path
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
   """Adds --json, the flag that all verbs have."""
-  parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+  parser.add_argument("--json", type=user_path, metavar="FILE", help="write the numbers there too")
 
 
 def write_json(path: Path | None, values: Any) -> None:

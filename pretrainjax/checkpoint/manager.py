@@ -23,6 +23,7 @@ from pretrainjax.checkpoint.step_names import StepNames
 from pretrainjax.config.text import read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, barrier, is_main
+from pretrainjax.ranges import PositiveInt, check_ranges
 
 FOLDER = "checkpoints"
 # Seconds: Orbax's own time limit goes by the time of day, and a clock that is set forward would end
@@ -46,14 +47,13 @@ class Keep:
     mode: whether the highest or the lowest number is best.
   """
 
-  last: int = 2
-  best: int = 1
+  last: PositiveInt = 2
+  best: PositiveInt = 1
   metric: str | None = None
   mode: Literal["max", "min"] = "max"
 
   def __post_init__(self):
-    if self.last < 1 or self.best < 1:
-      raise ValueError(f"last={self.last}, best={self.best}: both are at least 1")
+    check_ranges(self)
 
 
 class Checkpoints:

@@ -1,12 +1,14 @@
 """References to trained networks, as users type them: RUN, RUN@STEP, RUN:PART, RUN@STEP:PART."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
 from pretrainjax.errors import UserError
+from pretrainjax.user_path import user_path
 
-_FORM = re.compile(r"([^@]*?)(?:@([0-9]{1,18}))?(?::([A-Za-z_]\w*))?", flags=re.ASCII)
+_FORM = re.compile(r"(.*?)(?:@([0-9]{1,18}))?(?::([A-Za-z_]\w*))?", flags=re.ASCII | re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,22 +33,33 @@ class Reference:
   def parse(cls, text: str | Path, *, step: int | None = None) -> "Reference":
     """Parses a reference that a user typed.
 
+    Only "@" and digits, and ":" and a name, at the end are a step and a part. A folder whose name
+    ends so goes first: "a@5", where there is one, else step 5 of "a".
+
     Args:
-      text: the reference as it was typed, RUN[@STEP][:PART].
+      text: the reference, RUN[@STEP][:PART]; "~" is the home folder.
       step: the same as @STEP, for callers in Python.
 
     Raises:
-      UserError: where STEP is no number, or two differ.
+      UserError: where two steps differ.
     """
-    found = _FORM.fullmatch(str(text))
-    folder, at, part = found.groups() if found else ("", None, None)
-    if not found or (at and step not in (None, int(at))):
-      typed = str(text).partition("@")[2]
-      raise UserError(
-        f"'{text}': found step '{typed}', expected WORKDIR[@STEP][:PART] with one number"
-      )
-    return cls(Path(folder), int(at) if at else step, part)
+    folder, at, part = _split(str(user_path(text)))
+    if at is not None and step not in (None, at):
+      raise UserError(f"'{text}': found step {at} and step={step}, expected one of them")
+    return cls(Path(folder), step if at is None else at, part)
 
   def __str__(self) -> str:
     at = "" if self.step is None else f"@{self.step}"
     return f"{self.folder}{at}{f':{self.part}' if self.part else ''}"
+
+
+def _split(text: str) -> tuple[str, int | None, str | None]:
+  """The folder, step and part of a reference; as much of it as is there is the folder."""
+  folder, at, part = _FORM.fullmatch(text).groups()
+  step = None if at is None else int(at)
+  if text == folder or os.path.isdir(text):
+    return text, None, None
+  before_part = text if part is None else text[: -len(f":{part}")]
+  if step is None or os.path.isdir(before_part):
+    return before_part, None, part
+  return folder, step, part

@@ -12,11 +12,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from pretrainjax.command import USER_ERROR, Request, launch
-from pretrainjax.config.shipped import locate
+from pretrainjax.config.shipped import file_and_form, locate
 from pretrainjax.config.text import difference, load_config
 from pretrainjax.errors import UserError
 from pretrainjax.process.ending import as_process
 from pretrainjax.report.configs import config_list, config_markdown, config_page
+from pretrainjax.user_path import user_path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,8 +64,8 @@ def _work(request: Request) -> None:
   if changes := difference(request.defaults, request.config):
     key = changes[0].partition(":")[0]
     raise UserError(f"--copy copies the file as it is: found a change of {key}, expected none")
-  name, _, arg = reference.partition(":")
-  copy = Path(request.options.copy)
+  name, arg = file_and_form(reference)
+  copy = user_path(request.options.copy)
   _copy(Path(locate(name)), copy)
   print(f"copied {locate(name)} to {copy}; run it with --config={copy}{f':{arg}' if arg else ''}")
 

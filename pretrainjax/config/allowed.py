@@ -106,6 +106,8 @@ def resolve(name: Any, path: str, *, allow: tuple[str, ...] = ()) -> Callable:
       f"{path}: found '{name}' of the package '{package}', which a stored config may name only "
       f'where you trust that package: --allow={package}, or allow=("{package}",) in Python'
     )
+  if not is_ours and allow != ANYTHING:
+    module = _public_module(module, name, path, allow=allow)
   target = _attribute(module, attribute, path)
   # A module's attribute may be something that it merely imports, such as `os`.
   home = str(getattr(target, "__module__", ""))
@@ -118,6 +120,40 @@ def resolve(name: Any, path: str, *, allow: tuple[str, ...] = ()) -> Callable:
     kind = "class" if is_ours else "class or function"
     raise TargetError(f"{path}: '{name}' is not a {kind} of {module if is_ours else package}")
   return target
+
+
+def _public_module(module: str, name: str, path: str, *, allow: tuple[str, ...]) -> str:
+  """The module that a class of an allowed package is taken from; none that is private or tests.
+
+  Such modules may change the process when they are imported. What a private one defines is taken
+  where a package above it offers it, unless the user allowed the module itself, or the class.
+  """
+  parts = module.split(".")
+  hidden = [part for part in parts[1:] if part.startswith("_") or _is_test(part)]
+  if not hidden or module in allow or name in allow:
+    return module
+  public, attribute = ".".join(parts[: parts.index(hidden[0])]), name.partition(":")[2]
+  home = getattr(getattr(_imported(public), attribute, None), "__module__", None)
+  if home == module and not any(map(_is_test, hidden)):
+    return public
+  raise TargetError(
+    f"{path}: found '{name}' of a private module or one of tests, which is imported only where you "
+    f'trust it by its name: --allow={module}, or allow=("{module}",) in Python'
+  )
+
+
+def _is_test(part: str) -> bool:
+  """Whether a part of a module's name says that it holds tests."""
+  is_named = part in ("test", "tests", "conftest")
+  return is_named or part.startswith("test_") or part.endswith(("_test", "_tests"))
+
+
+def _imported(module: str) -> Any:
+  """A module, None where there is none."""
+  try:
+    return importlib.import_module(module) if module else None
+  except Exception:  # a package may do anything while it is imported
+    return None
 
 
 def _attribute(module: str, attribute: str, path: str) -> Any:

@@ -79,8 +79,8 @@ def following(config: Any, *, path: str = "", allow: tuple[str, ...] = ()) -> It
 
   Args:
     config: a node, or any value in one.
-    path: its key.
-    allow: see `allowed.resolve`.
+    path: the key of the node.
+    allow: the packages beside ours that it may name, see `allowed.resolve`.
   """
   if not isinstance(config, (ConfigDict, Mapping)):
     return

@@ -14,11 +14,12 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from beartype.door import is_bearable
 from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.config.allowed import TARGET, resolve
+from pretrainjax.config.values import Unfit, fitted
 from pretrainjax.errors import UserError, nearest, one_line
+from pretrainjax.ranges import bare
 
 RECIPE = "_recipe"
 _AWAITED = ("self", "rngs")
@@ -83,9 +84,12 @@ def build(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> 
   if config.get(RECIPE, False):
     return functools.partial(target, **arguments)
   try:
-    return target(**arguments)
+    made = target(**arguments)
   except (ValueError, TypeError, OverflowError) as error:
     raise UserError(f"{path}: {one_line(error)}") from error
+  if hasattr(made, "config_key"):  # it tells mistakes later, too, by the flag that sets it right
+    object.__setattr__(made, "config_key", path)
+  return made
 
 
 def typed(config: Any, *, path: str = "config", allow: tuple[str, ...] = ()) -> Any:
@@ -141,13 +145,13 @@ def _has_default(parameter: inspect.Parameter) -> bool:
 
 
 def hints_of(target: Callable) -> dict[str, Any]:
-  """The annotations of what `target` takes, {} where they cannot be read."""
+  """The annotations of what `target` takes, ranges included, {} where they cannot be read."""
   # A dataclass's hints are on the class, another class's on its constructor.
   holder = target
   if inspect.isclass(target) and not hasattr(target, "__dataclass_fields__"):
     holder = target.__init__
   try:
-    return typing.get_type_hints(holder)
+    return typing.get_type_hints(holder, include_extras=True)
   except NameError:  # optax names some types for the type checker only
     return {}
 
@@ -163,7 +167,7 @@ def default_field(value: Any, hint: Any) -> Any:
     return spec(type(value), **{name: getattr(value, name) for name in fields})
   if value is not None:
     return tuple(value) if isinstance(value, list) else value
-  others = [h for h in typing.get_args(hint) if h is not types.NoneType]
+  others = [h for h in typing.get_args(bare(hint)) if h is not types.NoneType]
   plain = [h for h in others if h in (int, float, str, bool)]
   if len(others) == 1 and plain:
     return config_dict.placeholder(plain[0])
@@ -179,29 +183,8 @@ def _checked(target: Callable, arguments: dict[str, Any], path: str) -> dict[str
       )
   checked = {}
   for name, value in arguments.items():
-    hint = hints.get(name, Any)
-    is_truth = isinstance(value, bool)
-    if isinstance(value, int) and not is_truth and not is_bearable(value, hint):
-      value = _as_float(value)  # 1 is a fine float; 1.5 is no int
-    if not is_bearable(value, hint) or (is_truth and hint is int):
-      raise UserError(f"{path}.{name}: found {value!r}, expected {_say(hint, value)}")
-    checked[name] = value
+    try:
+      checked[name] = fitted(value, hints.get(name, Any))
+    except Unfit as error:
+      raise UserError(f"{path}.{name}: found {value!r}, expected {error}") from error
   return checked
-
-
-def _as_float(value: int) -> float | int:
-  try:
-    return float(value)
-  except OverflowError:
-    return value
-
-
-def _say(hint: Any, value: Any) -> str:
-  choices = typing.get_args(hint)
-  if typing.get_origin(hint) is typing.Literal:
-    return (
-      "one of "
-      + ", ".join(map(str, choices))
-      + nearest(str(value), map(str, choices)).partition("; valid")[0]
-    )
-  return getattr(hint, "__name__", None) if inspect.isclass(hint) else str(hint)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.user_path import user_path
 
 # The name under which config files import what they share: `from configs.blocks import training`.
 PACKAGE = "configs"
@@ -57,6 +58,17 @@ def short_name(name: str, names: Sequence[str]) -> str:
   return last if len(_ending_in(last, names)) == 1 else name
 
 
+def file_and_form(reference: str) -> tuple[str, str | None]:
+  """Splits FILE[:form]; a file of the whole name goes first, and one with ":" in its folders."""
+  file, _, form = reference.rpartition(":")
+  if user_path(reference).is_file() or not file:
+    return reference, None
+  if user_path(file).is_file():
+    return file, form or None
+  file, _, form = reference.partition(":")
+  return file, form or None
+
+
 def locate(reference: str) -> str:
   """Returns the config file that is meant by --config.
 
@@ -67,8 +79,8 @@ def locate(reference: str) -> str:
   Raises:
     UserError: for a path or a name that does not exist, or a name that several configs have.
   """
-  if Path(reference).is_file():
-    return reference
+  if (path := user_path(reference)).is_file():
+    return str(path)
   names = shipped_names()
   if reference.endswith(".py"):
     raise UserError(f"--config: no file '{reference}'{_nearest_file(Path(reference), names)}")

@@ -2,20 +2,20 @@
 
 import importlib.util
 import json
-import math
-import re
+import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from beartype.door import is_bearable
 from ml_collections import ConfigDict, FieldReference, config_dict
 
-from pretrainjax.config.allowed import ANYTHING, CONFIG_FILE, TARGET, resolve
-from pretrainjax.config.moved import argument_today, today
+from pretrainjax.config.allowed import ANYTHING, CONFIG_FILE, TARGET, TargetError, resolve
+from pretrainjax.config.follow import following
+from pretrainjax.config.moved import MOVED, argument_today, today
 from pretrainjax.config.objects import RECIPE, hints_of, typed
-from pretrainjax.config.shipped import importable, locate
+from pretrainjax.config.shipped import file_and_form, importable, locate
+from pretrainjax.config.values import Unfit, fitted, value_of
 from pretrainjax.errors import UserError, nearest, one_line
 
 
@@ -31,57 +31,96 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     UserError: for a key that does not exist or a value of another type than it holds.
   """
   flag = f"--config.{key}"
-  *parents, last = key.split(".")
-  if parents[:1] == ["changes"]:
-    _admit_change(config, parents, last)
-  node = config
-  for depth, name in enumerate([*parents, last]):
-    if not isinstance(node, ConfigDict) or name not in node or name in (TARGET, RECIPE):
-      choices = (
-        [k for k in node if k not in (TARGET, RECIPE)] if isinstance(node, ConfigDict) else []
-      )
-      where = ".".join(["config", *key.split(".")[:depth]])
-      raise UserError(f"{flag}: {where} has no key '{name}'{nearest(name, choices)}")
-    parent, node = node, node[name]
-  value = _literal(text)
-  if isinstance(value, bool) and isinstance(node, (int, float)) and not isinstance(node, bool):
-    raise UserError(f"{flag}: found {text!r} (bool), expected {type(node).__name__}")
-  if isinstance(node, str) and not isinstance(value, str) and not _may_be(value, parent, last):
-    value = text
-  if isinstance(node, tuple) and value is not None:
-    value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-  try:
-    parent[last] = value
-  except (TypeError, ValueError):
-    kind = type(node).__name__
-    if node is None:
-      kind = parent.get_type(last).__name__
-    message = f"{flag}: found {text!r} ({type(value).__name__}), expected {kind}"
-    raise UserError(message) from None
-
-
-def _admit_change(config: ConfigDict, parents: list[str], name: str) -> None:
-  """Makes room for any argument in `config.changes`; which ones there are, the checkpoint knows."""
-  if "init" in config and "changes" not in config:
-    config.changes = ConfigDict()
-  changes = config.get("changes")
-  if not isinstance(changes, ConfigDict) or name.startswith("_") or len(parents) > 2:
+  _admit_change(config, key)
+  parent, name = _place(config, key)
+  hint = _annotation(parent, name)
+  if text.lower() in ("none", "null") and _may_be_open(config, key):
+    with parent.ignore_type():
+      parent[name] = None
     return
-  for part in parents[1:]:
-    if part not in changes:
+  value = value_of(text, _from_value(parent, name) if hint is None else hint)
+  found = f"found {text!r} ({type(value).__name__})"
+  if (keys := _keys(parent[name])) and value is not None:
+    raise UserError(f"{flag}: {found}, expected a flag of its own for each of {', '.join(keys)}")
+  try:
+    if hint is None:
+      _set(parent, name, value)
+    else:
+      with parent.ignore_type():  # the annotation may take values of several types
+        parent[name] = fitted(value, hint)
+  except Unfit as error:
+    raise UserError(f"{flag}: {found}, expected {error}") from None
+
+
+def _place(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
+  """The part of a config that a dotted key lies in, and its name there."""
+  *parents, last = key.split(".")
+  node = parent = config
+  for depth, name in enumerate([*parents, last]):
+    choices = _keys(node)
+    if name not in choices:
+      where = ".".join(["config", *key.split(".")[:depth]])
+      raise UserError(f"--config.{key}: {where} has no key '{name}'{nearest(name, choices)}")
+    parent, node = node, node[name]
+  return parent, last
+
+
+def _may_be_open(config: ConfigDict, key: str) -> bool:
+  """Whether a value follows from others, or from the data, where none is given."""
+  return any(argument.key == key for argument in following(config, allow=ANYTHING))
+
+
+def _admit_change(config: ConfigDict, key: str) -> None:
+  """Makes room for any argument in `config.changes`; which ones there are, the checkpoint knows."""
+  *places, name = key.split(".")
+  first, parts = "".join(places[:1]), places[1:]
+  if first != "changes" or "init" not in config or name.startswith("_") or len(parts) > 1:
+    return
+  changes = config
+  for part in (first, *parts):
+    if changes.get(part) is None:
       changes[part] = ConfigDict()
     changes = changes[part]
   if isinstance(changes, ConfigDict) and name not in changes:
     changes[name] = config_dict.placeholder(object)
 
 
-def _may_be(value: Any, parent: ConfigDict, name: str) -> bool:
-  """Whether a word of a config may become `value`; none stays a word where it is a choice."""
-  if value is not None or TARGET not in parent:
-    return value is None
-  return is_bearable(
-    None, hints_of(resolve(parent[TARGET], "config", allow=ANYTHING)).get(name, Any)
-  )
+def _keys(node: Any) -> list[str]:
+  """The keys of a part of a config that flags may set."""
+  return [k for k in node if k not in (TARGET, RECIPE)] if isinstance(node, ConfigDict) else []
+
+
+def _annotation(parent: ConfigDict, name: str) -> Any:
+  """How the class that a part of a config names annotates an argument; None where nothing does."""
+  if TARGET not in parent:
+    return None
+  try:
+    return hints_of(resolve(parent[TARGET], "config", allow=ANYTHING)).get(name)
+  except TargetError:  # `build` will say it
+    return None
+
+
+def _from_value(parent: ConfigDict, name: str) -> Any:
+  """An annotation that the value of today fits, for what no class annotates."""
+  node = parent[name]
+  if isinstance(node, tuple):
+    is_words = node and all(isinstance(value, str) for value in node)
+    return tuple[str, ...] | None if is_words else tuple[Any, ...] | None
+  kind = parent.get_type(name) if node is None else type(node)
+  if kind is object and name == "init":  # names runs, which may look like numbers or tuples
+    return str | None
+  return kind | None if kind in (str, int, float, bool) else Any
+
+
+def _set(parent: ConfigDict, name: str, value: Any) -> None:
+  """Sets what no class annotates: a value of the type that is there."""
+  kind = parent.get_type(name)
+  if isinstance(value, bool) and kind in (int, float):
+    raise Unfit(kind.__name__)
+  try:
+    parent[name] = value
+  except (TypeError, ValueError):
+    raise Unfit(kind.__name__) from None
 
 
 def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> ConfigDict:
@@ -94,15 +133,15 @@ def load_config(reference: str, overrides: Mapping[str, str] | None = None) -> C
   Raises:
     UserError: for a missing file, one without `get_config` or that fails, or a bad override.
   """
-  file, _, arg = reference.partition(":")
+  file, arg = file_and_form(reference)
   file = locate(file)
   try:
-    config = _run_file(file, arg or None)
+    config = _run_file(file, arg)
   except UserError:
     raise
   except Exception as error:  # a config file is the user's own code
     where = f"{file}:{arg}" if arg else file
-    reason = f"{type(error).__name__}: {one_line(error)}"
+    reason = f"{type(error).__name__}: {one_line(error)}{_moved(error)}"
     raise UserError(f"--config: '{where}' fails at line {_line(error, file)}: {reason}") from error
   if not isinstance(config, ConfigDict):
     found = type(config).__name__
@@ -123,12 +162,20 @@ def _run_file(file: str, arg: str | None) -> Any:
     return module.get_config(arg)
 
 
+def _moved(error: Exception) -> str:
+  """A hint where a config file imports a module of ours by its old name."""
+  old = error.name if isinstance(error, ModuleNotFoundError) else None
+  names = [name for name in MOVED if f"{name.partition(':')[0]}.".startswith(f"{old}.")]
+  return f"; it is in {today(names[0]).partition(':')[0]} now" if old and names else ""
+
+
 def _line(error: Exception, file: str) -> int:
   """Where in a config file an exception came from."""
-  if isinstance(error, SyntaxError) and error.filename == file:
+  file = os.path.realpath(file)  # a frame has the absolute path, the user's may be relative
+  if isinstance(error, SyntaxError) and os.path.realpath(error.filename or "") == file:
     return error.lineno or 1
   frames = traceback.extract_tb(error.__traceback__)
-  return next((f.lineno for f in reversed(frames) if f.filename == file), 1)
+  return next((f.lineno for f in reversed(frames) if os.path.realpath(f.filename) == file), 1) or 1
 
 
 def to_json(config: ConfigDict) -> str:
@@ -212,24 +259,6 @@ def difference(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 
 _DEEPEST = 64  # ours have 6 levels; whoever walks through a config recurses
-# Flags read better than Python where they differ.
-_WORDS = {"true": True, "false": False, "none": None, "null": None}
-
-
-def _literal(text: str) -> Any:
-  if text.lower() in _WORDS:
-    return _WORDS[text.lower()]
-  if re.fullmatch(r"[+-]?[0-9]{1,40}", text):
-    return int(text)
-  try:
-    number = float(text)
-    return number if math.isfinite(number) else text
-  except ValueError:
-    pass
-  if text.count("(") + text.count("[") <= 1 and ("," in text or text.startswith("(")):
-    parts = [p.strip().strip("'\"") for p in text.strip("()[] ").split(",")]
-    return tuple(_literal(p) for p in parts if p)
-  return text.strip("'\"")
 
 
 def _plain(value: Any) -> Any:

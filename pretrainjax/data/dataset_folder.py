@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 from pretrainjax.errors import UserError
 from pretrainjax.untrusted import BadFile, is_inside, read_json
+from pretrainjax.user_path import user_path
 
 # tfds imports the module of whatever class stands under these names.
 _CLASS_KEYS = ("pythonClassName", "python_class_name", "type")
@@ -27,7 +28,7 @@ _MAX_BYTES = 1 << 26
 
 def data_folder(data_dir: str | Path | None) -> Path:
   """The folder of prepared datasets: the one that is given, or $PRETRAINJAX_DATA, or "data"."""
-  return Path(data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
+  return user_path(data_dir or os.environ.get("PRETRAINJAX_DATA", "data"))
 
 
 def newest_version(name: str, data_dir: Path) -> Path | None:

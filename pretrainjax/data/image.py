@@ -12,6 +12,14 @@ import cv2
 import numpy as np
 
 from pretrainjax.config.follow import Follows, Source, takes
+from pretrainjax.ranges import (
+  Fraction,
+  NonNegativeInt,
+  PositiveFloat,
+  PositiveFraction,
+  PositiveInt,
+  check_ranges,
+)
 
 # What the size of a transform follows where a config leaves it open.
 _SIZE: Follows = {
@@ -57,13 +65,13 @@ class Resize:
     short_side: the short side before cutting; None is `size`. ImageNet's habit is 256 for 224.
   """
 
-  size: int
-  short_side: int | None = None
+  size: PositiveInt
+  short_side: PositiveInt | None = None
 
   follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
-    _check_positive("size", self.size)
+    check_ranges(self)
     if self.short_side is not None and self.short_side < self.size:
       raise ValueError(f"short_side={self.short_side}: expected at least size={self.size}")
 
@@ -90,20 +98,19 @@ class RandomResizedCrop:
     flip: probability of mirroring left and right.
   """
 
-  size: int
-  scale: tuple[float, float] = (0.08, 1.0)
-  ratio: tuple[float, float] = (3 / 4, 4 / 3)
-  flip: float = 0.5
+  size: PositiveInt
+  scale: tuple[PositiveFraction, PositiveFraction] = (0.08, 1.0)
+  ratio: tuple[PositiveFloat, PositiveFloat] = (3 / 4, 4 / 3)
+  flip: Fraction = 0.5
 
   follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
-    _check_positive("size", self.size)
-    if not 0 < self.scale[0] <= self.scale[1] <= 1:
-      raise ValueError(f"scale={self.scale}: expected 0 < low <= high <= 1")
-    if not 0 < self.ratio[0] <= self.ratio[1]:
-      raise ValueError(f"ratio={self.ratio}: expected 0 < low <= high")
-    _check_probability("flip", self.flip)
+    check_ranges(self)
+    for name in ("scale", "ratio"):
+      low, high = getattr(self, name)
+      if low > high:
+        raise ValueError(f"{name}=({low}, {high}): expected low <= high")
 
   def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Returns "size size C"."""
@@ -136,17 +143,14 @@ class PadCrop:
     flip: probability of mirroring left and right.
   """
 
-  size: int
-  padding: int = 4
-  flip: float = 0.5
+  size: PositiveInt
+  padding: NonNegativeInt = 4
+  flip: Fraction = 0.5
 
   follows: ClassVar[Follows] = _SIZE
 
   def __post_init__(self):
-    _check_positive("size", self.size)
-    if self.padding < 0:
-      raise ValueError(f"padding={self.padding}: expected 0 or more")
-    _check_probability("flip", self.flip)
+    check_ranges(self)
 
   def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Returns "size size C"."""
@@ -158,13 +162,3 @@ class PadCrop:
 
 
 Transform = Resize | RandomResizedCrop | PadCrop
-
-
-def _check_positive(name: str, value: int) -> None:
-  if value < 1:
-    raise ValueError(f"{name}={value}: expected at least 1")
-
-
-def _check_probability(name: str, value: float) -> None:
-  if not 0 <= value <= 1:
-    raise ValueError(f"{name}={value}: expected in [0, 1]")

@@ -5,6 +5,7 @@ import dataclasses
 from pretrainjax.data.fields.image import ImageField
 from pretrainjax.data.image import Transform
 from pretrainjax.data.pipeline import Pipeline
+from pretrainjax.ranges import PositiveInt
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class ImageData(Pipeline):
   """
 
   transform: Transform
-  views: int = 1
+  views: PositiveInt = 1
 
   def make_field(self) -> ImageField:
     """See `Pipeline`."""

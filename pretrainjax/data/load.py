@@ -88,7 +88,7 @@ class Load:
         return *record, piece, offset
       _log.warning("record skipped: %s", record)
       message = (
-        f"--config.data.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
+        f"--{data.config_key}.max_bad_fraction: {bad} of {seen} records cannot be unpacked, "
         f"expected at most {data.max_bad_fraction:.2%}; the last one: {record}"
       )
       if bad > data.max_bad_fraction * max(seen, 1000):

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import grain
 import numpy as np
@@ -26,10 +26,18 @@ from pretrainjax.data.fingerprint import Fingerprint, dataset_fingerprint
 from pretrainjax.data.load import Load, complaint
 from pretrainjax.data.prefetch import Prefetched
 from pretrainjax.data.prepared import PreparedSplit, open_datasets
-from pretrainjax.data.subset import held_out, stratified
+from pretrainjax.data.subset import rows_used
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.process.data_workers import EndWithTrainer
+from pretrainjax.ranges import (
+  Fraction,
+  NonNegativeInt,
+  PositiveFraction,
+  PositiveInt,
+  Seed,
+  check_ranges,
+)
 from pretrainjax.types import Batch
 
 
@@ -51,28 +59,25 @@ class Pipeline:
     num_threads: the number of threads that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.
     max_bad_fraction: the run fails when more of the records read cannot be unpacked.
+    config_key: the place in the config, which `build` sets, for messages.
   """
+
+  config_key: ClassVar[str] = "config.data"
 
   datasets: str | Mapping[str, float]
   split: str = "train"
   part: Literal["all", "fit", "held_out"] = "all"
   data_dir: str | None = None
-  batch_size: int
-  label_fraction: float = 1.0
-  label_seed: int = 0
+  batch_size: PositiveInt
+  label_fraction: PositiveFraction = 1.0
+  label_seed: Seed = 0
   cache: Literal["none", "memory"] = "none"
-  num_threads: int = 2
-  num_workers: int = 0
-  max_bad_fraction: float = 0.01
+  num_threads: PositiveInt = 2
+  num_workers: NonNegativeInt = 0
+  max_bad_fraction: Fraction = 0.01
 
   def __post_init__(self):
-    for name, low in (("batch_size", 1), ("num_threads", 1), ("num_workers", 0)):
-      if getattr(self, name) < low:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
-    if not 0 < self.label_fraction <= 1:
-      raise ValueError(f"label_fraction={self.label_fraction}: expected in (0, 1]")
-    if not 0 <= self.max_bad_fraction <= 1:
-      raise ValueError(f"max_bad_fraction={self.max_bad_fraction}: expected in [0, 1]")
+    check_ranges(self)
     if not self.datasets:
       raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
     weights = () if isinstance(self.datasets, str) else self.datasets.values()
@@ -118,10 +123,12 @@ class Pipeline:
   @functools.cached_property
   def field(self) -> Field:
     """The field of `make_field`, bound to the datasets, which are opened and checked."""
-    sources = open_datasets(self.datasets, split=self.split, data_dir=self.data_dir)
+    sources = open_datasets(
+      self.datasets, split=self.split, data_dir=self.data_dir, key=self.config_key
+    )
     if self.part == "held_out":
       sources = tuple(source.validation or source for source in sources)
-    return self.make_field().bind(sources, key="config.data")
+    return self.make_field().bind(sources, key=self.config_key)
 
   @property
   def fingerprints(self) -> dict[str, Fingerprint]:
@@ -172,7 +179,7 @@ class Pipeline:
     self._open()
     if self.batch_size % process_count:
       raise UserError(
-        f"--config.data.batch_size: found {self.batch_size}, expected a multiple of "
+        f"--{self.config_key}.batch_size: found {self.batch_size}, expected a multiple of "
         f"{process_count} processes"
       )
     self._refuse_a_batch_beyond_memory(self.batch_size // process_count)
@@ -259,28 +266,11 @@ class Pipeline:
   @functools.cached_property
   def rows_used(self) -> tuple[np.ndarray, ...]:
     """The examples of each source that are used, as numbers record * pieces + piece."""
+    share = {"part": self.part, "fraction": self.label_fraction, "seed": self.label_seed}
     return tuple(
-      self._rows_of(source, pieces)
+      rows_used(source, pieces=pieces, **share)
       for source, pieces in zip(self.sources, self.num_pieces, strict=True)
     )
-
-  def _rows_of(self, source: PreparedSplit, pieces: int) -> np.ndarray:
-    rows = np.arange(len(source) * pieces)
-    if self.part != "all" and source.validation is None:
-      labels = source.labels if source.has_labels else np.zeros(len(source), np.int32)
-      away = np.repeat(held_out(labels), pieces)
-      rows = rows[away if self.part == "held_out" else ~away]
-      if not len(rows):
-        raise UserError(
-          f"config.data.part: found '{self.part}', but the {len(source)} examples of "
-          f"{source.name}/{source.split} are too few to hold one out; expected 'all'"
-        )
-    if self.label_fraction == 1:
-      return rows
-    if not source.has_labels:
-      raise UserError(f"--config.data.label_fraction: dataset '{source.name}' has no labels")
-    labels = np.repeat(source.labels, pieces)[rows]
-    return rows[stratified(labels, fraction=self.label_fraction, seed=self.label_seed)]
 
   @functools.cached_property
   def num_pieces(self) -> tuple[int, ...]:
@@ -382,8 +372,8 @@ class Pipeline:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
       raise UserError(
-        f"--config.data.batch_size: found {self.batch_size}, of which this machine would hold "
-        f"{needed / 1e9:.3g} GB; expected less than its memory, {memory / 1e9:.3g} GB"
+        f"--{self.config_key}.batch_size: found {self.batch_size}, of which this machine would "
+        f"hold {needed / 1e9:.3g} GB; expected less than its memory, {memory / 1e9:.3g} GB"
       )
 
 

@@ -19,10 +19,10 @@ class PixelStatistics(NamedTuple):
   """Of pixels / 255, one value a channel, rounded to four digits.
 
   Attributes:
-    mean: the mean.
+    mean: the mean of all pixels.
     std: the standard deviation; at least 0.001, since pixels are divided by it.
     smallest: the least height and the least width.
-    largest: likewise.
+    largest: the largest height and the largest width.
     num_images: the number of images that were measured.
   """
 

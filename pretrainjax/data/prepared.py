@@ -25,7 +25,6 @@ OURS = ("fashion_mnist", "digits", "sotu", "spam_assassin", "wordnet")
 # Sets of the public catalogue that configs here name; others work too once they are prepared.
 CATALOGUE = ("mnist", "cifar10", "cifar100", "imagenet2012", "eurosat", "food101")
 
-_FLAG = "--config.data.datasets"
 # A record's features by name, not yet unpacked: `fields["image"].bytes_list.value[0]`.
 Fields = Mapping[str, Any]
 
@@ -38,11 +37,13 @@ class PreparedSplit:
     name: the name of the dataset, "cifar10" or "name/config".
     split: in the language of tfds, "train[:10%]".
     data_dir: the folder in which prepared datasets lie.
+    key: the place in the config of the data that names it, for messages.
   """
 
   name: str
   split: str
   data_dir: Path
+  key: str = dataclasses.field(default="config.data", compare=False, repr=False)
 
   @classmethod
   def at(cls, folder: Path, *, split: str) -> "PreparedSplit":
@@ -101,7 +102,7 @@ class PreparedSplit:
   @functools.cached_property
   def folder(self) -> Path:
     """The folder of the newest prepared version."""
-    return _folder(self.name, self.data_dir)
+    return _folder(self.name, self.data_dir, key=self.key)
 
   @functools.cached_property
   def prepared(self) -> Mapping[str, Any]:
@@ -118,7 +119,7 @@ class PreparedSplit:
       reason = error.reason
     if reason:
       raise UserError(
-        f"{_FLAG}: '{self.name}' has no readable prepared.json in {self.folder} "
+        f"--{self.key}.datasets: '{self.name}' has no readable prepared.json in {self.folder} "
         f"({reason}), expected a dataset that `python -m pretrainjax.prepare` wrote"
       )
     return found
@@ -132,7 +133,7 @@ class PreparedSplit:
     found = self.prepared.get(fact)
     if type(found) is not kind:  # a bool is an int to Python
       raise UserError(
-        f"{_FLAG}: prepared.json of '{self.name}' has {fact}={found!r}, expected "
+        f"--{self.key}.datasets: prepared.json of '{self.name}' has {fact}={found!r}, expected "
         f"{_article(kind.__name__)} {kind.__name__}"
       )
     return found
@@ -174,7 +175,7 @@ class PreparedSplit:
     """
     if not isinstance(self._features.get(feature), kind):
       raise UserError(
-        f"{_FLAG}: '{self.name}' has features {', '.join(self._features)}, "
+        f"--{self.key}.datasets: '{self.name}' has features {', '.join(self._features)}, "
         f"expected {_article(feature)} '{feature}'"
       )
 
@@ -189,7 +190,7 @@ class PreparedSplit:
 
   @functools.cached_property
   def _builder(self) -> Any:
-    return open_builder(self.folder, flag=_FLAG)
+    return open_builder(self.folder, flag=f"--{self.key}.datasets")
 
   @functools.cached_property
   def _records(self) -> Any:
@@ -203,21 +204,21 @@ class PreparedSplit:
     except NotImplementedError as error:
       folder = self._builder.data_path
       raise UserError(
-        f"{_FLAG}: '{folder}' is written as {self._builder.info.file_format.value}, "
+        f"--{self.key}.datasets: '{folder}' is written as {self._builder.info.file_format.value}, "
         f"expected array_record; `pip install 'pretrainjax[prepare]' && tfds convert_format "
         f"--dataset_dir={folder} --out_file_format=array_record --out_dir=OTHER_DATA_DIR`"
       ) from error
     except ValueError as error:
       if "0 length" in str(error) or "__len__" in str(error):  # in the words of array_record
         raise UserError(
-          f"--config.data.split: '{self.split}' of {self.name} holds no example, expected one at "
+          f"--{self.key}.split: '{self.split}' of {self.name} holds no example, expected one at "
           "least"
         ) from error
       splits = list(self._builder.info.splits)
       name = self.split.partition("[")[0]
       hint = nearest(name, splits) if name not in splits else f" ({' '.join(str(error).split())})"
       raise UserError(
-        f"--config.data.split: '{self.split}' is no split of {self.name}{hint}"
+        f"--{self.key}.split: '{self.split}' is no split of {self.name}{hint}"
       ) from error
 
 
@@ -234,7 +235,11 @@ def _within(split: str, sizes: Mapping[str, Any]) -> str:
 
 
 def open_datasets(
-  datasets: str | Mapping[str, float], *, split: str, data_dir: str | None
+  datasets: str | Mapping[str, float],
+  *,
+  split: str,
+  data_dir: str | None,
+  key: str = "config.data",
 ) -> tuple[PreparedSplit, ...]:
   """Opens one split of one dataset, or of several.
 
@@ -242,9 +247,10 @@ def open_datasets(
     datasets: the name of a dataset, or weights by name.
     split: in the language of tfds.
     data_dir: the folder of the datasets; None is $PRETRAINJAX_DATA, or "data".
+    key: the place in the config of the data that names them, for messages.
   """
   names = [datasets] if isinstance(datasets, str) else list(datasets)
-  return tuple(PreparedSplit(name, split, data_folder(data_dir)) for name in names)
+  return tuple(PreparedSplit(name, split, data_folder(data_dir), key) for name in names)
 
 
 def _article(word: str) -> str:
@@ -258,7 +264,7 @@ def _fields(record: bytes) -> Fields:
     raise RuntimeError("found no record as tfds writes them") from error
 
 
-def _folder(name: str, data_dir: Path) -> Path:
+def _folder(name: str, data_dir: Path, *, key: str) -> Path:
   """The newest prepared version of a dataset."""
   newest = newest_version(name, data_dir)
   if newest is not None:
@@ -272,5 +278,5 @@ def _folder(name: str, data_dir: Path) -> Path:
     )
   else:
     hint = nearest(name, prepared_names(data_dir) | set(OURS) | set(CATALOGUE))
-    raise UserError(f"{_FLAG}: no dataset '{name}' in '{data_dir}'{hint}")
-  raise UserError(f"{_FLAG}: '{name}' is not in '{data_dir}'; prepare it: {command}")
+    raise UserError(f"--{key}.datasets: no dataset '{name}' in '{data_dir}'{hint}")
+  raise UserError(f"--{key}.datasets: '{name}' is not in '{data_dir}'; prepare it: {command}")

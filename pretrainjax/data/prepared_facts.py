@@ -29,9 +29,9 @@ class PreparedFacts:
   All properties raise LookupError, in words, where the data does not say.
 
   Attributes:
-    datasets: see `Pipeline`.
-    split: see there.
-    data_dir: see there.
+    datasets: the name of the dataset, or weights by name.
+    split: the split, in the language of tfds.
+    data_dir: the folder of the datasets, see `Pipeline`.
   """
 
   datasets: str | Mapping[str, float]

@@ -1,6 +1,11 @@
 """Small labelled parts of a dataset: the same share of each class, the same for the same seed."""
 
+from typing import Literal
+
 import numpy as np
+
+from pretrainjax.data.prepared import PreparedSplit
+from pretrainjax.errors import UserError
 
 # Of a dataset without a validation split: the share that is held out of training, of each class.
 HELD_OUT = 0.05
@@ -44,3 +49,43 @@ def stratified(labels: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng((seed, int(label)))
     chosen.append(rng.permutation(members)[:count])
   return np.sort(np.concatenate(chosen))
+
+
+def rows_used(
+  source: PreparedSplit,
+  *,
+  pieces: int,
+  part: Literal["all", "fit", "held_out"],
+  fraction: float,
+  seed: int,
+) -> np.ndarray:
+  """Chooses the rows of a dataset that a pipeline uses, all pieces of a record or none.
+
+  Args:
+    source: the split of a dataset.
+    pieces: the number of rows that each record is cut into.
+    part: what of it, see `Pipeline`.
+    fraction: share of each class, in (0, 1].
+    seed: the seed of that choice.
+
+  Returns:
+    Sorted numbers of rows, int "N".
+
+  Raises:
+    UserError: where none can be held out, or a share of classes is wanted without labels.
+  """
+  rows = np.arange(len(source) * pieces)
+  if part != "all" and source.validation is None:
+    labels = source.labels if source.has_labels else np.zeros(len(source), np.int32)
+    away = np.repeat(held_out(labels), pieces)
+    rows = rows[away if part == "held_out" else ~away]
+    if not len(rows):
+      raise UserError(
+        f"--{source.key}.part: found '{part}', but the {len(source)} examples of "
+        f"{source.name}/{source.split} are too few to hold one out; expected 'all'"
+      )
+  if fraction == 1:
+    return rows
+  if not source.has_labels:
+    raise UserError(f"--{source.key}.label_fraction: dataset '{source.name}' has no labels")
+  return rows[stratified(np.repeat(source.labels, pieces)[rows], fraction=fraction, seed=seed)]

@@ -1,11 +1,12 @@
 """Batches of text."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pretrainjax.config.follow import Follows, at_most, takes
 from pretrainjax.data.fields.text import TextField
 from pretrainjax.data.pipeline import Pipeline
+from pretrainjax.ranges import LARGEST, PositiveInt, Range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,11 +23,11 @@ class TextData(Pipeline):
   The others are those of `Pipeline`.
   """
 
-  length: int
+  length: Annotated[int, Range(4, LARGEST)]
   pair: Literal["joint", "views", "prompt", "first", "second"] = "joint"
-  views: int = 1
+  views: PositiveInt = 1
   word_starts: bool = False
-  buckets: int = 1
+  buckets: PositiveInt = 1
 
   follows: ClassVar[Follows] = {
     "length": (

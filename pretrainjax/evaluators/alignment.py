@@ -1,7 +1,7 @@
 """How close two views of an example are, and how evenly examples cover the sphere."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,9 @@ from pretrainjax.evaluators.base import (
   Evaluation,
   Examples,
   Outcome,
-  check_above_zero,
-  check_at_least,
 )
 from pretrainjax.evaluators.pairs import pair_features
+from pretrainjax.ranges import LARGEST, PositiveFloat, Range, Seed
 
 # Rows whose distances to all others are held at once.
 _ROWS = 256
@@ -40,14 +39,9 @@ class Alignment(Evaluation):
 
   name: str = "alignment"
   data: Examples
-  num_examples: int = 4096
-  t: float = 2.0
-  seed: int = 0
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_at_least(self, 2, "num_examples")
-    check_above_zero(self, "t")
+  num_examples: Annotated[int, Range(2, LARGEST)] = 4096
+  t: PositiveFloat = 2.0
+  seed: Seed = 0
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""

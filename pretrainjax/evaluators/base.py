@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from pretrainjax.errors import UserError
+from pretrainjax.ranges import NonNegativeInt, check_ranges
 from pretrainjax.types import Batch
 
 # A dataset's fields that change no number; buckets are for training.
@@ -88,12 +89,15 @@ class Evaluation:
   """
 
   name: str
-  every: int = 0
+  every: NonNegativeInt = 0
   needs_module: ClassVar[bool] = False
   arrays: ClassVar[Mapping[str, str]] = {}
 
   def __post_init__(self):
-    check_at_least(self, 0, "every")
+    check_ranges(self)
+    for field in dataclasses.fields(self):
+      if getattr(self, field.name) == ():
+        raise ValueError(f"{field.name}=(): expected at least one value")
 
   def reason_to_leave_out(self, *, key: str) -> str | None:
     """Opens the data, and says why nothing can be measured on it; None where something can.
@@ -174,24 +178,6 @@ def check_parts(subject: Any, *parts: str, expected: str) -> None:
     if not hasattr(subject, part):
       found = type(subject).__name__
       raise ValueError(f"found a {found} without '{part}', expected {expected}")
-
-
-def check_at_least(holder: Any, minimum: int | float, *names: str) -> None:
-  """Raises ValueError for a field below `minimum`; tuples are checked item by item."""
-  for name in names:
-    value = getattr(holder, name)
-    values = value if isinstance(value, tuple) else (value,)
-    if not values or any(v is not None and v < minimum for v in values):
-      raise ValueError(f"{name}={value}: expected at least {minimum}")
-
-
-def check_above_zero(holder: Any, *names: str) -> None:
-  """Raises ValueError for a field that is not positive; tuples are checked item by item."""
-  for name in names:
-    value = getattr(holder, name)
-    values = value if isinstance(value, tuple) else (value,)
-    if not values or any(not v > 0 for v in values):
-      raise ValueError(f"{name}={value}: expected above 0")
 
 
 def plain(value: Any) -> Any:

@@ -11,8 +11,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.evaluators.accuracy import classification_outcome
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least, check_parts
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts
 from pretrainjax.evaluators.features import forward, labels_of
+from pretrainjax.ranges import PositiveInt, Seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,14 +30,10 @@ class ClassificationAccuracy(Evaluation):
 
   name: str = "accuracy"
   data: Examples
-  max_examples: int | None = None
-  seed: int = 0
+  max_examples: PositiveInt | None = None
+  seed: Seed = 0
   needs_module: ClassVar[bool] = True
   arrays: ClassVar[Mapping[str, str]] = {"data": "label"}
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_at_least(self, 1, "max_examples")
 
   def check(self, subject: Any) -> None:
     """See `Evaluation`."""

@@ -2,14 +2,15 @@
 
 import dataclasses
 import logging
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
 from pretrainjax.evaluators.features import extract_features
 from pretrainjax.objectives.feature_spread import feature_std, rank_me
+from pretrainjax.ranges import LARGEST, NonNegativeFloat, Range, Seed
 
 _log = logging.getLogger(__name__)
 
@@ -35,15 +36,10 @@ class Collapse(Evaluation):
 
   name: str = "collapse"
   data: Examples
-  num_examples: int = 1024
-  min_std: float = 0.05
-  min_rank_share: float = 0.02
-  seed: int = 0
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_at_least(self, 2, "num_examples")
-    check_at_least(self, 0.0, "min_std", "min_rank_share")
+  num_examples: Annotated[int, Range(2, LARGEST)] = 1024
+  min_std: NonNegativeFloat = 0.05
+  min_rank_share: NonNegativeFloat = 0.02
+  seed: Seed = 0
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""

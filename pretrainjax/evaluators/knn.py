@@ -16,10 +16,9 @@ from pretrainjax.evaluators.base import (
   Evaluation,
   Examples,
   Outcome,
-  check_above_zero,
-  check_at_least,
 )
 from pretrainjax.evaluators.features import Features, extract_features, labels_of
+from pretrainjax.ranges import PositiveFloat, PositiveInt, Seed
 
 # Similarities held at once: 2**26 float32 are 256 MiB.
 _MAX_SIMILARITIES = 2**26
@@ -50,17 +49,12 @@ class KNN(Evaluation):
   name: str = "knn"
   train: Examples
   test: Examples
-  k: tuple[int, ...] = (20, 200)
-  temperature: tuple[float | int, ...] = (0.07, 0.1)
-  max_train: int | None = None
-  max_test: int | None = None
-  seed: int = 0
+  k: tuple[PositiveInt, ...] = (20, 200)
+  temperature: tuple[PositiveFloat | PositiveInt, ...] = (0.07, 0.1)
+  max_train: PositiveInt | None = None
+  max_test: PositiveInt | None = None
+  seed: Seed = 0
   arrays: ClassVar[Mapping[str, str]] = {"train": "label", "test": "label"}
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_at_least(self, 1, "k", "max_train", "max_test")
-    check_above_zero(self, "temperature")
 
   def check(self, subject: Any) -> None:
     """See `Evaluation`."""

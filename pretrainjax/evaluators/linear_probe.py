@@ -16,8 +16,6 @@ from pretrainjax.evaluators.base import (
   Evaluation,
   Examples,
   Outcome,
-  check_above_zero,
-  check_at_least,
 )
 from pretrainjax.evaluators.features import extract_features, labels_of
 from pretrainjax.evaluators.logistic import (
@@ -28,6 +26,14 @@ from pretrainjax.evaluators.logistic import (
   lars_growth,
   standardise,
   zeros,
+)
+from pretrainjax.ranges import (
+  NonNegativeFloat,
+  NonNegativeInt,
+  OpenFraction,
+  PositiveFloat,
+  PositiveInt,
+  Seed,
 )
 
 _log = logging.getLogger(__name__)
@@ -60,26 +66,21 @@ class LinearProbe(Evaluation):
   train: Examples
   test: Examples
   solver: Literal["lbfgs", "lars"] = "lbfgs"
-  l2: tuple[float | int, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-  held_out: float = 0.1
-  max_iterations: int = 300
-  epochs: int = 90
-  batch_size: int = 16384
-  learning_rate: float = 0.1
-  max_train: int | None = None
-  max_test: int | None = None
-  seed: int = 0
+  l2: tuple[NonNegativeFloat | NonNegativeInt, ...] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+  held_out: OpenFraction = 0.1
+  max_iterations: PositiveInt = 300
+  epochs: PositiveInt = 90
+  batch_size: PositiveInt = 16384
+  learning_rate: PositiveFloat = 0.1
+  max_train: PositiveInt | None = None
+  max_test: PositiveInt | None = None
+  seed: Seed = 0
   arrays: ClassVar[Mapping[str, str]] = {"train": "label", "test": "label"}
 
   def __post_init__(self):
     super().__post_init__()
-    check_at_least(self, 0.0, "l2")
-    check_at_least(self, 1, "max_iterations", "epochs", "batch_size", "max_train", "max_test")
-    check_above_zero(self, "learning_rate")
     if self.solver not in ("lbfgs", "lars"):
       raise ValueError(f"solver={self.solver!r}: expected 'lbfgs' or 'lars'")
-    if not 0 < self.held_out < 1:
-      raise ValueError(f"held_out={self.held_out}: expected in (0, 1)")
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`; for lbfgs the chosen "l2" and "train_iterations" are among the metrics."""

@@ -13,11 +13,12 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.evaluators.bar import batches_of
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least, short_rows
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, short_rows
 from pretrainjax.evaluators.ngram import fit_ngram, log_probabilities, predicted
 from pretrainjax.losses.vocabulary import vocabulary_cross_entropy
 from pretrainjax.objectives.autoregressive.causal_lm import predicted_tokens, shifted
 from pretrainjax.objectives.masked.corruption import corrupt, pick
+from pretrainjax.ranges import OpenFraction, PositiveInt, Seed
 from pretrainjax.types import Batch, Text
 
 
@@ -53,17 +54,14 @@ class Perplexity(Evaluation):
   data: Examples
   head: Literal["causal", "masked"]
   train: Examples | None = None
-  order: int = 5
-  mask_rate: float = 0.15
-  seed: int = 0
-  chunk_size: int = 1024
+  order: PositiveInt = 5
+  mask_rate: OpenFraction = 0.15
+  seed: Seed = 0
+  chunk_size: PositiveInt = 1024
   needs_module: ClassVar[bool] = True
 
   def __post_init__(self):
     super().__post_init__()
-    check_at_least(self, 1, "order", "chunk_size")
-    if not 0 < self.mask_rate < 1:
-      raise ValueError(f"mask_rate={self.mask_rate}: expected above 0 and below 1")
     if self.head == "masked" and self.train is not None:
       raise ValueError("train: found data, expected None with head='masked', which sees both sides")
 

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.evaluators.accuracy import ranks
-from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_at_least
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome
 from pretrainjax.evaluators.pairs import pair_features
+from pretrainjax.ranges import PositiveInt, Seed
 
 # Similarities held at once: 2**26 float32 are 256 MiB.
 _MAX_SIMILARITIES = 2**26
@@ -33,13 +34,9 @@ class Retrieval(Evaluation):
 
   name: str = "retrieval"
   data: Examples
-  k: tuple[int, ...] = (1, 5, 10)
-  max_examples: int | None = None
-  seed: int = 0
-
-  def __post_init__(self):
-    super().__post_init__()
-    check_at_least(self, 1, "k", "max_examples")
+  k: tuple[PositiveInt, ...] = (1, 5, 10)
+  max_examples: PositiveInt | None = None
+  seed: Seed = 0
 
   def outcome(self, subject: Any) -> Outcome:
     """See `Evaluation`."""

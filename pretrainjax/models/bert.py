@@ -7,7 +7,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import (
   Pool,
@@ -21,7 +20,8 @@ from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.sizes import named_size
-from pretrainjax.models.text_encoder import TextEncoder, check_counts
+from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.ranges import FewInt, NonNegativeFloat, PositiveFloat, PositiveInt, Rate, ranged
 from pretrainjax.types import Text
 
 
@@ -93,31 +93,30 @@ class BERT(TextEncoder):
   the pooler, a linear layer and tanh, belongs to the head that needs one.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    vocab_size: int,
-    max_length: int,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    mlp_dim: int,
-    num_types: int = 2,
-    embedding_dim: int | None = None,
+    vocab_size: PositiveInt,
+    max_length: PositiveInt,
+    embed_dim: PositiveInt,
+    num_layers: FewInt,
+    num_heads: PositiveInt,
+    mlp_dim: PositiveInt,
+    num_types: PositiveInt = 2,
+    embedding_dim: PositiveInt | None = None,
     pool: Pool = "cls",
     activation: Activation = "gelu",
-    eps: float = 1e-12,
+    eps: PositiveFloat = 1e-12,
     order: Literal["post", "pre"] = "post",
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    init_std: float = 0.02,
+    dropout: Rate = 0.0,
+    attention_dropout: Rate = 0.0,
+    init_std: NonNegativeFloat = 0.02,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    check_rates(dropout=dropout, attention_dropout=attention_dropout)
-    check_counts(vocab_size=vocab_size, max_length=max_length, num_types=num_types)
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.embedding_dim = width = embed_dim if embedding_dim is None else embedding_dim
     self.num_types, self.pool, self.dropout = num_types, pool, dropout

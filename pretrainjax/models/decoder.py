@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
+from pretrainjax.ranges import FewInt, NonNegativeInt, PositiveInt, ranged
 
 
 class MAEDecoder(nnx.Module):
@@ -35,20 +36,21 @@ class MAEDecoder(nnx.Module):
   Reference: MAE, arXiv 2111.06377, section 3 and appendix A.1 (512 wide, 8 layers, 16 heads).
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    grid: tuple[int, int],
-    patch_dim: int,
-    encoder_dim: int,
-    num_prefix: int = 1,
-    embed_dim: int = 512,
-    num_layers: int = 8,
-    num_heads: int = 16,
-    mlp_dim: int | None = None,
+    grid: tuple[PositiveInt, PositiveInt],
+    patch_dim: PositiveInt,
+    encoder_dim: PositiveInt,
+    num_prefix: NonNegativeInt = 1,
+    embed_dim: PositiveInt = 512,
+    num_layers: FewInt = 8,
+    num_heads: PositiveInt = 16,
+    mlp_dim: PositiveInt | None = None,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
     self.grid, self.embed_dim, self.num_prefix = grid, embed_dim, num_prefix

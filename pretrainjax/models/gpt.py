@@ -6,12 +6,11 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.models.causal import CausalModel, residual_std
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool, embed
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.stack import Remat, make_stack
 from pretrainjax.models.sizes import named_size
-from pretrainjax.models.text_encoder import check_counts
+from pretrainjax.ranges import FewInt, NonNegativeFloat, PositiveFloat, PositiveInt, Rate, ranged
 
 
 class Size(NamedTuple):
@@ -72,27 +71,26 @@ class GPT(CausalModel):
   Reference: Radford et al. 2019, section 2.3. The head is the table of tokens.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    vocab_size: int,
-    max_length: int,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    mlp_dim: int,
+    vocab_size: PositiveInt,
+    max_length: PositiveInt,
+    embed_dim: PositiveInt,
+    num_layers: FewInt,
+    num_heads: PositiveInt,
+    mlp_dim: PositiveInt,
     pool: Pool = "last",
-    eps: float = 1e-5,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    init_std: float = 0.02,
+    eps: PositiveFloat = 1e-5,
+    dropout: Rate = 0.0,
+    attention_dropout: Rate = 0.0,
+    init_std: NonNegativeFloat = 0.02,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    check_rates(dropout=dropout, attention_dropout=attention_dropout)
-    check_counts(vocab_size=vocab_size, max_length=max_length)
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.pool, self.dropout = pool, dropout
     self.dtype, self.remat, self.unroll = dtype, remat, unroll

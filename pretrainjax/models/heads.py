@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.mlp import activation as activate
 from pretrainjax.models.layers.norm import BatchNorm
+from pretrainjax.ranges import FewInt, NonNegativeFloat, PositiveInt, Rate, ranged
 
 
 class Head(nnx.Module):
@@ -30,23 +30,19 @@ class Head(nnx.Module):
     rngs: keys for the initial parameters.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    in_dim: int,
-    num_classes: int,
-    hidden_dim: int | None = None,
+    in_dim: PositiveInt,
+    num_classes: PositiveInt,
+    hidden_dim: PositiveInt | None = None,
     activation: Activation = "tanh",
-    init_std: float = 0.0,
+    init_std: NonNegativeFloat = 0.0,
     batch_norm: bool = False,
-    dropout: float = 0.0,
+    dropout: Rate = 0.0,
     rngs: nnx.Rngs,
   ):
-    if num_classes < 1:
-      raise ValueError(f"num_classes={num_classes}: expected at least 1")
-    if hidden_dim is not None and hidden_dim < 1:
-      raise ValueError(f"hidden_dim={hidden_dim}: expected at least 1, or None")
-    check_rates(dropout=dropout)
     self.in_dim, self.num_classes = in_dim, num_classes
     self.activation, self.dropout = activation, dropout
     norm = BatchNorm(num_features=in_dim, eps=1e-6, scale=False, bias=False)
@@ -100,20 +96,19 @@ class Projector(nnx.Module):
   Reference: SimCLR, arXiv 2002.05709, section 4.2 and appendix B (2048, then 128).
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    in_dim: int,
-    hidden_dim: int = 2048,
-    out_dim: int = 128,
-    num_layers: int = 2,
+    in_dim: PositiveInt,
+    hidden_dim: PositiveInt = 2048,
+    out_dim: PositiveInt = 128,
+    num_layers: FewInt = 2,
     batch_norm: bool = True,
     last_batch_norm: bool = False,
     dtype: str = "float32",
     rngs: nnx.Rngs,
   ):
-    if num_layers < 1:
-      raise ValueError(f"num_layers={num_layers}: expected at least 1")
     self.num_layers = num_layers
     widths = [in_dim] + [hidden_dim] * (num_layers - 1) + [out_dim]
     for i in range(num_layers):
@@ -151,8 +146,14 @@ class Pooler(nnx.Module):
   Reference: arXiv 1810.04805; 2104.08821, section 6.3.
   """
 
+  @ranged
   def __init__(
-    self, *, embed_dim: int, init_std: float = 0.02, dtype: str = "float32", rngs: nnx.Rngs
+    self,
+    *,
+    embed_dim: PositiveInt,
+    init_std: NonNegativeFloat = 0.02,
+    dtype: str = "float32",
+    rngs: nnx.Rngs,
   ):
     init = nnx.initializers.normal(init_std)
     self.dense = nnx.Linear(embed_dim, embed_dim, dtype=dtype, kernel_init=init, rngs=rngs)

@@ -6,14 +6,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pretrainjax.models.causal import CausalModel, residual_std
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.models.layers.norm import RMSNorm
 from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Rotary
 from pretrainjax.models.layers.stack import Remat, make_stack
 from pretrainjax.models.sizes import named_size
-from pretrainjax.models.text_encoder import check_counts
+from pretrainjax.ranges import FewInt, NonNegativeFloat, PositiveFloat, PositiveInt, Rate, ranged
 
 
 class Size(NamedTuple):
@@ -80,30 +79,29 @@ class Llama(CausalModel):
   are GPT-2's, as the papers are silent. Ours lacks the stretched wavelengths of Llama 3.1.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    vocab_size: int,
-    max_length: int,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    num_kv_heads: int | None = None,
-    mlp_dim: int,
+    vocab_size: PositiveInt,
+    max_length: PositiveInt,
+    embed_dim: PositiveInt,
+    num_layers: FewInt,
+    num_heads: PositiveInt,
+    num_kv_heads: PositiveInt | None = None,
+    mlp_dim: PositiveInt,
     tied: bool = False,
     pool: Pool = "last",
-    theta: float = 10_000.0,
-    eps: float = 1e-5,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    init_std: float = 0.02,
+    theta: PositiveFloat = 10_000.0,
+    eps: PositiveFloat = 1e-5,
+    dropout: Rate = 0.0,
+    attention_dropout: Rate = 0.0,
+    init_std: NonNegativeFloat = 0.02,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    check_rates(dropout=dropout, attention_dropout=attention_dropout)
-    check_counts(vocab_size=vocab_size, max_length=max_length)
     if embed_dim % (2 * num_heads):
       raise ValueError(f"num_heads={num_heads}: expected a divisor of embed_dim / 2, {embed_dim}/2")
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim

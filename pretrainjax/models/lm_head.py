@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from pretrainjax.models.layers.block import make_norm
 from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.mlp import activation as activate
+from pretrainjax.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, ranged
 
 
 class MaskedLMHead(nnx.Module):
@@ -34,22 +35,21 @@ class MaskedLMHead(nnx.Module):
   Reference: arXiv 1810.04805, appendix A.2 and the authors' code.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    embed_dim: int,
-    vocab_size: int,
-    embedding_dim: int | None = None,
+    embed_dim: PositiveInt,
+    vocab_size: PositiveInt,
+    embedding_dim: PositiveInt | None = None,
     activation: Activation = "gelu",
-    eps: float = 1e-12,
+    eps: PositiveFloat = 1e-12,
     norm: Literal["layer", "layer_scale"] = "layer",
     use_bias: bool = True,
-    init_std: float = 0.02,
+    init_std: NonNegativeFloat = 0.02,
     dtype: Literal["float32", "bfloat16"] = "float32",
     rngs: nnx.Rngs,
   ):
-    if vocab_size < 1:
-      raise ValueError(f"vocab_size={vocab_size}: expected at least 1")
     self.embed_dim, self.vocab_size, self.activation = embed_dim, vocab_size, activation
     self.embedding_dim = width = embed_dim if embedding_dim is None else embedding_dim
     self.dtype = dtype

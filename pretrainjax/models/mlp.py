@@ -10,9 +10,9 @@ from flax import nnx
 from jaxtyping import Array, Num
 
 from pretrainjax.models.image_encoder import ImageEncoder
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.pixels import check_statistics
+from pretrainjax.ranges import Finite, PositiveFloat, PositiveInt, Rate, ranged
 from pretrainjax.types import Encoded
 
 
@@ -32,20 +32,20 @@ class MLP(ImageEncoder):
   Reference: the Keras quickstart on MNIST, 784-512-10 with dropout 0.2.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    image_size: int | tuple[int, int] = 28,
-    num_channels: int = 1,
-    embed_dim: int = 512,
-    dropout: float = 0.2,
-    image_mean: tuple[float, ...] = (0.0,),
-    image_std: tuple[float, ...] = (1.0,),
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt] = 28,
+    num_channels: PositiveInt = 1,
+    embed_dim: PositiveInt = 512,
+    dropout: Rate = 0.2,
+    image_mean: tuple[Finite, ...] = (0.0,),
+    image_std: tuple[PositiveFloat, ...] = (1.0,),
     dtype: Literal["float32", "bfloat16"] = "float32",
     rngs: nnx.Rngs,
   ):
     check_statistics(image_mean, image_std, num_channels)
-    check_rates(dropout=dropout)
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     self.image_shape = (*size, num_channels)
     self.embed_dim, self.dropout = embed_dim, dropout

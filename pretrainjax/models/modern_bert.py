@@ -1,7 +1,7 @@
 """ModernBERT: rotary positions, gated perceptrons, local and global attention in turns."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +9,6 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.models.layers.block import Block
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import Pool, as_text, embed
 from pretrainjax.models.layers.norm import LayerNorm
@@ -17,7 +16,8 @@ from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.sizes import named_size
-from pretrainjax.models.text_encoder import TextEncoder, check_counts
+from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Range, Rate, ranged
 from pretrainjax.types import Text
 
 
@@ -77,33 +77,30 @@ class ModernBERT(TextEncoder):
   Reference: arXiv 2412.13663; initial values as in the authors' code.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    vocab_size: int,
-    max_length: int,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    mlp_dim: int,
-    window: int = 128,
-    global_every: int = 3,
-    global_theta: float = 160_000.0,
-    local_theta: float = 10_000.0,
+    vocab_size: PositiveInt,
+    max_length: PositiveInt,
+    embed_dim: PositiveInt,
+    num_layers: Annotated[int, Range(2, 10_000)],
+    num_heads: PositiveInt,
+    mlp_dim: PositiveInt,
+    window: PositiveInt = 128,
+    global_every: PositiveInt = 3,
+    global_theta: PositiveFloat = 160_000.0,
+    local_theta: PositiveFloat = 10_000.0,
     pool: Pool = "cls",
-    eps: float = 1e-5,
-    dropout: float = 0.0,
-    attention_dropout: float = 0.0,
-    init_std: float = 0.02,
+    eps: PositiveFloat = 1e-5,
+    dropout: Rate = 0.0,
+    attention_dropout: Rate = 0.0,
+    init_std: NonNegativeFloat = 0.02,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    check_rates(dropout=dropout, attention_dropout=attention_dropout)
-    check_counts(vocab_size=vocab_size, max_length=max_length, global_every=global_every)
-    if num_layers < 2:
-      raise ValueError(f"num_layers={num_layers}: expected at least 2")
     if window < 2 or window % 2:
       raise ValueError(f"window={window}: expected an even number, at least 2")
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Num
 from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.norm import BatchNorm
 from pretrainjax.models.pixels import check_statistics
+from pretrainjax.ranges import Finite, PositiveFloat, PositiveInt, ranged
 from pretrainjax.types import Encoded
 
 # Blocks a stage, and whether they are bottlenecks: arXiv 1512.03385, table 1. Depth 10 is not in
@@ -49,14 +50,15 @@ class ResidualBlock(nnx.Module):
     rngs: keys for the initial parameters.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    in_dim: int,
-    width: int,
-    stride: int,
+    in_dim: PositiveInt,
+    width: PositiveInt,
+    stride: PositiveInt,
     bottleneck: bool,
-    last_scale: float,
+    last_scale: Finite,
     dtype: str,
     rngs: nnx.Rngs,
   ):
@@ -106,15 +108,16 @@ class ResNet(ImageEncoder):
   Reference: arXiv 1512.03385; the CIFAR stem as in SimCLR, arXiv 2002.05709, appendix B.9.
   """
 
+  @ranged
   def __init__(
     self,
     *,
     depth: Literal[10, 18, 50] = 50,
-    num_channels: int = 3,
+    num_channels: PositiveInt = 3,
     stem: Literal["imagenet", "cifar"] = "imagenet",
     zero_init_last: bool = True,
-    image_mean: tuple[float, ...] = (0.485, 0.456, 0.406),
-    image_std: tuple[float, ...] = (0.229, 0.224, 0.225),
+    image_mean: tuple[Finite, ...] = (0.485, 0.456, 0.406),
+    image_std: tuple[PositiveFloat, ...] = (0.229, 0.224, 0.225),
     dtype: Literal["float32", "bfloat16"] = "float32",
     rngs: nnx.Rngs,
   ):

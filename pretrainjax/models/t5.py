@@ -7,7 +7,6 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import Pool, as_text, embed
 from pretrainjax.models.layers.norm import RMSNorm
@@ -16,6 +15,7 @@ from pretrainjax.models.layers.scope import Scope
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.sizes import named_size
 from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.ranges import FewInt, PositiveFloat, PositiveInt, Rate, ranged
 from pretrainjax.types import Text
 
 
@@ -112,25 +112,25 @@ class T5Encoder(TextEncoder):
   authors' code.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    vocab_size: int,
-    max_length: int = 512,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    head_dim: int,
-    mlp_dim: int,
+    vocab_size: PositiveInt,
+    max_length: PositiveInt = 512,
+    embed_dim: PositiveInt,
+    num_layers: FewInt,
+    num_heads: PositiveInt,
+    head_dim: PositiveInt,
+    mlp_dim: PositiveInt,
     pool: Pool = "mean",
-    eps: float = 1e-6,
-    dropout: float = 0.0,
+    eps: PositiveFloat = 1e-6,
+    dropout: Rate = 0.0,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    check_rates(dropout=dropout)
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.pool, self.dropout, self.dtype = pool, dropout, dtype
     self.remat, self.unroll = remat, unroll
@@ -198,24 +198,24 @@ class T5Decoder(nnx.Module):
   Reference: see `T5Encoder`.
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    vocab_size: int,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    head_dim: int,
-    mlp_dim: int,
+    vocab_size: PositiveInt,
+    embed_dim: PositiveInt,
+    num_layers: FewInt,
+    num_heads: PositiveInt,
+    head_dim: PositiveInt,
+    mlp_dim: PositiveInt,
     tied: bool = False,
-    eps: float = 1e-6,
-    dropout: float = 0.0,
+    eps: PositiveFloat = 1e-6,
+    dropout: Rate = 0.0,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    check_rates(dropout=dropout)
     self.vocab_size, self.embed_dim, self.dropout = vocab_size, embed_dim, dropout
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
     self.relative_bias = RelativeBias(

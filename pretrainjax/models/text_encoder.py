@@ -68,10 +68,3 @@ class TextEncoder(nnx.Module):
       rngs: keys for this call.
     """
     raise NotImplementedError
-
-
-def check_counts(**counts: int) -> None:
-  """Raises ValueError for a count below 1."""
-  for name, count in counts.items():
-    if count < 1:
-      raise ValueError(f"{name}={count}: expected at least 1")

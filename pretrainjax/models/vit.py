@@ -9,7 +9,6 @@ from jaxtyping import Array, Float, Int, Num
 
 from pretrainjax.errors import nearest
 from pretrainjax.models.image_encoder import ImageEncoder
-from pretrainjax.models.layers.drop import check_rates
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.patch import PatchEmbed, grid_size, patchify
@@ -17,6 +16,15 @@ from pretrainjax.models.layers.pool import AttentionPool, mean_pool
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.pixels import check_statistics
+from pretrainjax.ranges import (
+  FewInt,
+  Finite,
+  NonNegativeInt,
+  PositiveFloat,
+  PositiveInt,
+  Rate,
+  ranged,
+)
 from pretrainjax.types import Encoded
 
 
@@ -92,35 +100,35 @@ class ViT(ImageEncoder):
   the class token has no row in the position table (with a learned token it would add nothing).
   """
 
+  @ranged
   def __init__(
     self,
     *,
-    image_size: int | tuple[int, int],
-    patch_size: int,
-    num_channels: int = 3,
-    embed_dim: int,
-    num_layers: int,
-    num_heads: int,
-    mlp_dim: int,
+    image_size: PositiveInt | tuple[PositiveInt, PositiveInt],
+    patch_size: PositiveInt,
+    num_channels: PositiveInt = 3,
+    embed_dim: PositiveInt,
+    num_layers: FewInt,
+    num_heads: PositiveInt,
+    mlp_dim: PositiveInt,
     pool: Literal["cls", "mean", "map"] = "cls",
     use_cls: bool = True,
     position: Literal["sincos", "learned"] = "sincos",
-    num_registers: int = 0,
-    layer_scale: float | None = None,
-    drop_path: float = 0.0,
-    dropout: float = 0.0,
+    num_registers: NonNegativeInt = 0,
+    layer_scale: Finite | None = None,
+    drop_path: Rate = 0.0,
+    dropout: Rate = 0.0,
     final_norm: bool = True,
     pool_norm: bool = False,
-    image_mean: tuple[float, ...] = (0.5,),
-    image_std: tuple[float, ...] = (0.5,),
+    image_mean: tuple[Finite, ...] = (0.5,),
+    image_std: tuple[PositiveFloat, ...] = (0.5,),
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
-    unroll: int = 1,
+    unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
     self.grid = grid_size(image_size, patch_size)
     check_statistics(image_mean, image_std, num_channels)
-    check_rates(drop_path=drop_path, dropout=dropout)
     if pool == "cls" and not use_cls:
       raise ValueError("pool='cls': needs use_cls=True")
     self.patch_size, self.num_channels, self.embed_dim = patch_size, num_channels, embed_dim

@@ -35,6 +35,7 @@ from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begi
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
 from pretrainjax.untrusted import BadFile, open_file, read_json, replace
+from pretrainjax.user_path import user_path
 
 # Texts a part: what a command that is stopped loses at most.
 _PART = 4096
@@ -117,7 +118,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
       raise UserError(f"--{flag}: found nothing, expected a file")
   if len(options.input) > 1:
     raise UserError(f"--input: found {len(options.input)} files of texts, expected one")
-  source, out = Path(options.input[0]), Path(options.out)
+  source, out = user_path(options.input[0]), user_path(options.out)
   if out.suffix not in _SUFFIXES:
     raise UserError(f"--out: found '{out}', expected one of {', '.join(_SUFFIXES)}")
   if out.suffix == ".parquet":

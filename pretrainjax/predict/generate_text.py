@@ -18,6 +18,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.generation.model import Completion, GenerationOptions, TextModel, text_model
 from pretrainjax.generation.sampling import Sampling
 from pretrainjax.predict.texts import read_texts
+from pretrainjax.user_path import user_path
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +52,7 @@ def work(request: Request, loaded: Loaded) -> None:
   options = request.options
   if (options.prompt is None) == (options.prompts is None):
     raise UserError("--prompt, --prompts: found none or both, expected one of them")
-  out = None if options.out is None else _new_file(Path(options.out))
+  out = None if options.out is None else _new_file(user_path(options.out))
   writing = _generation_options(options)
   model = text_model(loaded, workdir=request.workdir)
   if options.prompt is not None and out is None:
@@ -59,7 +60,7 @@ def work(request: Request, loaded: Loaded) -> None:
     return
   prompts = [options.prompt]
   if options.prompts is not None:
-    prompts = list(read_texts(Path(options.prompts), field=options.field, flag="--prompts"))
+    prompts = list(read_texts(user_path(options.prompts), field=options.field, flag="--prompts"))
   completions = model.complete(prompts, writing, batch_size=options.batch_size)
   lines = [_line(p, c) for p, c in zip(prompts, completions, strict=True)]
   _tell_of_context(completions, model, writing)

@@ -13,6 +13,7 @@ from pretrainjax.prepare.contract import Source
 from pretrainjax.prepare.job import Job, clear, write_dataset
 from pretrainjax.prepare.stages.place import REPORT, folder_of, is_complete
 from pretrainjax.untrusted import read_json
+from pretrainjax.user_path import user_path
 
 
 def prepare(config: ConfigDict, *, allow: tuple[str, ...] = ()) -> Path:
@@ -43,7 +44,7 @@ def facts(source: Source) -> dict[str, Any]:
   # As JSON has them: what was written is compared with what is wanted.
   found = json.loads(json.dumps(dataclasses.asdict(source)))  # pyright: ignore[reportArgumentType]
   found.pop("source", None)
-  return found | ({"root": str(Path(found["root"]).resolve())} if "root" in found else {})
+  return found | ({"root": str(user_path(found["root"]).resolve())} if "root" in found else {})
 
 
 def _refuse_other(folder: Path, job: Job) -> None:

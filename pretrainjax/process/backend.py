@@ -1,12 +1,75 @@
 """JAX's process-wide settings, which binaries make: the compilation cache, determinism."""
 
+import importlib.util
+import mmap
 import os
 import platform
+import re
 import sys
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
+from pretrainjax.errors import UserError, one_line
 from pretrainjax.process import determinism
+
+
+def check_environment(environ: Mapping[str, str]) -> None:
+  """Refuses what would end the process with status 1 when JAX starts, after which it is restarted.
+
+  Args:
+    environ: the environment variables, XLA_FLAGS among them.
+
+  Raises:
+    UserError: for a flag that XLA does not know.
+  """
+  names = re.findall(r"(?:^|\s)--?(xla_\w+)", environ.get("XLA_FLAGS", ""))
+  package = importlib.util.find_spec("jaxlib")
+  library = Path(package.origin or "").parent / "libjax_common.so" if package else Path()
+  if not names or not library.is_file():
+    return
+  with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as code:
+    for name in names:  # the name of each flag stands in it as a word
+      if code.find(b"%b\0" % name.encode()) < 0:
+        raise UserError(f"XLA_FLAGS: found --{name}, expected flags that this jaxlib's XLA knows")
+
+
+def start(environ: Mapping[str, str]) -> None:
+  """Starts JAX's backend.
+
+  Args:
+    environ: the environment variables, JAX_PLATFORMS among them.
+
+  Raises:
+    UserError: where JAX_PLATFORMS asks for devices that are not there.
+  """
+  import jax
+
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:  # JAX asserts that some backend was found
+    wanted = environ.get("JAX_PLATFORMS")
+    if not wanted:
+      raise
+    there = ", ".join(sorted(_platforms()))
+    reason = f" ({one_line(error)[:200]})" if str(error) else ""
+    raise UserError(
+      f"JAX_PLATFORMS: found {wanted}, but the devices here are: {there}{reason}"
+    ) from error
+
+
+def _platforms() -> set[str]:
+  """The platforms of this machine's devices, whatever JAX_PLATFORMS says."""
+  import jax
+  from jax.extend.backend import clear_backends
+
+  chosen = jax.config.jax_platforms
+  try:
+    jax.config.update("jax_platforms", None)
+    clear_backends()
+    return {device.platform for device in jax.devices()}
+  finally:
+    jax.config.update("jax_platforms", chosen)
 
 
 def set_xla_flags() -> bool:

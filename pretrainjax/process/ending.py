@@ -1,16 +1,18 @@
 """Ends a process at once, from any thread, even while other threads or processes hang."""
 
+import io
 import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from pretrainjax.process import data_workers
 from pretrainjax.process.watchdog import STUCK, write_stacks
 
+INTERRUPTED = 130
 GO_ON = "start the same command again to go on"
 # Seconds: for what is put back at the end, and for a process that is done to end by itself.
 _LAST_ACTS, _DONE = 1.0, 30.0
@@ -75,14 +77,23 @@ def as_process(
     main: the main function of the binary, which returns the exit status.
     argv: its arguments; None takes those of the process.
   """
+  _open_closed()
+  lasting = Lasting(sys.stdout)
+  sys.stdout, sys.stderr = lasting, Lasting(sys.stderr)
   try:
     status = main(argv)
+  except KeyboardInterrupt:  # while modules were still imported
+    sys.stderr.write("interrupted\n")
+    status = INTERRUPTED
   except SystemExit as stop:
     status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
   except BaseException:
     traceback.print_exc()
     status = 1
   flush()
+  if lasting.reason is not None and not status:
+    sys.stderr.write(f"error: standard output: cannot be written ({lasting.reason}); all is done\n")
+    status = 2
   if status:  # what was to be saved is saved; the rest is not waited for
     data_workers.kill()
     os._exit(status)
@@ -96,6 +107,63 @@ def _exit_late() -> None:
   sys.stderr.write(f"all is done, but the process did not end within {_DONE:.0f} s: see above\n")
   flush()
   os._exit(0)
+
+
+class Lasting(io.TextIOBase):
+  """A stream that goes on where nobody reads it any more, or where its disk is full.
+
+  What it has to say is lost then, what the process does is not.
+
+  Attributes:
+    reason: why writing failed; None where it did not, or where the reader left.
+  """
+
+  def __init__(self, stream: TextIO):
+    """Writes to `stream`, as long as that takes it."""
+    self._stream, self._is_lost, self.reason = stream, False, None
+
+  def write(self, text: str) -> int:
+    self._try(lambda: self._stream.write(text))
+    return len(text)
+
+  def flush(self) -> None:
+    self._try(self._stream.flush)
+
+  def fileno(self) -> int:
+    return self._stream.fileno()
+
+  def isatty(self) -> bool:
+    return self._stream.isatty()
+
+  @property
+  def encoding(self) -> str:
+    return self._stream.encoding
+
+  @property
+  def buffer(self) -> Any:
+    return self._stream.buffer
+
+  def reconfigure(self, **options: Any) -> None:
+    self._stream.reconfigure(**options)
+
+  def _try(self, act: Callable[[], Any]) -> None:
+    if self._is_lost:
+      return
+    try:
+      act()
+    except OSError as error:
+      self._is_lost = True
+      if not isinstance(error, BrokenPipeError):
+        self.reason = error.strerror
+      # What is still in the buffer would fail again, and with a traceback, at the very end.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+def _open_closed() -> None:
+  """Opens /dev/null in place of streams that were closed (`>&-`), whose numbers files would get."""
+  for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    if getattr(sys, name) is None:
+      setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def flush() -> None:

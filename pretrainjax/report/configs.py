@@ -13,6 +13,7 @@ from pretrainjax.config.shipped import (
   PACKAGE,
   about,
   docstring,
+  file_and_form,
   locate,
   shipped_folder,
   shipped_names,
@@ -60,7 +61,7 @@ def config_page(reference: str, config: ConfigDict, defaults: ConfigDict) -> str
     config: the config with the user's overrides.
     defaults: the config without them.
   """
-  file, _, arg = reference.partition(":")
+  file, arg = file_and_form(reference)
   path = locate(file)
   form = f", form '{arg}'" if arg else ""
   lines = _with_sources(value_lines(config, defaults), config)

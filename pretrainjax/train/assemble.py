@@ -1,8 +1,9 @@
 """Builds all parts of a run from its config, and checks that they fit together."""
 
+import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config.objects import build, seed_of
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
+from pretrainjax.ranges import PositiveInt, Rate, check_ranges
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.evaluation import Opened, check_metric, open_evaluators, switched_on
 from pretrainjax.train.grad_cache import Cached
@@ -49,23 +51,19 @@ class Train:
   """
 
   duration: Duration
-  accumulate: int = 1
+  accumulate: PositiveInt = 1
   grad_cache: bool = False
-  ema_decay: float | None = None
-  log_every: int = 50
-  checkpoint_every: int = 1000
+  ema_decay: Rate | None = None
+  log_every: PositiveInt = 50
+  checkpoint_every: PositiveInt = 1000
   keep: Keep = Keep()
-  max_bad_steps: int = 10
+  max_bad_steps: PositiveInt = 10
   spikes: Spikes = Spikes()
   deterministic: bool = False
   tracking: Tracking = Tracking()
 
   def __post_init__(self):
-    for name in ("accumulate", "log_every", "checkpoint_every", "max_bad_steps"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-    if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-      raise ValueError(f"ema_decay={self.ema_decay}: expected in [0, 1)")
+    check_ranges(self)
 
   @property
   def gradient(self) -> Gradient:
@@ -142,7 +140,7 @@ def assemble(
     config: the config of the run, with the keys seed, objective, data, optimizer, train, parallel
       and evals. What it leaves open is filled in, in a copy, which the run keeps.
     num_examples: the number of training examples; None asks the data, which then must be there.
-    prepared: see `open_values.fill_in`.
+    prepared: the facts of the data, see `open_values.fill_in`.
     allow: the packages beside ours whose classes the config may name, see `config.allowed.resolve`;
       binaries say `ANYTHING`, since the user wrote what they are given.
 
@@ -174,14 +172,16 @@ def assemble(
     num_examples = data.num_examples
     parts["objective"].check(data)
   sizes = {"batch_size": data.batch_size, "num_examples": num_examples}
-  total_steps = train.duration.in_steps(**sizes)
+  with _told_as("config.train.duration"):
+    total_steps = train.duration.in_steps(**sizes)
   graphdef, params, extras = abstract_split(parts["objective"])
   module = nnx.merge(graphdef, params, extras)
   check_encoder(parts["objective"].encoder(module), key="config.objective.backbone")
   opened = Opened(switched_on(parts.get("evals")), {})
   if is_there:
     opened = _open_evaluators(opened.evaluators, parts, module=module)
-  tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
+  with _told_as("config.optimizer"):
+    tx, learning_rate = parts["optimizer"].build(params, total_steps=total_steps, **sizes)
   return Run(
     config=config,
     objective=parts["objective"],
@@ -227,6 +227,15 @@ def _switched_off(train: ConfigDict) -> dict[str, Any]:
     "tracking": Tracking(tensorboard=False),
   }
   return {key: off.get(key) if train[key] is None else train[key] for key in train}
+
+
+@contextlib.contextmanager
+def _told_as(key: str) -> Iterator[None]:
+  """Turns the ValueError of a part that does not fit the others into the user's mistake."""
+  try:
+    yield
+  except ValueError as error:
+    raise UserError(f"{key}: {one_line(error)}") from error
 
 
 def _only_trained(

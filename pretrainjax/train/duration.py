@@ -2,6 +2,9 @@
 
 import dataclasses
 import math
+from typing import Annotated
+
+from pretrainjax.ranges import NonNegativeFloat, NonNegativeInt, Range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,9 +17,9 @@ class Duration:
     examples: the number of examples seen, >= 0.
   """
 
-  steps: int | None = None
-  epochs: float | None = None
-  examples: int | None = None
+  steps: NonNegativeInt | None = None
+  epochs: NonNegativeFloat | None = None
+  examples: Annotated[int, Range(0, 2**63 - 1)] | None = None
 
   def __post_init__(self):
     given = {n: v for n, v in dataclasses.asdict(self).items() if v is not None}

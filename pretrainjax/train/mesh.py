@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 import jax
 from jax.sharding import AxisType, Mesh
 
 from pretrainjax.errors import UserError
+from pretrainjax.ranges import LARGEST, PositiveInt, Range
 
 NAMES = ("data", "fsdp", "tensor", "context")
 
@@ -24,10 +26,10 @@ class Axes:
     context: the axis that cuts sequences; each device's queries see the keys of all.
   """
 
-  data: int = -1
-  fsdp: int = 1
-  tensor: int = 1
-  context: int = 1
+  data: Annotated[int, Range(-1, LARGEST)] = -1
+  fsdp: PositiveInt = 1
+  tensor: PositiveInt = 1
+  context: PositiveInt = 1
 
   def __post_init__(self):
     for name in NAMES:

@@ -38,7 +38,7 @@ def fill_in(
     checks_data: whether values that were typed are compared with the data, which must then be
       there; otherwise it is only asked for what nothing else says.
     only: a key: what does not lie below is left as it is.
-    allow: see `config.allowed.resolve`.
+    allow: the packages beside ours that it may name, see `config.allowed.resolve`.
 
   Raises:
     UserError: for what is open and follows from nothing that is known, naming the flag; and for two

@@ -8,6 +8,7 @@ from optax.contrib import scale_by_muon
 
 from pretrainjax.config.follow import Follows, scaled
 from pretrainjax.errors import nearest
+from pretrainjax.ranges import NonNegativeFloat, PositiveFloat, PositiveFraction, Rate, check_ranges
 from pretrainjax.train import parameters
 from pretrainjax.train.schedule import Constant, CosineRamp, Schedule
 from pretrainjax.train.transforms import per_layer, scale_by_name, with_standard_promotion
@@ -59,20 +60,20 @@ class Optimizer:
       then gives `learning_rate` = base x batch / 256. None where that is given itself.
   """
 
-  learning_rate: float
+  learning_rate: PositiveFloat
   name: Name = "adamw"
   schedule: Schedule | None = None
-  weight_decay: float = 0.0
+  weight_decay: NonNegativeFloat = 0.0
   weight_decay_schedule: CosineRamp | None = None
-  b1: float = 0.9
-  b2: float = 0.999
-  eps: float = 1e-8
-  momentum: float = 0.9
+  b1: Rate = 0.9
+  b2: Rate = 0.999
+  eps: PositiveFloat = 1e-8
+  momentum: Rate = 0.9
   momentum_schedule: CosineRamp | None = None
   nesterov: bool = False
-  trust_coefficient: float = 0.001
-  clip_norm: float | None = None
-  layer_decay: float | None = None
+  trust_coefficient: PositiveFloat = 0.001
+  clip_norm: PositiveFloat | None = None
+  layer_decay: PositiveFraction | None = None
   decay_bias_and_norm: bool = False
   frozen: tuple[str, ...] = ()
   base_learning_rate: float | None = None
@@ -86,18 +87,7 @@ class Optimizer:
     if self.name not in names:
       hint = nearest(self.name, names)
       raise ValueError(f"name: found '{self.name}', expected an optimizer{hint}")
-    rates = ("learning_rate", "base_learning_rate")
-    for name in (*rates, "eps", "trust_coefficient", "clip_norm", "layer_decay"):
-      value = getattr(self, name)
-      if value is not None and not value > 0:
-        raise ValueError(f"{name}={value}: expected more than 0")
-    for name in ("b1", "b2", "momentum"):
-      if not 0 <= getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected [0, 1)")
-    if self.weight_decay < 0:
-      raise ValueError(f"weight_decay={self.weight_decay}: expected 0 or more")
-    if self.layer_decay is not None and self.layer_decay > 1:
-      raise ValueError(f"layer_decay={self.layer_decay}: expected (0, 1]")
+    check_ranges(self)
     if self.weight_decay and self.weight_decay_schedule:
       raise ValueError(
         f"weight_decay={self.weight_decay} and weight_decay_schedule are both given; "

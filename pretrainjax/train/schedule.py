@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from pretrainjax.ranges import Finite, Fraction
 from pretrainjax.train.duration import Duration
 
 _log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ class Schedule:
   """
 
   warmup: Duration | None = None
-  start: float = 0.0
+  start: Fraction = 0.0
 
   def __post_init__(self):
     _check_unit(self, "start")
@@ -81,7 +82,7 @@ class WarmupCosine(Schedule):
     final: factor at the end, in [0, 1].
   """
 
-  final: float = 0.0
+  final: Fraction = 0.0
 
   def __post_init__(self):
     super().__post_init__()
@@ -99,7 +100,7 @@ class WarmupLinear(Schedule):
     final: factor at the end, in [0, 1].
   """
 
-  final: float = 0.0
+  final: Fraction = 0.0
 
   def __post_init__(self):
     super().__post_init__()
@@ -122,7 +123,7 @@ class WSD(Schedule):
 
   decay: Duration
   shape: Literal["linear", "sqrt"] = "sqrt"
-  final: float = 0.0
+  final: Fraction = 0.0
 
   def __post_init__(self):
     super().__post_init__()
@@ -181,8 +182,8 @@ class CosineRamp:
     end: value at step `total_steps`.
   """
 
-  start: float
-  end: float
+  start: Finite
+  end: Finite
 
   def build(self, *, total_steps: int, batch_size: int, num_examples: int | None) -> optax.Schedule:
     """The value as a function of the step; see `Schedule.build`."""

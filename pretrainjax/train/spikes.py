@@ -1,11 +1,20 @@
 """Detects spikes of the loss by its running mean and standard deviation, kept in the state."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
+
+from pretrainjax.ranges import (
+  LARGEST,
+  NonNegativeInt,
+  PositiveFloat,
+  PositiveInt,
+  Range,
+  check_ranges,
+)
 
 # A loss that hardly moves has next to no deviation: a jump is this share of its mean at least.
 _LEAST = 1e-3
@@ -27,20 +36,15 @@ class Spikes:
   """
 
   action: Literal["off", "warn", "roll_back"] = "warn"
-  deviations: float = 6.0
-  patience: int = 3
-  window: int = 100
-  back: int = 100
-  skip: int = 0
-  max_roll_backs: int = 5
+  deviations: PositiveFloat = 6.0
+  patience: PositiveInt = 3
+  window: Annotated[int, Range(2, LARGEST)] = 100
+  back: NonNegativeInt = 100
+  skip: NonNegativeInt = 0
+  max_roll_backs: PositiveInt = 5
 
   def __post_init__(self):
-    lowest = {"patience": 1, "window": 2, "back": 0, "skip": 0, "max_roll_backs": 1}
-    for name, low in lowest.items():
-      if getattr(self, name) < low:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
-    if not self.deviations > 0:
-      raise ValueError(f"deviations={self.deviations}: expected above 0")
+    check_ranges(self)
 
 
 @struct.dataclass

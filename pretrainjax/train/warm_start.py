@@ -128,9 +128,20 @@ def _references(init: Any) -> Iterator[tuple[str | None, Reference]]:
   if isinstance(init, ConfigDict):
     yield from ((name, Reference.parse(init[name])) for name in init if init[name])
     return
-  given = init if isinstance(init, (tuple, list)) else str(init).split(",")
+  given = init if isinstance(init, (tuple, list)) else _listed(str(init))
   for text in given:
     yield None, Reference.parse(str(text).strip())
+
+
+def _listed(text: str) -> list[str]:
+  """The references of "RUN,RUN"; a folder's name may hold commas, as those of a sweep do."""
+  parts, found = text.split(","), []
+  while parts:
+    firsts = (",".join(parts[:count]) for count in range(len(parts), 0, -1))
+    there = next((one for one in firsts if Reference.parse(one.strip()).folder.is_dir()), parts[0])
+    found.append(there)
+    parts = parts[there.count(",") + 1 :]
+  return found
 
 
 def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> set[str]:

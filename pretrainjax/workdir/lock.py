@@ -59,6 +59,14 @@ class _Owner:
     pid, now = os.getpid(), datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return cls(socket.gethostname(), _machine(), pid, _start_time(pid), now, secrets.token_hex(8))
 
+  def check(self) -> None:
+    """Raises ValueError or TypeError for what no run of ours has written."""
+    words = (self.host, self.machine, self.born, self.since, self.token)
+    if type(self.pid) is not int or not all(isinstance(word, str) for word in words):
+      raise TypeError("an owner is a number and words")
+    if datetime.datetime.fromisoformat(self.since).tzinfo is None:
+      raise ValueError("a time of no place")
+
   def __str__(self) -> str:
     since = datetime.datetime.fromisoformat(self.since)
     age = datetime.datetime.now(datetime.UTC) - since
@@ -241,8 +249,9 @@ def _read(path: Path, *, seconds: float = 0.0) -> _LockFile | None:
     try:
       fields = read_json(path, limit=_LARGEST)
       owner = _Owner(**{f.name: fields[f.name] for f in dataclasses.fields(_Owner)})
-      return _LockFile(owner, fields["beats"])
-    except (BadFile, KeyError, TypeError):
+      owner.check()
+      return _LockFile(owner, int(fields["beats"]))
+    except (BadFile, ValueError, KeyError, TypeError):
       if time.monotonic() >= end or not os.path.lexists(path):
         return None
     time.sleep(0.1)

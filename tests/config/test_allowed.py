@@ -37,6 +37,14 @@ def lab(tmp_path, monkeypatch):
   )
   (folder / "old.py").write_text("from lab_of_tests.nets import Net\n")
   (folder / "broken.py").write_text("1 / 0\n")
+  for hidden in ("_nets.py", "nets_test.py", "test_nets.py", "conftest.py"):
+    (folder / hidden).write_text(
+      f"open({str(tmp_path / 'hidden')!r}, 'w').close()\nclass Hidden:\n  pass\n"
+    )
+  (folder / "tests").mkdir()
+  (folder / "tests" / "nets.py").write_text((folder / "_nets.py").read_text())
+  (folder / "_offered").mkdir()
+  (folder / "_offered" / "deep.py").write_text("class Offered:\n  pass\n")
   monkeypatch.syspath_prepend(tmp_path)
   yield tmp_path / "mark"
   for name in [n for n in sys.modules if n.partition(".")[0] == "lab_of_tests"]:
@@ -54,6 +62,32 @@ def test_a_package_is_not_imported_unless_it_is_allowed(lab):
     assert not lab.exists()
   for allowed in (ANYTHING, ("lab_of_tests",), ("x", "lab_of_tests.nets"), (config[TARGET],)):
     assert build(config, allow=allowed).depth == 3
+
+
+@pytest.mark.parametrize(
+  "module",
+  ["_nets", "nets_test", "test_nets", "conftest", "tests.nets", "_nets.deeper", "__main__"],
+)
+def test_private_and_test_modules_are_not_imported(module, lab):
+  name = f"lab_of_tests.{module}"
+  with pytest.raises(TargetError, match=f"private module or one of tests.*--allow={name}, or"):
+    resolve(f"{name}:Hidden", "config", allow=("lab_of_tests",))
+  assert not (lab.parent / "hidden").exists()
+
+
+def test_a_private_module_may_be_trusted_by_its_name(lab):
+  for allow in (("lab_of_tests._nets",), ("x", "lab_of_tests._nets:Hidden"), ANYTHING):
+    assert resolve("lab_of_tests._nets:Hidden", "config", allow=allow).__name__ == "Hidden"
+
+
+def test_what_a_package_offers_may_live_in_a_private_module(lab):
+  (lab.parent / "lab_of_tests" / "__init__.py").write_text(
+    "from lab_of_tests._offered.deep import Offered\n"
+  )
+  found = resolve("lab_of_tests._offered.deep:Offered", "config", allow=("lab_of_tests",))
+  assert found.__module__ == "lab_of_tests._offered.deep"
+  with pytest.raises(TargetError, match="private module"):
+    resolve("lab_of_tests._offered.deep:Hidden", "config", allow=("lab_of_tests",))
 
 
 def test_functions_and_names_left_behind_do_too(lab):

@@ -77,7 +77,7 @@ def test_choices_are_named():
 
 
 def test_range_errors_of_the_target_become_one_line():
-  with pytest.raises(UserError, match=r"^here: last=0"):
+  with pytest.raises(UserError, match=r"^here.last: found 0, expected at least 1"):
     build(spec(Keep, last=0), path="here")
 
 

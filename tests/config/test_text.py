@@ -30,6 +30,8 @@ def _config() -> ConfigDict:
     ("name", "a b", "a b"),
     ("flag", "false", False),
     ("keep.metric", "knn/top1", "knn/top1"),
+    ("keep.metric", "(1,2)", "(1,2)"),
+    ("keep.metric", "'none'", "none"),
     ("keep.last", "4", 4),
   ],
 )
@@ -49,7 +51,9 @@ def test_override(key, text, value):
     ("rate", "fast", r"found 'fast' \(str\), expected float"),
     ("n", "1.5", r"found '1.5' \(float\), expected int"),
     ("flag", "3", r"expected bool"),
-    ("keep.metric", "(1,2)", "expected str"),
+    ("keep", "3", "expected a flag of its own for each of last, best, metric, mode"),
+    ("keep.last", "none", r"found 'none' \(NoneType\), expected int"),
+    ("keep.last", "0", r"found '0' \(int\), expected at least 1"),
     ("", "3", "has no key ''"),
   ],
 )

@@ -242,7 +242,9 @@ def test_a_config_says_it_all(make, data_dir):
   again = from_json(to_json(config))
   assert build(again) == build(config) == make(CROP)
   again.fields.text.length = 3
-  with pytest.raises(UserError, match="config.data.fields.text: length=3: expected at least 4"):
+  with pytest.raises(
+    UserError, match="config.data.fields.text.length: found 3, expected at least 4"
+  ):
     build(again, path="config.data")
 
 

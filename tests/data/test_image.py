@@ -129,7 +129,7 @@ def test_the_generator_alone_decides(transform):
     (lambda: RandomResizedCrop(8, scale=(0.0, 1.0)), "scale="),
     (lambda: RandomResizedCrop(8, ratio=(-1.0, 1.0)), "ratio="),
     (lambda: RandomResizedCrop(8, flip=1.5), r"flip=1.5: expected in \[0, 1\]"),
-    (lambda: PadCrop(8, padding=-1), "padding=-1: expected 0 or more"),
+    (lambda: PadCrop(8, padding=-1), "padding=-1: expected at least 0"),
   ],
 )
 def test_bad_arguments_are_named(make, message):

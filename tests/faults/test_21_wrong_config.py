@@ -49,9 +49,12 @@ def test_one_line(name, capsys, tmp_path, trial):
 @pytest.mark.parametrize(
   ("flag", "part"),
   [
-    ("--config.objective.mask_ratio=1.5", "mask_ratio: found 1.5"),
-    ("--config.optimizer.learning_rate=-1", "learning_rate=-1.0: expected more than 0"),
-    ("--config.data.batch_size=0", "batch_size=0: expected at least 1"),
+    ("--config.objective.mask_ratio=1.5", "mask_ratio: found '1.5' (float), expected in (0, 1)"),
+    (
+      "--config.optimizer.learning_rate=-1",
+      "learning_rate: found '-1' (int), expected above 0",
+    ),
+    ("--config.data.batch_size=0", "data.batch_size: found '0' (int), expected at least 1"),
     ("--config.optimizer.b1=1,2", "found '1,2' (tuple), expected float"),
     ("--config.optimizer.eps=nan", "found 'nan' (str), expected float"),
   ],

@@ -43,7 +43,7 @@ def test_an_encoder_beside_its_run(tmp_path, data, caplog, trial):
     f"--config={binaries.MAE}",
     f"--workdir={tmp_path / 'run'}",
     f"--data_dir={data}",
-    "--config.train.duration.steps=60",
+    "--config.train.duration.steps=300",
     "--config.train.checkpoint_every=1",
     "--config.train.keep.last=1",
     *binaries.QUICK,

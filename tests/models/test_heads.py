@@ -95,3 +95,5 @@ def test_mistakes_are_named():
     Head(in_dim=6, num_classes=2, hidden_dim=0, rngs=nnx.Rngs(0))
   with pytest.raises(ValueError, match="num_classes=0"):
     Head(in_dim=6, num_classes=0, rngs=nnx.Rngs(0))
+  with pytest.raises(ValueError, match=r"dropout=1.0: expected in \[0, 1\)"):
+    Head(in_dim=6, num_classes=2, dropout=1.0, rngs=nnx.Rngs(0))

@@ -158,7 +158,7 @@ def test_initial_weights_shrink_where_a_branch_ends():
   ("arguments", "message"),
   [
     ({"num_heads": 3}, "num_heads=3: expected a divisor of embed_dim=8"),
-    ({"num_layers": 1}, "num_layers=1: expected at least 2"),
+    ({"num_layers": 1}, "num_layers=1: expected in .2, 10000."),
     ({"window": 5}, "window=5: expected an even number"),
     ({"global_every": 0}, "global_every=0: expected at least 1"),
     ({"attention_dropout": -0.1}, "attention_dropout=-0.1"),

@@ -43,14 +43,14 @@ def fuzz(check: Callable[..., None], *strategies: st.SearchStrategy, cases: int)
 
 
 @contextmanager
-def no_hang() -> Iterator[None]:
+def no_hang(seconds: int = SECONDS) -> Iterator[None]:
   """Fails where what is within takes absurdly long."""
 
   def late(*_) -> None:
-    raise TimeoutError(f"nothing came back within {SECONDS} s")
+    raise TimeoutError(f"nothing came back within {seconds} s")
 
   before = signal.signal(signal.SIGALRM, late)
-  signal.alarm(SECONDS)
+  signal.alarm(seconds)
   try:
     yield
   finally:

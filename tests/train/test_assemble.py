@@ -68,8 +68,11 @@ def test_parallel_and_evals_may_be_left_out():
   [
     ({"train__accumulate": 3}, "config.train.accumulate: found 3, expected a divisor .* 16"),
     ({"parallel__mesh__fsdp": 5}, "fsdp=5 .* does not make 1 devices"),
-    ({"train__checkpoint_every": 0}, "config.train: checkpoint_every=0: expected at least 1"),
-    ({"train__ema_decay": 1.0}, "config.train: ema_decay=1.0: expected in"),
+    (
+      {"train__checkpoint_every": 0},
+      "config.train.checkpoint_every: found '0' .*, expected at least 1",
+    ),
+    ({"train__ema_decay": 1.0}, "config.train.ema_decay: found '1.0' .*, expected in"),
     ({"objective__decoder__grid": (3, 3)}, "grid"),
   ],
 )

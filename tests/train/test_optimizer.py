@@ -356,7 +356,7 @@ def test_from_shapes_alone(name):
 @pytest.mark.parametrize(
   "arguments, message",
   [
-    ({"learning_rate": 0.0}, "learning_rate=0.0: expected more than 0"),
+    ({"learning_rate": 0.0}, "learning_rate=0.0: expected above 0"),
     ({"learning_rate": float("nan")}, "learning_rate=nan"),
     ({"b2": 1.0}, "b2=1.0: expected"),
     ({"weight_decay": -0.1}, "weight_decay=-0.1"),

@@ -156,9 +156,20 @@ def test_another_host_that_beats_lives(tmp_path, monkeypatch):
   held.release()
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"host": 1}', "[]"])
+@pytest.mark.parametrize("text", ["", "{", '{"host": 1}', "[]", "[" * 100_000, "null", "\0\1"])
 def test_a_lock_that_names_nobody_is_taken_over(text, tmp_path, caplog):
   (tmp_path / NAME).write_text(text)
+  acquire(tmp_path, on_lost=never).release()
+  assert "names no owner" in caplog.text
+
+
+@pytest.mark.parametrize(
+  "changes",
+  [{"since": "never"}, {"since": 3}, {"since": "2026-01-01"}, {"pid": "1"}, {"host": None}]
+  + [{"pid": True}, {"token": []}, {"beats": "x"}, {"beats": None}, {"born": {}}],
+)
+def test_a_lock_with_values_of_another_kind_is_taken_over(changes, tmp_path, caplog):
+  left_behind(tmp_path, **changes)
   acquire(tmp_path, on_lost=never).release()
   assert "names no owner" in caplog.text
 

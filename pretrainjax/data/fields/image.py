@@ -14,6 +14,7 @@ from pretrainjax.data.image import Transform
 from pretrainjax.data.pixels import UNNOTED, Pixels, pixels_of_json
 from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.errors import UserError
+from pretrainjax.ranges import PositiveInt, check_ranges
 from pretrainjax.types import Batch
 
 
@@ -27,11 +28,10 @@ class ImageField(Field):
   """
 
   transform: Transform
-  views: int = 1
+  views: PositiveInt = 1
 
   def __post_init__(self):
-    if self.views < 1:
-      raise ValueError(f"views={self.views}: expected at least 1")
+    check_ranges(self)
 
   @property
   def arrays_with_views(self) -> tuple[str, ...]:

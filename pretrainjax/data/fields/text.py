@@ -5,7 +5,7 @@ import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -24,6 +24,7 @@ from pretrainjax.data.text_rows import (
 )
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.ranges import LARGEST, PositiveInt, Range, check_ranges
 from pretrainjax.types import Batch
 
 # Features that decide which arrays a batch has.
@@ -75,17 +76,15 @@ class TextField(Field):
       packed blocks, and in training only: evaluation chooses lengths by itself.
   """
 
-  length: int
+  length: Annotated[int, Range(4, LARGEST)]
   prefix: str = ""
   pair: Literal["joint", "views", "prompt", "first", "second"] = "joint"
-  views: int = 1
+  views: PositiveInt = 1
   word_starts: bool = False
-  buckets: int = 1
+  buckets: PositiveInt = 1
 
   def __post_init__(self):
-    for name, low in (("length", 4), ("views", 1), ("buckets", 1)):
-      if getattr(self, name) < low:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least {low}")
+    check_ranges(self)
     if self.views > 1 and self.pair in ("views", "prompt"):
       raise ValueError(f"views={self.views}: with pair='{self.pair}' expected 1")
 
@@ -152,7 +151,7 @@ class TextField(Field):
       for feature in ("tokens", *_FEATURES[:3]):
         if source.has(feature) and source.dtype(feature).kind not in "iu":
           raise UserError(
-            f"--config.data.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
+            f"--{source.key}.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
             "expected integers"
           )
       self._check_pair(source)
@@ -163,13 +162,13 @@ class TextField(Field):
       other = _tokenizer(source.folder).fingerprint
       if other != fingerprint:
         raise UserError(
-          f"--config.data.datasets: '{source.name}' has tokenizer {other}, expected {fingerprint} "
+          f"--{source.key}.datasets: '{source.name}' has tokenizer {other}, expected {fingerprint} "
           f"as '{first.name}'; prepare it with "
           f"--config.tokenizer.path={first.folder / 'tokenizer.json'}"
         )
       if found := [f for f in _FEATURES if source.has(f) != first.has(f)]:
         raise UserError(
-          f"--config.data.datasets: of '{first.name}' and '{source.name}' one has '{found[0]}', "
+          f"--{source.key}.datasets: of '{first.name}' and '{source.name}' one has '{found[0]}', "
           "the other has not: they cannot be mixed"
         )
 

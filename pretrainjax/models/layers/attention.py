@@ -13,6 +13,7 @@ from pretrainjax import collectives
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.rotary import rotate
 from pretrainjax.models.layers.scope import Rotary, Scope, mask_of
+from pretrainjax.ranges import PositiveFloat, PositiveInt, Rate
 
 Kernel = Literal["einsum", "xla", "cudnn"]
 Initializer = jax.nn.initializers.Initializer
@@ -154,13 +155,13 @@ class Attention(nnx.Module):
   def __init__(
     self,
     *,
-    embed_dim: int,
-    num_heads: int,
-    num_kv_heads: int | None = None,
-    head_dim: int | None = None,
+    embed_dim: PositiveInt,
+    num_heads: PositiveInt,
+    num_kv_heads: PositiveInt | None = None,
+    head_dim: PositiveInt | None = None,
     use_bias: bool = True,
-    scale: float | None = None,
-    dropout: float = 0.0,
+    scale: PositiveFloat | None = None,
+    dropout: Rate = 0.0,
     kernel_init: Initializer = nnx.initializers.xavier_uniform(),
     out_init: Initializer | None = None,
     query_init: Initializer | None = None,

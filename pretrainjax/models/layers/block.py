@@ -12,6 +12,7 @@ from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.mlp import Activation, Initializer, Mlp
 from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
 from pretrainjax.models.layers.scope import Rotary, Scope
+from pretrainjax.ranges import Finite, PositiveFloat, PositiveInt, Rate
 
 NormKind = Literal["layer", "layer_scale", "rms"]
 
@@ -32,7 +33,7 @@ def make_norm(kind: NormKind, *, embed_dim: int, eps: float) -> LayerNorm | RMSN
 class LayerScale(nnx.Module):
   """Multiplies a residual branch by learned values, one a channel (arXiv 2103.17239)."""
 
-  def __init__(self, *, embed_dim: int, initial: float):
+  def __init__(self, *, embed_dim: PositiveInt, initial: Finite):
     self.scale = nnx.Param(jnp.full((embed_dim,), initial, jnp.float32))
 
   def __call__(self, x: Float[Array, "B N D"]) -> Float[Array, "B N D"]:
@@ -72,24 +73,24 @@ class Block(nnx.Module):
   def __init__(
     self,
     *,
-    embed_dim: int,
-    num_heads: int,
-    mlp_dim: int,
-    eps: float = 1e-6,
+    embed_dim: PositiveInt,
+    num_heads: PositiveInt,
+    mlp_dim: PositiveInt,
+    eps: PositiveFloat = 1e-6,
     norm: NormKind = "layer",
     order: Literal["pre", "post"] = "pre",
     first_norm: bool = True,
     cross: bool = False,
-    num_kv_heads: int | None = None,
-    head_dim: int | None = None,
-    scale: float | None = None,
+    num_kv_heads: PositiveInt | None = None,
+    head_dim: PositiveInt | None = None,
+    scale: PositiveFloat | None = None,
     activation: Activation = "gelu",
     gated: bool = False,
     use_bias: bool = True,
-    layer_scale: float | None = None,
-    dropout: float = 0.0,
-    inner_dropout: float | None = None,
-    attention_dropout: float = 0.0,
+    layer_scale: Finite | None = None,
+    dropout: Rate = 0.0,
+    inner_dropout: Rate | None = None,
+    attention_dropout: Rate = 0.0,
     kernel_init: Initializer = nnx.initializers.xavier_uniform(),
     out_init: Initializer | None = None,
     query_init: Initializer | None = None,

@@ -8,13 +8,6 @@ from jaxtyping import Array, Float, Key
 from pretrainjax import collectives
 
 
-def check_rates(**rates: float) -> None:
-  """Raises ValueError for a rate outside of [0, 1)."""
-  for name, rate in rates.items():
-    if not 0 <= rate < 1:
-      raise ValueError(f"{name}={rate}: expected in [0, 1)")
-
-
 def dropout(
   x: Float[Array, "B *N"], *, rate: float, deterministic: bool, rngs: nnx.Rngs | None
 ) -> Float[Array, "B *N"]:

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.ranges import PositiveInt, Rate
 
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "tanh"]
 Initializer = jax.nn.initializers.Initializer
@@ -35,13 +36,13 @@ class Mlp(nnx.Module):
   def __init__(
     self,
     *,
-    embed_dim: int,
-    mlp_dim: int,
+    embed_dim: PositiveInt,
+    mlp_dim: PositiveInt,
     activation: Activation = "gelu",
     gated: bool = False,
     use_bias: bool = True,
-    dropout: float = 0.0,
-    inner_dropout: float = 0.0,
+    dropout: Rate = 0.0,
+    inner_dropout: Rate = 0.0,
     kernel_init: Initializer = nnx.initializers.xavier_uniform(),
     out_init: Initializer | None = None,
     dtype: str = "float32",

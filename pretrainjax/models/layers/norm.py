@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from pretrainjax import collectives
+from pretrainjax.ranges import Finite, PositiveFloat, PositiveInt, Rate
 
 
 class LayerNorm(nnx.Module):
@@ -21,7 +22,12 @@ class LayerNorm(nnx.Module):
   """
 
   def __init__(
-    self, *, embed_dim: int, eps: float, use_bias: bool = True, rngs: nnx.Rngs | None = None
+    self,
+    *,
+    embed_dim: PositiveInt,
+    eps: PositiveFloat,
+    use_bias: bool = True,
+    rngs: nnx.Rngs | None = None,
   ):
     del rngs
     self.eps = eps
@@ -51,7 +57,7 @@ class RMSNorm(nnx.Module):
   Reference: arXiv 1910.07467.
   """
 
-  def __init__(self, *, embed_dim: int, eps: float, rngs: nnx.Rngs | None = None):
+  def __init__(self, *, embed_dim: PositiveInt, eps: PositiveFloat, rngs: nnx.Rngs | None = None):
     del rngs
     self.eps = eps
     self.scale = nnx.Param(jnp.ones((embed_dim,), jnp.float32))
@@ -87,12 +93,12 @@ class BatchNorm(nnx.Module):
   def __init__(
     self,
     *,
-    num_features: int,
-    momentum: float = 0.9,
-    eps: float = 1e-5,
+    num_features: PositiveInt,
+    momentum: Rate = 0.9,
+    eps: PositiveFloat = 1e-5,
     scale: bool = True,
     bias: bool = True,
-    scale_init: float = 1.0,
+    scale_init: Finite = 1.0,
     rngs: nnx.Rngs | None = None,
   ):
     del rngs

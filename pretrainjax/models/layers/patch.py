@@ -5,6 +5,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Num
 
+from pretrainjax.ranges import PositiveInt
+
 
 def grid_size(image_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
   """The numbers of rows and columns of patches.
@@ -81,7 +83,9 @@ class PatchEmbed(nnx.Module):
     rngs: keys for the initial values (Xavier uniform over (P, D) as in MAE, bias 0).
   """
 
-  def __init__(self, *, patch_dim: int, embed_dim: int, dtype: str = "float32", rngs: nnx.Rngs):
+  def __init__(
+    self, *, patch_dim: PositiveInt, embed_dim: PositiveInt, dtype: str = "float32", rngs: nnx.Rngs
+  ):
     init = nnx.initializers.xavier_uniform()
     self.dtype = dtype
     self.kernel = nnx.Param(init(rngs.params(), (patch_dim, embed_dim), jnp.float32))

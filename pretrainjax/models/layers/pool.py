@@ -9,6 +9,7 @@ from pretrainjax.models.layers.attention import Attention
 from pretrainjax.models.layers.mlp import Mlp
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.scope import Scope
+from pretrainjax.ranges import PositiveFloat, PositiveInt
 
 
 def mean_pool(
@@ -46,10 +47,10 @@ class AttentionPool(nnx.Module):
   def __init__(
     self,
     *,
-    embed_dim: int,
-    num_heads: int,
-    mlp_dim: int,
-    eps: float = 1e-6,
+    embed_dim: PositiveInt,
+    num_heads: PositiveInt,
+    mlp_dim: PositiveInt,
+    eps: PositiveFloat = 1e-6,
     dtype: str = "float32",
     rngs: nnx.Rngs,
   ):

@@ -7,6 +7,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pretrainjax.ranges import NonNegativeFloat, PositiveInt
+
 
 def relative_buckets(
   num_queries: int,
@@ -66,11 +68,11 @@ class RelativeBias(nnx.Module):
   def __init__(
     self,
     *,
-    num_heads: int,
+    num_heads: PositiveInt,
     bidirectional: bool,
-    num_buckets: int = 32,
-    max_distance: int = 128,
-    init_std: float,
+    num_buckets: PositiveInt = 32,
+    max_distance: PositiveInt = 128,
+    init_std: NonNegativeFloat,
     rngs: nnx.Rngs,
   ):
     if num_buckets < 4 or num_buckets % 4:

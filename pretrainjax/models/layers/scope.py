@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.ranges import PositiveInt
+
 
 class Rotary(NamedTuple):
   """Angles of rotary positions, see `layers.rotary`.
@@ -40,7 +42,7 @@ class Scope:
   valid: Bool[Array, "B _"] | None = None
   segments: Int[Array, "B _"] | None = None
   causal: bool = False
-  window: int | None = None
+  window: PositiveInt | None = None
   rotary: Rotary | None = None
   bias: Float[Array, "_ heads _ _"] | None = None
 

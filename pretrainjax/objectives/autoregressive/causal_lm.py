@@ -15,6 +15,7 @@ from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
+from pretrainjax.ranges import PositiveInt, check_ranges
 from pretrainjax.types import Batch, Metrics
 
 
@@ -44,11 +45,10 @@ class CausalLM(Objective):
   """
 
   backbone: Callable
-  chunk_size: int | None = 1024
+  chunk_size: PositiveInt | None = 1024
 
   def __post_init__(self):
-    if self.chunk_size is not None and self.chunk_size < 1:
-      raise ValueError(f"chunk_size: found {self.chunk_size}, expected at least 1, or None")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     return Towers(encoder=self.backbone(rngs=rngs))

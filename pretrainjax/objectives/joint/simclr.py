@@ -14,6 +14,7 @@ from pretrainjax.losses.contrastive import compare_views
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.views import augment_views, check_views, on_views
+from pretrainjax.ranges import PositiveFloat, check_ranges
 from pretrainjax.types import Batch, Metrics
 
 
@@ -44,13 +45,12 @@ class SimCLR(WholeBatchObjective):
   backbone: Callable
   projector: Callable
   augment: ColorAugment | None = None
-  temperature: float = 0.1
+  temperature: PositiveFloat = 0.1
 
   follows: ClassVar[Follows] = {"projector.in_dim": equals("objective.backbone.embed_dim")}
 
   def __post_init__(self):
-    if self.temperature <= 0:
-      raise ValueError(f"temperature: found {self.temperature}, expected above 0")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, projector = self.backbone(rngs=rngs), self.projector(rngs=rngs)

@@ -16,6 +16,7 @@ from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.objectives.views import on_views
+from pretrainjax.ranges import PositiveFloat, check_ranges
 from pretrainjax.types import Batch, Metrics, Text
 
 
@@ -51,13 +52,12 @@ class SimCSE(WholeBatchObjective):
 
   backbone: Callable
   projector: Callable
-  temperature: float = 0.05
+  temperature: PositiveFloat = 0.05
 
   follows: ClassVar[Follows] = {"projector.embed_dim": equals("objective.backbone.embed_dim")}
 
   def __post_init__(self):
-    if not self.temperature > 0:
-      raise ValueError(f"temperature: found {self.temperature}, expected above 0")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, projector = self.backbone(rngs=rngs), self.projector(rngs=rngs)

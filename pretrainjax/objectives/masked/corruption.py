@@ -100,22 +100,6 @@ def pick(tokens: Float[Array, "B T D"], positions: Int[Array, "B M"]) -> Float[A
   return jnp.take_along_axis(tokens, positions[:, :, None], axis=1)
 
 
-def check_shares(
-  *, mask_rate: float, random_share: float, keep_share: float, chunk_size: int | None
-) -> None:
-  """Raises ValueError for what is no share, or shares that are more than the whole."""
-  if not 0 < mask_rate < 1:
-    raise ValueError(f"mask_rate: found {mask_rate}, expected above 0 and below 1")
-  for name, share in (("random_share", random_share), ("keep_share", keep_share)):
-    if not 0 <= share <= 1:
-      raise ValueError(f"{name}: found {share}, expected 0 to 1")
-  if random_share + keep_share > 1:
-    total = random_share + keep_share
-    raise ValueError(f"random_share + keep_share: found {total}, expected at most 1")
-  if chunk_size is not None and chunk_size < 1:
-    raise ValueError(f"chunk_size: found {chunk_size}, expected at least 1, or None")
-
-
 def example_uniform(key: Key[Array, ""], shape: tuple[int, int]) -> Float[Array, "B M"]:
   """Random numbers in [0, 1) that do not depend on how many devices share the batch."""
   keys = collectives.example_keys(key, shape[0])

@@ -20,13 +20,21 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.corruption import (
   Corrupted,
-  check_shares,
   corrupt,
   example_uniform,
   fill,
   pick,
 )
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
+from pretrainjax.ranges import (
+  Fraction,
+  NonNegativeFloat,
+  NonNegativeInt,
+  OpenFraction,
+  PositiveFloat,
+  PositiveInt,
+  check_ranges,
+)
 from pretrainjax.types import Batch, Metrics, Text
 
 # What a generator takes from the encoder.
@@ -79,13 +87,13 @@ class Electra(Objective):
   generator: Callable
   head: Callable
   detector: Callable
-  mask_rate: float = 0.15
-  keep_share: float = 0.0
-  discriminator_weight: float = 50.0
-  temperature: float = 1.0
-  special_ids: tuple[int, ...] = (0, 1, 2, 3, 4)
-  mask_id: int = 4
-  chunk_size: int | None = None
+  mask_rate: OpenFraction = 0.15
+  keep_share: Fraction = 0.0
+  discriminator_weight: NonNegativeFloat = 50.0
+  temperature: PositiveFloat = 1.0
+  special_ids: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
+  mask_id: NonNegativeInt = 4
+  chunk_size: PositiveInt | None = None
 
   follows: ClassVar[Follows] = {
     "generator.vocab_size": equals("objective.backbone.vocab_size"),
@@ -99,17 +107,7 @@ class Electra(Objective):
   }
 
   def __post_init__(self):
-    check_shares(
-      mask_rate=self.mask_rate,
-      random_share=0.0,
-      keep_share=self.keep_share,
-      chunk_size=self.chunk_size,
-    )
-    if self.discriminator_weight < 0:
-      found = self.discriminator_weight
-      raise ValueError(f"discriminator_weight: found {found}, expected 0 or above")
-    if self.temperature <= 0:
-      raise ValueError(f"temperature: found {self.temperature}, expected above 0")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, generator = self.backbone(rngs=rngs), self.generator(rngs=rngs)

@@ -14,6 +14,7 @@ from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.layers.patch import patchify
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
+from pretrainjax.ranges import OpenFraction, check_ranges
 from pretrainjax.types import Batch, Metrics
 
 
@@ -46,7 +47,7 @@ class MAE(Objective):
 
   backbone: Callable
   decoder: Callable
-  mask_ratio: float = 0.75
+  mask_ratio: OpenFraction = 0.75
   norm_pix_loss: bool = True
 
   follows: ClassVar[Follows] = {
@@ -57,8 +58,7 @@ class MAE(Objective):
   }
 
   def __post_init__(self):
-    if not 0 < self.mask_ratio < 1:
-      raise ValueError(f"mask_ratio: found {self.mask_ratio}, expected above 0 and below 1")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, decoder = self.backbone(rngs=rngs), self.decoder(rngs=rngs)

@@ -15,8 +15,9 @@ from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
-from pretrainjax.objectives.masked.corruption import check_shares, corrupt, pick
+from pretrainjax.objectives.masked.corruption import corrupt, pick
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
+from pretrainjax.ranges import Fraction, NonNegativeInt, OpenFraction, PositiveInt, check_ranges
 from pretrainjax.types import Batch, Metrics
 
 
@@ -56,13 +57,13 @@ class MaskedLM(Objective):
 
   backbone: Callable
   head: Callable
-  mask_rate: float = 0.15
-  random_share: float = 0.1
-  keep_share: float = 0.1
+  mask_rate: OpenFraction = 0.15
+  random_share: Fraction = 0.1
+  keep_share: Fraction = 0.1
   whole_words: bool = False
-  special_ids: tuple[int, ...] = (0, 1, 2, 3, 4)
-  mask_id: int = 4
-  chunk_size: int | None = None
+  special_ids: tuple[NonNegativeInt, ...] = (0, 1, 2, 3, 4)
+  mask_id: NonNegativeInt = 4
+  chunk_size: PositiveInt | None = None
 
   follows: ClassVar[Follows] = {
     "head.embed_dim": equals("objective.backbone.embed_dim"),
@@ -72,12 +73,9 @@ class MaskedLM(Objective):
   }
 
   def __post_init__(self):
-    check_shares(
-      mask_rate=self.mask_rate,
-      random_share=self.random_share,
-      keep_share=self.keep_share,
-      chunk_size=self.chunk_size,
-    )
+    check_ranges(self)
+    if (total := self.random_share + self.keep_share) > 1:
+      raise ValueError(f"random_share + keep_share: found {total}, expected at most 1")
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax.numpy as jnp
 from flax import nnx
@@ -17,6 +17,7 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.masked.spans import cut_spans, span_sizes
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
+from pretrainjax.ranges import NonNegativeInt, OpenFraction, PositiveInt, Range, check_ranges
 from pretrainjax.types import Batch, Metrics, Text
 
 
@@ -58,13 +59,13 @@ class SpanCorruption(Objective):
 
   backbone: Callable
   decoder: Callable
-  noise_density: float = 0.15
-  mean_span_length: float = 3.0
-  first_sentinel: int = 5
+  noise_density: OpenFraction = 0.15
+  mean_span_length: Annotated[float, Range(1)] = 3.0
+  first_sentinel: NonNegativeInt = 5
   sentinel_step: Literal[1, -1] = 1
-  end_id: int = 3
-  start_id: int = 0
-  chunk_size: int | None = 1024
+  end_id: NonNegativeInt = 3
+  start_id: NonNegativeInt = 0
+  chunk_size: PositiveInt | None = 1024
 
   follows: ClassVar[Follows] = {
     "decoder.embed_dim": equals("objective.backbone.embed_dim"),
@@ -78,13 +79,7 @@ class SpanCorruption(Objective):
   inherited = ("encoder", "decoder")
 
   def __post_init__(self):
-    if not 0 < self.noise_density < 1:
-      found = self.noise_density
-      raise ValueError(f"noise_density: found {found}, expected above 0 and below 1")
-    if self.mean_span_length < 1:
-      raise ValueError(f"mean_span_length: found {self.mean_span_length}, expected at least 1")
-    if self.chunk_size is not None and self.chunk_size < 1:
-      raise ValueError(f"chunk_size: found {self.chunk_size}, expected at least 1, or None")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, decoder = self.backbone(rngs=rngs), self.decoder(rngs=rngs)

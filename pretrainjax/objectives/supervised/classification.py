@@ -17,6 +17,7 @@ from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.ranges import NonNegativeFloat, PositiveInt, Rate, check_ranges
 from pretrainjax.types import Batch, Metrics
 
 
@@ -55,10 +56,10 @@ class Classification(Objective):
 
   backbone: Callable
   head: Callable
-  num_classes: int
-  label_smoothing: float = 0.0
-  mixup_alpha: float = 0.0
-  cutmix_alpha: float = 0.0
+  num_classes: PositiveInt
+  label_smoothing: Rate = 0.0
+  mixup_alpha: NonNegativeFloat = 0.0
+  cutmix_alpha: NonNegativeFloat = 0.0
   tune: Tune = "full"
 
   follows: ClassVar[Follows] = {
@@ -68,11 +69,7 @@ class Classification(Objective):
   }
 
   def __post_init__(self):
-    if not 0 <= self.label_smoothing < 1:
-      raise ValueError(f"label_smoothing: found {self.label_smoothing}, expected 0 to below 1")
-    for name in ("mixup_alpha", "cutmix_alpha"):
-      if getattr(self, name) < 0:
-        raise ValueError(f"{name}: found {getattr(self, name)}, expected 0 or above")
+    check_ranges(self)
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
@@ -13,7 +13,10 @@ from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.ranges import Range
 from pretrainjax.types import Batch, Metrics
+
+_Score = Annotated[float | int, Range()]
 
 
 class Scorer(Towers):
@@ -63,7 +66,7 @@ class Regression(Objective):
 
   backbone: Callable
   head: Callable
-  score_range: tuple[float | int, float | int] = (0.0, 1.0)
+  score_range: tuple[_Score, _Score] = (0.0, 1.0)
   tune: Tune = "full"
 
   follows: ClassVar[Follows] = {

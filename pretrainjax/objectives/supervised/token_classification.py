@@ -15,6 +15,7 @@ from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.ranges import PositiveInt
 from pretrainjax.types import Batch, Metrics
 
 
@@ -48,7 +49,7 @@ class TokenClassification(Objective):
 
   backbone: Callable
   head: Callable
-  num_classes: int
+  num_classes: PositiveInt
   tune: Tune = "full"
 
   follows: ClassVar[Follows] = {

@@ -27,7 +27,9 @@ from pretrainjax.prepare.image.layout import (
 from pretrainjax.prepare.image.preparation import ImagePreparation
 from pretrainjax.prepare.image.shrink import Shrink
 from pretrainjax.prepare.stages.holdout import Stratified
+from pretrainjax.ranges import PositiveInt, Rate, Seed, check_ranges
 from pretrainjax.untrusted import open_file
+from pretrainjax.user_path import user_path
 
 # Files of other names are taken where they begin as images do.
 SUFFIXES = frozenset(
@@ -64,9 +66,9 @@ class Source:
 
   root: str = ""
   name: str = "images"
-  test_fraction: float = 0.1
-  seed: int = 0
-  min_pixels: int = 1
+  test_fraction: Rate = 0.1
+  seed: Seed = 0
+  min_pixels: PositiveInt = 1
   labels: Literal["folders", "none"] = "folders"
   split_names: tuple[str, ...] = ()
   class_level: int | None = None
@@ -81,10 +83,7 @@ class Source:
       raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
     if len(self.name) > 100:
       raise ValueError(f"name='{self.name}': expected at most 100 letters")
-    if not 0 <= self.test_fraction < 1:
-      raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
-    if self.class_level is not None and self.class_level < 1:
-      raise ValueError(f"class_level={self.class_level}: expected at least 1")
+    check_ranges(self)
     parse_meanings(self.split_names)
 
   @contextlib.contextmanager
@@ -94,7 +93,7 @@ class Source:
     Raises:
       UserError: for a folder that is not there or holds no image.
     """
-    root = Path(self.root)
+    root = user_path(self.root)
     if not self.root or not os.path.isdir(root):  # Path's own raises for a name that is too long
       raise UserError(f"--source: '{self.root}' is no folder")
     with (

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from pretrainjax.ranges import Rate, Seed, check_ranges
+
 
 @dataclasses.dataclass(frozen=True)
 class Holdout:
@@ -18,14 +20,12 @@ class Holdout:
     seed: the seed of the hash.
   """
 
-  test_fraction: float = 0.05
-  validation_fraction: float = 0.0
-  seed: int = 0
+  test_fraction: Rate = 0.05
+  validation_fraction: Rate = 0.0
+  seed: Seed = 0
 
   def __post_init__(self):
-    for name in ("test_fraction", "validation_fraction"):
-      if not 0 <= getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected in [0, 1)")
+    check_ranges(self)
     if self.test_fraction + self.validation_fraction >= 1:
       raise ValueError(
         f"test_fraction={self.test_fraction} and validation_fraction={self.validation_fraction}: "

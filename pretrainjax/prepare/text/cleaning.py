@@ -7,6 +7,7 @@ import unicodedata
 import numpy as np
 
 from pretrainjax.prepare.text.ngrams import ngram_hashes, word_hashes
+from pretrainjax.ranges import Fraction, PositiveInt, check_ranges
 
 _BREAKS = re.compile("\r\n?|[\u2028\u2029\x85]")
 # Control characters but tab and newline, halves of surrogate pairs, the byte order mark.
@@ -37,17 +38,16 @@ class Cleaning:
 
   normalize: bool = True
   control: bool = False
-  min_characters: int = 1
-  max_characters: int | None = None
+  min_characters: PositiveInt = 1
+  max_characters: PositiveInt | None = None
   repetition: bool = True
-  duplicate_lines: float = 0.3
-  duplicate_line_characters: float = 0.2
-  top_ngrams: tuple[float, ...] = (0.2, 0.18, 0.16)
-  duplicate_ngrams: tuple[float, ...] = (0.15, 0.14, 0.13, 0.12, 0.11, 0.1)
+  duplicate_lines: Fraction = 0.3
+  duplicate_line_characters: Fraction = 0.2
+  top_ngrams: tuple[Fraction, ...] = (0.2, 0.18, 0.16)
+  duplicate_ngrams: tuple[Fraction, ...] = (0.15, 0.14, 0.13, 0.12, 0.11, 0.1)
 
   def __post_init__(self):
-    if self.min_characters < 1:
-      raise ValueError(f"min_characters={self.min_characters}: expected at least 1")
+    check_ranges(self)
     if self.max_characters is not None and self.max_characters < self.min_characters:
       raise ValueError(
         f"max_characters={self.max_characters}: expected at least min_characters="

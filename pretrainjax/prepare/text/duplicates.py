@@ -4,13 +4,14 @@ import dataclasses
 import functools
 import hashlib
 import sqlite3
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 from jaxtyping import UInt32
 
 from pretrainjax.prepare.text.ngrams import ngram_hashes, word_hashes
+from pretrainjax.ranges import LARGEST, PositiveInt, Range, check_ranges
 
 _SCHEME = "affine32"
 _AT_ONCE = 4096  # shingles; datasketch makes an array of so many times num_perm
@@ -39,17 +40,12 @@ class Duplicates:
   given: Literal["keep", "drop_train", "drop"] = "keep"
   exact: bool = True
   near: bool = True
-  threshold: float = 0.8
-  num_permutations: int = 128
-  words: int = 5
+  threshold: Annotated[float, Range(0.1, 1)] = 0.8
+  num_permutations: Annotated[int, Range(16, LARGEST)] = 128
+  words: PositiveInt = 5
 
   def __post_init__(self):
-    if not 0.1 <= self.threshold <= 1:
-      raise ValueError(f"threshold={self.threshold}: expected in [0.1, 1]")
-    if self.num_permutations < 16:
-      raise ValueError(f"num_permutations={self.num_permutations}: expected at least 16")
-    if self.words < 1:
-      raise ValueError(f"words={self.words}: expected at least 1")
+    check_ranges(self)
 
   @functools.cached_property
   def bands(self) -> tuple[int, int]:

@@ -20,6 +20,8 @@ from pretrainjax.prepare.text.formats import RECORDS, SUFFIXES, Reader, kind_of
 from pretrainjax.prepare.text.preparation import TextPreparation
 from pretrainjax.prepare.text.split_files import SplitNames, split_names
 from pretrainjax.prepare.text.streams import COMPRESSED
+from pretrainjax.ranges import PositiveInt, check_ranges
+from pretrainjax.user_path import user_path
 
 _PARTS, _SHORTEST_PART = 50, 1000  # of a text that is alone, and in characters
 _LOOKED_AT = 20  # of .txt, for columns in them
@@ -53,7 +55,7 @@ class Source:
   fields: Fields = Fields()
   header: bool | None = None
   documents: Literal["auto", "file", "part", "paragraph", "line"] = "auto"
-  part_characters: int = 20_000
+  part_characters: PositiveInt = 20_000
   encoding: str = "utf-8"
   splits: Literal["names", "none"] = "names"
 
@@ -64,8 +66,7 @@ class Source:
       raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
     if len(self.name) > 100:
       raise ValueError(f"name='{self.name}': expected at most 100 letters")
-    if self.part_characters < 1:
-      raise ValueError(f"part_characters={self.part_characters}: expected at least 1")
+    check_ranges(self)
     try:
       "".encode(self.encoding)  # refuses those that turn bytes into bytes, such as "zip", too
     except (LookupError, UnicodeError):
@@ -81,7 +82,7 @@ class Source:
     if self.dataset is not None:
       yield open_dataset(self.dataset, data_dir=data_dir, fields=self.fields)
       return
-    root = Path(self.root)
+    root = user_path(self.root)
     self._check(root, data_dir)
     with open_listing(suffixes=(*SUFFIXES, *COMPRESSED), what="text") as listing:
       listing.add(root, order="folder")

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -11,6 +11,7 @@ from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.prepare.text.packing import FirstFit, Packer, Stream, Wrapping
 from pretrainjax.prepare.text.units import Unit
+from pretrainjax.ranges import Range, check_ranges
 
 NOT_SCORED = 65_535  # the tag of a token that begins no word: 16 bits have no -1
 
@@ -30,13 +31,12 @@ class Form:
   """
 
   kind: Literal["blocks", "examples", "auto"] = "blocks"
-  length: int = 512
+  length: Annotated[int, Range(3, 65_535)] = 512
   whole: bool = False
   unit: Unit = "document"
 
   def __post_init__(self):
-    if not 3 <= self.length <= 65_535:
-      raise ValueError(f"length={self.length}: expected in [3, 65535]")
+    check_ranges(self)
 
   def is_blocks(self, has: Collection[str]) -> bool:
     """Whether records are blocks.

@@ -127,7 +127,7 @@ class Reader:
 
   def _table(self, stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
     with open_text(path, encoding=self.encoding) as other:
-      is_tsv = suffix_of(path) == ".tsv"
+      is_tsv = _suffix_of(path) == ".tsv"
       dialect = dialect_of(other.utf8, is_tsv=is_tsv, header=self.header)
     if dialect is not None:
       yield from enumerate(table_rows(stream.utf8, dialect), 1)
@@ -178,13 +178,13 @@ class _AllFields(Fields):
 
 def kind_of(path: Path) -> str | None:
   """What a file is by its name, one of `KINDS`; None for what is no text."""
-  suffix = suffix_of(path)
+  suffix = _suffix_of(path)
   if suffix == ".parquet" and path.suffix.lower() in COMPRESSED:
     return None
   return KINDS.get(suffix)
 
 
-def suffix_of(path: Path) -> str:
+def _suffix_of(path: Path) -> str:
   """The suffix of a file in small letters, that of its compression aside."""
   is_packed = path.suffix.lower() in COMPRESSED
   return (path.with_suffix("") if is_packed else path).suffix.lower()
@@ -216,7 +216,7 @@ def _json(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _columns(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
-  for found in sentences(stream.utf8, is_universal=suffix_of(path) == ".conllu"):
+  for found in sentences(stream.utf8, is_universal=_suffix_of(path) == ".conllu"):
     yield found.line, found.reason if isinstance(found, Broken) else found.columns
 
 

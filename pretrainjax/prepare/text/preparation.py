@@ -24,6 +24,7 @@ from pretrainjax.prepare.text.fill import filled
 from pretrainjax.prepare.text.form import Form, Layout
 from pretrainjax.prepare.text.text_tally import TextTally, names_in_order
 from pretrainjax.prepare.text.training import Tokenization, existing, make_tokenizer
+from pretrainjax.user_path import user_path
 
 TOKENIZER = "tokenizer.json"
 
@@ -58,7 +59,7 @@ class TextPreparation:
     options = dataclasses.asdict(self.tokenizer)
     path = options.pop("path")
     if path is not None:  # where it lies and how it was made do not matter
-      options = {"fingerprint": existing(Path(path)).fingerprint}
+      options = {"fingerprint": existing(user_path(path)).fingerprint}
     parts = {"tokenizer": {"trained": path is None} | options}
     for name in ("form", "cleaning", "duplicates", "holdout"):
       parts[name] = dataclasses.asdict(getattr(self, name))

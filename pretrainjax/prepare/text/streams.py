@@ -64,7 +64,7 @@ class TextStream:
       while chunk := text.read(_CHUNK):
         yield chunk
     except UnicodeDecodeError:
-      raise not_encoded(self.encoding) from None
+      raise _not_encoded(self.encoding) from None
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def open_text(path: Path, *, encoding: str) -> Iterator[TextStream]:
     yield TextStream(raw, unpacked, encoding)
 
 
-def not_encoded(encoding: str) -> NoText:
+def _not_encoded(encoding: str) -> NoText:
   """What is raised for bytes that are no text in an encoding."""
   return NoText(f"not {encoding.removesuffix('-sig').upper()} ({_ENCODING} names another)")
 
@@ -142,7 +142,7 @@ class _InUtf8(io.RawIOBase):
       try:
         self._rest = self._decoder.decode(data, final=not data).encode()
       except UnicodeError:
-        raise not_encoded(self._encoding) from None
+        raise _not_encoded(self._encoding) from None
       if not data:
         break
     size = min(len(buffer), len(self._rest))

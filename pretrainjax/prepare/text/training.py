@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
@@ -16,7 +16,9 @@ from pretrainjax.data.tokenizer import SPECIALS, Tokenizer, sentinel
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.text.sentencepiece import SUFFIX as SENTENCEPIECE
 from pretrainjax.prepare.text.sentencepiece import tokenizer_json_of
+from pretrainjax.ranges import NonNegativeInt, PositiveInt, Range, check_ranges
 from pretrainjax.untrusted import BadFile
+from pretrainjax.user_path import user_path
 
 _ALPHABET = 1000  # characters that WordPiece can spell words with, as in BERT's trainer
 # No words; training looks at each as a whole, in a time that grows with the square of its length.
@@ -42,24 +44,20 @@ class Tokenization:
 
   path: str | None = None
   kind: Literal["bpe", "wordpiece", "unigram"] = "bpe"
-  vocab_size: int = 8192
+  vocab_size: PositiveInt = 8192
   lowercase: bool = True
-  min_frequency: int = 2
-  num_sentinels: int = 100
-  sample_bytes: int = 1 << 30
+  min_frequency: PositiveInt = 2
+  num_sentinels: NonNegativeInt = 100
+  sample_bytes: Annotated[int, Range(1, 2**63 - 1)] = 1 << 30
 
   def __post_init__(self):
     least = len(SPECIALS) + self.num_sentinels + (256 if self.kind == "bpe" else 1)
-    if self.num_sentinels < 0:
-      raise ValueError(f"num_sentinels={self.num_sentinels}: expected at least 0")
     if self.path is None and self.vocab_size < least:
       raise ValueError(
         f"vocab_size={self.vocab_size}: expected at least {least}, with {self.num_sentinels} "
         f"sentinels{' and 256 bytes' if self.kind == 'bpe' else ''}"
       )
-    for name in ("min_frequency", "sample_bytes"):
-      if getattr(self, name) < 1:
-        raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+    check_ranges(self)
 
   @property
   def special_tokens(self) -> list[str]:
@@ -81,7 +79,7 @@ def make_tokenizer(
     UserError: for a path that holds none.
   """
   if options.path is not None:
-    return existing(Path(options.path))
+    return existing(user_path(options.path))
   every = -(-size // options.sample_bytes)
 
   def sample() -> Iterator[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pretrainjax.models.layers.drop import check_rates, drop_path, dropout
+from pretrainjax.models.layers.drop import drop_path, dropout
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
@@ -48,9 +48,3 @@ def test_nothing_is_dropped_without_need(options):
 def test_missing_keys_are_named():
   with pytest.raises(ValueError, match="needs rngs="):
     dropout(jnp.ones((2, 3)), rate=0.5, deterministic=False, rngs=None)
-
-
-def test_check_rates():
-  check_rates(dropout=0.0, drop_path=0.9)
-  with pytest.raises(ValueError, match=r"drop_path=1.0: expected in \[0, 1\)"):
-    check_rates(dropout=0.0, drop_path=1.0)

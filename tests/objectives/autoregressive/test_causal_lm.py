@@ -107,5 +107,5 @@ def test_refuses_data_with_more_tokens_than_it_knows():
 
 
 def test_refuses_chunks_of_nothing():
-  with pytest.raises(ValueError, match="chunk_size: found 0, expected at least 1"):
+  with pytest.raises(ValueError, match="chunk_size=0: expected at least 1"):
     CausalLM(backbone=gpt(), chunk_size=0)

@@ -87,7 +87,7 @@ def test_overfits_one_batch():
 
 
 def test_refuses_what_does_not_fit():
-  with pytest.raises(ValueError, match="temperature: found 0"):
+  with pytest.raises(ValueError, match="temperature=0.0: expected above 0"):
     tiny.simclr(temperature=0.0)
   with pytest.raises(UserError, match="data.views"):
     tiny.metrics_of(tiny.simclr(), {"image": tiny.images()})

@@ -71,7 +71,7 @@ def test_overfits_one_batch():
 
 
 def test_refuses_what_does_not_fit():
-  with pytest.raises(ValueError, match="temperature: found 0"):
+  with pytest.raises(ValueError, match="temperature=0.0: expected above 0"):
     tiny.simcse(temperature=0.0)
   with pytest.raises(UserError, match=r"data.views: found texts \(8, 12\), expected 2 or 3"):
     tiny.run(tiny.simcse(), tiny.texts())

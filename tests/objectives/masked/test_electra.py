@@ -138,9 +138,9 @@ def test_overfits_one_batch():
 
 
 def test_refuses_what_does_not_fit():
-  with pytest.raises(ValueError, match="temperature: found 0.0"):
+  with pytest.raises(ValueError, match="temperature=0.0: expected above 0"):
     tiny.electra(temperature=0.0)
-  with pytest.raises(ValueError, match="discriminator_weight: found -1.0"):
+  with pytest.raises(ValueError, match="discriminator_weight=-1.0: expected at least 0"):
     tiny.electra(discriminator_weight=-1.0)
   for changes, message in (
     ({"generator": {"embedding_dim": 8}}, "generator.embedding_dim: found 8, expected 16"),

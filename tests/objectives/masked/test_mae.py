@@ -79,7 +79,7 @@ def test_overfits_one_batch():
 
 
 def test_refuses_what_does_not_fit():
-  with pytest.raises(ValueError, match="mask_ratio: found 1.0"):
+  with pytest.raises(ValueError, match=r"mask_ratio=1.0: expected in \(0, 1\)"):
     tiny.mae(mask_ratio=1.0)
   with pytest.raises(UserError, match="decoder.encoder_dim: found 8, expected 16"):
     nnx.eval_shape(lambda: tiny.mae(decoder={"encoder_dim": 8}).init(rngs=nnx.Rngs(0)))

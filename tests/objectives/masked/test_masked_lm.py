@@ -109,8 +109,15 @@ def test_overfits_one_batch():
 
 
 def test_refuses_what_does_not_fit():
-  with pytest.raises(ValueError, match="mask_rate: found 1.0"):
-    tiny.masked_lm(mask_rate=1.0)
+  for changes, message in (
+    ({"mask_rate": 1.0}, r"mask_rate=1.0: expected in \(0, 1\)"),
+    ({"mask_rate": 0.0}, "mask_rate=0.0: expected"),
+    ({"random_share": 1.5}, r"random_share=1.5: expected in \[0, 1\]"),
+    ({"random_share": 0.6, "keep_share": 0.6}, "random_share.*found 1.2, expected at most 1"),
+    ({"chunk_size": 0}, "chunk_size=0: expected at least 1"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      tiny.masked_lm(**changes)
   for head, message in (
     ({"vocab_size": 30}, "head.vocab_size: found 30, expected 29"),
     ({"embed_dim": 8}, "head.embed_dim: found 8, expected 16"),

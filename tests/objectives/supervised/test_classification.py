@@ -139,7 +139,7 @@ def test_texts_cannot_be_mixed():
 
 def test_refuses_what_is_out_of_range_or_does_not_fit():
   for name, value in [("label_smoothing", 1.0), ("mixup_alpha", -0.5)]:
-    with pytest.raises(ValueError, match=f"{name}: found {value}"):
+    with pytest.raises(ValueError, match=f"{name}={value}: expected"):
       tiny.classification(**{name: value})
   with pytest.raises(UserError, match="head.num_classes: found 7, expected 4"):
     nnx.eval_shape(lambda: tiny.classification(head={"num_classes": 7}).init(rngs=nnx.Rngs(0)))

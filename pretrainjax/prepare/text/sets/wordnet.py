@@ -17,6 +17,7 @@ from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import Form
 from pretrainjax.prepare.text.preparation import TextPreparation
 from pretrainjax.untrusted import open_file
+from pretrainjax.user_path import user_path
 
 PACKAGE = "wordnet-base"
 FOLDER = Path("/usr/share/wordnet")
@@ -70,7 +71,7 @@ class Source:
         ),
       }
       if self.source is not None:
-        places = {f"--source={self.source}": lambda: check_folder(Path(self.source or ""))}
+        places = {f"--source={self.source}": lambda: check_folder(user_path(self.source or ""))}
       how = f"as root `apt-get install {PACKAGE}`, or pass --source=FOLDER with data.noun in it"
       folder = first_of(places, what="WordNet", how=how)
       sizes = {name: (folder / name).stat().st_size for name in _FILES}
