@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from pretrainjax.config.objects import build, seed_of
 from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.split import abstract_split
-from pretrainjax.ranges import PositiveInt, Rate, check_ranges
+from pretrainjax.ranges import LARGEST, PositiveInt, Rate, check_ranges
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.evaluation import Opened, check_metric, open_evaluators, switched_on
 from pretrainjax.train.grad_cache import Cached
@@ -222,7 +221,7 @@ def _check_keys(config: ConfigDict) -> None:
 def _switched_off(train: ConfigDict) -> dict[str, Any]:
   """The settings of training, where what is None is switched off: no tracking, all steps stay."""
   off = {
-    "keep": Keep(last=sys.maxsize),
+    "keep": Keep(last=LARGEST),
     "spikes": Spikes(action="off"),
     "tracking": Tracking(tensorboard=False),
   }
