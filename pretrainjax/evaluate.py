@@ -123,7 +123,7 @@ def _opened(evaluators: Mapping[str, Evaluation], loaded: Loaded) -> dict[str, E
   return opened.evaluators
 
 
-def _filled_in(config: ConfigDict, run: ConfigDict) -> ConfigDict:
+def _filled_in(config: ConfigDict, run: ConfigDict) -> ConfigDict | None:
   """The evaluators of a config, with what they leave open as the run has it."""
   whole = ConfigDict({key: run[key] for key in ("objective", "data") if key in run})
   whole.evals = config.evals

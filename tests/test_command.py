@@ -128,7 +128,11 @@ def test_evaluate_and_finetune_ask_for_a_run(capsys, tmp_path, data):
   ):
     places = (f"--config={binaries.ROOT}/configs/{config}:smoke", f"--data_dir={data}")
     places = (*places, f"--workdir={tmp_path / 'new'}") if verb == "finetune" else places
-    for name, part in (("rum", "did you mean 'run'?"), ("run", "any checkpoint"), ("run@x", "'x'")):
+    for name, part in (
+      ("rum", "did you mean 'run'?"),
+      ("run", "any checkpoint"),
+      ("run@x", "did you mean 'run'?"),
+    ):
       ended = binaries.call(capsys, verb, *places, flag.format(tmp_path / name))
       refused(ended, part)
 

@@ -189,7 +189,7 @@ def test_a_folder_of_texts_becomes_a_dataset_with_a_report(tmp_path, capsys):
   flags = [f"--source={root}", "--config.max_dropped=0.1", "--config.holdout.test_fraction=0.2"]
   assert _prepare_text(tmp_path, *flags) == 0
   out = capsys.readouterr().out
-  for part in ("dropped        1 duplicate: copy.txt", "1 not UTF-8: broken.txt", "bytes a token"):
+  for part in ("1 duplicate (3.1% of all): copy.txt", "1 not UTF-16", "(3.1% of all): broken.txt"):
     assert part in out
   report = json.loads((tmp_path / "data/books/1.0.0/prepared.json").read_text())
   assert (report["form"], report["length"], report["vocab_size"]) == ("blocks", 32, 400)

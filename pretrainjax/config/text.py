@@ -34,9 +34,11 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   _admit_change(config, key)
   parent, name = _place(config, key)
   hint = _annotation(parent, name)
-  if text.lower() in ("none", "null") and _may_be_open(config, key):
+  if text.lower() in ("none", "null") and (
+    isinstance(parent[name], ConfigDict) or _may_be_open(config, key)
+  ):
     with parent.ignore_type():
-      parent[name] = None
+      parent[name] = None  # what has to be there is told when it is built
     return
   value = value_of(text, _from_value(parent, name) if hint is None else hint)
   found = f"found {text!r} ({type(value).__name__})"

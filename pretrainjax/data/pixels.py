@@ -1,16 +1,17 @@
 """From the numbers of an image file to 8 bits of grey or RGB: range, transparency, rotation."""
 
 import dataclasses
-import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from pretrainjax.data.orientation import upright
+from pretrainjax.ranges import Range, check_ranges
 
-Range = tuple[int | float, int | float]
+Byte = Annotated[int, Range(0, 255)]
+Level = Annotated[int, Range()] | Annotated[float, Range()]
 
 _STRIP = 1 << 20  # pixels that are computed at once: they take up to 30 bytes each on the way
 _SAMPLED = 64  # rows and columns that are looked at for what is left of many levels
@@ -29,16 +30,13 @@ class Pixels:
   """
 
   rotate: bool = True
-  background: tuple[int, int, int] | None = (255, 255, 255)
-  value_range: Range | None = None
+  background: tuple[Byte, Byte, Byte] | None = (255, 255, 255)
+  value_range: tuple[Level, Level] | None = None
 
   def __post_init__(self):
-    if self.background is not None and not all(0 <= v <= 255 for v in self.background):
-      raise ValueError(f"background={self.background}: expected three numbers from 0 to 255")
-    if self.value_range is not None:
-      low, high = self.value_range
-      if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise ValueError(f"value_range={self.value_range}: expected two numbers, low < high")
+    check_ranges(self)
+    if self.value_range is not None and self.value_range[0] >= self.value_range[1]:
+      raise ValueError(f"value_range={self.value_range}: expected two numbers, low < high")
 
 
 # What sets were prepared and read by that note nothing of their pixels, tfds's own among them.
@@ -127,7 +125,7 @@ def finish(values: np.ndarray, *, orientation: int, pixels: Pixels) -> Finished:
   return Finished(image, is_turned, is_transparent, wide)
 
 
-def _narrowed(values: np.ndarray, value_range: Range | None) -> np.ndarray:
+def _narrowed(values: np.ndarray, value_range: tuple[Level, Level] | None) -> np.ndarray:
   if value_range is None and values.dtype.kind == "f":
     raise ValueError("pixels are floating-point numbers of unknown range")
   narrow = np.empty(values.shape, np.uint8)

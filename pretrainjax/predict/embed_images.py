@@ -37,7 +37,6 @@ _SHOWN = 5
 def add_flags(parser: argparse.ArgumentParser) -> None:
   """Adds the flags of `predict embed` that images have."""
   parser.add_argument("--split", default="test", help="of a prepared set of images (default: test)")
-  parser.add_argument("--data_dir", metavar="DIR", help="of prepared sets; unless given, the run's")
   parser.add_argument("--size", type=int, help="of images; unless given, as in evaluations")
   parser.add_argument("--short_side", type=int, help="of images before cutting, likewise")
 

@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from pretrainjax.config.follow import Argument, Source, following, is_settled
 from pretrainjax.config.objects import RECIPE, build
 from pretrainjax.config.text import flatten
-from pretrainjax.data.prepared_facts import PreparedFacts
 from pretrainjax.errors import UserError, one_line
 
 _PREPARED, _BACKBONE = "prepared.", "objective.backbone."
@@ -200,7 +199,7 @@ def _is_wrong(found: Any, expected: Any, *, most: bool) -> bool:
   return found > expected if most else found != expected
 
 
-def facts_of(config: ConfigDict) -> PreparedFacts | None:
+def facts_of(config: ConfigDict) -> Any:
   """What the training data says of itself, not yet asked; None for data that names no dataset."""
   data = config.get("data")
   if not isinstance(data, ConfigDict) or "datasets" not in data:
@@ -210,6 +209,8 @@ def facts_of(config: ConfigDict) -> PreparedFacts | None:
     datasets = datasets.to_dict()
   if not datasets:
     return None
+  from pretrainjax.data.prepared_facts import PreparedFacts  # tfds: training itself does without
+
   return PreparedFacts(datasets, data.get("split") or "train", data.get("data_dir"))
 
 

@@ -76,7 +76,7 @@ class Optimizer:
   layer_decay: PositiveFraction | None = None
   decay_bias_and_norm: bool = False
   frozen: tuple[str, ...] = ()
-  base_learning_rate: float | None = None
+  base_learning_rate: PositiveFloat | None = None
 
   follows: ClassVar[Follows] = {
     "learning_rate": scaled("optimizer.base_learning_rate", times="data.batch_size", over=256.0)

@@ -252,7 +252,7 @@ def test_a_batch_beyond_memory_is_refused(make):
   """Before it is begun."""
   with pytest.raises(ValueError, match="batch_size=1000000000000: expected below 2\\^31"):
     make(batch_size=10**12)
-  size = 2**31 - 1
+  size = 2**31 - 2
   message = f"--config.data.batch_size: found {size}, .* expected less than its memory"
   with pytest.raises(UserError, match=message):
     make(batch_size=size).batches(seed=0)

@@ -14,13 +14,14 @@ from ml_collections import ConfigDict
 from rounds import no_hang, result_or_line
 
 import pretrainjax
+from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
 from pretrainjax.config.objects import RECIPE, hints_of
 from pretrainjax.config.shipped import shipped_folder, shipped_names
 from pretrainjax.config.text import load_config
 from pretrainjax.errors import UserError
 from pretrainjax.ranges import bare
-from pretrainjax.train.assemble import assemble
+from pretrainjax.train.assemble import Run, assemble
 
 TRAINED = [name for name in shipped_names() if not name.startswith("evaluate/")]
 TEXT = "finetune/text/bert_spam_assassin"
@@ -78,11 +79,16 @@ def with_value(name: str, key: str, value: float) -> ConfigDict:
   return config
 
 
+def assembled(config: ConfigDict) -> Run:
+  """Without data, whose facts are those of a typical set."""
+  return assemble(config, num_examples=512, prepared=StandIn(config), allow=ANYTHING)
+
+
 def check(name: str, key: str, value: float) -> None:
   with no_hang(seconds=120):
     config = with_value(name, key, value)
     try:
-      result_or_line(lambda: assemble(config, num_examples=512, allow=ANYTHING))
+      result_or_line(lambda: assembled(config))
     except Exception as error:
       raise AssertionError(f"{name}: {key}={value!r}: {type(error).__name__}: {error}") from error
 
@@ -117,7 +123,7 @@ def test_each_argument_at_every_value(value):
 )
 def test_mistakes_are_told_in_a_line(name, key, value, said):
   with pytest.raises(UserError, match=f"^config.{key.partition('.')[0]}.*{said}") as refusal:
-    assemble(with_value(name, key, value), num_examples=512, allow=ANYTHING)
+    assembled(with_value(name, key, value))
   assert str(refusal.value).isprintable()
 
 
@@ -140,7 +146,7 @@ def test_an_optimizer_that_does_not_fit_the_parameters_is_told(name, key, value,
   with parent.ignore_type():
     parent[argument] = value
   with pytest.raises(UserError, match=f"^{said}"):
-    assemble(config, num_examples=512, allow=ANYTHING)
+    assembled(config)
 
 
 def classes() -> Iterator[tuple[str, type]]:

@@ -16,7 +16,7 @@ from rounds import both, bytes_or_edited, edited, fuzz, result_or_line
 from pretrainjax.data.decode import decode
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.predict.texts import read_texts
-from pretrainjax.prepare.contract import Unreadable
+from pretrainjax.prepare.contract import Reached, Unreadable
 from pretrainjax.prepare.files.archive import unpack
 from pretrainjax.prepare.files.idx import read_idx
 from pretrainjax.prepare.text.document import Document
@@ -39,8 +39,10 @@ def table(rows: int = 20, **options) -> bytes:
 
 def check_items(items: list) -> None:
   for item in items:
-    assert isinstance(item, Document | Unreadable)
-    if isinstance(item, Document):
+    assert isinstance(item, Document | Unreadable | Reached)
+    if isinstance(item, Reached):
+      assert item.amount >= 0
+    elif isinstance(item, Document):
       item.to_json().encode("ascii")  # what the first stage writes
       assert item.score is None or np.isfinite(np.float32(item.score))
     else:

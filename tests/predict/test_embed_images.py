@@ -70,6 +70,7 @@ def run(photos, tmp_path):
   def call(*flags):
     parser = argparse.ArgumentParser()
     embed.add_flags(parser)
+    parser.add_argument("--data_dir")  # as all binaries have it
     options = parser.parse_args((f"--data_dir={photos / 'data'}", "--batch_size=3", *flags))
     embed.work(Request(ConfigDict(), tmp_path, options), loaded)
 

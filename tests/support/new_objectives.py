@@ -18,6 +18,7 @@ from pretrainjax import collectives
 from pretrainjax.augment.color import ColorAugment
 from pretrainjax.config import recipe, spec
 from pretrainjax.config.allowed import ANYTHING
+from pretrainjax.config.follow import equals
 from pretrainjax.config.text import load_config
 from pretrainjax.losses.contrastive import l2_normalize
 from pretrainjax.models.heads import Projector
@@ -31,6 +32,7 @@ from pretrainjax.train.assemble import Run, assemble
 class VICReg(WholeBatchObjective):
   """Variance, invariance, covariance: arXiv 2105.04906, equations 1 to 6."""
 
+  follows = {"projector.in_dim": equals("objective.backbone.embed_dim")}
   backbone: Callable
   projector: Callable
   augment: ColorAugment | None = None
@@ -72,6 +74,7 @@ class VICReg(WholeBatchObjective):
 class BYOL(Objective):
   """Predict the teacher's projection of the other view: arXiv 2006.07733, equations 1 and 2."""
 
+  follows = {"projector.in_dim": equals("objective.backbone.embed_dim")}
   backbone: Callable
   projector: Callable
   predictor: Callable

@@ -173,7 +173,7 @@ def test_what_cannot_be_taken_is_said(runs):
   for init, said in {
     f"{run}:decodr": r"t5 has no part 'decodr'; did you mean 'decoder'\?",
     f"{run}:encoder,{run}:encoder": "'encoder' is taken twice, from ",
-    f"{run}@x": "expected WORKDIR",
+    f"{run}@x": "t5@x: no run's folder, .* did you mean 't5'",
     f"{runs / 't6'}": "no run's folder, checkpoints/ is missing; valid: labels, t5, towers",
   }.items():
     with pytest.raises(UserError, match=said):

@@ -71,7 +71,7 @@ class Source:
   min_pixels: PositiveInt = 1
   labels: Literal["folders", "none"] = "folders"
   split_names: tuple[str, ...] = ()
-  class_level: int | None = None
+  class_level: PositiveInt | None = None
   follow_links: bool = False
   pixels: Pixels = Pixels()
   shrink: Shrink = Shrink()

@@ -1,6 +1,7 @@
 """Images that are larger than training needs are made smaller once, at prepare time."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import simplejpeg
@@ -8,6 +9,7 @@ from jaxtyping import UInt8
 
 from pretrainjax.data.image import resize
 from pretrainjax.prepare.image.example import png
+from pretrainjax.ranges import PositiveInt, Range, check_ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,14 +21,11 @@ class Shrink:
     quality: the quality of the JPEG that is written, 1 to 100; None writes a PNG, without loss.
   """
 
-  longest_side: int | None = None
-  quality: int | None = 92
+  longest_side: PositiveInt | None = None
+  quality: Annotated[int, Range(1, 100)] | None = 92
 
   def __post_init__(self):
-    if self.longest_side is not None and self.longest_side < 1:
-      raise ValueError(f"longest_side={self.longest_side}: expected at least 1")
-    if self.quality is not None and not 1 <= self.quality <= 100:
-      raise ValueError(f"quality={self.quality}: expected 1 to 100, or none for PNG")
+    check_ranges(self)
 
   def __call__(self, image: UInt8[np.ndarray, "H W C"]) -> UInt8[np.ndarray, "h w C"] | None:
     """The image made smaller, averaged by area; None for one that is small enough."""
