@@ -1,7 +1,9 @@
 """Guards of the tree: order of imports, names and sizes of files, a test beside each module."""
 
 import ast
+import builtins
 import functools
+import symtable
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -59,6 +61,9 @@ NOT_EMPTY = {TOP, "config/__init__.py"}
 BANNED_NAMES = {"utils", "util", "common", "misc", "helpers", "helper"}
 BANNED_IMPORTS = {"tensorflow", "torch", "transformers", "pickle"}
 MAX_LINES = 400
+MAX_LINES_OF_A_FUNCTION = 60
+# Names that each module has by itself.
+OF_MODULES = {"__file__", "__name__", "__doc__"}
 # Tests of several modules at once.
 MIRRORS_NOTHING = {"test_sharded.py"}
 
@@ -287,6 +292,41 @@ def test_files_are_small_ascii_and_named_for_what_is_in_them():
     assert text.count("\n") <= MAX_LINES, f"{name}: above {MAX_LINES} lines"
     assert text.isascii(), f"{name}: not ASCII"
     assert not {path.stem, path.parent.name} & BANNED_NAMES, f"{name}: say what is in it"
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+  """How many lines a function has beside its docstring."""
+  docstring = ast.get_docstring(function, clean=False) or ""
+  return function.end_lineno - function.lineno + 1 - len(docstring.splitlines())
+
+
+def test_functions_are_short():
+  for module in modules():
+    for node in ast.walk(tree(module)):
+      if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        count = lines_of(node)
+        assert count <= MAX_LINES_OF_A_FUNCTION, f"{module}: {node.name} has {count} lines"
+
+
+def scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+  """A scope and all those within it."""
+  yield table
+  for inner in table.get_children():
+    yield from scopes(inner)
+
+
+def test_every_name_is_bound():
+  """Linters cannot tell: to them the shapes of annotations are names that nobody binds."""
+  problems = []
+  for module in modules():
+    path = ROOT / "pretrainjax" / module
+    whole = symtable.symtable(path.read_text(encoding="utf-8"), str(path), "exec")
+    bound = {s.get_name() for s in whole.get_symbols() if s.is_assigned() or s.is_imported()}
+    bound |= {table.get_name() for table in whole.get_children()} | set(dir(builtins))
+    for scope in scopes(whole):
+      names = {s.get_name() for s in scope.get_symbols() if s.is_global() and s.is_referenced()}
+      problems += [f"pretrainjax/{module}: {name}" for name in sorted(names - bound - OF_MODULES)]
+  none(problems)
 
 
 def test_every_module_has_a_test():
