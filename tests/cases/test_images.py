@@ -340,6 +340,15 @@ def test_links_out_are_followed_on_demand(run, tmp_path):
   assert set(followed.keys("test").values()) == {"cat", "dog"}
 
 
+def test_links_to_nothing_are_told_without_a_flag_that_does_not_help(run, tmp_path):
+  folder = tmp_path / "in" / "cat"
+  folder.mkdir(parents=True)
+  (folder / "0.png").symlink_to("../blobs/0.png")
+  found = run(tmp_path / "in", "--config.source.follow_links=true")
+  assert found.status == 2 and "link to nothing" in found.error
+  assert "follow_links" not in found.error
+
+
 def test_a_class_that_vanished_with_its_link_is_told(run, tmp_path):
   _, linked = cache(tmp_path)
   found = run(linked)

@@ -174,8 +174,10 @@ def _refuse_none(listing: Listing, root: Path) -> None:
   if listing.num_files:
     return
   first = next(listing.items(), None)
-  such = f", such as {first.key}: {first.reason}" if isinstance(first, Unreadable) else ""
-  hint = "; --config.source.follow_links=true follows links" if "link" in such else ""
+  reason = first.reason if isinstance(first, Unreadable) else ""
+  such = f", such as {first.key}: {reason}" if first is not None and reason else ""
+  is_followed_on_demand = reason.startswith(("link out", "linked"))
+  hint = "; --config.source.follow_links=true follows links" if is_followed_on_demand else ""
   raise UserError(
     f"--source: '{root}' holds no image ({listing.num_items:,} passed over{such}{hint})"
   )
