@@ -117,7 +117,7 @@ def _split(protocol: Mapping[str, Any]) -> str:
   """The split that was measured: of what is tested, where something is fitted on another one."""
   for name in ("test", "data"):
     if isinstance(fields := protocol.get(name), Mapping) and fields.get("split"):
-      return str(fields["split"])
+      return _words(fields, "split", "part")
   return "-"
 
 
@@ -151,10 +151,15 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
 
 def _data(fields: Mapping[str, Any]) -> str:
   """A dataset in a few words."""
-  words = [str(fields[key]) for key in ("datasets", "split") if fields.get(key)]
+  words = _words(fields, "datasets", "split", "part")
   if fields.get("label_fraction", 1) < 1:
-    words.append(f"({fields['label_fraction']:g} of the labels, seed {fields.get('label_seed')})")
-  return " ".join(words) or str(fields.get("class", ""))
+    words += f" ({fields['label_fraction']:g} of the labels, seed {fields.get('label_seed')})"
+  return words.strip() or str(fields.get("class", ""))
+
+
+def _words(fields: Mapping[str, Any], *keys: str) -> str:
+  """The values of those keys that say something; data.part says so, where it is not "all"."""
+  return " ".join(str(fields[key]) for key in keys if fields.get(key) and fields[key] != "all")
 
 
 def _config_lines(path: str, node: ConfigDict, seen: dict[str, str]) -> list[tuple[str, str]]:

@@ -53,6 +53,15 @@ def test_results_stand_beside_the_random_encoders():
   ]
 
 
+def test_a_part_of_a_split_is_named():
+  one = row("knn", "top1_k20_t0.07", 0.5)
+  for name, part in (("test", "held_out"), ("train", "all")):
+    one.protocol[name]["part"] = part
+  table = results_table([one])
+  assert cells(table)[2][2] == "test[:9] held_out"
+  assert "train digits train;" in table and "test digits test[:9] held_out" in table
+
+
 def test_without_a_random_encoder_its_columns_are_left_out():
   table = cells(results_table(one for one in ROWS if one.encoder == "trained"))
   assert table[0] == ["evaluator", "number", "split", "trained (step 300)"]
