@@ -26,6 +26,10 @@ def test_nothing_is_lost(how, layout, tmp_path, data, calm, trial):
   try:
     if what == "hang":
       group.wait_for_rows(ROWS)
+      while not (
+        group.workdir / "checkpoints" / str(STEP)
+      ).is_dir():  # the evaluation comes after it
+        time.sleep(0.1)
       time.sleep(2)
     struck = time.monotonic()
     if how == "asked to stop":
