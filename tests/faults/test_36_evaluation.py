@@ -26,9 +26,7 @@ def test_nothing_is_lost(how, layout, tmp_path, data, calm, trial):
   try:
     if what == "hang":
       group.wait_for_rows(ROWS)
-      while not (
-        group.workdir / "checkpoints" / str(STEP)
-      ).is_dir():  # the evaluation comes after it
+      while not (group.workdir / "checkpoints" / str(STEP)).is_dir():  # then it is evaluated
         time.sleep(0.1)
       time.sleep(2)
     struck = time.monotonic()
