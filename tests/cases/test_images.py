@@ -3,85 +3,16 @@
 import io
 import json
 import struct
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import PIL.features
 import PIL.Image
 import pytest
+from image_folders import draw, tree
 from pictures import encoded, smooth
 
-from pretrainjax.data.image import Resize
-from pretrainjax.data.image_data import ImageData
 from pretrainjax.data.prepared import PreparedSplit
-from pretrainjax.prepare.__main__ import main
-
-
-class Prepared(NamedTuple):
-  """What `prepare image_folder` said and wrote."""
-
-  status: int
-  out: str
-  error: str
-  folder: Path
-
-  @property
-  def report(self) -> dict:
-    return json.loads((self.folder / "prepared.json").read_text())
-
-  def keys(self, split: str) -> dict[str, str | None]:
-    """Class by key."""
-    source = PreparedSplit("x", split, self.folder.parents[1])
-    records = source.records(range(len(source)))
-    names = [source.label(r) for r in records]
-    labels = [None if n is None else source.class_names[n] for n in names]
-    keys = [r["filename"].bytes_list.value[0].decode() for r in records]
-    return dict(zip(keys, labels, strict=True))
-
-  def images(self, size: int = 8) -> np.ndarray:
-    """All training images, "N size size C", in the order of their keys."""
-    data = ImageData(
-      datasets="x",
-      data_dir=str(self.folder.parents[1]),
-      batch_size=1,
-      num_threads=1,
-      transform=Resize(size),
-    )
-    batches = [batch["image"][0] for batch in data.one_pass()]
-    order = np.argsort(list(self.keys("train")), kind="stable")
-    return np.stack(batches)[order]
-
-
-@pytest.fixture
-def run(tmp_path, capsys) -> Callable[..., Prepared]:
-  """Prepares a folder, by flags alone."""
-
-  def run(root: Path, *flags: str, max_dropped: float | None = None) -> Prepared:
-    data = tmp_path / f"data{len(list(tmp_path.glob('data*')))}"
-    more = [] if max_dropped is None else [f"--config.max_dropped={max_dropped}"]
-    arguments = ["image_folder", f"--source={root}", "--name=x", f"--data_dir={data}"]
-    status = main([*arguments, *more, *flags])
-    out, error = capsys.readouterr()
-    return Prepared(status, out, error.strip().splitlines()[-1] if error else "", data / "x/1.0.0")
-
-  return run
-
-
-def draw(root: Path, *places: str) -> Path:
-  """One small picture at each place, no two alike."""
-  for number, place in enumerate(places):
-    path = root / place
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.roll(smooth(12, 12), number + 1, axis=1))
-  return root
-
-
-def tree(*folders: str, count: int = 2) -> list[str]:
-  return [f"{folder}/{i}.png" for folder in folders for i in range(count)]
-
 
 # --- names of splits: split-names-capital, split-names-valid, split-wrapped --------------------
 
@@ -310,71 +241,6 @@ def test_images_of_formats_that_are_not_read_count_as_dropped(run, tmp_path, nam
   (folder / name).write_bytes(data)
   found = run(tmp_path / "in")
   assert found.status == 2 and f"1 format that is not read: {kind} (a/{name})" in found.error
-
-
-# --- links: links-cache -------------------------------------------------------------------------
-
-
-def cache(root: Path) -> tuple[Path, Path]:
-  """A cache of downloads, whose pictures are links, and a class folder that is one."""
-  blobs, one = root / "cache/blobs", root / "cache/snapshots/one"
-  for split in ("train", "test"):
-    for label in ("cat", "dog"):
-      (one / split / label).mkdir(parents=True)
-      for i in range(2):
-        draw(blobs, f"{split}{label}{i}.png")
-        link = one / split / label / f"{i}.png"
-        link.symlink_to(f"../../../../blobs/{split}{label}{i}.png")
-  draw(root, *tree("linked/cat", "elsewhere/dog"))
-  (root / "linked/dog").symlink_to(root / "elsewhere/dog")
-  return one, root / "linked"
-
-
-def test_links_out_are_followed_on_demand(run, tmp_path):
-  one, linked = cache(tmp_path)
-  found = run(one)
-  assert found.status == 2 and "link out of the folder" in found.error
-  assert "--config.source.follow_links=true" in found.error
-  followed = run(one, "--config.source.follow_links=true")
-  assert followed.report["written"] == {"train": 4, "test": 4}
-  assert set(followed.keys("test").values()) == {"cat", "dog"}
-
-
-def test_links_to_nothing_are_told_without_a_flag_that_does_not_help(run, tmp_path):
-  folder = tmp_path / "in" / "cat"
-  folder.mkdir(parents=True)
-  (folder / "0.png").symlink_to("../blobs/0.png")
-  found = run(tmp_path / "in", "--config.source.follow_links=true")
-  assert found.status == 2 and "link to nothing" in found.error
-  assert "follow_links" not in found.error
-
-
-def test_a_class_that_vanished_with_its_link_is_told(run, tmp_path):
-  _, linked = cache(tmp_path)
-  found = run(linked)
-  assert "lost           class dog: linked folder; --config.source.follow_links=true" in found.out
-  followed = run(linked, "--config.source.follow_links=true")
-  assert set(followed.keys("train").values()) == {"cat", "dog"} and "lost" not in followed.out
-
-
-def test_a_class_of_which_nothing_can_be_read_is_told(run, tmp_path):
-  draw(tmp_path / "in", *tree("cat"))
-  (tmp_path / "in/dog").mkdir()
-  (tmp_path / "in/dog/0.jpg").write_bytes(b"nonsense")
-  (tmp_path / "in/docs").mkdir()
-  (tmp_path / "in/docs/readme.md").write_text("no class")
-  found = run(tmp_path / "in", max_dropped=0.5)
-  assert (
-    "lost           class dog: not decodable" in found.out
-    and "docs" not in found.out.split("lost")[1].splitlines()[0]
-  )
-
-
-def test_a_link_that_leads_back_ends(run, tmp_path):
-  root = draw(tmp_path / "in", *tree("cat"))
-  (root / "cat/again").symlink_to(root)
-  found = run(root, "--config.source.follow_links=true")
-  assert found.report["written"] == {"train": 2}
 
 
 # --- large images, and those that claim to be ---------------------------------------------------
