@@ -145,6 +145,24 @@ def language_model_optimizer(learning_rate: float, *, warmup: int) -> ConfigDict
   )
 
 
+def own(datasets: str, *, smoke: bool, buckets: int = 4, **changes) -> ConfigDict:
+  """What a set of one's own is fine-tuned on: all but what is held out to choose by."""
+  size = {"batch_size": 8 if smoke else 32, "buckets": 1 if smoke else buckets}
+  return data(datasets=datasets, part="fit", **size, **changes)
+
+
+def finetuning(
+  *, smoke: bool, learning_rate: float = 5e-4, warmup: float = 0.1, **parts
+) -> ConfigDict:
+  """A run of three epochs by `finetuning_optimizer`; the other parts as for `training.run`."""
+  return training.run(
+    optimizer=finetuning_optimizer(learning_rate, warmup=warmup),
+    duration=training.steps(2) if smoke else training.epochs(3),
+    log_every=1 if smoke else 20,
+    **parts,
+  )
+
+
 def finetuning_optimizer(learning_rate: float, *, warmup: float) -> ConfigDict:
   """BERT's: AdamW and linear decay after a warmup of so many epochs."""
   return spec(

@@ -28,17 +28,15 @@ from pretrainjax.objectives.supervised.classification import Classification
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  config = training.run(
+  config = text.finetuning(
+    smoke=smoke,
     objective=spec(
       Classification,
       backbone=text.bert(smoke, **text.DROPOUT),
       head=text.classifier(),
       num_classes=None,
     ),
-    data=text.data(datasets="labelled", part="fit", batch_size=8 if smoke else 32),
-    optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
-    duration=training.steps(2) if smoke else training.epochs(3),
-    log_every=1 if smoke else 20,
+    data=text.own("labelled", smoke=smoke, buckets=1),
     evals=text.judged("labelled", ClassificationAccuracy, smoke=smoke),
     **training.chosen_by("validation/top1", every=text.EVERY),
   )

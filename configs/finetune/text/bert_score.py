@@ -26,19 +26,15 @@ from pretrainjax.objectives.supervised.regression import Regression
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  config = training.run(
+  config = text.finetuning(
+    smoke=smoke,
     objective=spec(
       Regression,
       backbone=text.bert(smoke, **text.DROPOUT),
       head=text.classifier(1),
       score_range=None,  # that of the training scores
     ),
-    data=text.data(
-      datasets="scored", part="fit", batch_size=8 if smoke else 32, buckets=1 if smoke else 4
-    ),
-    optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
-    duration=training.steps(2) if smoke else training.epochs(3),
-    log_every=1 if smoke else 20,
+    data=text.own("scored", smoke=smoke),
     evals=text.judged("scored", RegressionScore, smoke=smoke),
     **training.chosen_by("validation/spearman", every=text.EVERY),
   )

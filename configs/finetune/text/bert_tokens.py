@@ -26,19 +26,15 @@ from pretrainjax.objectives.supervised.token_classification import TokenClassifi
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  config = training.run(
+  config = text.finetuning(
+    smoke=smoke,
     objective=spec(
       TokenClassification,
       backbone=text.bert(smoke, **text.DROPOUT),
       head=text.classifier(),
       num_classes=None,
     ),
-    data=text.data(
-      datasets="tagged", part="fit", batch_size=8 if smoke else 32, buckets=1 if smoke else 4
-    ),
-    optimizer=text.finetuning_optimizer(5e-4, warmup=0.1),
-    duration=training.steps(2) if smoke else training.epochs(3),
-    log_every=1 if smoke else 20,
+    data=text.own("tagged", smoke=smoke),
     evals=text.judged("tagged", TokenF1, smoke=smoke),
     **training.chosen_by("validation/f1", every=text.EVERY),
   )

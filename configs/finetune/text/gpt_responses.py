@@ -27,18 +27,12 @@ from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 def get_config(arg: str | None = None) -> ConfigDict:
   """Returns the config."""
   smoke = form(arg, None, "smoke") == "smoke"
-  config = training.run(
+  config = text.finetuning(
+    smoke=smoke,
+    learning_rate=2e-4,
+    warmup=0.05,
     objective=spec(CausalLM, backbone=text.gpt(smoke, dropout=0.1)),
-    data=text.data(
-      datasets="prompts",
-      part="fit",
-      batch_size=8 if smoke else 32,
-      pair="prompt",
-      buckets=1 if smoke else 4,
-    ),
-    optimizer=text.finetuning_optimizer(2e-4, warmup=0.05),
-    duration=training.steps(2) if smoke else training.epochs(3),
-    log_every=1 if smoke else 20,
+    data=text.own("prompts", smoke=smoke, pair="prompt"),
     evals=text.judged("prompts", Perplexity, smoke=smoke, pair="prompt", head="causal"),
     **training.chosen_by("validation/loss", every=text.EVERY, mode="min"),
   )
