@@ -29,6 +29,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.evaluators.features import extract_features
 from pretrainjax.predict.image_inputs import ImageFiles, RecordedPass, find_dataset, find_files
 from pretrainjax.predict.texts import import_parquet
+from pretrainjax.user_path import user_path
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".jsonl")
 _SHOWN = 5
@@ -77,7 +78,7 @@ def _checked(options: argparse.Namespace) -> tuple[Path, list[str]]:
     raise UserError("--input: found nothing, expected images, a folder of them, or a prepared set")
   if options.out is None:
     raise UserError("--out: found nothing, expected a file")
-  out = Path(options.out)
+  out = user_path(options.out)
   if out.suffix not in SUFFIXES:
     raise UserError(f"--out: found '{out}', expected one of {', '.join(SUFFIXES)}")
   if out.suffix == ".parquet":

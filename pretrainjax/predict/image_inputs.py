@@ -19,6 +19,7 @@ from pretrainjax.prepare.files.walk import File, open_listing
 from pretrainjax.prepare.image.folder import SUFFIXES, why_no_image
 from pretrainjax.types import Batch
 from pretrainjax.untrusted import BadFile, read_bytes
+from pretrainjax.user_path import user_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def find_files(inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
   """
   paths, names = [], []
   for given in inputs:
-    root = Path(given)
+    root = user_path(given)
     if not root.is_dir():
       if not root.is_file():
         beside = [p.name for p in root.parent.glob("*")] if root.parent.is_dir() else []
@@ -147,7 +148,7 @@ def find_files(inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 def find_dataset(given: str, data_dir: Path) -> tuple[str, Path] | None:
   """Name and data_dir of a prepared set, which a user names or whose folder; None for another."""
-  path = Path(given)
+  path = user_path(given)
   if (path / "dataset_info.json").is_file():
     path = path.resolve().parent
   if path.is_dir() and newest_version(path.name, path.parent) is not None:
