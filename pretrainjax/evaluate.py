@@ -5,7 +5,6 @@ beside the same number of an encoder with random parameters.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,8 @@ from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
 from pretrainjax.train.evaluation import open_evaluators, switched_on
 from pretrainjax.train.open_values import fill_in
+from pretrainjax.untrusted import try_to_write
+from pretrainjax.user_path import user_path
 from pretrainjax.workdir.tokenizer import check_tokenizers, data_of
 
 
@@ -57,7 +58,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     "--no_random_init", action="store_true", help="leave the column of the random encoder out"
   )
   parser.add_argument(
-    "--out", metavar="DIR", help="folder for results.jsonl and pictures; WORKDIR/evaluation else"
+    "--out",
+    type=user_path,
+    metavar="DIR",
+    help="folder for results.jsonl and pictures; WORKDIR/evaluation else",
   )
 
 
@@ -92,12 +96,9 @@ def _results_folder(request: Request) -> Path | None:
     UserError: for a folder that the user named and that cannot be written.
   """
   named = request.options.out
-  folder = Path(named) if named else Reference.parse(request.workdir).folder / "evaluation"
-  probe = folder / f".write_probe_{os.getpid()}"
+  folder = named or Reference.parse(request.workdir).folder / "evaluation"
   try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.touch()
-    probe.unlink()
+    try_to_write(folder)
   except OSError as error:
     if named:
       raise UserError(f"--out: cannot write to '{folder}' ({error.strerror})") from error

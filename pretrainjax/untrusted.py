@@ -7,6 +7,7 @@ opened, and no more bytes are read than a limit says, whatever the size that is 
 
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -169,6 +170,21 @@ def replace(path: Path, content: str | bytes) -> None:
     file.flush()
     os.fsync(file.fileno())
   temporary.replace(path)
+
+
+def try_to_write(folder: Path) -> None:
+  """Makes a folder if it is missing, and writes a file there that is gone again at once.
+
+  Args:
+    folder: the folder, which several processes may try at the same time.
+
+  Raises:
+    OSError: where nothing can be written in it.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  probe = folder / f".write_probe_{socket.gethostname()}_{os.getpid()}"
+  replace(probe, "")
+  probe.unlink()
 
 
 def _inner(value: Any) -> list[Any]:

@@ -24,6 +24,7 @@ from pretrainjax.config.text import read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, barrier, is_main
 from pretrainjax.ranges import PositiveInt, check_ranges
+from pretrainjax.untrusted import try_to_write
 
 FOLDER = "checkpoints"
 # Seconds: Orbax's own time limit goes by the time of day, and a clock that is set forward would end
@@ -369,11 +370,8 @@ def _opened(folder: Path, *, options: Any, item_handlers: Any) -> ocp.Checkpoint
 
 def _check_writable(folder: Path) -> None:
   """Refuses a folder that this process cannot write to, before anything is compiled."""
-  probe = folder / f".write_probe_{jax.process_index()}"
   try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe.touch()
-    probe.unlink()
+    try_to_write(folder)
   except OSError as error:
     raise UserError(
       f"--workdir: {socket.gethostname()} cannot write to '{folder}' ({error.strerror})"

@@ -15,7 +15,7 @@ from pretrainjax.config.follow import following
 from pretrainjax.config.moved import MOVED, argument_today, today
 from pretrainjax.config.objects import RECIPE, hints_of, typed
 from pretrainjax.config.shipped import file_and_form, importable, locate
-from pretrainjax.config.values import Unfit, fitted, value_of
+from pretrainjax.config.values import Unfit, fitted, is_none, value_of
 from pretrainjax.errors import UserError, nearest, one_line
 
 
@@ -34,9 +34,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
   _admit_change(config, key)
   parent, name = _place(config, key)
   hint = _annotation(parent, name)
-  if text.lower() in ("none", "null") and (
-    isinstance(parent[name], ConfigDict) or _may_be_open(config, key)
-  ):
+  if is_none(text) and (isinstance(parent[name], ConfigDict) or _may_be_open(config, key)):
     with parent.ignore_type():
       parent[name] = None  # what has to be there is told when it is built
     return

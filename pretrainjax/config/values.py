@@ -79,7 +79,7 @@ def value_of(text: str, hint: Any) -> Any:
   literals = [c for m in members if typing.get_origin(m) is typing.Literal for c in _args(m)]
   if text in map(str, literals):
     return next(c for c in literals if str(c) == text)
-  if types.NoneType in members and text.lower() in ("none", "null"):
+  if types.NoneType in members and is_none(text):
     return None
   if (pairs := [m for m in members if typing.get_origin(m) is tuple]) and _is_tuple(text, members):
     return _tuple_of(text, pairs[0])
@@ -90,6 +90,11 @@ def value_of(text: str, hint: Any) -> Any:
     others = [member for member in members if member is not str]
     return value if any(_takes(value, member) for member in others) else text
   return value
+
+
+def is_none(text: str) -> bool:
+  """Whether a flag's text says that there is no value."""
+  return _WORDS.get(text.lower(), text) is None
 
 
 def _takes(value: Any, hint: Any) -> bool:

@@ -17,7 +17,7 @@ from pretrainjax.config.objects import typed
 from pretrainjax.config.text import difference, read_json, to_json
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import agree, gather, is_connected, is_main
-from pretrainjax.untrusted import MAX_JSON, BadFile, read_text, replace
+from pretrainjax.untrusted import MAX_JSON, BadFile, read_text, replace, try_to_write
 
 CONFIG = "config.json"
 # Keys of datasets that may change between two starts of one run: they move no number.
@@ -39,10 +39,7 @@ def make_workdir(workdir: Path) -> None:
     UserError: where nothing can be written in it.
   """
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    probe = workdir / ".write_probe"
-    replace(probe, "")
-    probe.unlink()
+    try_to_write(workdir)
   except OSError as error:
     raise UserError(f"--workdir: cannot write to '{workdir}' ({error.strerror})") from error
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 
 import jax.numpy as jnp
 import numpy as np
@@ -227,8 +228,9 @@ def test_what_a_run_writes_goes_through_no_link(name, workdir, tmp_path):
 
   mine = tmp_path / "mine"
   mine.write_text("mine")
+  probe = f".write_probe_{socket.gethostname()}_{os.getpid()}"
   (workdir / name).unlink(missing_ok=True)
-  for draft in (f"{name}.tmp", name.replace(".json", ".tmp"), ".write_probe"):
+  for draft in (f"{name}.tmp", name.replace(".json", ".tmp"), probe, f"{probe}.tmp"):
     (workdir / draft).symlink_to(mine)
   shutil.rmtree(workdir / "checkpoints")
   claim(workdir, CONFIG, allow_change=True)
