@@ -50,5 +50,8 @@ def arguments(workdir: Path, data: Path, *, mode: str, steps: int) -> tuple[str,
     f"--config.parallel.mode={mode}",
     f"--config.train.duration.steps={steps}",
     f"--config.seed={SEED}",
+    # Not the range and the share of the set that the config takes from it: 1e25 would be in range.
+    "--config.objective.score_range=(0.0,5.0)",
+    "--config.data.part=all",
     "--config.train.tracking.tensorboard=false",
   )
