@@ -47,7 +47,8 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     survived.append({"survived": True, "lost_steps": lost_steps, "seconds": seconds})
 
   yield note
-  path, module = request.config.getoption("--trials"), Path(request.path)
+  config, module = request.config, Path(request.path)
+  path = config.getoption("--trials")
   if path is None or _PASSED not in request.node.stash:  # skipped
     return
   if not request.node.stash[_PASSED]:
@@ -56,6 +57,7 @@ def trial(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
   fault = ast.get_docstring(ast.parse(module.read_text())).splitlines()[0].rstrip(".")
   about = {"row": int(module.stem.split("_")[1]), "fault": fault, "test": request.node.name}
   about["took"] = round(time.monotonic() - start, 1)
+  path = config.invocation_params.dir / path  # the test may have gone to another folder
   with open(path, "a") as file:  # one write a line: two processes may append
     file.write("".join(json.dumps(about | one) + "\n" for one in survived))
 

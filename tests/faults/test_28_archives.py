@@ -147,9 +147,15 @@ def test_records_that_unpack_to_absurdly_much(tmp_path, capsys, trial):
     file.write(b'{"text": "')
     file.truncate(1 << 30)
   assert sum(path.stat().st_blocks * 512 for path in root.iterdir()) < 1 << 20
+  (root / "d.jsonl").write_bytes(b'{"text": "' + b"a" * (65 << 20) + b'"}')
   start = time.monotonic()
   ended = prepare(capsys, tmp_path, "text", f"--source={root}", "--name=texts")
   assert ended.status == 2
-  for reason in ("unpacks to more than 200 times", "more rows than", "line of more than 64 MiB"):
+  for reason in (
+    "unpacks to more than 200 times its size (a.parquet)",
+    "more rows than its bytes can hold (b.parquet)",
+    "zero bytes, no text (c.jsonl)",
+    "line of more than 64 MiB (d.jsonl",
+  ):
     assert reason in ended.errors[-1], ended.errors[-1]
   trial(seconds=time.monotonic() - start)
