@@ -6,7 +6,7 @@ erasing, which this package does not have. get_config("smoke"): two steps of a t
 Command:  pretrainjax finetune --config=vit_b16_imagenet --workdir=runs/vit_b16_imagenet \\
             --config.init=runs/mae_vit_b16_imagenet
 Minutes:  not run to its end here
-Expected: not run to its end here
+Expected: not run to its end here; published: 83.6%, after 1600 epochs of MAE
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,7 @@ epochs; decoder 512 wide, 8 deep. get_config("smoke"): two steps of a tiny model
 
 Command:  pretrainjax pretrain --config=mae_vit_l16_imagenet --workdir=runs/mae_vit_l16_imagenet
 Minutes:  not run to its end here
-Expected: not run to its end here
+Expected: not run to its end here; published: 85.9% fine-tuned, after 1600 epochs
 """
 
 from ml_collections import ConfigDict

@@ -8,7 +8,7 @@ get_config("smoke"): two steps of a tiny model.
 Command:  pretrainjax pretrain --config=simclr_vit_b16_imagenet \\
             --workdir=runs/simclr_vit_b16_imagenet
 Minutes:  not run to its end here
-Expected: not run to its end here
+Expected: not run to its end here; published: 73.9% by a linear probe (2104.02057)
 """
 
 from ml_collections import ConfigDict
