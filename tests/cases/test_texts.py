@@ -288,6 +288,28 @@ def test_formats_missing(prepare, tmp_path, name):
   assert features & kinds == has and report["form"] == ("examples" if has else "blocks")
 
 
+@pytest.mark.parametrize(
+  "names",
+  [
+    ("eng.train", "eng.testa", "eng.testb"),
+    ("eng.train.iob2", "eng.testa.iob2", "eng.testb.iob2"),
+    ("ner-train.tags", "ner-dev.tags", "ner-test.tags.gz"),
+  ],
+)
+def test_splits_of_tagged_words_by_the_names_that_their_files_have(prepare, tmp_path, names):
+  contents = [CONLL.replace("river", word) for word in ("sea", "lake", "pond")]
+  files = {
+    name: gzip.compress(content.encode()) if name.endswith(".gz") else content
+    for name, content in zip(names, contents, strict=True)
+  }
+  ended, report = prepare(fill(tmp_path / "in", {**files, "README": "Words and tags."}))
+  assert ended.status == 0, ended.errors[-1:]
+  size = sum(documents(report).values()) // 3
+  assert documents(report) == dict.fromkeys(("train", "validation", "test"), size) and size
+  assert report["tag_names"] == ["O", "B-PER"]
+  assert "dropped        1 no text by its name" in ended.out and "README" in ended.out
+
+
 def test_what_columns_hold_comes_through(prepare, tmp_path):
   flag = "--config.form.kind=examples"
   prepare(fill(tmp_path / "a", {"quoted.csv": CSV}), flag)

@@ -22,7 +22,7 @@ _MARKS = (
   (codecs.BOM_UTF16_LE, "utf-16"),
   (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_ENCODING = "--config.source.encoding"
+_ENCODING = "--config.source.encoding"  # for messages
 
 
 class NoText(Exception):
