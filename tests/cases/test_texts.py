@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow
 import pytest
 import tensorflow_datasets as tfds
+from text_folders import documents, fill
 
 from pretrainjax.data.tokenizer import Tokenizer
 
@@ -18,35 +19,6 @@ EVALS = "--config.train.tracking.tensorboard=false"
 def texts(count: int, *, seed: int = 0, words: int = 20) -> list[str]:
   rng = np.random.default_rng(seed)
   return [f"{' '.join(rng.choice(WORDS, words))} {i}." for i in range(count)]
-
-
-def fill(root, files: dict):
-  """Writes files by their paths: text, bytes, or records as lines of JSON."""
-  for name, content in files.items():
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, list):
-      content = "".join(json.dumps(record) + "\n" for record in content)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-  return root
-
-
-@pytest.fixture
-def prepare(tmp_path, capsys):
-  """Returns `prepare(source, *flags, name)`: how the binary ended, and prepared.json if it did."""
-
-  def prepare(source, *flags, name="x"):
-    data_dir, vocabulary = tmp_path / "data", "--config.tokenizer.vocab_size=400"
-    where = (f"--source={source}", f"--name={name}", f"--data_dir={data_dir}")
-    ended = binaries.call(capsys, "prepare", "text", *where, vocabulary, *flags)
-    report = data_dir / name / "1.0.0" / "prepared.json"
-    return ended, json.loads(report.read_text()) if report.is_file() else None
-
-  return prepare
-
-
-def documents(report: dict) -> dict[str, int]:
-  return {split: counts["documents"] for split, counts in report["splits"].items()}
 
 
 def read(tmp_path, split: str, name: str = "x") -> list[dict]:
@@ -286,28 +258,6 @@ def test_formats_missing(prepare, tmp_path, name):
   folder = tmp_path / "data/x/1.0.0"
   features = set(tfds.builder_from_directory(folder).info.features)
   assert features & kinds == has and report["form"] == ("examples" if has else "blocks")
-
-
-@pytest.mark.parametrize(
-  "names",
-  [
-    ("eng.train", "eng.testa", "eng.testb"),
-    ("eng.train.iob2", "eng.testa.iob2", "eng.testb.iob2"),
-    ("ner-train.tags", "ner-dev.tags", "ner-test.tags.gz"),
-  ],
-)
-def test_splits_of_tagged_words_by_the_names_that_their_files_have(prepare, tmp_path, names):
-  contents = [CONLL.replace("river", word) for word in ("sea", "lake", "pond")]
-  files = {
-    name: gzip.compress(content.encode()) if name.endswith(".gz") else content
-    for name, content in zip(names, contents, strict=True)
-  }
-  ended, report = prepare(fill(tmp_path / "in", {**files, "README": "Words and tags."}))
-  assert ended.status == 0, ended.errors[-1:]
-  size = sum(documents(report).values()) // 3
-  assert documents(report) == dict.fromkeys(("train", "validation", "test"), size) and size
-  assert report["tag_names"] == ["O", "B-PER"]
-  assert "dropped        1 no text by its name" in ended.out and "README" in ended.out
 
 
 def test_what_columns_hold_comes_through(prepare, tmp_path):

@@ -5,6 +5,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,13 @@ from pretrainjax.prepare.text.conll import Broken, columns_of, sentences
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.json_files import json_records
-from pretrainjax.prepare.text.streams import COMPRESSED, NoText, TextStream, open_text
+from pretrainjax.prepare.text.streams import (
+  COMPRESSED,
+  ENCODING_FLAG,
+  NoText,
+  TextStream,
+  open_text,
+)
 from pretrainjax.prepare.text.tables import dialect_of, table_rows
 from pretrainjax.prepare.text.units import pieces
 from pretrainjax.untrusted import BadFile
@@ -52,6 +59,7 @@ class Reader:
     part_characters: the most in a part, for documents="part".
     encoding: the encoding of files without a byte order mark.
     header: whether a table's first row names its columns; None goes by what stands in it.
+    encoding_flag: the flag that names the encoding, for messages.
   """
 
   fields: Fields = Fields()
@@ -59,6 +67,7 @@ class Reader:
   part_characters: int = 20_000
   encoding: str = "utf-8"
   header: bool | None = None
+  encoding_flag: str = ENCODING_FLAG
 
   def records(self, path: Path, *, key: str, split: str | None) -> Iterator[Item]:
     """All records of a file, in its order; a file that breaks off ends with what is wrong."""
@@ -93,6 +102,9 @@ class Reader:
       return found
     return _columns_in(path, self.encoding) or found
 
+  def _open(self, path: Path) -> AbstractContextManager[TextStream]:
+    return open_text(path, encoding=self.encoding, flag=self.encoding_flag)
+
   def head(self, path: Path) -> list[dict[str, Any]]:
     """The first records of a file, with all their fields; none of what cannot be read."""
     reader = self
@@ -124,11 +136,11 @@ class Reader:
       "columns": functools.partial(_columns, is_universal=False),
       "conllu": functools.partial(_columns, is_universal=True),
     }[kind]
-    with open_text(path, encoding=self.encoding) as stream:
+    with self._open(path) as stream:
       yield from _with_progress(read(stream), stream)
 
   def _table(self, stream: TextStream, *, path: Path) -> Iterator[tuple[int, Any]]:
-    with open_text(path, encoding=self.encoding) as other:
+    with self._open(path) as other:
       is_tsv = _suffix_of(path) == ".tsv"
       dialect = dialect_of(other.utf8, is_tsv=is_tsv, header=self.header)
     if dialect is not None:
@@ -136,11 +148,11 @@ class Reader:
 
   def _txt(self, path: Path, key: str) -> Iterator[Item]:
     # Looked through first: of what is no text nothing is kept.
-    with open_text(path, encoding=self.encoding) as stream:
+    with self._open(path) as stream:
       for _ in stream.chunks():
         yield Reached(stream.tell() // 2)
     half = path.stat().st_size // 2
-    with open_text(path, encoding=self.encoding) as stream:
+    with self._open(path) as stream:
       yield from self._cut(stream, key, reached=lambda: Reached(half + stream.tell() // 2))
 
   def _cut(self, stream: TextStream, key: str, *, reached: Callable[[], Reached]) -> Iterator[Item]:
