@@ -6,6 +6,8 @@ import sys
 import binaries
 import pytest
 
+from pretrainjax.command import BINARIES, VERBS
+
 PROGRAM = """
 from pretrainjax.process.ending import as_process
 def main(argv):
@@ -55,8 +57,10 @@ def test_another_status_stays(tmp_path):
 
 def test_ctrl_c_while_modules_are_imported():
   """Whatever takes long is imported inside of `as_process`."""
+  binaries_of = (BINARIES.get(verb, verb) for verb in VERBS if verb != "configs")
+  modules = ("pretrainjax.__main__", *(f"pretrainjax.{module}" for module in binaries_of))
   program = (
-    "import sys, pretrainjax.pretrain, pretrainjax.finetune\n"
+    f"import sys, {', '.join(modules)}\n"
     "assert not {'jax', 'ml_collections', 'numpy'} & set(sys.modules)\n"
     "from pretrainjax.process.ending import as_process\n"
     "def main(argv):\n  raise KeyboardInterrupt\n"
