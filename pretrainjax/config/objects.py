@@ -25,7 +25,14 @@ RECIPE = "_recipe"
 _AWAITED = ("self", "rngs")
 
 
-class Arguments(ConfigDict):
+class _AnyConfigDict(type):
+  """Of a class of configs in whose place any ConfigDict may stand, as one that was stored."""
+
+  def __instancecheck__(cls, instance: object) -> bool:
+    return isinstance(instance, ConfigDict)
+
+
+class Arguments(ConfigDict, metaclass=_AnyConfigDict):
   """The arguments that `spec` writes down, in which a truth value never becomes a number.
 
   A plain ConfigDict makes 1.0 of True where a float was. Here it stays, and `build` refuses it.
@@ -39,12 +46,6 @@ class Arguments(ConfigDict):
       self._fields[key] = value
       return
     super().__setitem__(key, value)
-
-  def __eq__(self, other: object) -> bool:
-    # ConfigDict's own takes a plain one for something else.
-    if isinstance(other, ConfigDict) and not isinstance(other, Arguments):
-      return ConfigDict.__eq__(other, self)
-    return super().__eq__(other)
 
 
 def _no_number(key: str, value: bool, kind: type) -> TypeError:

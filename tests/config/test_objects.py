@@ -89,6 +89,11 @@ def test_arguments_equal_the_same_plain_values():
   assert type(plain) is ConfigDict and config == plain and plain == config
   plain.last = 7
   assert config != plain and plain != config and config != 3
+  whole = ConfigDict({"keep": config})
+  whole.keep = plain
+  assert whole.keep is plain
+  whole.keep = config
+  assert whole.keep is config
 
 
 def test_choices_are_named():
