@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from pretrainjax.command_line import CommandLine, make_parser, read
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.process import backend, cluster, determinism
-from pretrainjax.process.ending import INTERRUPTED, Ending, as_process
+from pretrainjax.process.ending import INTERRUPTED, USER_ERROR, Ending, as_process
 from pretrainjax.process.rendezvous import PeerLost
 from pretrainjax.process.watchdog import STUCK, Watchdog
 from pretrainjax.user_path import user_path
@@ -42,7 +42,7 @@ VERBS = (
 )
 # Where a verb is not the module of its name.
 BINARIES = {verb: f"{verb}.__main__" for verb in ("prepare", "predict", "benchmark", "config")}
-USER_ERROR, PREEMPTED = 2, 42
+PREEMPTED = 42
 # Errors of a path that a user typed: too long, not allowed, a file in place of a folder.
 _NO_PLACE = (
   errno.ENAMETOOLONG,
@@ -200,7 +200,7 @@ def _status(error: BaseException, *, verb: str, debug: bool) -> int:
 
 
 def script() -> NoReturn:
-  """Runs the console script as a process of its own, see `main`."""
+  """Runs the console script of an installation from before `pretrainjax.__main__`."""
   as_process(lambda _: main())
 
 
@@ -210,7 +210,7 @@ def main() -> int:
   if (status := refused(verb, VERBS, called="pretrainjax", name="pretrainjax")) is not None:
     return status
   if verb == "configs":
-    return importlib.import_module("pretrainjax.config.__main__").list_configs(rest)
+    return importlib.import_module("pretrainjax.config.command").list_configs(rest)
   return importlib.import_module(f"pretrainjax.{BINARIES.get(verb, verb)}").main(rest)
 
 
@@ -314,7 +314,3 @@ def _end_together(heartbeats: "Heartbeats | None", *, debug: bool) -> Iterator[N
   heartbeats.close()
   if stop is not None:
     raise stop
-
-
-if __name__ == "__main__":
-  script()

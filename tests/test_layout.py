@@ -28,18 +28,20 @@ LAYERS = (
   ("evaluators",),
   ("convert",),
   ("report",),
-  ("command_line", "command", "training", "predict", "benchmark"),
-  ("pretrain", "finetune", "evaluate", "prepare/__main__", "config/__main__"),
+  ("command_line", "command", "training", "measurement", "predict", "benchmark"),
+  ("prepare/command", "config/command"),
+  ("pretrain", "finetune", "evaluate", "prepare/__main__", "config/__main__", "__main__"),
 )
 # What a user starts, and what settles the process that it runs in.
 BINARIES = (
   "command_line",
   "command",
   "training",
+  "measurement",
   "pretrain",
   "finetune",
   "evaluate",
-  *(f"{folder}/__main__" for folder in ("prepare", "config", "predict", "benchmark")),
+  *(f"{folder}/command" for folder in ("prepare", "config", "predict", "benchmark")),
   *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "heartbeats")),
 )
 # The progress bar is for a person; so are the verbs of `predict` and `benchmark`.
@@ -69,15 +71,20 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 
 # Modules whose tests stand elsewhere, and where.
 COVERED_BY = {
-  "config/__main__.py": "tests/test_config_commands.py",
-  "predict/__main__.py": "tests/test_predict.py",
-  "benchmark/__main__.py": "tests/test_benchmark.py",
+  "__main__.py": "tests/cases/test_output.py",
+  "config/__main__.py": "tests/cases/test_output.py",
+  "config/command.py": "tests/test_config_commands.py",
+  "predict/__main__.py": "tests/cases/test_output.py",
+  "predict/command.py": "tests/test_predict.py",
+  "benchmark/__main__.py": "tests/cases/test_output.py",
+  "benchmark/command.py": "tests/test_benchmark.py",
   "data/field.py": "tests/data/test_dataset.py",
   "data/load.py": "tests/data/test_pipeline.py",
   "data/fields/image.py": "tests/data/test_image_data.py",
   "data/fields/text.py": "tests/data/test_text_data.py",
   "data/fields/together.py": "tests/data/test_dataset.py",
-  "prepare/__main__.py": "tests/test_prepare.py",
+  "prepare/__main__.py": "tests/cases/test_output.py",
+  "prepare/command.py": "tests/test_prepare.py",
   "prepare/config.py": "tests/test_prepare.py",
   "prepare/contract.py": "tests/prepare/image/test_preparation.py",
   "prepare/job.py": "tests/prepare/image/test_preparation.py",
@@ -96,7 +103,8 @@ COVERED_BY = {
   "training.py": "tests/faults/test_01_killed.py",
   "pretrain.py": "tests/faults/test_01_killed.py",
   "finetune.py": "tests/end_to_end/test_main_job.py",
-  "evaluate.py": "tests/end_to_end/test_main_job.py",
+  "evaluate.py": "tests/cases/test_output.py",
+  "measurement.py": "tests/end_to_end/test_main_job.py",
   "objectives/base.py": "tests/objectives/masked/test_mae.py",
   "train/state.py": "tests/train/test_step.py",
   "evaluators/base.py": "tests/evaluators/test_knn.py",
@@ -217,11 +225,12 @@ def test_only_binaries_touch_the_process():
 # What a module may know of the process it runs in, beside command.py; with the reason.
 KNOWS = {
   "process/backend.py": {"os.environ", "jax.config"},  # the binaries' settings of JAX
+  "process/ending.py": {"os.environ"},  # what of it JAX refused
   "data/dataset_folder.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "data/pipeline.py": {"absl"},  # grain's workers read its flags
-  "benchmark/__main__.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
+  "benchmark/command.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "benchmark/simulate.py": {"os.environ"},  # of the process that simulates devices
-  "predict/__main__.py": {"sys.argv"},  # its first argument is a verb of its own
+  "predict/command.py": {"sys.argv"},  # its first argument is a verb of its own
 }
 
 

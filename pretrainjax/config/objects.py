@@ -16,13 +16,41 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from pretrainjax.config.allowed import TARGET, resolve
+from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
 from pretrainjax.config.values import Unfit, fitted
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.ranges import bare
 
 RECIPE = "_recipe"
 _AWAITED = ("self", "rngs")
+
+
+class _AnyConfigDict(type):
+  """Of a class of configs in whose place any ConfigDict may stand, as one that was stored."""
+
+  def __instancecheck__(cls, instance: object) -> bool:
+    return isinstance(instance, ConfigDict)
+
+
+class Arguments(ConfigDict, metaclass=_AnyConfigDict):
+  """The arguments that `spec` writes down, in which a truth value never becomes a number.
+
+  A plain ConfigDict makes 1.0 of True where a float was. Here it stays, and `build` refuses it.
+  """
+
+  def __setitem__(self, key: str, value: Any) -> None:
+    if isinstance(value, bool) and key in self._fields and self.get_type(key) in (int, float):
+      hints = hints_of(resolve(self[TARGET], "config", allow=ANYTHING)) if TARGET in self else {}
+      if key not in hints:
+        raise _no_number(key, value, self.get_type(key))
+      self._fields[key] = value
+      return
+    super().__setitem__(key, value)
+
+
+def _no_number(key: str, value: bool, kind: type) -> TypeError:
+  """What is raised for a truth value in a number's place that no annotation tells of."""
+  return TypeError(f"{key}: found {value} (bool), expected {kind.__name__}")
 
 
 def spec(target: Callable, **kwargs: Any) -> ConfigDict:
@@ -36,18 +64,21 @@ def spec(target: Callable, **kwargs: Any) -> ConfigDict:
     A ConfigDict of every argument and "_target", "module:Name".
 
   Raises:
-    TypeError: for an argument that `target` lacks, or one without default that is not given.
+    TypeError: for an argument that `target` lacks, one without default that is not given, or a
+      truth value in a number's place where `target` has no annotation that `build` could check.
   """
   parameters = _parameters(target)
   for name in kwargs:
     if name not in parameters:
       raise TypeError(f"{target.__name__} has no argument '{name}'{nearest(name, parameters)}")
-  config = ConfigDict({TARGET: f"{target.__module__}:{target.__qualname__}"}, sort_keys=False)
+  config = Arguments({TARGET: f"{target.__module__}:{target.__qualname__}"}, sort_keys=False)
   hints = hints_of(target)
   for name, parameter in parameters.items():
     value = kwargs.get(name, parameter.default)
     if value is inspect.Parameter.empty:
       raise TypeError(f"{target.__name__} needs argument '{name}'")
+    if name not in hints and isinstance(value, bool) and type(parameter.default) in (int, float):
+      raise _no_number(name, value, type(parameter.default))
     config[name] = default_field(value, hints.get(name, Any))
   return config
 

@@ -1,8 +1,7 @@
 """What every evaluator is: fields a config sets, a measurement, and the protocol it follows."""
 
 import dataclasses
-import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -111,10 +110,10 @@ class Evaluation:
     held = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     sets = {name: data for name, data in held.items() if hasattr(data, "one_pass")}
     for name, array in self.arrays.items():
-      if not _opened(sets[name], f"{key}.{name}", functools.partial(_has, array=array)):
+      if not _has(sets[name], array):
         return f"{key}.{name} has no {array.rstrip('s')}s"
     for name, data in sets.items():
-      if not _opened(data, f"{key}.{name}", lambda data: data.num_examples):
+      if not data.num_examples:
         raise UserError(f"--{key}.{name}.split: found no example, expected some")
     return None
 
@@ -153,15 +152,7 @@ class Evaluation:
     }
 
 
-def _opened(data: Examples, key: str, ask: Callable[[Examples], Any]) -> Any:
-  """What is asked of data, whose messages name the key at which it lies."""
-  try:
-    return ask(data)
-  except UserError as error:
-    raise UserError(str(error).replace("--config.data.", f"--{key}.")) from error
-
-
-def _has(data: Examples, *, array: str) -> bool:
+def _has(data: Examples, array: str) -> bool:
   """Whether examples have an array; data that cannot say is taken to have it."""
   return data.has(array) if hasattr(data, "has") else True
 

@@ -4,61 +4,24 @@ Also `predict fill-mask` and `predict embed`; each has --help. They need nothing
 folder.
 """
 
-import argparse
-import importlib
-import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
-from pretrainjax.command import Request, launch, refused
-from pretrainjax.config.allowed import add_allow_flag
 from pretrainjax.process.ending import as_process
 
 
-class _Use(NamedTuple):
-  """A module with `add_flags(parser)` and `work(request, loaded)`, and what it does."""
-
-  module: str
-  description: str
-
-
-_USES = {
-  "generate": _Use("generate_text", "Write on after prompts, with a causal language model."),
-  "fill-mask": _Use("fill_mask", "Fill [MASK] in texts, with a masked language model."),
-  "embed": _Use("embed", "Write the features of texts or images."),
-}
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs a verb of `predict` on a trained run; returns its exit status."""
-  arguments = list(sys.argv[1:] if argv is None else argv)
-  verb = arguments[0] if arguments else ""
-  status = refused(verb, _USES, called="python -m pretrainjax.predict", name="predict")
-  if status is not None:
-    return status
-  use = _USES[verb]
-  module = importlib.import_module(f"pretrainjax.predict.{use.module}")
-  return launch(
-    lambda request: _work(module, request),
-    verb=f"predict {verb}",
-    description=use.description,
-    argv=arguments[1:],
-    add_flags=lambda parser: _add_flags(module, parser),
-    make_config=lambda flags: ConfigDict(),
-  )
+  """Runs a verb of `predict` on a trained run.
 
+  Args:
+    argv: its arguments; None takes those of the process.
 
-def _add_flags(module: Any, parser: argparse.ArgumentParser) -> None:
-  add_allow_flag(parser)
-  module.add_flags(parser)
+  Returns:
+    The exit status.
+  """
+  # Not above, where Ctrl-C would end in a traceback.
+  from pretrainjax.predict.command import main
 
-
-def _work(module: Any, request: Request) -> None:
-  from pretrainjax.checkpoint.encoder import load
-
-  module.work(request, load(request.workdir, allow=request.options.allow))
+  return main(argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -32,7 +33,8 @@ from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
 from pretrainjax.predict import embed_images
 from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
-from pretrainjax.predict.texts import import_parquet, read_texts
+from pretrainjax.predict.texts import FORMS, import_parquet, read_texts, text_field
+from pretrainjax.predict.texts import add_flags as add_text_flags
 from pretrainjax.types import Encoder
 from pretrainjax.untrusted import BadFile, open_file, read_json, replace
 from pretrainjax.user_path import user_path
@@ -51,6 +53,7 @@ class _Task(NamedTuple):
     tokenizer: the tokenizer of the run.
     source: the file of texts.
     field: the key or column of the texts.
+    encoding: the encoding of the file, unless it has a byte order mark.
     out: the file of features.
     num_texts: the number of texts in `source`.
     batch_size: the number of texts encoded at once.
@@ -61,10 +64,15 @@ class _Task(NamedTuple):
   tokenizer: Tokenizer
   source: Path
   field: str
+  encoding: str
   out: Path
   num_texts: int
   batch_size: int
   identity: dict[str, Any]
+
+  def texts(self) -> Iterator[str]:
+    """The texts, in their order."""
+    return read_texts(self.source, field=self.field, encoding=self.encoding)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -73,14 +81,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     "--input",
     metavar="FILE",
     nargs="+",
-    help="texts: .txt (lines), .jsonl or .parquet; images: files, a folder or a prepared set",
+    help=f"texts: {FORMS}; images: files, a folder or a prepared set",
   )
   parser.add_argument(
     "--out",
     metavar="FILE",
     help="features: .npy, or .parquet with the texts; of images .npz and .jsonl too",
   )
-  parser.add_argument("--field", default="text", help="of .jsonl and .parquet (default: text)")
+  add_text_flags(parser, usual="text")
   parser.add_argument("--batch_size", type=int, default=64, help="at once (default: 64)")
   parser.add_argument("--pool", help="cls, mean or last; unless given, as in training")
   embed_images.add_flags(parser)
@@ -95,7 +103,7 @@ def work(request: Request, loaded: Loaded) -> None:
   parts = task.out.with_name(task.out.name + ".parts")
   _claim(parts, task.identity)
   paths = [parts / f"{i:06d}.npz" for i in range(-(-task.num_texts // _PART))]
-  texts = read_texts(task.source, field=task.field)
+  texts = task.texts()
   with tqdm(total=task.num_texts, desc="embed", unit=" texts", disable=None) as progress:
     for path in paths:
       chunk = list(itertools.islice(texts, _PART))
@@ -127,7 +135,9 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
     raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
   if options.batch_size < 1:
     raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
-  num_texts = sum(1 for _ in read_texts(source, field=options.field))
+  encoding = options.encoding
+  field = text_field(source, named=options.field, usual="text", flag="--input", encoding=encoding)
+  num_texts = sum(1 for _ in read_texts(source, field=field, encoding=encoding))
   if not num_texts:
     raise UserError(f"--input: '{source}' holds no text")
   encoder = loaded.encoder
@@ -135,7 +145,8 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   encoder = _pooling(encoder, options.pool)
   identity = {
     "input": _digest(source),
-    "field": options.field,
+    "field": field,
+    "encoding": encoding,
     "batch_size": options.batch_size,
     "pool": getattr(encoder, "pool", None),
     "tokenizer": tokenizer.fingerprint,
@@ -146,7 +157,8 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
     encoder,
     tokenizer,
     source,
-    options.field,
+    field,
+    encoding,
     out,
     num_texts,
     options.batch_size,
@@ -228,7 +240,7 @@ def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
 
   vector = pa.list_(pa.float32(), task.encoder.embed_dim)
   schema = pa.schema([(task.field, pa.string()), ("embedding", vector)])
-  texts = read_texts(task.source, field=task.field)
+  texts = task.texts()
   num_cut = 0
   with import_parquet().ParquetWriter(target, schema) as writer:
     for number, path in enumerate(paths):

@@ -17,15 +17,16 @@ from pretrainjax.command import Request
 from pretrainjax.errors import UserError
 from pretrainjax.generation.model import Completion, GenerationOptions, TextModel, text_model
 from pretrainjax.generation.sampling import Sampling
-from pretrainjax.predict.texts import read_texts
+from pretrainjax.predict.texts import FORMS, read_texts, text_field
+from pretrainjax.predict.texts import add_flags as add_text_flags
 from pretrainjax.user_path import user_path
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
   """Adds the flags of `predict generate`."""
   parser.add_argument("--prompt", metavar="TEXT", help="what to go on after; may be empty")
-  parser.add_argument("--prompts", metavar="FILE", help="many: .txt (lines), .jsonl or .parquet")
-  parser.add_argument("--field", default="prompt", help="of .jsonl and .parquet (default: prompt)")
+  parser.add_argument("--prompts", metavar="FILE", help=f"many: {FORMS}")
+  add_text_flags(parser, usual="prompt")
   parser.add_argument("--max_new_tokens", type=int, default=128, help="(default: 128)")
   parser.add_argument(
     "--temperature", type=float, default=1.0, help="0 always takes the best token (default: 1)"
@@ -60,7 +61,7 @@ def work(request: Request, loaded: Loaded) -> None:
     return
   prompts = [options.prompt]
   if options.prompts is not None:
-    prompts = list(read_texts(user_path(options.prompts), field=options.field, flag="--prompts"))
+    prompts = _prompts(options)
   completions = model.complete(prompts, writing, batch_size=options.batch_size)
   lines = [_line(p, c) for p, c in zip(prompts, completions, strict=True)]
   _tell_of_context(completions, model, writing)
@@ -71,6 +72,13 @@ def work(request: Request, loaded: Loaded) -> None:
   temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
   os.replace(temporary, out)
   print(f"{len(lines)} texts: {out}")
+
+
+def _prompts(options: argparse.Namespace) -> list[str]:
+  path = user_path(options.prompts)
+  how: dict[str, str] = {"flag": "--prompts", "encoding": options.encoding}
+  field = text_field(path, named=options.field, usual="prompt", **how)
+  return list(read_texts(path, field=field, **how))
 
 
 def _new_file(out: Path) -> Path:

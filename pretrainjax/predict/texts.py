@@ -1,68 +1,88 @@
-"""Reads the texts of a file that a user has, one after the other."""
+"""Reads the texts of a file that a user has, one after the other: what `prepare text` reads."""
 
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from pretrainjax.data.records import Damaged, lines, parsed, rows
+from pretrainjax.data.records import Damaged, lines, parsed
 from pretrainjax.errors import UserError, nearest
-from pretrainjax.untrusted import open_file
+from pretrainjax.prepare.contract import Reached, Unreadable
+from pretrainjax.prepare.text.columns import completed, field_names, guessed
+from pretrainjax.prepare.text.fields import Fields, value_at
+from pretrainjax.prepare.text.formats import RECORDS, SUFFIXES, Reader, kind_of
+from pretrainjax.prepare.text.streams import COMPRESSED, NoText, open_text
 
-SUFFIXES = (".txt", ".jsonl", ".parquet")
+FORMS = ".txt (lines), .jsonl, .json, .csv, .tsv, .conll or .parquet, also as .gz or .zst"
+_COLUMNS = ("columns", "conllu")
+_ENCODING = "--encoding"
 
 
-def read_texts(path: Path, *, field: str = "text", flag: str = "--input") -> Iterator[str]:
+def add_flags(parser: argparse.ArgumentParser, *, usual: str) -> None:
+  """Adds the flags that say where in a file the texts are.
+
+  Args:
+    parser: the parser of the binary.
+    usual: the field that is taken where there is one of the name.
+  """
+  parser.add_argument(
+    "--field",
+    help=f"the key or column of texts; a.b is b within a (default: {usual}, else a guess)",
+  )
+  parser.add_argument(
+    _ENCODING, default="utf-8", help="of files without a byte order mark (default: utf-8)"
+  )
+
+
+def read_texts(
+  path: Path, *, field: str = "text", flag: str = "--input", encoding: str = "utf-8"
+) -> Iterator[str]:
   """Yields the texts of a file, in order; never more of it is in memory than a piece.
 
   Args:
-    path: the file: lines of a .txt, objects of a .jsonl, rows of a .parquet.
-    field: the key of the objects, or the column, that holds the text.
+    path: the file: lines of a .txt, records of all else that `prepare text` reads.
+    field: the key of the records, or the column, that holds the text; of columns without names it
+      is "1", "2" and so on.
     flag: the flag that named the file, for messages.
+    encoding: the encoding of a file without a byte order mark.
 
   Raises:
-    UserError: for a file that is missing or of another kind, and for a line without a text.
+    UserError: for a file that is missing or of another kind, and for a record without a text.
   """
-  if path.suffix not in SUFFIXES:
-    raise UserError(f"{flag}: found '{path}', expected one of {', '.join(SUFFIXES)}")
-  if not path.is_file():
-    beside = [p.name for p in path.parent.glob("*") if p.suffix in SUFFIXES]
-    raise UserError(f"{flag}: no file '{path}'{nearest(path.name, beside)}")
-  read = {".txt": _lines, ".jsonl": _objects, ".parquet": _rows}[path.suffix]
-  return read(path, field)
-
-
-def _lines(path: Path, field: str) -> Iterator[str]:
-  del field
-  with open_file(path) as file:
-    for number, line in enumerate(lines(file), start=1):
-      if line is None:
-        raise UserError(f"{path}:{number}: found a {parsed(line)}")
-      yield _decoded(line, path, number).rstrip("\r\n")
-
-
-def _objects(path: Path, field: str) -> Iterator[str]:
-  with open_file(path) as file:
-    for number, line in enumerate(lines(file), start=1):
-      found = parsed(line)
-      if isinstance(found, str):
-        raise UserError(f"{path}:{number}: found no text, but something that is {found}")
-      if not isinstance(found, dict) or not isinstance(found.get(field), str):
-        hint = nearest(field, map(str, found)) if isinstance(found, dict) else ""
-        raise UserError(f"{path}:{number}: has no text '{field}' (--field){hint}")
-      yield _whole(found[field], path, number)
-
-
-def _rows(path: Path, field: str) -> Iterator[str]:
-  import_parquet()
+  kind = _kind(path, flag=flag, encoding=encoding)
   try:
-    for number, row in enumerate(rows(path, [field]), start=1):
-      text = None if row is None else row[field]
-      if not isinstance(text, str):
-        found = type(text).__name__
-        raise UserError(f"{path}: row {number} of '{field}' is a {found}, expected a text")
-      yield text
+    if kind == "lines":
+      yield from _lines(path, encoding)
+    else:
+      yield from _texts_of_records(path, kind, field, encoding)
+  except NoText as error:
+    raise UserError(f"{flag}: '{path}' is {error}") from error
   except Damaged as error:
     hint = nearest(field, error.columns) if error.columns else ""
     raise UserError(f"--field: '{path}': found {error}{hint}") from error
+  except OSError as error:
+    raise UserError(f"{flag}: cannot read '{path}' ({error.strerror or error})") from error
+
+
+def text_field(path: Path, *, named: str | None, usual: str, flag: str, encoding: str) -> str:
+  """The field that holds the texts of a file: as named, else the usual one, else a guess.
+
+  Args:
+    path: the path of the file.
+    named: as the user named it; None for nothing.
+    usual: the field that is taken where there is one of the name.
+    flag: the flag that named the file, for messages.
+    encoding: the encoding of a file without a byte order mark.
+  """
+  kind = _kind(path, flag=flag, encoding=encoding)
+  if named is not None or kind not in RECORDS:
+    return named or usual
+  rows = _reader(usual, encoding).head(path)
+  if not rows or any(value_at(row, usual) is not None for row in rows):
+    return usual
+  is_columns = kind in _COLUMNS
+  found = completed(Fields(), rows, kind=kind, file=path.name) if is_columns else guessed(rows)
+  return usual if found is None or found.messages is not None else found.text
 
 
 def import_parquet():
@@ -74,17 +94,72 @@ def import_parquet():
   return parquet
 
 
-def _whole(text: str, path: Path, number: int) -> str:
+def _reader(field: str, encoding: str) -> Reader:
+  return Reader(Fields(text=field), encoding=encoding, encoding_flag=_ENCODING)
+
+
+def _kind(path: Path, *, flag: str, encoding: str) -> str:
+  """What the file is; a file that is missing, or of no kind that is read, is refused."""
+  try:
+    "".encode(encoding)
+  except (LookupError, UnicodeError):
+    raise UserError(f"{_ENCODING}: found '{encoding}', expected one that Python knows") from None
+  if not path.is_file():
+    read = (*SUFFIXES, *COMPRESSED)
+    beside = [p.name for p in path.parent.glob("*") if p.suffix.lower() in read]
+    raise UserError(f"{flag}: no file '{path}'{nearest(path.name, beside)}")
+  kind = kind_of(path, encoding=encoding)
+  if kind is None:
+    raise UserError(f"{flag}: found '{path}', expected one of {', '.join(SUFFIXES)}")
+  if kind == "parquet" or path.suffix.lower() == ".zst":
+    import_parquet()
+  return kind
+
+
+def _lines(path: Path, encoding: str) -> Iterator[str]:
+  with open_text(path, encoding=encoding, flag=_ENCODING) as stream:
+    for number, line in enumerate(lines(stream.utf8), start=1):
+      if line is None:
+        raise UserError(f"{path}:{number}: found a {parsed(line)}")
+      yield _decoded(line, path, number).rstrip("\r\n")
+
+
+def _texts_of_records(path: Path, kind: str, field: str, encoding: str) -> Iterator[str]:
+  for number, record in _reader(field, encoding).raw_records(path):
+    place = f"{path}: row {number + 1} of" if kind == "parquet" else f"{path}:{number}:"
+    if isinstance(record, str):
+      raise UserError(f"{place} found no text, but something that is {record}")
+    if not isinstance(record, Reached):
+      yield _whole(_text(record, kind, field, place), place)
+
+
+def _text(record: Any, kind: str, field: str, place: str) -> str:
+  """The text of a record as `prepare text` takes it: of a list its paragraphs, or its words."""
+  value = value_at(record, field) if isinstance(record, Mapping) else None
+  if kind in _COLUMNS and value is not None:
+    return " ".join(value)
+  if kind != "parquet" and value is None:
+    hint = nearest(field, field_names([record])) if isinstance(record, Mapping) else ""
+    raise UserError(f"{place} has no text '{field}' (--field){hint}")
+  document = Fields(text=field).document(record, key="")
+  if isinstance(document, Unreadable):
+    raise UserError(f"{place} '{field}' is a {type(value).__name__}, expected a text")
+  return document.text
+
+
+def _whole(text: str, place: str) -> str:
   """The text, unless it holds halves of surrogate pairs, which JSON can spell."""
   try:
     text.encode()
   except UnicodeEncodeError as error:
-    raise UserError(f"{path}:{number}: is not UTF-8 ({error.reason})") from error
+    raise UserError(f"{place} is not UTF-8 ({error.reason})") from error
   return text
 
 
 def _decoded(line: bytes, path: Path, number: int) -> str:
   try:
-    return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    return line.decode()
   except UnicodeDecodeError as error:
-    raise UserError(f"{path}:{number}: is not UTF-8 ({error.reason})") from error
+    raise UserError(
+      f"{path}:{number}: is not UTF-8 ({error.reason}; {_ENCODING} names another)"
+    ) from error

@@ -9,10 +9,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
-from pretrainjax.process import data_workers
+from pretrainjax.process import backend, data_workers
 from pretrainjax.process.watchdog import STUCK, write_stacks
 
-INTERRUPTED = 130
+USER_ERROR, INTERRUPTED = 2, 130
 GO_ON = "start the same command again to go on"
 # Seconds: for what is put back at the end, and for a process that is done to end by itself.
 _LAST_ACTS, _DONE = 1.0, 30.0
@@ -85,6 +85,8 @@ def as_process(
   except KeyboardInterrupt:  # while modules were still imported
     sys.stderr.write("interrupted\n")
     status = INTERRUPTED
+  except ValueError as error:
+    status = _status_of(error)
   except SystemExit as stop:
     status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
   except BaseException:
@@ -93,12 +95,22 @@ def as_process(
   flush()
   if lasting.reason is not None and not status:
     sys.stderr.write(f"error: standard output: cannot be written ({lasting.reason}); all is done\n")
-    status = 2
+    status = USER_ERROR
   if status:  # what was to be saved is saved; the rest is not waited for
     data_workers.kill()
     os._exit(status)
   threading.Thread(target=_exit_late, daemon=True, name="end").start()
   sys.exit(0)
+
+
+def _status_of(error: ValueError) -> int:
+  """Says why a binary failed; in one line where JAX refused a variable of the environment."""
+  mistake = backend.mistake_in_environment(error, os.environ)
+  if mistake is None:
+    traceback.print_exception(error)
+    return 1
+  sys.stderr.write(f"error: {mistake}\n")
+  return USER_ERROR
 
 
 def _exit_late() -> None:

@@ -5,7 +5,10 @@ import synthetic
 from ml_collections import ConfigDict
 
 from pretrainjax.config import build, spec
+from pretrainjax.config.allowed import TARGET, resolve
+from pretrainjax.config.objects import hints_of
 from pretrainjax.config.text import load_config, override
+from pretrainjax.config.values import Unfit, fitted
 from pretrainjax.data.image import RandomResizedCrop, Resize
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
@@ -100,9 +103,33 @@ def test_no_truth_value_is_a_number(key, word):
     load_config(FINETUNE, {key: word})
 
 
+def numbers_of(config: ConfigDict):
+  """(the part of a config, the key) of every number that a class takes."""
+  for key in config:
+    if isinstance(config[key], ConfigDict):
+      yield from numbers_of(config[key])
+    elif TARGET in config and config.get_type(key) in (int, float):
+      yield config, key
+
+
+@pytest.mark.parametrize("file", [FINETUNE, SIMCLR])
+def test_no_number_of_a_config_becomes_one_by_assignment(file):
+  found = list(numbers_of(load_config(file)))
+  assert {"clip_norm", "dropout", "batch_size"} < {key for _, key in found}
+  for part, key in found:
+    part[key] = True
+    assert part[key] is True
+    with pytest.raises(Unfit, match="float|int"):  # as `build` finds it
+      fitted(part[key], hints_of(resolve(part[TARGET], "config"))[key])
+
+
 def test_nor_in_a_config_file():
   for name in ("clip_norm", "layer_decay", "weight_decay"):
     config = ConfigDict({"optimizer": spec(Optimizer, learning_rate=1.0, **{name: True})})
+    with pytest.raises(UserError, match=f"config.optimizer.{name}: found True, expected float"):
+      build(config)
+    config = ConfigDict({"optimizer": spec(Optimizer, learning_rate=1.0)})
+    setattr(config.optimizer, name, True)
     with pytest.raises(UserError, match=f"config.optimizer.{name}: found True, expected float"):
       build(config)
   with pytest.raises(UserError, match=r"scale: found \(True, 1.0\), expected tuple"):

@@ -6,6 +6,8 @@ import sys
 import binaries
 import pytest
 
+from pretrainjax.command import BINARIES, VERBS
+
 PROGRAM = """
 from pretrainjax.process.ending import as_process
 def main(argv):
@@ -55,8 +57,12 @@ def test_another_status_stays(tmp_path):
 
 def test_ctrl_c_while_modules_are_imported():
   """Whatever takes long is imported inside of `as_process`."""
+  # The package of `config` is what config files import; its console script is covered.
+  verbs = set(VERBS) - {"config", "configs"}
+  binaries_of = (BINARIES.get(verb, verb) for verb in sorted(verbs))
+  modules = ("pretrainjax.__main__", *(f"pretrainjax.{module}" for module in binaries_of))
   program = (
-    "import sys, pretrainjax.pretrain, pretrainjax.finetune\n"
+    f"import sys, {', '.join(modules)}\n"
     "assert not {'jax', 'ml_collections', 'numpy'} & set(sys.modules)\n"
     "from pretrainjax.process.ending import as_process\n"
     "def main(argv):\n  raise KeyboardInterrupt\n"

@@ -39,6 +39,8 @@ def test_devices_that_were_asked_for_are_not_there(error, monkeypatch):
   monkeypatch.setattr(backend, "_platforms", lambda: {"tpu", "cpu"})
   with pytest.raises(UserError, match="found foo, but the devices here are: cpu, tpu"):
     backend.start({"JAX_PLATFORMS": "foo"})
+  with pytest.raises(UserError, match="JAX_PLATFORM_NAME: found foo, but the devices here are"):
+    backend.start({"JAX_PLATFORM_NAME": "foo"})
   with pytest.raises(type(error)):  # a machine's failure, which may pass
     backend.start({})
 
@@ -51,8 +53,55 @@ def test_a_flag_that_xla_does_not_know(flags):
     backend.check_environment({"XLA_FLAGS": flags})
 
 
-def test_flags_that_xla_knows():
-  for flags in ("", "--xla_dump_to=/x --xla_force_host_platform_device_count=8", "/a/file"):
+@pytest.mark.parametrize(
+  ("flags", "message"),
+  [
+    ("--xla_cpu_enable_fast_math=maybe", "--xla_cpu_enable_fast_math=maybe, expected bool"),
+    ("--xla_backend_optimization_level=2.5", "level=2.5, expected int32"),
+    ("--xla_dump_to=/x --xla_force_host_platform_device_count=", "count=, expected int32"),
+    ("--nonsense=1", "--nonsense=1, expected flags that this jaxlib's XLA knows"),
+    ("-xla_dump_to=/x", "-xla_dump_to=/x, expected flags that this"),
+    ("/no/file", "'/no/file', expected flags that begin with --, or a file of them"),
+  ],
+)
+def test_what_xla_cannot_read(flags, message):
+  with pytest.raises(UserError, match=f"^XLA_FLAGS: found .*{message}"):
+    backend.check_environment({"XLA_FLAGS": flags})
+
+
+@pytest.mark.parametrize(
+  "variable",
+  ["JAX_ENABLE_X64=maybe", "JAX_DEFAULT_MATMUL_PRECISION=odd", "JAX_DEFAULT_DEVICE=foo"],
+)
+@pytest.mark.parametrize("verb", ["finetune", "evaluate"])
+def test_a_variable_that_jax_does_not_take(variable, verb, tmp_path):
+  name, _, value = variable.partition("=")
+  process = subprocess.run(
+    [*(sys.executable, "-m", f"pretrainjax.{verb}", f"--workdir={tmp_path / 'run'}")],
+    env=simulated.environment(1) | {name: value},
+    cwd=binaries.ROOT,
+    capture_output=True,
+    text=True,
+  )
+  (line,) = process.stderr.splitlines()
+  assert process.returncode == 2 and f"error: {name}: found '{value}', which JAX does not" in line
+
+
+def test_an_error_that_names_no_variable_is_not_the_environments():
+  environ = {"JAX_ENABLE_X64": "1", "HOME": "/x"}
+  for text in ("jax_enable_x64x is odd", "home", ""):
+    assert backend.mistake_in_environment(ValueError(text), environ) is None
+
+
+def test_no_device_at_all():
+  with pytest.raises(UserError, match="JAX_NUM_CPU_DEVICES: found 0, expected at least 1"):
+    backend.check_environment({"JAX_NUM_CPU_DEVICES": "0"})
+
+
+def test_flags_that_xla_knows(tmp_path):
+  (tmp_path / "flags").write_text("--xla_dump_to=/x\n")
+  two = "--xla_dump_to=/x --xla_force_host_platform_device_count=8"
+  for flags in ("", two, str(tmp_path / "flags")):
     backend.check_environment({"XLA_FLAGS": flags})
   backend.check_environment({})
   backend.check_environment(os.environ)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow
 import pytest
 import tensorflow_datasets as tfds
+from text_folders import documents, fill
 
 from pretrainjax.data.tokenizer import Tokenizer
 
@@ -18,35 +19,6 @@ EVALS = "--config.train.tracking.tensorboard=false"
 def texts(count: int, *, seed: int = 0, words: int = 20) -> list[str]:
   rng = np.random.default_rng(seed)
   return [f"{' '.join(rng.choice(WORDS, words))} {i}." for i in range(count)]
-
-
-def fill(root, files: dict):
-  """Writes files by their paths: text, bytes, or records as lines of JSON."""
-  for name, content in files.items():
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, list):
-      content = "".join(json.dumps(record) + "\n" for record in content)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-  return root
-
-
-@pytest.fixture
-def prepare(tmp_path, capsys):
-  """Returns `prepare(source, *flags, name)`: how the binary ended, and prepared.json if it did."""
-
-  def prepare(source, *flags, name="x"):
-    data_dir, vocabulary = tmp_path / "data", "--config.tokenizer.vocab_size=400"
-    where = (f"--source={source}", f"--name={name}", f"--data_dir={data_dir}")
-    ended = binaries.call(capsys, "prepare", "text", *where, vocabulary, *flags)
-    report = data_dir / name / "1.0.0" / "prepared.json"
-    return ended, json.loads(report.read_text()) if report.is_file() else None
-
-  return prepare
-
-
-def documents(report: dict) -> dict[str, int]:
-  return {split: counts["documents"] for split, counts in report["splits"].items()}
 
 
 def read(tmp_path, split: str, name: str = "x") -> list[dict]:

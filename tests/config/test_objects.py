@@ -69,6 +69,33 @@ def test_a_truth_value_is_no_number():
     build(config)
 
 
+def unannotated(rate=0.5, count=3, flag=False):
+  return rate, count, flag
+
+
+def test_where_no_annotation_would_tell_it_is_refused_at_once():
+  config = spec(unannotated, flag=True)
+  config.flag = False
+  for name, kind in (("rate", "float"), ("count", "int")):
+    with pytest.raises(TypeError, match=f"^{name}: found True \\(bool\\), expected {kind}$"):
+      spec(unannotated, **{name: True})
+    with pytest.raises(TypeError, match=f"^{name}: found True \\(bool\\), expected {kind}$"):
+      config[name] = True
+
+
+def test_arguments_equal_the_same_plain_values():
+  config = spec(Keep)
+  plain = ConfigDict(config)
+  assert type(plain) is ConfigDict and config == plain and plain == config
+  plain.last = 7
+  assert config != plain and plain != config and config != 3
+  whole = ConfigDict({"keep": config})
+  whole.keep = plain
+  assert whole.keep is plain
+  whole.keep = config
+  assert whole.keep is config
+
+
 def test_choices_are_named():
   config = spec(Parallel)
   config.mode = "jitt"

@@ -17,10 +17,10 @@ sys.path = [p for p in sys.path if p and not os.path.isdir(os.path.join(p, "pret
 assert importlib.util.find_spec("pretrainjax") is None
 sys.path.insert(0, os.environ["SITE"])
 assert importlib.util.find_spec("configs") is None
-from pretrainjax import command
+from pretrainjax import __main__, command
 assert command.__file__.startswith(os.environ["SITE"])
 sys.argv[0] = "pretrainjax"
-command.script()
+__main__.script()
 """
 
 pytestmark = pytest.mark.slow

@@ -62,7 +62,7 @@ def test_texts(cases, tmp_path):
   fuzz(
     check,
     bytes_or_edited(LINES, table(), table(compression="zstd", write_page_checksum=True)),
-    st.sampled_from([".txt", ".jsonl", ".parquet"]),
+    st.sampled_from([".txt", ".jsonl", ".parquet", ".json", ".csv", ".conllu", ".csv.gz"]),
     st.sampled_from(["file", "part", "paragraph", "line"]),
     st.sampled_from(["utf-8", "utf-16", "latin-1", "utf-7", "shift_jis"]),
     cases=cases,

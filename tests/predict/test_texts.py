@@ -1,10 +1,13 @@
+import csv
+import gzip
 import json
 
+import pyarrow
 import pytest
 
 from pretrainjax.data import records
 from pretrainjax.errors import UserError
-from pretrainjax.predict.texts import read_texts
+from pretrainjax.predict.texts import read_texts, text_field
 
 TEXTS = ["one", "", "zwei \u00e4 \u2028 drei", "four"]
 
@@ -21,6 +24,79 @@ def test_lines_objects_and_rows_come_in_order(tmp_path):
   assert list(read_texts(tmp_path / "a.parquet")) == TEXTS
 
 
+def zstd(data: bytes) -> bytes:
+  return pyarrow.compress(data, codec="zstd", asbytes=True)
+
+
+def table(rows, delimiter: str, tmp_path) -> bytes:
+  path = tmp_path / "table"
+  with path.open("w", newline="", encoding="utf-8") as file:
+    csv.writer(file, delimiter=delimiter).writerows(rows)
+  return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix, pack", [("", bytes), (".gz", gzip.compress), (".zst", zstd)])
+@pytest.mark.parametrize("kind", ["txt", "csv", "tsv", "json", "jsonl"])
+def test_what_prepare_text_reads_is_read_packed_or_not(tmp_path, kind, suffix, pack):
+  texts = TEXTS if kind == "txt" else [*TEXTS, 'of two\nlines, and "quoted"']
+  rows, objects = [("n", "body"), *enumerate(texts)], [{"body": text} for text in texts]
+  data = {
+    "txt": "\n".join(texts).encode(),
+    "csv": table(rows, ",", tmp_path),
+    "tsv": table(rows, "\t", tmp_path),
+    "json": json.dumps(objects, indent=1).encode(),
+    "jsonl": "\n".join(map(json.dumps, objects)).encode(),
+  }[kind]
+  path = tmp_path / f"a.{kind}{suffix}"
+  path.write_bytes(pack(data))
+  assert list(read_texts(path, field="body")) == texts
+  path.write_bytes(pack(data)[:-9] if suffix else b"\0" * 99)
+  with pytest.raises(UserError, match=f"'{path}' is (not a whole {suffix}|zero bytes)"):
+    list(read_texts(path, field="body"))
+
+
+def test_fields_are_named_as_for_prepare_text(tmp_path):
+  path = tmp_path / "a.jsonl"
+  path.write_text(json.dumps({"data": {"text": "one", "parts": ["two", "three"]}}))
+  assert list(read_texts(path, field="data.text")) == ["one"]
+  assert list(read_texts(path, field="data.parts")) == ["two\nthree"]
+  with pytest.raises(UserError, match=r"has no text 'data.txt' .*; did you mean 'data.text'"):
+    list(read_texts(path, field="data.txt"))
+  (tmp_path / "eng.testa").write_text("Anna B-PER\nsleeps O\n\nBonn B-LOC\n\n")
+  assert list(read_texts(tmp_path / "eng.testa", field="1")) == ["Anna sleeps", "Bonn"]
+
+
+@pytest.mark.parametrize(
+  "name, content, field",
+  [
+    ("a.csv", "label,review\ngood,it is so\n", "review"),
+    ("a.tsv", "it is so good\t1\nnor is it bad\t0\n", "1"),
+    ("a.csv", "review,prompt\nx,y\n", "prompt"),
+    ("a.jsonl", '{"data": {"text": "x"}}', "data.text"),
+    ("eng.testa", "1 a O\n2 b O\n3 c O\n", "1"),
+    ("a.txt", "x", "prompt"),
+    ("a.jsonl", '{"n": 1}', "prompt"),
+  ],
+)
+def test_a_field_that_is_not_named_is_the_usual_one_or_a_guess(tmp_path, name, content, field):
+  (tmp_path / name).write_text(content)
+  options = {"usual": "prompt", "flag": "--prompts", "encoding": "utf-8"}
+  assert text_field(tmp_path / name, named=None, **options) == field
+  assert text_field(tmp_path / name, named="z", **options) == "z"
+
+
+def test_other_encodings(tmp_path):
+  (tmp_path / "a.txt").write_bytes("caf\u00e9\nzwei".encode("utf-16"))
+  assert list(read_texts(tmp_path / "a.txt")) == ["caf\u00e9", "zwei"]
+  (tmp_path / "a.csv").write_bytes("text\ncaf\u00e9\n".encode("latin-1"))
+  assert list(read_texts(tmp_path / "a.csv", encoding="latin-1")) == ["caf\u00e9"]
+  (tmp_path / "a.txt").write_bytes("some text".encode("utf-16-le"))
+  with pytest.raises(UserError, match=r"--input: .*\(--encoding=utf-16-le\)"):
+    list(read_texts(tmp_path / "a.txt"))
+  with pytest.raises(UserError, match="--encoding: found 'latin-99'"):
+    list(read_texts(tmp_path / "a.txt", encoding="latin-99"))
+
+
 def test_what_is_no_text_is_told_with_its_place(tmp_path):
   def message(name, data=None, **arguments):
     if data is not None:
@@ -29,7 +105,7 @@ def test_what_is_no_text_is_told_with_its_place(tmp_path):
       list(read_texts(tmp_path / name, **arguments))
     return str(error.value)
 
-  assert "a.csv', expected one of .txt" in message("a.csv", b"")
+  assert "a.pdf', expected one of .txt" in message("a.pdf", b"")
   assert "no file" in message("missing.txt")
   assert "a.txt:2: is not UTF-8" in message("a.txt", b"good\n\xff\xfe\n")
   assert "did you mean 'a.txt'" in message("b.txt")

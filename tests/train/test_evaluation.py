@@ -1,11 +1,14 @@
 """Which evaluators run, when, and what becomes of those that fail or are stopped."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from flax import nnx
+from ml_collections import ConfigDict
 
+from pretrainjax.config import build, spec
+from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.base import Evaluation, check_parts
 from pretrainjax.process.interruptible import Interrupted
@@ -26,13 +29,14 @@ class Data:
   num_examples: int = 3
   arrays: tuple[str, ...] = ("image",)
   error: str = ""
+  config_key: ClassVar[str] = "config.data"
 
   def one_pass(self):
     raise AssertionError("nothing is read")
 
   def has(self, array):
     if self.error:
-      raise UserError(self.error)
+      raise UserError(f"--{self.config_key}.{self.error}")
     return array in self.arrays
 
 
@@ -69,9 +73,11 @@ def test_what_cannot_run_is_left_out_with_its_reason():
 
 
 def test_what_is_not_there_is_refused_at_the_key_where_it_lies():
-  message = "--config.data.split: 'test' is no split of x; valid: train"
+  data = spec(Data, error="split: 'test' is no split of x; valid: train")
+  probe = spec(Probe, train=data, test=spec(Data))
+  evaluators = build(ConfigDict({"probe": probe}), path="config.evals", allow=ANYTHING)
   with pytest.raises(UserError, match="^--config.evals.probe.train.split: 'test' is no split"):
-    opened(probe=Probe(train=Data(error=message)))
+    opened(**evaluators)
   with pytest.raises(UserError, match="^--config.evals.probe.test.split: found no example"):
     opened(probe=Probe(test=Data(num_examples=0)))
 

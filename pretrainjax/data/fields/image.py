@@ -96,4 +96,6 @@ def noted_pixels(source: PreparedSplit) -> Pixels:
   try:
     return pixels_of_json(source.prepared["pixels"])
   except ValueError as error:
-    raise UserError(f"config.data.datasets: prepared.json of '{source.name}': {error}") from error
+    raise UserError(
+      f"--{source.key}.datasets: prepared.json of '{source.name}': {error}"
+    ) from error

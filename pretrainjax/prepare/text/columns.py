@@ -74,7 +74,7 @@ def completed(fields: Fields, rows: Sequence[Mapping[str, Any]], *, kind: str, f
   if fields.text == Fields.text and fields.messages is None:
     has_text = any(value_at(row, fields.text) is not None for row in rows)
     if not has_text or (fields == Fields() and kind == "table"):
-      found = _of_conll(fields, there, file) if kind == "columns" else guessed(rows)
+      found = _of_columns(fields, there, kind) if kind in ("columns", "conllu") else guessed(rows)
       if found is None or (fields != Fields() and not found.text):
         raise UserError(
           f"--config.source.fields.text: no field of '{file}' looks like a text, expected one of "
@@ -90,9 +90,9 @@ def completed(fields: Fields, rows: Sequence[Mapping[str, Any]], *, kind: str, f
   return fields
 
 
-def _of_conll(fields: Fields, there: Sequence[str], file: str) -> Fields:
+def _of_columns(fields: Fields, there: Sequence[str], kind: str) -> Fields:
   """The first column and the last; of CoNLL-U the forms and the universal parts of speech."""
-  is_universal = ".conllu" in file and len(there) > 3
+  is_universal = kind == "conllu" and len(there) > 3
   text, tags = ("2", "4") if is_universal else (there[0], there[-1])
   return Fields(text=text, tags=fields.tags or tags)
 

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from io import BufferedIOBase
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pretrainjax.data.records import LONGEST_LINE, lines
 
 _DOCUMENT = "-DOCSTART-"
 _ENTITY = re.compile(r"O|[BIESLU]-\S+")
+_NUM_UNIVERSAL = 10  # columns of CoNLL-U
 _SEVERAL = re.compile(r"\d+[-.]\d+")  # of CoNLL-U: "3-4" for words 3 and 4, "5.1" for none
 _SAMPLE = 400  # lines
 _MOST_WORDS = 100_000
@@ -69,18 +70,31 @@ def _sentence(rows: Sequence[Sequence[str]], start: int) -> Sentence | Broken:
   return Sentence(start, columns)
 
 
-def looks_like_columns(head: bytes) -> bool:
-  """Whether a .txt holds words with tags of entities: columns alike, the last one of such tags.
+def columns_of(head: bytes) -> Literal["columns", "conllu"] | None:
+  """What columns a file holds whose name does not say it; None for none.
+
+  Words with tags of entities are columns, all lines with as many, the last one of such tags; those
+  of CoNLL-U are ten, and the first one numbers the words.
 
   Args:
     head: the beginning of the file, in UTF-8.
   """
   found = [_cells(line) for line in head.splitlines()[:_SAMPLE][:-1]]
+  if any(isinstance(cells, str) for cells in found):
+    return None
   rows = [cells for cells in found if cells and cells[0] != _DOCUMENT]
-  if len(rows) < 2 or isinstance(rows[0], str):
-    return False
-  width = len(rows[0])
-  return width > 1 and all(len(row) == width and _ENTITY.fullmatch(row[-1]) for row in rows)
+  if _are_alike(rows) and all(_ENTITY.fullmatch(row[-1]) for row in rows):
+    return "columns"
+  rows = [cells for cells in rows if not cells[0].startswith("#")]
+  is_universal = _are_alike(rows) and len(rows[0]) == _NUM_UNIVERSAL
+  if is_universal and all(row[0].isdecimal() or _SEVERAL.fullmatch(row[0]) for row in rows):
+    return "conllu"
+  return None
+
+
+def _are_alike(rows: Sequence[Sequence[str]]) -> bool:
+  """Whether there are two rows at least, of as many cells, which are several."""
+  return len(rows) > 1 and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
 
 
 def _cells(line: bytes | None) -> list[str] | str:

@@ -24,6 +24,7 @@ from pretrainjax.ranges import PositiveInt, check_ranges
 from pretrainjax.user_path import user_path
 
 _PARTS, _SHORTEST_PART = 50, 1000  # of a text that is alone, and in characters
+_NO_TEXT = "no text by its name"
 _LOOKED_AT = 20  # of .txt, for columns in them
 
 
@@ -31,7 +32,8 @@ _LOOKED_AT = 20  # of .txt, for columns in them
 class Source:
   """Reads every file of text below a folder: .txt, .jsonl, .json, .csv, .tsv, .conll, .parquet.
 
-  All but .parquet may be packed as .gz or .zst.
+  All but .parquet may be packed as .gz or .zst. Words with tags in columns are known by what stands
+  in the file, too, whatever its name: "eng.testa".
 
   Attributes:
     root: the folder, or one file.
@@ -84,11 +86,14 @@ class Source:
       return
     root = user_path(self.root)
     self._check(root, data_dir)
-    with open_listing(suffixes=(*SUFFIXES, *COMPRESSED), what="text") as listing:
+    with open_listing(
+      suffixes=(*SUFFIXES, *COMPRESSED), what="text", by_content=self._why_no_text
+    ) as listing:
       listing.add(root, order="folder")
-      files = _Files(root, listing)
+      files = _Files(root, listing, self.encoding)
       if next(files.texts(), None) is None:
-        raise UserError(f"--source: '{root}' holds no {', '.join(SUFFIXES)}")
+        others = f"; {listing.num_items:,} passed over" if listing.num_items else ""
+        raise UserError(f"--source: '{root}' holds no {', '.join(SUFFIXES)}{others}")
       splits = SplitNames()
       if self.splits == "names" and not root.is_file():
         splits = split_names(lambda: (file.path for file in files.texts()), root=str(root))
@@ -111,8 +116,12 @@ class Source:
         f"--source: '{root}' and the dataset's own folder '{data_dir / self.name}' hold one "
         "another; choose another --data_dir or --name"
       )
-    if root.is_file() and kind_of(root) is None:
+    if root.is_file() and kind_of(root, encoding=self.encoding) is None:
       raise UserError(f"--source: '{root}' ends with no {', '.join(SUFFIXES)}")
+
+  def _why_no_text(self, path: Path) -> str | None:
+    """None for a file of columns, whatever its name."""
+    return None if kind_of(path, encoding=self.encoding) is not None else _NO_TEXT
 
   def _reader(self, files: "_Files", splits: SplitNames) -> tuple[Reader, list[str]]:
     """What reads the files, and what is told of what it made of them."""
@@ -155,12 +164,13 @@ class _Files(NamedTuple):
 
   root: Path
   listing: Listing
+  encoding: str
 
   def items(self) -> Iterator[File | Unreadable]:
     """The files that are read, and what is passed over."""
     for item in self.listing.items():
-      if isinstance(item, File) and kind_of(self.place(item)) is None:  # such as a .tar.gz
-        yield Unreadable(self.key(item.path), "no text by its name", fault=False)
+      if isinstance(item, File) and self.kind(item) is None:  # such as a .tar.gz
+        yield Unreadable(self.key(item.path), _NO_TEXT, fault=False)
       else:
         yield item
 
@@ -174,9 +184,13 @@ class _Files(NamedTuple):
     for is_training in (True, False):
       for file in self.texts():
         if (splits.split_of(file.path) in (None, "train")) == is_training:
-          num_lines += kind_of(self.place(file)) == "lines"
-          if num_lines <= _LOOKED_AT or kind_of(self.place(file)) != "lines":
+          num_lines += self.kind(file) == "lines"
+          if num_lines <= _LOOKED_AT or self.kind(file) != "lines":
             yield file
+
+  def kind(self, file: File) -> str | None:
+    """What a file is, see `kind_of`."""
+    return kind_of(self.place(file), encoding=self.encoding)
 
   def place(self, file: File) -> Path:
     """Where a file is."""

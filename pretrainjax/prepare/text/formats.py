@@ -5,18 +5,26 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 from pretrainjax.data.records import Damaged, column_names, lines, parsed, rows
 from pretrainjax.prepare.contract import Reached, Unreadable
-from pretrainjax.prepare.text.conll import Broken, looks_like_columns, sentences
+from pretrainjax.prepare.text.conll import Broken, columns_of, sentences
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.json_files import json_records
-from pretrainjax.prepare.text.streams import COMPRESSED, NoText, TextStream, open_text
+from pretrainjax.prepare.text.streams import (
+  COMPRESSED,
+  ENCODING_FLAG,
+  NoText,
+  TextStream,
+  open_text,
+)
 from pretrainjax.prepare.text.tables import dialect_of, table_rows
 from pretrainjax.prepare.text.units import pieces
+from pretrainjax.untrusted import BadFile
 
 PIECE = 1 << 20  # characters: what is longer comes in pieces, for memory's sake
 _HEAD = 1 << 14  # bytes
@@ -31,13 +39,12 @@ KINDS = {
   ".csv": "table",
   ".tsv": "table",
   ".conll": "columns",
-  ".conllu": "columns",
-  ".iob": "columns",
-  ".bio": "columns",
+  ".conllu": "conllu",
+  **dict.fromkeys((".iob", ".iob2", ".bio", ".bio2", ".bioes", ".bilou"), "columns"),
   ".parquet": "parquet",
 }
 SUFFIXES = tuple(KINDS)
-RECORDS = ("jsonl", "json", "table", "columns", "parquet")
+RECORDS = ("jsonl", "json", "table", "columns", "conllu", "parquet")
 
 Item = Document | Unreadable | Reached
 
@@ -52,6 +59,7 @@ class Reader:
     part_characters: the most in a part, for documents="part".
     encoding: the encoding of files without a byte order mark.
     header: whether a table's first row names its columns; None goes by what stands in it.
+    encoding_flag: the flag that names the encoding, for messages.
   """
 
   fields: Fields = Fields()
@@ -59,6 +67,7 @@ class Reader:
   part_characters: int = 20_000
   encoding: str = "utf-8"
   header: bool | None = None
+  encoding_flag: str = ENCODING_FLAG
 
   def records(self, path: Path, *, key: str, split: str | None) -> Iterator[Item]:
     """All records of a file, in its order; a file that breaks off ends with what is wrong."""
@@ -87,15 +96,14 @@ class Reader:
         yield self.fields.document(record, key=f"{key}:{place}")
 
   def kind(self, path: Path) -> str:
-    """What a file is, by its name; of a .txt, where nothing else was said, by its first lines."""
-    found = kind_of(path) or "lines"
+    """What a file is, see `kind_of`; a .txt, where nothing else was said, may have columns, too."""
+    found = kind_of(path, encoding=self.encoding) or "lines"
     if found != "lines" or self.documents != "auto":
       return found
-    try:
-      with open_text(path, encoding=self.encoding) as stream:
-        return "columns" if looks_like_columns(stream.utf8.read(_HEAD)) else found
-    except (NoText, OSError):
-      return found
+    return _columns_in(path, self.encoding) or found
+
+  def _open(self, path: Path) -> AbstractContextManager[TextStream]:
+    return open_text(path, encoding=self.encoding, flag=self.encoding_flag)
 
   def head(self, path: Path) -> list[dict[str, Any]]:
     """The first records of a file, with all their fields; none of what cannot be read."""
@@ -121,12 +129,18 @@ class Reader:
       for row, record in enumerate(rows(path, self.fields.names())):
         yield row, _NO_VALUES if record is None else record
       return
-    read = {"jsonl": _jsonl, "json": _json, "table": self._table, "columns": _columns}[kind]
-    with open_text(path, encoding=self.encoding) as stream:
-      yield from _with_progress(read(stream, path), stream)
+    read = {
+      "jsonl": _jsonl,
+      "json": _json,
+      "table": functools.partial(self._table, path=path),
+      "columns": functools.partial(_columns, is_universal=False),
+      "conllu": functools.partial(_columns, is_universal=True),
+    }[kind]
+    with self._open(path) as stream:
+      yield from _with_progress(read(stream), stream)
 
-  def _table(self, stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
-    with open_text(path, encoding=self.encoding) as other:
+  def _table(self, stream: TextStream, *, path: Path) -> Iterator[tuple[int, Any]]:
+    with self._open(path) as other:
       is_tsv = _suffix_of(path) == ".tsv"
       dialect = dialect_of(other.utf8, is_tsv=is_tsv, header=self.header)
     if dialect is not None:
@@ -134,11 +148,11 @@ class Reader:
 
   def _txt(self, path: Path, key: str) -> Iterator[Item]:
     # Looked through first: of what is no text nothing is kept.
-    with open_text(path, encoding=self.encoding) as stream:
+    with self._open(path) as stream:
       for _ in stream.chunks():
         yield Reached(stream.tell() // 2)
     half = path.stat().st_size // 2
-    with open_text(path, encoding=self.encoding) as stream:
+    with self._open(path) as stream:
       yield from self._cut(stream, key, reached=lambda: Reached(half + stream.tell() // 2))
 
   def _cut(self, stream: TextStream, key: str, *, reached: Callable[[], Reached]) -> Iterator[Item]:
@@ -176,12 +190,31 @@ class _AllFields(Fields):
     return list(self.every)
 
 
-def kind_of(path: Path) -> str | None:
-  """What a file is by its name, one of `KINDS`; None for what is no text."""
+def kind_of(path: Path, *, encoding: str) -> str | None:
+  """What a file is, one of the values of `KINDS`; None for what is not read.
+
+  Its name says so; else it is looked into for columns, as names such as CoNLL-2003's "eng.testa"
+  tell of a split.
+
+  Args:
+    path: the path of the file.
+    encoding: the encoding of files without a byte order mark.
+  """
   suffix = _suffix_of(path)
+  if suffix not in KINDS:
+    return _columns_in(path, encoding)
   if suffix == ".parquet" and path.suffix.lower() in COMPRESSED:
     return None
-  return KINDS.get(suffix)
+  return KINDS[suffix]
+
+
+def _columns_in(path: Path, encoding: str) -> str | None:
+  """The kind of the columns that a file holds; None for none, and for what is no text."""
+  try:
+    with open_text(path, encoding=encoding) as stream:
+      return columns_of(stream.utf8.read(_HEAD))
+  except (NoText, BadFile, OSError):
+    return None
 
 
 def _suffix_of(path: Path) -> str:
@@ -203,20 +236,18 @@ def whole(chunks: Iterable[str], key: str) -> Iterator[Document]:
     yield Document(f"{key}#{place}", text, group=key)
 
 
-def _jsonl(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
-  del path
+def _jsonl(stream: TextStream) -> Iterator[tuple[int, Any]]:
   for number, line in enumerate(lines(stream.utf8), 1):
     if line is None or line.strip():
       yield number, parsed(line)
 
 
-def _json(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
-  del path
+def _json(stream: TextStream) -> Iterator[tuple[int, Any]]:
   return enumerate(json_records(stream.utf8), 1)
 
 
-def _columns(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
-  for found in sentences(stream.utf8, is_universal=_suffix_of(path) == ".conllu"):
+def _columns(stream: TextStream, *, is_universal: bool) -> Iterator[tuple[int, Any]]:
+  for found in sentences(stream.utf8, is_universal=is_universal):
     yield found.line, found.reason if isinstance(found, Broken) else found.columns
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pretrainjax.errors import UserError, printable
 from pretrainjax.prepare.split_names import rest_of_name, split_of_name
+from pretrainjax.prepare.text.formats import KINDS
+from pretrainjax.prepare.text.streams import COMPRESSED
 
 # Those held out come first: of two equal documents the one held out is kept.
 ORDER = ("test", "validation", "train")
@@ -117,11 +119,14 @@ def _names(path: PurePath) -> Iterator[str]:
 
 
 def stem(name: str) -> str:
-  """A file's name without its suffixes, of compression too: "a.train" of "a.train.jsonl.gz"."""
+  """A file's name without the suffixes of its kind and compression.
+
+  "a.train" of "a.train.jsonl.gz"; all of "eng.testa", whose end is no kind.
+  """
   found = PurePath(name)
-  if found.suffix.lower() in (".gz", ".zst"):
+  if found.suffix.lower() in COMPRESSED:
     found = PurePath(found.stem)
-  return found.stem
+  return found.stem if found.suffix.lower() in KINDS else found.name
 
 
 def _named(path: PurePath, alike: frozenset[str]) -> tuple[str | None, str | None]:

@@ -22,7 +22,7 @@ _MARKS = (
   (codecs.BOM_UTF16_LE, "utf-16"),
   (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_ENCODING = "--config.source.encoding"
+ENCODING_FLAG = "--config.source.encoding"  # of `prepare text`
 
 
 class NoText(Exception):
@@ -38,20 +38,22 @@ class TextStream:
       damaged, or is no text in this encoding.
   """
 
-  def __init__(self, raw: io.BufferedReader, unpacked: io.BufferedReader, encoding: str):
-    self._raw = raw
+  def __init__(
+    self, raw: io.BufferedReader, unpacked: io.BufferedReader, encoding: str, *, flag: str
+  ):
+    self._raw, self._flag = raw, flag
     head = unpacked.peek(_HEAD)[:_HEAD]
     self.encoding = next((name for mark, name in _MARKS if head.startswith(mark)), encoding)
     has_mark = self.encoding != encoding or head.startswith(codecs.BOM_UTF8)
     if not has_mark:
-      _refuse_wide(head, encoding)
+      _refuse_wide(head, encoding, flag=flag)
     if codecs.lookup(self.encoding).name == "utf-8":
       self.utf8 = unpacked
     elif self.encoding == "utf-8-sig":
       unpacked.read(len(codecs.BOM_UTF8))
       self.utf8 = unpacked
     else:
-      self.utf8 = io.BufferedReader(_InUtf8(unpacked, self.encoding), _BUFFER)
+      self.utf8 = io.BufferedReader(_InUtf8(unpacked, self.encoding, flag), _BUFFER)
 
   def tell(self) -> int:
     """How many bytes of the file, as it lies there, were read so far."""
@@ -64,16 +66,17 @@ class TextStream:
       while chunk := text.read(_CHUNK):
         yield chunk
     except UnicodeDecodeError:
-      raise _not_encoded(self.encoding) from None
+      raise _not_encoded(self.encoding, self._flag) from None
 
 
 @contextlib.contextmanager
-def open_text(path: Path, *, encoding: str) -> Iterator[TextStream]:
+def open_text(path: Path, *, encoding: str, flag: str = ENCODING_FLAG) -> Iterator[TextStream]:
   """Opens a file of text.
 
   Args:
     path: with .gz or .zst at its end it is unpacked as it is read.
     encoding: of files without a byte order mark.
+    flag: the flag that names the encoding, for messages.
 
   Raises:
     NoText: for a file that is none.
@@ -83,12 +86,12 @@ def open_text(path: Path, *, encoding: str) -> Iterator[TextStream]:
     raw = stack.enter_context(open_file(path))
     inner = {".gz": _gz, ".zst": _zst}.get(path.suffix.lower(), lambda file: file)(raw)
     unpacked = io.BufferedReader(_Checked(inner, path.suffix.lower()), _BUFFER)
-    yield TextStream(raw, unpacked, encoding)
+    yield TextStream(raw, unpacked, encoding, flag=flag)
 
 
-def _not_encoded(encoding: str) -> NoText:
+def _not_encoded(encoding: str, flag: str) -> NoText:
   """What is raised for bytes that are no text in an encoding."""
-  return NoText(f"not {encoding.removesuffix('-sig').upper()} ({_ENCODING} names another)")
+  return NoText(f"not {encoding.removesuffix('-sig').upper()} ({flag} names another)")
 
 
 def _gz(raw: io.BufferedReader) -> Any:
@@ -128,8 +131,8 @@ class _Checked(io.RawIOBase):
 class _InUtf8(io.RawIOBase):
   """Text of another encoding as UTF-8."""
 
-  def __init__(self, inner: Any, encoding: str):
-    self._inner, self._encoding = inner, encoding
+  def __init__(self, inner: Any, encoding: str, flag: str):
+    self._inner, self._encoding, self._flag = inner, encoding, flag
     self._decoder = codecs.getincrementaldecoder(encoding)()
     self._rest = b""
 
@@ -142,7 +145,7 @@ class _InUtf8(io.RawIOBase):
       try:
         self._rest = self._decoder.decode(data, final=not data).encode()
       except UnicodeError:
-        raise _not_encoded(self._encoding) from None
+        raise _not_encoded(self._encoding, self._flag) from None
       if not data:
         break
     size = min(len(buffer), len(self._rest))
@@ -150,7 +153,7 @@ class _InUtf8(io.RawIOBase):
     return size
 
 
-def _refuse_wide(head: bytes, encoding: str) -> None:
+def _refuse_wide(head: bytes, encoding: str, *, flag: str) -> None:
   """Raises NoText for what looks like UTF-16 without a mark, which UTF-8 takes for text."""
   if len(head) < 2 or head.count(0) < 0.1 * len(head) or "16" in encoding or "32" in encoding:
     return
@@ -158,4 +161,4 @@ def _refuse_wide(head: bytes, encoding: str) -> None:
   if even + odd > 0.9 * len(head):
     raise NoText("zero bytes, no text")
   guess = "utf-16-le" if odd > even else "utf-16-be"
-  raise NoText(f"zero bytes, as in UTF-16 ({_ENCODING}={guess})")
+  raise NoText(f"zero bytes, as in UTF-16 ({flag}={guess})")

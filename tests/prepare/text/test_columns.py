@@ -64,7 +64,7 @@ def test_columns_of_words_and_tags():
   rows = [{"1": ["a"], "2": ["b"], "3": ["c"], "4": ["d"]}]
   assert complete(Fields(), rows, "columns") == Fields("1", tags="4")
   assert complete(Fields(tags="2"), rows, "columns") == Fields("1", tags="2")
-  assert complete(Fields(), rows, "columns", "a.conllu") == Fields("2", tags="4")
+  assert complete(Fields(), rows, "conllu", "a.conllu") == Fields("2", tags="4")
 
 
 def test_what_is_not_there_is_told():

@@ -3,7 +3,7 @@
 import io
 
 from pretrainjax.prepare.text import conll
-from pretrainjax.prepare.text.conll import Broken, Sentence, looks_like_columns, sentences
+from pretrainjax.prepare.text.conll import Broken, Sentence, columns_of, sentences
 
 CONLL = "-DOCSTART- -X- O\n\nAnna NN B-PER\nsleeps VB O\n\n\nBonn NN B-LOC\n"
 UNIVERSAL = "# text = du bist\n1-2\tdubist\t_\t_\n1\tdu\tdu\tPRON\n2\tbist\tsein\tAUX\n"
@@ -40,7 +40,15 @@ def test_what_is_broken_is_told_and_the_rest_is_read(monkeypatch):
 
 
 def test_columns_are_told_from_text():
-  assert looks_like_columns(CONLL.encode() * 3)
-  assert not looks_like_columns(b"Dear sir,\nI am B-PER\n\nYours")
-  assert not looks_like_columns(b"a b\nc d\ne f\n") and not looks_like_columns(b"")
-  assert not looks_like_columns(b"\xff\xfe\nO\n")
+  assert columns_of(CONLL.encode() * 3) == "columns"
+  assert not columns_of(b"Dear sir,\nI am B-PER\n\nYours")
+  assert not columns_of(b"a b\nc d\ne f\n") and not columns_of(b"")
+  assert not columns_of(b"\xff\xfe\nO\n")
+
+
+def test_columns_of_universal_dependencies_are_told_by_their_ten():
+  rows = [f"{name}\tdu\tdu\tPRON\t_\t_\t2\tnsubj\t_\t_" for name in ("1-2", "1", "2", "2.1")]
+  text = "\n".join(["# text = du bist", *rows, "", ""]).encode()
+  assert columns_of(text) == "conllu"
+  assert columns_of(text.replace(b"1-2\t", b"x\t")) is None
+  assert columns_of(text.replace(b"\t_\t_\t2", b"\t_\t2")) is None  # nine

@@ -5,6 +5,7 @@ import pytest
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.contract import Reached, Unreadable
 from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.folder import Source
 
 
@@ -42,13 +43,35 @@ def test_a_file(tmp_path):
     ("none", "is no folder and no file"),
     ("a.md", r"ends with no .txt, .jsonl, .*.csv, .*.parquet"),
     ("empty", r"holds no .txt, .jsonl, .*.csv, .*.parquet"),
+    ("others", r"holds no .txt, .*.parquet; 1 passed over"),
   ],
 )
 def test_where_there_is_nothing_it_says_so(tmp_path, root, message):
   (tmp_path / "empty").mkdir()
+  (tmp_path / "others").mkdir()
+  (tmp_path / "others" / "a.md").write_text("words\n")
   (tmp_path / "a.md").write_text("")
   with pytest.raises(UserError, match=message):
     records(Source(str(tmp_path / root) if root else "", "some"), tmp_path / "data")
+
+
+def test_columns_are_found_whatever_the_name_and_others_are_passed_over(tmp_path):
+  folder, columns = tmp_path / "r", "a O\nb B-PER\n\nc O\nd O\n"
+  folder.mkdir()
+  for name in ("eng.testa", "eng.testb", "eng.train", "README", "eng.raw"):
+    (folder / name).write_text(columns if "t" in name else "a b\n" * 9)
+  source = Source(str(folder), "some", fields=Fields("1", tags="2"))
+  found = records(source, tmp_path / "data")
+  kept = {r.key: r.split for r in found if isinstance(r, Document)}
+  assert kept == {
+    f"eng.{name}:{line}": split
+    for name, split in (("testa", "validation"), ("testb", "test"), ("train", "train"))
+    for line in (1, 4)
+  }
+  passed_over = [r.key for r in found if isinstance(r, Unreadable)]
+  assert passed_over == ["README", "eng.raw"]
+  (only,) = {r.split for r in records(Source(str(folder / "eng.testa"), "some"), tmp_path / "data")}
+  assert only is None
 
 
 @pytest.mark.parametrize("root", [".", "data", "data/some", "data/some/raw"])

@@ -65,3 +65,10 @@ def test_stems():
     "c",
     "d",
   ]
+  assert [stem(name) for name in ("eng.testa", "eng.testb.gz")] == ["eng.testa", "eng.testb"]
+
+
+def test_a_suffix_may_name_the_split():
+  assert splits("eng.train", "eng.testa", "eng.testb.gz") == ["train", "validation", "test"]
+  with pytest.raises(UserError, match="beside 'eng.testc'"):
+    names("eng.train", "eng.testa", "eng.testc")
