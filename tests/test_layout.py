@@ -46,6 +46,7 @@ BINARIES = (
 PRINTS = (
   *BINARIES,
   "train/progress",
+  "predict/answer",
   "predict/embed",
   "predict/embed_images",
   "predict/fill_mask",

@@ -1,7 +1,7 @@
 """Uses a run: `python -m pretrainjax.predict generate --workdir=WORKDIR[@STEP] --prompt=TEXT`.
 
-Also `predict fill-mask` and `predict embed`; each has --help. They need nothing but the run's
-folder.
+Also `predict fill-mask`, `predict answer` and `predict embed`; each has --help. They need nothing
+but the run's folder.
 """
 
 import argparse
@@ -27,6 +27,7 @@ class _Use(NamedTuple):
 _USES = {
   "generate": _Use("generate_text", "Write on after prompts, with a causal language model."),
   "fill-mask": _Use("fill_mask", "Fill [MASK] in texts, with a masked language model."),
+  "answer": _Use("answer", "Answer questions about texts, with a fine-tuned encoder."),
   "embed": _Use("embed", "Write the features of texts or images."),
 }
 

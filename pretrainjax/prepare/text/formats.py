@@ -14,6 +14,7 @@ from pretrainjax.prepare.text.conll import Broken, looks_like_columns, sentences
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.json_files import json_records
+from pretrainjax.prepare.text.questions import flattened
 from pretrainjax.prepare.text.streams import COMPRESSED, NoText, TextStream, open_text
 from pretrainjax.prepare.text.tables import dialect_of, table_rows
 from pretrainjax.prepare.text.units import pieces
@@ -212,7 +213,7 @@ def _jsonl(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
 
 def _json(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
   del path
-  return enumerate(json_records(stream.utf8), 1)
+  return enumerate(flattened(json_records(stream.utf8)), 1)
 
 
 def _columns(stream: TextStream, path: Path) -> Iterator[tuple[int, Any]]:
