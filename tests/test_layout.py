@@ -48,6 +48,7 @@ BINARIES = (
 PRINTS = (
   *BINARIES,
   "train/progress",
+  "predict/answer",
   "predict/embed",
   "predict/embed_images",
   "predict/fill_mask",

@@ -1,11 +1,15 @@
 """Batches of examples that have several fields, such as an image and its text."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Int
 
 from pretrainjax.data.field import Field
 from pretrainjax.data.fields.together import Together
 from pretrainjax.data.pipeline import Pipeline
+from pretrainjax.data.windows import Window, read_windows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +28,10 @@ class Dataset(Pipeline):
   def make_field(self) -> Together:
     """Makes the field of all arrays, see `Pipeline`."""
     return Together(self.fields)
+
+  def windows(self, places: Sequence[int] | Int[np.ndarray, " B"]) -> list[Window]:
+    """See `TextData`."""
+    return read_windows(self, places)
 
   @property
   def tag_names(self) -> tuple[str, ...]:

@@ -76,8 +76,7 @@ def rows_used(
   """
   rows = np.arange(len(source) * pieces)
   if part != "all" and source.validation is None:
-    labels = source.labels if source.has_labels else np.zeros(len(source), np.int32)
-    away = np.repeat(held_out(labels), pieces)
+    away = np.repeat(_held_out_of(source), pieces)
     rows = rows[away if part == "held_out" else ~away]
     if not len(rows):
       raise UserError(
@@ -89,3 +88,11 @@ def rows_used(
   if not source.has_labels:
     raise UserError(f"--{source.key}.label_fraction: dataset '{source.name}' has no labels")
   return rows[stratified(np.repeat(source.labels, pieces)[rows], fraction=fraction, seed=seed)]
+
+
+def _held_out_of(source: PreparedSplit) -> np.ndarray:
+  """As `held_out`; windows of one context stay together."""
+  if source.context_ids is not None:
+    _, first, places = np.unique(source.context_ids, return_index=True, return_inverse=True)
+    return held_out(np.zeros(len(first), np.int32))[places]
+  return held_out(source.labels if source.has_labels else np.zeros(len(source), np.int32))

@@ -1,11 +1,16 @@
 """Batches of text."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Int
 
 from pretrainjax.config.follow import Follows, at_most, takes
 from pretrainjax.data.fields.text import TextField
 from pretrainjax.data.pipeline import Pipeline
+from pretrainjax.data.windows import Window, read_windows
 from pretrainjax.ranges import LARGEST, PositiveInt, Range
 
 
@@ -60,6 +65,10 @@ class TextData(Pipeline):
   def bytes_per_token(self) -> float:
     """See `TextField`."""
     return self.text.bytes_per_token
+
+  def windows(self, places: Sequence[int] | Int[np.ndarray, " B"]) -> list[Window]:
+    """The texts behind some examples of questions, by their places in `one_pass`."""
+    return read_windows(self, places)
 
   @property
   def text(self) -> TextField:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from pretrainjax.data.windows import UNKNOWN
+
 Row = dict[str, np.ndarray]
 
 
@@ -73,6 +75,27 @@ def joint(
   types = np.zeros(length, np.int32)
   types[a + 2 : a + b + 3] = 1
   return _row(parts, length=length, pad=specials.pad) | {"types": types}
+
+
+def span_in_row(
+  span: Integer[np.ndarray, " 2"], first: int, second: int, *, length: int
+) -> Integer[np.ndarray, " 2"]:
+  """The places in a `joint` row of a span of the second text: of its first and last token.
+
+  (0, 0), [CLS], says that it is not in the row, also where it was cut off, in whole or in part;
+  (-1, -1) that nobody knows.
+
+  Args:
+    span: the first and last token in the second text; ABSENT or UNKNOWN, see `windows`.
+    first: the number of tokens of the first text.
+    second: the number of tokens of the second text.
+    length: the length of the row.
+  """
+  if span[0] == UNKNOWN:
+    return np.full(2, -1, np.int32)
+  a, b = longest_first(first, second, limit=length - 3)
+  is_there = 0 <= span[0] and span[1] < b
+  return np.asarray(span + (a + 2) if is_there else (0, 0), np.int32)
 
 
 def prompted(

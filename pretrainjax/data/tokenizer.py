@@ -125,11 +125,14 @@ class Tokenizer:
     with self._able():
       return [e.ids for e in self._made.encode_batch_fast(list(texts), add_special_tokens=False)]
 
-  def encode_ends(self, text: str) -> tuple[list[int], list[int]]:
-    """Ids of a text, and for each the place in the text where it ends, in characters."""
+  def encode_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids of a text, and for each where it begins and ends in the text, in characters.
+
+    The text is the one that is given, whatever the tokenizer's normalizer makes of it.
+    """
     with self._able():
       encoded = self._made.encode(text, add_special_tokens=False)
-    return encoded.ids, [end for _, end in encoded.offsets]
+    return encoded.ids, encoded.offsets
 
   def decode(
     self, ids: Iterable[int] | Integer[np.ndarray, " T"], skip_special: bool = True

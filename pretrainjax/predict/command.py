@@ -22,6 +22,7 @@ class _Use(NamedTuple):
 _USES = {
   "generate": _Use("generate_text", "Write on after prompts, with a causal language model."),
   "fill-mask": _Use("fill_mask", "Fill [MASK] in texts, with a masked language model."),
+  "answer": _Use("answer", "Answer questions about texts, with a fine-tuned encoder."),
   "embed": _Use("embed", "Write the features of texts or images."),
 }
 

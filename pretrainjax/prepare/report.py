@@ -54,6 +54,7 @@ def _of_texts(report: dict[str, Any]) -> Iterator[str]:
     yield f"seen before    {count:,} in {where}, word for word: {keys}"
   if any("train and" in where for where in report.get("overlaps", {})):
     yield "               kept; --config.duplicates.given=drop_train leaves them out of train"
+  yield from _of_questions(report)
   if long := report.get("long_documents"):
     keys = ", ".join(report["long_document_keys"])
     yield f"in pieces      {long:,} documents of more than 1,048,576 characters, each cut: {keys}"
@@ -61,6 +62,20 @@ def _of_texts(report: dict[str, Any]) -> Iterator[str]:
     if report[kind]:
       yield f"{kind.replace('_', ' '):<14} {len(report[kind])}: {', '.join(report[kind][:_SHOWN])}"
   yield f"vocabulary     {report['vocab_size']:,} tokens, {report['tokenizer']}"
+
+
+def _of_questions(report: dict[str, Any]) -> Iterator[str]:
+  if not report.get("questions"):
+    return
+  yield (
+    f"questions      {report['questions']:,}, {report['unanswered']:,} without an answer; windows "
+    f"of {report['window']} tokens, {report['stride']} apart"
+  )
+  for where, count in report["misplaced"].items():
+    keys = ", ".join(report["misplaced_keys"][where])
+    yield f"answers        {count:,} not where answer_start says, but {where}: {keys}"
+  if unplaced := report["unplaced"]:
+    yield f"               {unplaced:,} questions with no answer in its place: not trained on"
 
 
 def _keys(report: dict[str, Any], reason: str) -> list[str]:

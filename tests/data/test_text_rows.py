@@ -12,7 +12,9 @@ from pretrainjax.data.text_rows import (
   part_of_block,
   prompted,
   single,
+  span_in_row,
 )
+from pretrainjax.data.windows import ABSENT, UNKNOWN
 
 SPECIALS = Specials(pad=0, begin=2, end=3)
 A, B = np.arange(10, 16), np.arange(20, 24)
@@ -53,6 +55,31 @@ def test_two_texts_in_one_row_have_types():
   cut = joint(A, B, length=10, specials=SPECIALS)
   assert cut["tokens"].tolist() == [2, *A[:4], 3, *B[:3], 3]
   assert cut["types"].tolist() == [0] * 6 + [1] * 4
+
+
+@given(
+  first=st.integers(0, 9),
+  second=st.integers(1, 12),
+  length=st.integers(4, 24),
+  begin=st.integers(0, 11),
+  size=st.integers(1, 4),
+)
+def test_a_span_stands_where_its_tokens_do_or_nowhere(first, second, length, begin, size):
+  ids, context = np.arange(100, 100 + first), np.arange(200, 200 + second)
+  span = np.array([min(begin, second - 1), min(begin + size, second) - 1])
+  span[1] = max(span)
+  row = joint(ids, context, length=length, specials=SPECIALS)
+  found = span_in_row(span, first, second, length=length)
+  wanted = context[span[0] : span[1] + 1]
+  if np.isin(wanted, row["tokens"]).all():
+    assert row["tokens"][found[0] : found[1] + 1].tolist() == wanted.tolist()
+  else:  # also where only a part of it was cut off
+    assert found.tolist() == [0, 0] and row["tokens"][0] == SPECIALS.begin
+
+
+def test_no_span_is_the_first_token_and_an_unknown_one_is_told_apart():
+  assert span_in_row(np.array([ABSENT, ABSENT]), 3, 4, length=20).tolist() == [0, 0]
+  assert span_in_row(np.array([UNKNOWN, UNKNOWN]), 3, 4, length=20).tolist() == [-1, -1]
 
 
 def test_a_response_and_its_end_are_scored():

@@ -1,5 +1,6 @@
 """Any text comes back from the byte-level tokenizer; ids and names are where the contract says."""
 
+import itertools
 import json
 import unicodedata
 
@@ -59,10 +60,11 @@ def test_words_begin_where_there_was_a_space():
     assert made.starts_word[ids[0]] and not made.starts_word[list(made.special_ids)].any(), kind
 
 
-def test_ends_lie_in_the_text():
-  ids, ends = BPE.encode_ends("the cat sat")
+def test_offsets_lie_in_the_text():
+  ids, offsets = BPE.encode_offsets("the cat sat")
   assert ids == BPE.encode("the cat sat")
-  assert ends == sorted(ends) and ends[-1] == 11
+  assert offsets == sorted(offsets) and offsets[0][0] == 0 and offsets[-1][1] == 11
+  assert all(end == begin for (_, end), (begin, _) in itertools.pairwise(offsets))
 
 
 def test_the_fingerprint_goes_by_content():

@@ -104,7 +104,7 @@ def test_a_panic_of_the_library_is_one_line(tmp_path):
     facts["normalizer"] = table(4, b"\xff\xff\xff\xff")
 
   found = Tokenizer.load(changed(tmp_path, change))
-  for use in (found.encode, lambda text: found.encode_batch([text]), found.encode_ends):
+  for use in (found.encode, lambda text: found.encode_batch([text]), found.encode_offsets):
     with pytest.raises(UserError, match="tokenizer.json: fails") as refusal:
       use("some words")
     assert str(refusal.value).isprintable()

@@ -14,6 +14,7 @@ REPEATS = (
   "causal_lm",
   "simcse",
   "token_classification",
+  "question_answering",
   "span_corruption",
   "electra",
 )

@@ -19,6 +19,7 @@ class Texts(NamedTuple):
     class_names: of "label", () without.
     score: whether there is one, in [0, 5].
     tag_names: of "tags", () without.
+    questions: whether they are questions about their second text, with an answer or without.
   """
 
   length: int | None = None
@@ -26,6 +27,7 @@ class Texts(NamedTuple):
   class_names: tuple[str, ...] = ()
   score: bool = False
   tag_names: tuple[str, ...] = ()
+  questions: bool = False
 
 
 # Name: (H, W, C) of the images and how many classes.
@@ -47,6 +49,7 @@ TEXTS = {
   ),
   "prompts": Texts(second=True),
   "scored": Texts(second=True, score=True),
+  "questions": Texts(questions=True),
   "labelled": Texts(class_names=("bad", "good")),
 }
 # The smoke form of a config names no more examples than these.
@@ -97,6 +100,11 @@ def _block(texts: Texts, index: int, rng: np.random.Generator) -> dict[str, Any]
 
 
 def _example(texts: Texts, index: int, rng: np.random.Generator) -> dict[str, Any]:
+  if texts.questions:
+    words = rng.choice(tiny_texts.WORDS, int(rng.integers(3, 12))).tolist()
+    answer = "" if index % 3 == 2 else words[int(rng.integers(len(words)))]
+    question, made = f"is it {index} ?", tiny_texts.tokenizer()
+    return tiny_texts.window(question, " ".join(words), answer, made=made)
   count = int(rng.integers(3, 40))
   record: dict[str, Any] = {"tokens": _ids(rng, count)}
   if texts.second:

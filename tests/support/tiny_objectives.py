@@ -27,6 +27,7 @@ from pretrainjax.objectives.masked.masked_lm import MaskedLM
 from pretrainjax.objectives.masked.span_corruption import SpanCorruption
 from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.objectives.supervised.question_answering import QuestionAnswering
 from pretrainjax.objectives.supervised.token_classification import TokenClassification
 
 KEY = jax.random.key(1)
@@ -145,6 +146,25 @@ def tagged(batch_size=6):
   tags = texts["tokens"] % 3
   tags[(texts["segments"] == 0) | (texts["tokens"] < 5)] = -1
   return texts | {"tags": tags}
+
+
+def answering(head=None, **changes):
+  sizes = {"in_dim": EMBED_DIM, "num_classes": 2, "init_std": 0.5} | (head or {})
+  return QuestionAnswering(
+    backbone=bert(num_layers=1), head=functools.partial(Head, **sizes), **changes
+  )
+
+
+def asked(batch_size=6):
+  """Questions and contexts in rows with padding; every third has no answer, one nobody knows."""
+  texts = random_texts(batch_size, length=LENGTH, shortest=8, vocab_size=VOCAB_SIZE)
+  texts["types"] = texts["segments"] * (np.arange(LENGTH) > 3)
+  ends = texts["segments"].sum(axis=1)
+  last = np.minimum(4 + np.arange(batch_size) % 5, ends - 2)
+  span = np.stack([np.full(batch_size, 4), last], axis=1).astype(np.int32)
+  span[::3] = 0
+  span[-1] = -1
+  return texts | {"span": span}
 
 
 def augment():

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ PAD, UNKNOWN, BEGIN, END, MASK = range(5)
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(sentinel(i) for i in range(100))]
 FIRST_ID = len(SPECIALS)  # of text
 NO_TAG = 65535
+_TEXTS = ("question", "context")
+_DTYPES = {"tags": np.uint16, "span": np.int32, "offsets": np.int32}  # of others than tokens
 WORDS = (
   "the",
   "state",
@@ -68,8 +71,8 @@ def write(
     name: of the dataset.
     data_dir: where datasets lie.
     splits: records by split; a record is features by name: lists of ids ("tokens", "second",
-      "segments", "tags"), "label", "score" and "image", a file's bytes. Bytes are written as they
-      are.
+      "segments", "tags"), "label", "score", those of `window` and "image", a file's bytes. Bytes
+      are written as they are.
     length: of blocks; None makes "examples".
     class_names: of "label".
     tag_names: of "tags".
@@ -128,6 +131,33 @@ def block(documents: Sequence[Sequence[int]], length: int) -> dict[str, list[int
   return {"tokens": tokens + [PAD] * rest, "segments": segments + [0] * rest}
 
 
+def window(
+  question: str, context: str, answer: str, *, made: Tokenizer, answers: Sequence[str] | None = None
+) -> dict[str, Any]:
+  """A record of a question with a context that is one window; answer "" is none.
+
+  Args:
+    question: the text of the question, which is its key, too.
+    context: the text of the context.
+    answer: a piece of the context, of which the first is meant.
+    made: the tokenizer.
+    answers: the right answers; None is `answer` alone.
+  """
+  ids, offsets = made.encode_offsets(context)
+  begin = context.index(answer)
+  held = [i for i, (s, e) in enumerate(offsets) if s < begin + len(answer) and e > begin]
+  return {
+    "tokens": made.encode(question),
+    "second": ids,
+    "span": [held[0], held[-1]] if answer else [-1, -1],
+    "offsets": [place for pair in offsets for place in pair],
+    "question": question,
+    "context": context,
+    "answers": list(answers if answers is not None else [answer] if answer else []),
+    "context_id": zlib.crc32(context.encode()),
+  }
+
+
 def _counts(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
   ids = [t for r in records for key in ("tokens", "second") for t in r.get(key, ())]
   tokens = sum(t >= FIRST_ID for t in ids)
@@ -146,19 +176,28 @@ def _feature(name: str, dtype: type, class_names: Sequence[str]) -> Any:
     return tfds.features.Scalar(np.float32)
   if name == "image":
     return tfds.features.Image(shape=(None, None, 1))
-  dtype = np.uint16 if name == "tags" else dtype
+  if name in _TEXTS:
+    return tfds.features.Text()
+  if name == "answers":
+    return tfds.features.Sequence(tfds.features.Text())
+  if name == "context_id":
+    return tfds.features.Scalar(np.int64)
+  dtype = _DTYPES.get(name, dtype)
   return tfds.features.Tensor(shape=(None,), dtype=dtype, encoding="bytes")
 
 
 def _record(values: Mapping[str, Any], dtype: type) -> bytes:
   made = {}
   for name, value in values.items():
-    if name == "label":
+    if name in ("label", "context_id"):
       feature = {"int64_list": tf_feature_pb2.Int64List(value=[value])}
+    elif name in (*_TEXTS, "answers"):
+      texts = [value] if isinstance(value, str) else value
+      feature = {"bytes_list": tf_feature_pb2.BytesList(value=[t.encode() for t in texts])}
     elif name == "score":
       feature = {"float_list": tf_feature_pb2.FloatList(value=[value])}
     else:
-      kind = np.uint16 if name == "tags" else dtype
+      kind = _DTYPES.get(name, dtype)
       packed = value if isinstance(value, bytes) else np.asarray(value, kind).tobytes()
       feature = {"bytes_list": tf_feature_pb2.BytesList(value=[packed])}
     made[name] = tf_feature_pb2.Feature(**feature)

@@ -21,6 +21,7 @@ from pretrainjax.data.text_rows import (
   part_of_block,
   prompted,
   single,
+  span_in_row,
 )
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
@@ -28,7 +29,8 @@ from pretrainjax.ranges import LARGEST, PositiveInt, Range, check_ranges
 from pretrainjax.types import Batch
 
 # Features that decide which arrays a batch has.
-_FEATURES = ("segments", "second", "tags", "score")
+_INTEGERS = ("segments", "second", "tags", "span")
+_FEATURES = (*_INTEGERS, "score")
 # Arrays that have a place for each token.
 _ROWS = ("tokens", "segments", "types", "tags", "starts", "scored")
 _NO_TAG = 65535  # tags are written as uint16
@@ -43,6 +45,7 @@ class TextRecord(NamedTuple):
     segments: the document of each token, of packed blocks alone, "N".
     second: ids of the second text.
     tags: a class for each token, -1 for none, "N".
+    span: the first and last token of an answer in the second text, see `windows`.
     score: a number for the whole.
   """
 
@@ -50,6 +53,7 @@ class TextRecord(NamedTuple):
   segments: Integer[np.ndarray, " N"] | None = None
   second: Integer[np.ndarray, " N2"] | None = None
   tags: Integer[np.ndarray, " N"] | None = None
+  span: Integer[np.ndarray, " 2"] | None = None
   score: float | None = None
 
 
@@ -59,7 +63,8 @@ class TextField(Field):
 
   A dataset of packed blocks is read as it is. Another one has a text, or two, a record, which
   are wrapped here: [CLS] text [SEP], cut off at `length` or padded to it. Its "tags", -1 at
-  special tokens and padding, and its "score" come along.
+  special tokens and padding, and its "score" come along; of a question and its context, in one
+  row, the "span" of the answer, see `text_rows.span_in_row`.
 
   Attributes:
     length: the length of a row. A record of a packed dataset is cut into rows of `length`, a
@@ -107,7 +112,7 @@ class TextField(Field):
   def shapes(self, sizes: Mapping[str, int]) -> dict[str, ArrayShape]:
     """See `Field`; tokens are below the network's "vocab_size".
 
-    What only some datasets have ("tags", "score") is among them, "types" of pairs are not.
+    What only some datasets have ("tags", "span", "score") is among them, "types" of pairs are not.
     """
     views = 2 if self.pair == "views" else self.views
     shape = (self.length,) if views == 1 else (views, self.length)
@@ -115,6 +120,7 @@ class TextField(Field):
       "tokens": ArrayShape(shape, np.int32, high=sizes.get("vocab_size", 2)),
       "segments": ArrayShape(shape, np.int32, low=1, high=2),
       "tags": ArrayShape(shape, np.int32),
+      "span": ArrayShape((2,), np.int32),
       "score": ArrayShape((), np.float32),
     }
     marks = {"starts": self.word_starts, "scored": self.pair == "prompt"}
@@ -148,13 +154,14 @@ class TextField(Field):
           f"--{self.key}.buckets: found {self.buckets}, expected 1: '{source.name}' is packed"
         )
       source.expect("tokens", tfds.features.Tensor)
-      for feature in ("tokens", *_FEATURES[:3]):
+      for feature in ("tokens", *_INTEGERS):
         if source.has(feature) and source.dtype(feature).kind not in "iu":
           raise UserError(
             f"--{source.key}.datasets: '{source.name}' has {feature} of {source.dtype(feature)}, "
             "expected integers"
           )
       self._check_pair(source)
+      self._check_windows(source)
       self.pieces(source)
     first, *others = self.sources
     fingerprint = _tokenizer(first.folder).fingerprint
@@ -191,7 +198,7 @@ class TextField(Field):
 
   def unpack(self, source: PreparedSplit, fields: Fields) -> TextRecord:
     """See `Field`."""
-    arrays = {f: _numbers(source, fields, f) for f in ("tokens", *_FEATURES[:3]) if source.has(f)}
+    arrays = {f: _numbers(source, fields, f) for f in ("tokens", *_INTEGERS) if source.has(f)}
     record = TextRecord(**arrays)
     for feature in ("segments", "tags"):
       other = arrays.get(feature)
@@ -199,6 +206,8 @@ class TextField(Field):
         raise ValueError(f"{len(record.tokens)} tokens have {len(other)} {feature}")
     if record.segments is not None:
       _check_block(record.tokens, record.segments, source.prepared["length"])
+    if record.span is not None:
+      _check_span(record.span, record.second)
     size = self.tokenizer.vocab_size
     for ids in (record.tokens, record.second):
       if ids is not None and len(ids) and not 0 <= ids.min() <= ids.max() < size:
@@ -255,6 +264,9 @@ class TextField(Field):
       row["starts"] = self._starts(row["tokens"])
     if self.views > 1:
       row = {name: np.repeat(array[None], self.views, axis=0) for name, array in row.items()}
+    if record.span is not None and self.pair == "joint":
+      sizes = (len(record.tokens), len(record.second))
+      row["span"] = span_in_row(record.span, *sizes, length=self.length)
     if record.score is not None:
       row["score"] = np.float32(record.score)
     return {self.prefix + name: array for name, array in row.items()}
@@ -264,6 +276,15 @@ class TextField(Field):
       raise UserError(
         f"--{self.key}.pair: found '{self.pair}', but '{source.name}' has no second text: expected "
         "'joint' or 'first'"
+      )
+
+  def _check_windows(self, source: PreparedSplit) -> None:
+    """Rows that cut windows off would lose answers, and have others taken for none."""
+    window = source.prepared.get("window") if source.has("span") else None
+    if self.pair == "joint" and type(window) is int and self.length < window:
+      raise UserError(
+        f"--{self.key}.length: found {self.length}, expected at least {window}, the windows of "
+        f"'{source.name}'; prepare it with --config.form.window={self.length}"
       )
 
   def _row(self, record: TextRecord, piece: int) -> Row:
@@ -340,6 +361,12 @@ def _check_block(tokens: np.ndarray, segments: np.ndarray, length: int) -> None:
   # Documents are numbered from 1 in their order; 0 is what fills the last block up.
   if segments.min() < 0 or segments.max() > length:
     raise ValueError(f"found document {segments.max()} in a block of {length}")
+
+
+def _check_span(span: np.ndarray, second: np.ndarray | None) -> None:
+  size = 0 if second is None else len(second)
+  if span.shape != (2,) or (span[0] >= 0 and not span[0] <= span[1] < size):
+    raise ValueError(f"found span {span.tolist()} in a text of {size} tokens")
 
 
 def _score(fields: Fields) -> float:

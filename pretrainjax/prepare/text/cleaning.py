@@ -60,12 +60,16 @@ class Cleaning:
 
   def clean(self, text: str) -> str:
     """Returns a text in the form that is kept."""
+    return self.replaced(text).strip()
+
+  def replaced(self, text: str) -> str:
+    """Returns a text in the form that is kept, but with the space at its ends."""
     text = _BREAKS.sub("\n", text)
     if self.control:
       text = text.encode("utf-8", "replace").decode()  # halves of surrogate pairs are no text
     else:
       text = _CONTROL.sub("", text)
-    return (unicodedata.normalize("NFC", text) if self.normalize else text).strip()
+    return unicodedata.normalize("NFC", text) if self.normalize else text
 
   def why_not(self, text: str) -> str | None:
     """The reason why a cleaned text is left out, in a few words; None where it is kept."""

@@ -11,6 +11,7 @@ from pretrainjax.prepare.text.cleaning import Cleaning
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.duplicates import Duplicates, Seen
 from pretrainjax.prepare.text.form import Form
+from pretrainjax.prepare.text.questions import placed
 from pretrainjax.prepare.text.text_tally import TextTally
 
 _MAX_CLASSES = 65_000
@@ -46,6 +47,8 @@ class DocumentCollector:
     self._cleaning, self._duplicates = cleaning, duplicates
     self._holdout, self._form = holdout, form
     self._seen = Seen(duplicates, opened.journal.database)
+    exact = dataclasses.replace(duplicates, near=False)
+    self._seen_questions = Seen(exact, opened.journal.database)
     # A corpus that comes without a split to choose by gets one off its training documents.
     self._cuts_validation = lacks_validation(opened.corpus)
 
@@ -75,7 +78,7 @@ class DocumentCollector:
     return is_example and document.split is not None and self._duplicates.given != "drop"
 
   def _split_of(self, document: Document, *, is_kept_whole: bool) -> str:
-    content = document.group or document.text
+    content = document.split_key
     if document.split is None:
       return self._holdout.split_of(content)
     if document.split == "train" and self._cuts_validation and not is_kept_whole:
@@ -101,11 +104,15 @@ class DocumentCollector:
     if document.second == "":
       return _NO_SECOND
     reason = self._cleaning.why_not(document.text)
-    return reason or _SEEN.get(self._seen.add(document.text, document.second) or "")
+    # Questions of one context are nearly equal by all their words.
+    seen = self._seen if document.answers is None else self._seen_questions
+    return reason or _SEEN.get(seen.add(document.text, document.second) or "")
 
 
 def cleaned(document: Document, cleaning: Cleaning) -> Document:
-  """Cleans every text of a document; words that vanish take their tags with them."""
+  """Cleans every text of a document; words that vanish take their tags, answers change places."""
+  if document.answers is not None:
+    return placed(document, cleaning.replaced)
   second = None if document.second is None else cleaning.clean(document.second)
   if document.words is None:
     return document._replace(text=cleaning.clean(document.text), second=second)

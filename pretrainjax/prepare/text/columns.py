@@ -6,6 +6,7 @@ from typing import Any
 
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.prepare.text.fields import Fields, value_at
+from pretrainjax.prepare.text.questions import is_answers
 
 # By role, best first; small letters.
 _TEXTS = (
@@ -19,6 +20,8 @@ _SECONDS = (
 _LABELS = "label labels class category gold_label sentiment intent emotion topic".split()
 _SCORES = "score similarity similarity_score relatedness_score rating".split()
 _CHATS = "messages conversations conversation chat".split()
+_QUESTIONS, _CONTEXTS = "question query".split(), "context passage paragraph document text".split()
+_ANSWERS = "answers answer".split()
 _WORDS, _TAGS = "tokens words".split(), "ner_tags tags ner labels pos_tags".split()
 _DEEPEST = 4
 _FEW = 20  # classes, of columns without names
@@ -30,6 +33,8 @@ def guessed(rows: Sequence[Mapping[str, Any]]) -> Fields | None:
   Args:
     rows: the first few records.
   """
+  if (questions := _of_questions(rows)) is not None:
+    return questions
   first = rows[0] if rows else {}
   names: dict[str, str] = {}  # of the innermost field; what stands further out goes before
   for name in sorted(field_names(rows), key=lambda name: name.count(".")):
@@ -71,6 +76,8 @@ def completed(fields: Fields, rows: Sequence[Mapping[str, Any]], *, kind: str, f
     return fields
   there = field_names(rows)
   named = {role: name for role, name in dataclasses.asdict(fields).items() if name is not None}
+  if fields == Fields() and (questions := _of_questions(rows)) is not None:
+    return questions
   if fields.text == Fields.text and fields.messages is None:
     has_text = any(value_at(row, fields.text) is not None for row in rows)
     if not has_text or (fields == Fields() and kind == "table"):
@@ -88,6 +95,17 @@ def completed(fields: Fields, rows: Sequence[Mapping[str, Any]], *, kind: str, f
         f"--config.source.fields.{role}: '{file}' has no field '{name}'{nearest(name, there)}"
       )
   return fields
+
+
+def _of_questions(rows: Sequence[Mapping[str, Any]]) -> Fields | None:
+  """Questions, contexts, and answers with their places; None where one of them is missing."""
+  names = {name.lower(): name for row in rows for name in row}
+  question, context, answers = (_of(names, w) for w in (_QUESTIONS, _CONTEXTS, _ANSWERS))
+  if question is None or context is None or answers is None:
+    return None
+  found = [row[answers] for row in rows if row.get(answers) is not None]
+  is_right = all(map(is_answers, found)) and any(len(value) > 0 for value in found)
+  return Fields(text=question, second=context, answers=answers) if is_right else None
 
 
 def _of_columns(fields: Fields, there: Sequence[str], kind: str) -> Fields:

@@ -11,11 +11,13 @@ import numpy as np
 from tqdm import tqdm
 
 from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.data.windows import UNKNOWN
 from pretrainjax.prepare.stages.journal import Journal
 from pretrainjax.prepare.text.collector import documents_file
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.form import NOT_SCORED, Form, Layout
 from pretrainjax.prepare.text.units import units
+from pretrainjax.prepare.text.windows import Windows
 
 _AT_ONCE = 1 << 20  # characters
 _EVERY = 16  # batches between commits
@@ -57,9 +59,11 @@ def encode(
 
   Returns:
     How many examples there are, tokens (without special ones), those of them that are unknown,
-    documents with any, bytes of their text, and empty documents.
+    documents with any, bytes of their text, empty documents, and questions whose answers have no
+    place in their context.
   """
-  empty = dict.fromkeys(("examples", "documents", "tokens", "unknown", "bytes", "empty", "size"), 0)
+  names = ("examples", "documents", "tokens", "unknown", "bytes", "empty", "unplaced", "size")
+  empty = dict.fromkeys(names, 0)
   start = {"offset": 0, "counts": empty, "packer": None, "done": False}
   state = journal.get(stage(split), start)
   if state["done"]:
@@ -133,6 +137,7 @@ class _Writer:
     self._form, self._layout, self._tokenizer = form, layout, tokenizer
     self.counts = dict(counts)
     self.packer = form.packer(tokenizer)
+    self._windows = Windows(form, tokenizer)
     self._labels = {name: number for number, name in enumerate(layout.class_names)}
     self._tag_numbers = {name: number for number, name in enumerate(layout.tag_names)}
 
@@ -147,6 +152,7 @@ class _Writer:
       self._count_unknown(parts)
       if tokens:
         make = self._blocks if self._layout.blocks else self._examples
+        make = self._questions if self._layout.windows else make
         yield from map(self._counted, make(document, parts))
 
   def last_records(self) -> Iterator[bytes]:
@@ -180,13 +186,21 @@ class _Writer:
       key = document.key if len(parts) == 1 else f"{document.key}#{place}"
       yield self._layout.record(tokens=part, key=key, **shared)
 
+  def _questions(self, document: Document, parts: list[np.ndarray]) -> Iterator[bytes]:
+    context = self._windows.context(document.second or "")
+    self.counts["tokens"] += len(context.ids)
+    self.counts["unplaced"] += self._windows.span(document)[0] == UNKNOWN
+    self._count_unknown([context.ids])
+    return (self._layout.record(**r) for r in self._windows.records(document, parts[0]))
+
   def _tags(self, document: Document) -> list[int]:
     """The tag of a word for its first token, NOT_SCORED for its others."""
     words, tags = document.words or (), document.tags or ()
     ends = np.cumsum([len(word) + 1 for word in words]) - 1  # where a word ends in the text
-    _, token_ends = self._tokenizer.encode_ends(document.text)
+    _, offsets = self._tokenizer.encode_offsets(document.text)
+    token_ends = np.array([end for _, end in offsets])
     # The word that a token's last letter is in; a space belongs to the word behind it.
-    places = np.searchsorted(ends, np.asarray(token_ends) - 1, side="right")
+    places = np.searchsorted(ends, token_ends - 1, side="right")
     first = np.diff(places, prepend=-1) > 0
     return [
       self._tag_numbers[tags[place]] if begins else NOT_SCORED

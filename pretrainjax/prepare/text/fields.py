@@ -8,6 +8,7 @@ from typing import Any
 from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.text.chat import NoChat, prompt_and_response
 from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.questions import NoAnswers, answers_of
 
 # Scores are written as float32.
 _LARGEST = 3.4e38
@@ -33,6 +34,8 @@ class Fields:
     tags: a list with a class for each word.
     messages: a conversation, which becomes a prompt and its response in place of `text` and
       `second`, see `chat`.
+    answers: answers to the question `text`, with their places in the context `second`, see
+      `questions`.
   """
 
   text: str = "text"
@@ -41,6 +44,14 @@ class Fields:
   score: str | None = None
   tags: str | None = None
   messages: str | None = None
+  answers: str | None = None
+
+  def __post_init__(self):
+    if self.answers is not None and self.second is None:
+      raise ValueError("second: found None, expected the field of the contexts of `answers`")
+    others = {name: getattr(self, name) for name in ("label", "score", "tags", "messages")}
+    if self.answers is not None and (found := [n for n, v in others.items() if v is not None]):
+      raise ValueError(f"{found[0]}={others[found[0]]}: expected None beside answers")
 
   def names(self) -> list[str]:
     """The names of all fields that a record must have."""
@@ -74,10 +85,13 @@ class Fields:
         score=None if self.score is None else _number(values[self.score], self.score),
         words=words,
         tags=tags,
+        answers=None if self.answers is None else answers_of(values[self.answers]),
         split=split,
       )
     except _Wrong as error:
       return Unreadable(key, str(error))
+    except NoAnswers as error:
+      return Unreadable(key, f"'{self.answers}' has {error}")
 
   def _texts(self, values: Mapping) -> tuple[str, str | None]:
     """The text, and the second one if there is one."""

@@ -94,7 +94,7 @@ def _cuts(places: np.ndarray, holdout: Holdout, wanted: list[str]) -> list[tuple
 
 
 def _place(document: Document, holdout: Holdout) -> float:
-  return stable_fraction(document.group or document.text, seed=holdout.seed)
+  return stable_fraction(document.split_key, seed=holdout.seed)
 
 
 def _documents(folder: Path, split: str) -> Iterator[Document]:

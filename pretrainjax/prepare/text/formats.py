@@ -15,6 +15,7 @@ from pretrainjax.prepare.text.conll import Broken, columns_of, sentences
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.json_files import json_records
+from pretrainjax.prepare.text.questions import flattened
 from pretrainjax.prepare.text.streams import (
   COMPRESSED,
   ENCODING_FLAG,
@@ -243,7 +244,7 @@ def _jsonl(stream: TextStream) -> Iterator[tuple[int, Any]]:
 
 
 def _json(stream: TextStream) -> Iterator[tuple[int, Any]]:
-  return enumerate(json_records(stream.utf8), 1)
+  return enumerate(flattened(json_records(stream.utf8)), 1)
 
 
 def _columns(stream: TextStream, *, is_universal: bool) -> Iterator[tuple[int, Any]]:

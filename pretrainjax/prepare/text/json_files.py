@@ -11,6 +11,8 @@ from pretrainjax.data.records import LONGEST_LINE, lines, parsed
 
 _CHUNK = 1 << 20
 _GAP = re.compile(r"[\s,]*")
+# The beginning of an object with SQuAD's articles, which may be larger than a line.
+_ARTICLES = re.compile(rb'\s*\{\s*("version"\s*:\s*"?[^"{\[]{0,99}"?\s*,\s*)?"data"\s*:\s*\[\s*\{')
 
 
 def json_records(file: io.BufferedReader) -> Iterator[Any]:
@@ -19,8 +21,8 @@ def json_records(file: io.BufferedReader) -> Iterator[Any]:
   Args:
     file: from its beginning, in UTF-8; of an array never more than some records are in memory.
   """
-  head = file.peek(_CHUNK).lstrip()
-  if head.startswith(b"["):
+  head = file.peek(_CHUNK)
+  if head.lstrip().startswith(b"[") or (_ARTICLES.match(head) and b'"paragraphs"' in head):
     yield from _array(file)
     return
   first = next(lines(file), b"")
@@ -82,5 +84,5 @@ def _array(file: io.BufferedReader) -> Iterator[Any]:
     except UnicodeDecodeError:
       yield "not UTF-8"
       return
-    if not is_begun and text.lstrip():
-      text, is_begun = text.lstrip()[1:], True  # its bracket
+    if not is_begun and "[" in text:
+      text, is_begun = text.partition("[")[2], True

@@ -143,6 +143,8 @@ class TextPreparation:
     if self.form.unit != "document" and ("second" in tally.has or "words" in tally.has):
       what = "pairs" if "second" in tally.has else "tagged words"
       raise UserError(f"--config.form.unit: {what} cannot be cut, expected unit=document")
+    if "answers" in tally.has:
+      return Layout(dtype, blocks=False, second=True, windows=True)
     labelled = "label" in tally.has
     return Layout(
       dtype,
@@ -157,6 +159,7 @@ class TextPreparation:
     self, tally: TextTally, tokenizer: Tokenizer, layout: Layout, counts: dict[str, Counts]
   ) -> dict[str, Any]:
     shown = ("examples", "documents", "tokens", "bytes", "unknown")
+    questions = self._of_questions(tally, counts) if layout.windows else {}
     empty = sum(found["empty"] for found in counts.values())
     return {
       "form": "blocks" if layout.blocks else "examples",
@@ -174,4 +177,15 @@ class TextPreparation:
       "overlap_keys": tally.overlap_keys,
       "long_documents": tally.long,
       "long_document_keys": tally.long_keys,
+    } | questions
+
+  def _of_questions(self, tally: TextTally, counts: dict[str, Counts]) -> dict[str, Any]:
+    return {
+      "window": self.form.window,
+      "stride": self.form.stride,
+      "questions": tally.questions,
+      "unanswered": tally.unanswered,
+      "misplaced": tally.misplaced,
+      "misplaced_keys": tally.misplaced_keys,
+      "unplaced": sum(found["unplaced"] for found in counts.values()),
     }

@@ -6,6 +6,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.prepare.text.columns import completed, described, field_names, guessed
 from pretrainjax.prepare.text.fields import Fields
 
+ANSWERS = {"text": ["a"], "answer_start": [3]}
 LONG = ["some words of a text", "other words of a text", "and a few more words"]
 
 
@@ -24,6 +25,13 @@ def bare(*columns) -> list[dict]:
     ({"id": 1, "meta": {"text": "a"}}, Fields("meta.text")),
     ({"tokens": ["a"], "ner_tags": [0]}, Fields("tokens", tags="ner_tags")),
     ({"messages": [{}], "id": 1}, Fields(messages="messages")),
+    (
+      {"id": 1, "Question": "a", "context": "b", "answers": ANSWERS},
+      Fields("Question", "context", answers="answers"),
+    ),
+    ({"query": "a", "text": "b", "answers": [ANSWERS]}, Fields("query", "text", answers="answers")),
+    ({"question": "a", "context": "b", "answers": ["c"]}, Fields("question")),
+    ({"question": "a", "context": "b", "answers": []}, Fields("question")),
     ({"x": 1}, None),
   ],
 )
@@ -58,6 +66,15 @@ def test_records_with_a_text_are_that_text_unless_more_is_asked_for():
   assert complete(Fields(), rows, "table") == Fields(label="label")
   assert complete(Fields(label="label"), rows) == Fields(label="label")
   assert complete(Fields(label="y"), [{"review": "a", "y": 1}]) == Fields("review", label="y")
+
+
+def test_questions_are_known_though_their_context_is_called_text():
+  rows = [{"question": "q", "text": "c", "answers": []}, {"answers": [ANSWERS], "text": "c"}]
+  wanted = Fields("question", "text", answers="answers")
+  assert complete(Fields(), rows) == wanted
+  assert complete(Fields(), rows[:1]) == Fields()  # of which nothing says so
+  assert complete(Fields("text"), [{"text": "c", "question": "q"}]) == Fields()
+  assert described(wanted) == "text=question, second=text, answers=answers"
 
 
 def test_columns_of_words_and_tags():

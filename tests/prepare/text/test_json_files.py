@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from pretrainjax.data import records
 from pretrainjax.prepare.text import json_files
 from pretrainjax.prepare.text.json_files import json_records
 
@@ -25,6 +26,23 @@ def test_arrays_objects_and_lines(monkeypatch, chunk, indent):
   assert read(json.dumps({"version": 1, "data": RECORDS}, indent=indent)) == RECORDS
   assert read("\n".join(json.dumps(record) for record in RECORDS)) == RECORDS
   assert read(json.dumps(RECORDS[3], indent=indent)) == [RECORDS[3]]
+
+
+@pytest.mark.parametrize("chunk", [50, 1 << 20])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_articles_of_squad_come_one_by_one_however_large_the_file(monkeypatch, chunk, indent):
+  articles = [{"title": f"[{i}", "paragraphs": [{"context": "c", "qas": []}]} for i in range(9)]
+  monkeypatch.setattr(json_files, "_CHUNK", chunk)
+  monkeypatch.setattr(json_files, "LONGEST_LINE", 400)
+  monkeypatch.setattr(records, "LONGEST_LINE", 400)
+  for whole in (
+    {"version": "v2.0", "data": articles},
+    {"data": articles, "version": "1.1"},
+    {"version": 1.1, "data": articles},
+  ):
+    data = json.dumps(whole, indent=indent)
+    assert len(data) > 400 and read(data) == articles
+  assert read(json.dumps({"data": RECORDS})) == ["object of more than 0 MiB"]
 
 
 def test_a_conversation_is_one_record():
