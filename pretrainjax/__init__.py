@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "load_encoder", "load_model"]
+__all__ = ["__version__", "describe", "load", "load_encoder", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +16,8 @@ def __getattr__(name: str) -> Any:
     from pretrainjax.generation.model import load_model
 
     return load_model
+  if name == "describe":
+    from pretrainjax.report.description import describe
+
+    return describe
   raise AttributeError(f"module 'pretrainjax' has no attribute '{name}'")

@@ -109,6 +109,7 @@ COVERED_BY = {
   "objectives/base.py": "tests/objectives/masked/test_mae.py",
   "train/state.py": "tests/train/test_step.py",
   "evaluators/base.py": "tests/evaluators/test_knn.py",
+  "checkpoint/sealed.py": "tests/checkpoint/test_meta.py",
   "report/figure.py": "tests/report/test_confusion.py",
 }
 

@@ -15,10 +15,11 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import meta as metas
-from pretrainjax.checkpoint import note, quarantine, verified
+from pretrainjax.checkpoint import note, quarantine, sealed, verified
 from pretrainjax.checkpoint.array_names import nested_by_name
 from pretrainjax.checkpoint.free_space import full_disk_reason, lack_of_space, remove_leftovers
 from pretrainjax.checkpoint.policy import NewestAndBest
+from pretrainjax.checkpoint.sealed import FOLDER
 from pretrainjax.checkpoint.step_names import StepNames
 from pretrainjax.config.text import read_json, to_json
 from pretrainjax.errors import UserError
@@ -26,7 +27,6 @@ from pretrainjax.process.distributed import agree, barrier, is_main
 from pretrainjax.ranges import PositiveInt, check_ranges
 from pretrainjax.untrusted import try_to_write
 
-FOLDER = "checkpoints"
 # Seconds: Orbax's own time limit goes by the time of day, and a clock that is set forward would end
 # a run in the middle of a save. The watchdog has one that does not.
 _TIMEOUT = 10**9
@@ -106,8 +106,8 @@ class Checkpoints:
     )
     handlers = {
       "state": ocp.StandardCheckpointHandler(),
-      "config": ocp.JsonCheckpointHandler(filename=metas.FILE),
-      "meta": ocp.JsonCheckpointHandler(filename=metas.FILE),
+      "config": ocp.JsonCheckpointHandler(filename=sealed.FILE),
+      "meta": ocp.JsonCheckpointHandler(filename=sealed.FILE),
     }
     self._manager = _opened(self._folder, options=options, item_handlers=handlers)
 
@@ -256,29 +256,25 @@ class Checkpoints:
 
   def steps(self) -> list[int]:
     """The saved steps, newest first; empty and partial folders do not count."""
-    return sorted((s for s in self._numbered() if self.has(s)), reverse=True)
+    # Not as Orbax does it: what a trainer deletes meanwhile must not be an error.
+    return sealed.steps(self._folder.parent)
 
   def has(self, step: int) -> bool:
     """Whether all parts of a step are there."""
-    return all((self._folder / str(step) / item).is_dir() for item in metas.ITEMS)
+    return sealed.is_whole(self._folder / str(step))
 
   def config(self, step: int) -> ConfigDict:
     """The resolved config saved with `step`, verified; nothing that it names is looked for."""
-    return read_json(json.dumps(metas.read(self._folder / str(step))[1]))
+    return read_json(json.dumps(sealed.read(self._folder / str(step))[1]))
 
   def interval(self, step: int) -> dict[str, Any]:
     """The metrics of steps up to `step` that no row had yet when it was saved; {} without any."""
-    return metas.read(self._folder / str(step))[0].get("interval") or {}
+    return sealed.read(self._folder / str(step))[0].get("interval") or {}
 
   def not_yet_run(self, step: int, evaluators: Collection[str]) -> list[str]:
     """Which of these evaluators did not run on a saved step, as process 0 sees it."""
     missing = note.not_yet_run(self._folder / str(step), evaluators) if is_main() else []
     return json.loads(agree(f"evaluators that did not run on {step}", json.dumps(missing)))
-
-  def _numbered(self) -> list[int]:
-    # Not as Orbax does it: what a trainer deletes meanwhile must not be an error.
-    found = [path.name for path in self._folder.iterdir()] if self._folder.is_dir() else []
-    return [int(name) for name in found if name.isdecimal() and str(int(name)) == name]
 
   def _policy(self) -> NewestAndBest:
     value = None if self._keep.metric is None else self._value
@@ -356,7 +352,7 @@ class Checkpoints:
   def _inventory(self) -> tuple[list[int], list[int], list[str]]:
     """The whole steps, the partial ones, and the names in quarantine."""
     steps = self.steps()
-    partial = [step for step in self._numbered() if step not in steps]
+    partial = [step for step in sealed.numbered(self._folder.parent) if step not in steps]
     return steps, sorted(partial), quarantine.contents(self._quarantine)
 
 

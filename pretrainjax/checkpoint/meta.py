@@ -1,24 +1,13 @@
 """The metadata of a checkpoint, by which a reader can verify that it is what was saved."""
 
-import hashlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from pretrainjax.checkpoint.array_names import describe_arrays, differences
 from pretrainjax.checkpoint.fingerprint import fingerprint
-from pretrainjax.untrusted import BadFile, read_json
-
-ITEMS = ("state", "config", "meta")
-# The name that Orbax gives to the file of a JSON item.
-FILE = "metadata"
-
-
-class Damaged(Exception):
-  """A checkpoint is not what was saved."""
+from pretrainjax.checkpoint.sealed import Damaged, digest
 
 
 def describe(
@@ -47,27 +36,6 @@ def describe(
   meta |= {"interval": dict(interval or {})}
   meta |= {} if made_with is None else {"made_with": made_with}
   return meta | {"seal": digest(meta)}
-
-
-def read(folder: Path) -> tuple[dict[str, Any], Any]:
-  """Reads the items "meta" and "config" of a step and verifies them.
-
-  Args:
-    folder: the folder of the step, which is named by its number.
-
-  Raises:
-    Damaged: where one of them is not what was saved, or the folder is a copy of another step.
-  """
-  meta, config = (_json(folder, item) for item in ("meta", "config"))
-  if not isinstance(meta, dict):
-    raise Damaged("meta is no dictionary")
-  if meta.get("seal") != digest({k: v for k, v in meta.items() if k != "seal"}):
-    raise Damaged("checksum differs in meta")
-  if meta["config"] != digest(config):
-    raise Damaged("checksum differs in config")
-  if str(meta["step"]) != folder.name:
-    raise Damaged(f"is a copy of step {meta['step']}")
-  return meta, config
 
 
 def check_arrays(meta: dict[str, Any], found: Any) -> None:
@@ -106,17 +74,3 @@ def layout() -> str:
   devices, processes = jax.device_count(), jax.process_count()
   plural = "s" if devices > 1 else "", "es" if processes > 1 else ""
   return f"{devices} device{plural[0]} of {processes} process{plural[1]}"
-
-
-def digest(value: Any) -> str:
-  """The SHA-256 of plain values, whatever the order of their keys."""
-  text = json.dumps(value, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _json(folder: Path, item: str) -> Any:
-  # Not by way of Orbax, who would have all processes wait where one of them fails.
-  try:
-    return read_json(folder / item / FILE, inside=folder)
-  except BadFile as error:
-    raise Damaged(f"{item} {error.reason}") from error

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pretrainjax.checkpoint import meta
-from pretrainjax.checkpoint.meta import Damaged, digest
+from pretrainjax.checkpoint import sealed
+from pretrainjax.checkpoint.sealed import Damaged, digest
 from pretrainjax.untrusted import BadFile, read_json, replace
 
 # Within the folder of the item "meta", where Orbax looks for nothing but its own file.
@@ -93,6 +93,6 @@ def not_yet_run(folder: Path, evaluators: Collection[str]) -> list[str]:
 def _meta(folder: Path) -> Mapping[str, Any]:
   """The item "meta" of a step; empty where it is not intact, or not there yet."""
   try:
-    return meta.read(folder)[0]
+    return sealed.read(folder)[0]
   except Damaged:
     return {}

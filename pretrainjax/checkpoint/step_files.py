@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.untrusted import BadFile, is_inside, read_json
 
 # What Orbax parses whole, and what TensorStore reads whole: an index of few entries.

@@ -20,13 +20,8 @@ from pretrainjax.checkpoint.array_names import (
   nested_by_name,
   refuse_differences,
 )
-from pretrainjax.checkpoint.meta import (
-  Damaged,
-  check_arrays,
-  check_fingerprint,
-  layout,
-  read,
-)
+from pretrainjax.checkpoint.meta import check_arrays, check_fingerprint, layout
+from pretrainjax.checkpoint.sealed import Damaged, read
 from pretrainjax.checkpoint.step_files import check_files
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import gather

@@ -93,9 +93,19 @@ def append_results(path: Path, rows: Iterable[Row]) -> None:
 
 def read_results(path: Path) -> list[Row]:
   """Reads all rows of a file; a line that was cut off by a crash is skipped, with a warning."""
+  return parse_results(read_lines(path), path)
+
+
+def parse_results(lines: Iterable[bytes], path: Path) -> list[Row]:
+  """The rows in some lines of a file; what is no row is skipped, with a warning.
+
+  Args:
+    lines: the lines, of which empty ones are no rows.
+    path: the path of the file, for messages.
+  """
   names = {f.name for f in dataclasses.fields(Row)}
   rows = []
-  for number, line in enumerate(read_lines(path), start=1):
+  for number, line in enumerate(lines, start=1):
     if not line.strip():
       continue
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
-from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.config.allowed import TargetError, names_of_others
 from pretrainjax.config.objects import typed
 from pretrainjax.config.text import difference, read_json, to_json

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pretrainjax
-from pretrainjax.checkpoint import meta as metas
-from pretrainjax.checkpoint.manager import FOLDER
+from pretrainjax.checkpoint import sealed
 from pretrainjax.data.fingerprint import difference
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import gather
@@ -113,12 +112,10 @@ def source_digest() -> str:
 
 def _saved(workdir: Path) -> Iterator[tuple[int, Provenance | None]]:
   """The intact steps, newest first, with what they were made with; None where they do not say."""
-  folder = workdir / FOLDER
-  names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-  for step in sorted((int(n) for n in names if n.isdecimal() and n.isascii()), reverse=True):
+  for step in sorted(sealed.numbered(workdir), reverse=True):
     try:
-      meta, _ = metas.read(folder / str(step))
-    except metas.Damaged:  # which is told where the arrays are read
+      meta, _ = sealed.read(workdir / sealed.FOLDER / str(step))
+    except sealed.Damaged:  # which is told where the arrays are read
       continue
     yield step, meta.get("made_with")
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import manager
 from pretrainjax.checkpoint.manager import Checkpoints, Keep
-from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.errors import UserError
 
 CONFIG = ConfigDict({"a": 1, "t": (1, 2)})

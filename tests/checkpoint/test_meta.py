@@ -7,7 +7,8 @@ import damage
 import jax.numpy as jnp
 import pytest
 
-from pretrainjax.checkpoint.meta import Damaged, check_arrays, check_fingerprint, describe, read
+from pretrainjax.checkpoint.meta import check_arrays, check_fingerprint, describe
+from pretrainjax.checkpoint.sealed import Damaged, read
 
 CONFIG = {"seed": 0, "objective": {"_target": "x:Y", "mask_ratio": 0.75}}
 STATE = {"params": {"kernel": jnp.arange(12.0).reshape(3, 4)}, "step": jnp.asarray(7)}

@@ -8,8 +8,9 @@ import damage
 import jax.numpy as jnp
 import pytest
 
-from pretrainjax.checkpoint.meta import describe, digest
+from pretrainjax.checkpoint.meta import describe
 from pretrainjax.checkpoint.note import Note, not_yet_run, number, read, write
+from pretrainjax.checkpoint.sealed import digest
 
 
 @pytest.fixture

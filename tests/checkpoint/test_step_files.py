@@ -9,7 +9,7 @@ from rounds import no_hang
 from strange_files import NO_FILES, STRANGE, in_place_of
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.checkpoint.step_files import check_files
 
 STATE = {"params": {"kernel": jnp.arange(12.0).reshape(3, 4)}, "step": jnp.asarray(1)}

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import meta, verified
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.errors import UserError
 
 STATE = {"kernel": jnp.arange(4096.0).reshape(64, 64), "step": jnp.asarray(3)}

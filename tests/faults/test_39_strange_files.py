@@ -14,7 +14,7 @@ from rounds import no_hang
 from strange_files import STRANGE, in_place_of
 
 from pretrainjax.checkpoint.manager import Checkpoints
-from pretrainjax.checkpoint.meta import Damaged
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.data.dataset_folder import newest_version
 from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
