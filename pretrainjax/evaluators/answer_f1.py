@@ -3,16 +3,27 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from flax import nnx
+from jaxtyping import Int
 
+from pretrainjax.data.windows import Window
 from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts, short_rows
 from pretrainjax.evaluators.best_spans import Answered, Spans, answered, spans_of
 from pretrainjax.evaluators.squad import exact_match, f1, has_answer
 from pretrainjax.ranges import Finite, PositiveInt
+
+
+@runtime_checkable
+class Questions(Examples, Protocol):
+  """What is needed of a dataset of questions; `TextData` has it."""
+
+  def windows(self, places: Sequence[int] | Int[np.ndarray, " B"]) -> list[Window]:
+    """The texts behind some examples, by their places in `one_pass`."""
+    ...
 
 
 class Judged(NamedTuple):
@@ -46,7 +57,7 @@ class AnswerF1(Evaluation):
   """
 
   name: str = "answers"
-  data: Examples
+  data: Questions
   longest_answer: PositiveInt = 30
   num_best: PositiveInt = 20
   null_threshold: Finite = 0.0
@@ -80,7 +91,7 @@ class AnswerF1(Evaluation):
       if text.types is None:
         raise ValueError("data: found no questions with contexts, expected some, pair='joint'")
       rows = np.flatnonzero(batch["valid"])
-      windows = self.data.windows(np.asarray(batch["index"])[rows])  # pyright: ignore[reportAttributeAccessIssue]
+      windows = self.data.windows(np.asarray(batch["index"])[rows])
       spans = Spans(*(np.asarray(array)[rows] for array in find(text)))
       for window, found in zip(windows, answered(spans, windows), strict=True):
         before = questions.get(window.question)

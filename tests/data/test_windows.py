@@ -98,6 +98,8 @@ def test_short_rows_have_the_same_spans(questions):
     windows = data.windows(batch["index"])
     wanted = [("people", None, "union of", "?")[i] for i in batch["index"]]
     assert texts_of(batch, windows) == wanted
+  longer = questions(length=500, buckets=2)
+  assert longer.field.longest == longer.padding.lengths[-1] == 24
 
 
 def test_places_go_on_from_one_set_to_the_next(questions):

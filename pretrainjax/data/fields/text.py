@@ -231,8 +231,9 @@ class TextField(Field):
 
   @property
   def longest(self) -> int:
-    """See `Field`."""
-    return self.length
+    """See `Field`; of questions, windows may be shorter than `length` allows."""
+    windows = [self._window_of(source) for source in self.sources]
+    return min(self.length, max(windows)) if windows else self.length
 
   def length_of(self, source: PreparedSplit, fields: Fields) -> int:
     """See `Field`; with the special tokens."""
@@ -280,12 +281,17 @@ class TextField(Field):
 
   def _check_windows(self, source: PreparedSplit) -> None:
     """Rows that cut windows off would lose answers, and have others taken for none."""
-    window = source.prepared.get("window") if source.has("span") else None
-    if self.pair == "joint" and type(window) is int and self.length < window:
+    window = self._window_of(source)
+    if self.length < window:
       raise UserError(
         f"--{self.key}.length: found {self.length}, expected at least {window}, the windows of "
         f"'{source.name}'; prepare it with --config.form.window={self.length}"
       )
+
+  def _window_of(self, source: PreparedSplit) -> int:
+    """The most tokens of a question and its context in one row; `length` where none are noted."""
+    found = source.prepared.get("window") if source.has("span") else None
+    return found if self.pair == "joint" and type(found) is int else self.length
 
   def _row(self, record: TextRecord, piece: int) -> Row:
     shape = {"length": self.length, "specials": self._specials}

@@ -1,5 +1,6 @@
 """Questions with answers in their contexts, as SQuAD's files and Hugging Face's have them."""
 
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -91,8 +92,8 @@ def _answer(text: Any, start: Any) -> Answer:
     raise NoAnswers("an answer that is no text")
   if start is None:  # some tools write answers without a place
     return Answer(text, -1)
-  is_place = isinstance(start, (int, float)) and not isinstance(start, bool) and start == start // 1
-  if not is_place:
+  is_number = isinstance(start, numbers.Real) and not isinstance(start, bool)
+  if not is_number or start != start // 1:
     raise NoAnswers("an answer whose start is no whole number")
   return Answer(text, int(start))
 

@@ -1,5 +1,6 @@
 """Texts out of tfds datasets."""
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 import tiny_datasets
@@ -7,15 +8,24 @@ import tiny_datasets
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.contract import Unreadable
 from pretrainjax.prepare.text.catalogue import open_dataset
-from pretrainjax.prepare.text.document import Document
+from pretrainjax.prepare.text.document import Answer, Document
 from pretrainjax.prepare.text.fields import Fields
 
+NONE = {"text": [], "answer_start": []}
 EXAMPLES = {
   "train": [
-    {"text": "good", "label": 1, "words": ["A", "b"], "tags": [0, 1]},
-    {"text": "?", "label": -1, "words": [], "tags": []},
+    {"text": "good", "label": 1, "words": ["A", "b"], "tags": [0, 1], "answers": NONE},
+    {"text": "?", "label": -1, "words": [], "tags": [], "answers": NONE},
   ],
-  "test": [{"text": "bad", "label": 0, "words": ["c"], "tags": [1]}],
+  "test": [
+    {
+      "text": "bad",
+      "label": 0,
+      "words": ["c"],
+      "tags": [1],
+      "answers": {"text": ["d\u00e9", "a"], "answer_start": [2, 1]},
+    }
+  ],
 }
 
 
@@ -29,6 +39,9 @@ def write(data_dir, name: str, splits: list[str]) -> None:
         "label": tfds.features.ClassLabel(names=["neg", "pos"]),
         "words": tfds.features.Sequence(tfds.features.Text()),
         "tags": tfds.features.Sequence(tfds.features.ClassLabel(names=["O", "B"])),
+        "answers": tfds.features.Sequence(  # as tfds' own "squad" has them
+          {"text": tfds.features.Text(), "answer_start": np.int32}
+        ),
       }
       return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
@@ -67,6 +80,14 @@ def test_words_with_tags(tmp_path):
   fields = Fields(text="words", tags="tags")
   (found,) = records(open_dataset("some", data_dir=tmp_path, fields=fields))
   assert (found.words, found.tags) == (("c",), ("B",))
+
+
+def test_questions_with_answers(tmp_path):
+  write(tmp_path, "some", ["train", "test"])
+  fields = Fields(text="text", second="text", answers="answers")
+  test, *train = records(open_dataset("some", data_dir=tmp_path, fields=fields))
+  assert test.answers == (Answer("d\u00e9", 2), Answer("a", 1))
+  assert [document.answers for document in train] == [(), ()]
 
 
 def test_what_is_not_there_is_said(tmp_path):
