@@ -22,6 +22,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -qq
 RUN := $(BIN)/python -m pretrainjax
 ARG := $(if $(QUICKSTART),:$(QUICKSTART))
+# In the form of the figures that README.md shows.
+TUNED := $(if $(QUICKSTART),:$(QUICKSTART),:published)
 
 .PHONY: quickstart install test test-repeats slurm faults soak lint dev build check-install
 
@@ -33,7 +35,7 @@ quickstart: install
 	data="--data_dir=$(DATA) --datasets=$$set"; set -ex; \
 	$(RUN).pretrain --config=configs/pretrain/image/mae_vit_fashion_mnist.py$(ARG) \
 	  --workdir=$(RUNS)/pretrain $$data; \
-	$(RUN).finetune --config=configs/finetune/image/vit_fashion_mnist.py$(ARG) \
+	$(RUN).finetune --config=configs/finetune/image/vit_fashion_mnist.py$(TUNED) \
 	  --workdir=$(RUNS)/finetune --config.init=$(RUNS)/pretrain $$data; \
 	$(RUN).evaluate --config=configs/evaluate/image/fashion_mnist.py$(ARG) \
 	  --workdir=$(RUNS)/pretrain $$data; \

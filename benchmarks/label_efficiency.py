@@ -23,7 +23,9 @@ class Task:
   """What is compared.
 
   Attributes:
-    config: of the network that starts from a checkpoint; its form ":scratch" starts from none.
+    config: of the network that starts from a checkpoint; its form ":published", which trains on
+      that share of all labels and takes the last step, and ":published_scratch" that starts from
+      none.
     steps: of each share of the labels.
     others: further ways by name, each a config.
   """
@@ -38,7 +40,7 @@ TASKS = {
     "configs/finetune/image/vit_fashion_mnist.py",
     # Steps of 64 images: 32 epochs of 600 labelled images, 6.4 of 6,000.
     {0.01: 300, 0.1: 600},
-    {"MLP": "configs/finetune/image/mlp_fashion_mnist.py"},
+    {"MLP": "configs/finetune/image/mlp_fashion_mnist.py:published"},
   ),
   "spam": Task(
     "configs/finetune/text/bert_spam_assassin.py",
@@ -63,8 +65,8 @@ def main() -> None:
   ways = {}
   for named in flags.init:
     name, _, workdir = named.partition("=")
-    ways[f"from {name}"] = [f"--config={task.config}", f"--config.init={workdir}"]
-  ways["from scratch"] = [f"--config={task.config}:scratch"]
+    ways[f"from {name}"] = [f"--config={task.config}:published", f"--config.init={workdir}"]
+  ways["from scratch"] = [f"--config={task.config}:published_scratch"]
   ways |= {f"{name}, from scratch": [f"--config={file}"] for name, file in task.others.items()}
   print("| test top-1, mean +- std of seeds | " + " | ".join(f"{f:.0%}" for f in budgets) + " |")
   print("| --- |" + " ---: |" * len(budgets), flush=True)

@@ -9,6 +9,7 @@ import jax
 from flax import nnx
 from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint.chosen import choose_step
 from pretrainjax.checkpoint.encoder import Loaded, load
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request, launch
@@ -62,7 +63,9 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   seed = seed_of(request.config)
-  loaded = load(request.workdir, allow=(*request.options.allow, *names_of_others(request.config)))
+  chosen, why = choose_step(str(request.workdir))
+  trusted = (*request.options.allow, *names_of_others(request.config))
+  loaded = load(str(chosen), allow=trusted)
   evals = _filled_in(request.config, loaded.config)
   evaluators = switched_on(build(evals, path="config.evals", allow=ANYTHING))
   evaluators = _opened(evaluators, loaded)
@@ -70,7 +73,8 @@ def _work(request: Request) -> None:
   random = None
   if not request.options.no_random_init:
     random = _subject(loaded, _random_module(loaded, seed=seed))
-  print(f"evaluating step {loaded.step} of {request.workdir}", flush=True)
+  said = f": {why}" if why else ""
+  print(f"evaluating step {loaded.step} of {request.workdir}{said}", flush=True)
   comparison = compare(
     evaluators,
     _subject(loaded, loaded.module),

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from pretrainjax.checkpoint.best import Best, best_step
+from pretrainjax.checkpoint.chosen import reason
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
@@ -183,24 +185,28 @@ def train(
       stopped = stop
     finally:
       tracker.close()
-    steps = checkpoints.steps()
+    steps, best = checkpoints.steps(), best_step(checkpoints, run.train.keep)
   if stopped is not None:
     raise Preempted(
       f"asked to stop; saved step {stopped.step} of {run.total_steps} in {workdir}; start the same "
       "command again to go on"
     )
   if is_main():
-    _print_outcome(run, workdir, steps=steps)
+    _print_outcome(run, workdir, steps=steps, best=best)
   return run.parallel.whole(state)
 
 
-def _print_outcome(run: Run, workdir: Path, *, steps: Sequence[int]) -> None:
+def _print_outcome(run: Run, workdir: Path, *, steps: Sequence[int], best: Best | None) -> None:
   """Prints what was measured at the end of a run, and where its files are."""
   metrics, picture, drawn = workdir / METRICS, workdir / "curves.png", ""
   with contextlib.suppress(ValueError):  # so few steps make no line
     curves_png(metrics, picture, title=workdir.name)
     drawn = f", drawn in {picture}"
-  print(results_table(outcome_rows(run, metrics, workdir=workdir)))
+  step = None if best is None else best.step
+  if best is not None:
+    why = reason(best, run.train.keep, last=run.total_steps)
+    print(f"chosen       step {best.step}: {why}")
+  print(results_table(outcome_rows(run, metrics, workdir=workdir, step=step)))
   print(f"checkpoints  {workdir / FOLDER}: steps {', '.join(map(str, steps))}")
   print(f"metrics      {metrics}{drawn}")
 

@@ -5,9 +5,11 @@ What is None follows from the network or the data, see docs/configs.md.
 
 from ml_collections import ConfigDict
 
+from configs.blocks import training
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.image import Resize
 from pretrainjax.data.image_data import ImageData
+from pretrainjax.evaluators.classification_accuracy import ClassificationAccuracy
 from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.evaluators.knn import KNN
 from pretrainjax.models.vit import ViT
@@ -61,9 +63,45 @@ def train_split(smoke: bool) -> str:
   return "train[:512]" if smoke else "train"
 
 
-def still(*, split: str, smoke: bool = False) -> ConfigDict:
+def still(*, split: str, smoke: bool = False, **changes) -> ConfigDict:
   """A split as it is, for evaluation."""
-  return data(split=split, batch_size=64 if smoke else 500, transform=spec(Resize, size=None))
+  size = 64 if smoke else 500
+  return data(split=split, batch_size=size, transform=spec(Resize, size=None), **changes)
+
+
+def tested(smoke: bool) -> ConfigDict:
+  """A classifier on the test images."""
+  split = "test[:64]" if smoke else "test"
+  return spec(ClassificationAccuracy, data=still(split=split, smoke=smoke))
+
+
+def judged(*, every: int, smoke: bool) -> ConfigDict:
+  """Evaluators of fine-tuning: "validation" to choose by, while training, and "test" at the end."""
+  held = still(split=train_split(smoke), smoke=smoke, part="held_out")
+  validation = spec(ClassificationAccuracy, data=held, every=0 if smoke else every)
+  return ConfigDict({"validation": validation, "test": tested(smoke)})
+
+
+def finetuning(arg: str | None, *, steps: int) -> dict:
+  """Arguments of `training.run` by which a form of fine-tuning is judged."""
+  smoke = arg == "smoke"
+  if training.published(arg):
+    return {"evals": ConfigDict({"accuracy": tested(smoke)})}
+  every = max(steps // 6, 1)
+  chosen = training.chosen_by("validation/top1", every=every)
+  return {"evals": judged(every=every, smoke=smoke)} | chosen
+
+
+def labelled(arg: str | None, *, transform: ConfigDict) -> ConfigDict:
+  """What a form of fine-tuning trains on: 1% of the labels, but for those held out to choose by."""
+  smoke = arg == "smoke"
+  return data(
+    split=train_split(smoke),
+    batch_size=16 if smoke else 64,
+    transform=transform,
+    label_fraction=0.1 if smoke else 0.01,
+    part="all" if training.published(arg) else "fit",
+  )
 
 
 def evals(*, every: int, smoke: bool = False) -> ConfigDict:

@@ -46,14 +46,22 @@ def still(datasets: str, *, smoke: bool, split: str = "train", **changes) -> Con
 
 
 def judged(
-  datasets: str, evaluator: type, *, smoke: bool, pair: str = "joint", **options
+  datasets: str,
+  evaluator: type,
+  *,
+  smoke: bool,
+  pair: str = "joint",
+  every: int = EVERY,
+  batch_size: int = 100,
+  **options,
 ) -> ConfigDict:
   """Evaluators of fine-tuning: "validation" to choose by, while training, and "test" at the end."""
-  held = still(datasets, smoke=smoke, part="held_out", pair=pair)
-  test = still(datasets, smoke=smoke, split="test", pair=pair)
+  size = {"batch_size": 16 if smoke else batch_size, "pair": pair}
+  held = still(datasets, smoke=smoke, part="held_out", **size)
+  test = still(datasets, smoke=smoke, split="test", **size)
   return ConfigDict(
     {
-      "validation": spec(evaluator, data=held, every=0 if smoke else EVERY, **options),
+      "validation": spec(evaluator, data=held, every=0 if smoke else every, **options),
       "test": spec(evaluator, data=test, **options),
     }
   )

@@ -65,6 +65,14 @@ def chosen_by(metric: str, *, every: int, mode: str = "max") -> dict:
   return {"checkpoint_every": every, "keep": spec(Keep, last=1, metric=metric, mode=mode)}
 
 
+def published(arg: str | None) -> bool:
+  """Whether a form is of the figures in docs/results.md, which chose no checkpoint.
+
+  They were measured before checkpoints were chosen: trained on all labels, the last step's.
+  """
+  return arg is not None and arg.startswith("published")
+
+
 def steps(count: int) -> ConfigDict:
   """A duration in steps."""
   return spec(Duration, steps=count)

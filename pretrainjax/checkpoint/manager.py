@@ -276,13 +276,17 @@ class Checkpoints:
     missing = note.not_yet_run(self._folder / str(step), evaluators) if is_main() else []
     return json.loads(agree(f"evaluators that did not run on {step}", json.dumps(missing)))
 
+  def number(self, step: int, name: str) -> float:
+    """A number that was measured of a saved step; NaN where it is not known."""
+    return note.number(self._folder / str(step), name)
+
   def _policy(self) -> NewestAndBest:
     value = None if self._keep.metric is None else self._value
     return NewestAndBest(last=self._keep.last, best=self._keep.best, value=value)
 
   def _value(self, step: int) -> float:
     """The number that a step is kept by, more is better; NaN where it is not known."""
-    value = note.number(self._folder / str(step), self._keep.metric or "")
+    value = self.number(step, self._keep.metric or "")
     return value if self._keep.mode == "max" else -value
 
   # --- restoring ------------------------------------------------------------------------------

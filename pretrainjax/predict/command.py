@@ -52,6 +52,10 @@ def _add_flags(module: Any, parser: argparse.ArgumentParser) -> None:
 
 
 def _work(module: Any, request: Request) -> None:
+  from pretrainjax.checkpoint.chosen import choose_step
   from pretrainjax.checkpoint.encoder import load
 
-  module.work(request, load(request.workdir, allow=request.options.allow))
+  chosen, why = choose_step(str(request.workdir))
+  if why:
+    print(f"predict: step {chosen.step} of {chosen.folder}: {why}", file=sys.stderr)
+  module.work(request, load(str(chosen), allow=request.options.allow))

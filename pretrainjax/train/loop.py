@@ -5,6 +5,9 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
+
+from pretrainjax.checkpoint.best import best_step
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError
 from pretrainjax.process.interruptible import Interrupted
@@ -12,6 +15,7 @@ from pretrainjax.process.preemption import Notice, preemption_notice
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import saved_steps
+from pretrainjax.train.chosen import measured_once, restore_best
 from pretrainjax.train.evaluation import due_evaluators, evaluate
 from pretrainjax.train.feed import DeviceBatch, Feed
 from pretrainjax.train.parallel import scalar
@@ -106,6 +110,8 @@ class _Loop:
     self._state, self._step = state, int(scalar(state.step))
     self._saved: int | None = None  # the newest step that is, or was to be
     self._is_stopping = False
+    # Of the step that is chosen, when all is done.
+    self._once = measured_once(run.evaluators, metric=run.train.keep.metric)
     self._feed, self._trace = Feed(run), Trace(None, first=0)
     self._progress = Progress(
       start=self._step, total=run.total_steps, batch_size=run.data.batch_size
@@ -131,6 +137,7 @@ class _Loop:
         self._stop()
       self._evaluate(self._due())
     self._save_for_good()
+    self._evaluate_the_chosen()
     self._progress.close()
     return self._state
 
@@ -225,7 +232,8 @@ class _Loop:
     return is_last or self._is_stopping or self._step % self._run.train.checkpoint_every == 0
 
   def _due(self) -> dict[str, Evaluator]:
-    return due_evaluators(self._run.evaluators, step=self._step, last_step=self._run.total_steps)
+    due = due_evaluators(self._run.evaluators, step=self._step, last_step=self._run.total_steps)
+    return {name: evaluator for name, evaluator in due.items() if name not in self._once}
 
   def _save(self) -> None:
     """Starts to save the state, unless it is saved already."""
@@ -247,22 +255,46 @@ class _Loop:
     self._save_for_good()
     raise Stopped(self._step)
 
+  def _evaluate_the_chosen(self) -> None:
+    """Measures once what is measured on the best step alone; on the last where none is better."""
+    if not self._once:
+      return
+    parallel, best = self._run.parallel, best_step(self._checkpoints, self._run.train.keep)
+    step = self._step if best is None else best.step
+    due = {name: self._once[name] for name in self._checkpoints.not_yet_run(step, self._once)}
+    if due and step != self._step:
+      with self._watchdog.phase("checkpoint"):
+        last = jax.device_get(parallel.local(parallel.whole(self._state)))
+        del self._state  # there may be no room for two
+        step, state = restore_best(self._run, self._checkpoints, last=self._step)
+      try:
+        if state is not None:
+          self._measure(due, step=step, whole=state)
+      finally:
+        del state
+        self._state = parallel.place(last)
+    if step == self._step:
+      self._evaluate(due)
+
   def _evaluate(self, due: Mapping[str, Evaluator]) -> None:
     """Evaluates the state, which is saved first, and notes the numbers with the step.
 
     A step at which none is saved is saved all the same where its evaluation is stopped or fails.
     """
-    if not due:
-      return
+    if due:
+      self._measure(due, step=self._step, whole=self._run.parallel.whole(self._state))
+
+  def _measure(self, due: Mapping[str, Evaluator], *, step: int, whole: TrainState) -> None:
+    """Evaluates a whole state of a step, and notes the numbers with the step."""
     with self._watchdog.phase("checkpoint"):
       self._checkpoints.wait_until_idle()
     run = self._run
-    module = run.module(run.parallel.local(run.parallel.whole(self._state)))
+    module = run.module(run.parallel.local(whole))
     encoder = run.objective.encoder(module)
     try:
       with self._progress.paused(), self._watchdog.phase("evaluation"):
         numbers = evaluate(
-          due, encoder=encoder, module=module, step=self._step, stop=self._notice.has_come
+          due, encoder=encoder, module=module, step=step, stop=self._notice.has_come
         )
     except Interrupted:
       self._stop()
@@ -275,7 +307,7 @@ class _Loop:
     except Exception:
       self._save_for_good()
       raise
-    self._tracker.write(self._step, numbers)
-    if self._saved == self._step:
+    self._tracker.write(step, numbers)
+    if step in (self._saved, *range(self._step)):  # an earlier one was restored
       with self._watchdog.phase("checkpoint"):
-        self._checkpoints.note(self._step, evaluators=due, numbers=numbers)
+        self._checkpoints.note(step, evaluators=due, numbers=numbers)

@@ -210,7 +210,13 @@ class WandbWriter:
     replace(note, self._run.id)
 
   def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
-    """Logs a step; the service itself drops steps that it already has."""
+    """Logs a step; the service itself drops steps that it already has.
+
+    What is measured of an earlier step, when a run ends, goes to the run's summary.
+    """
+    if step < getattr(self._run, "step", 0):
+      self._run.summary.update(dict(metrics) | {"chosen_step": step})
+      return
     self._run.log(dict(metrics), step=step)
 
   def roll_back(self, step: int) -> None:

@@ -128,7 +128,8 @@ def test_the_resolution_may_be_changed(size, trained, data_dir, tmp_path, capsys
   config = stored(tmp_path)
   assert config["objective"]["backbone"]["image_size"] == 56
   assert config["data"]["transform"]["size"] == 56
-  assert config["evals"]["accuracy"]["data"]["transform"]["size"] == 56
+  for name in ("validation", "test"):
+    assert config["evals"][name]["data"]["transform"]["size"] == 56
 
 
 def test_another_resolution_than_the_checkpoints_is_refused(trained, data_dir, tmp_path, capsys):

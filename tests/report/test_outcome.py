@@ -40,6 +40,26 @@ def test_the_loss_and_what_was_measured_at_the_last_step(tmp_path):
   assert found[1].protocol == Measured().protocol()
 
 
+def test_of_a_run_that_chose_a_step_the_numbers_are_of_that_one(tmp_path):
+  evaluators = {"validation": Measured(), "test": Measured()}
+  run = toy_runs.make(toy_runs.Batches(), steps=6, evaluators=evaluators, log_every=3)
+  rows = [
+    {"step": 3, "loss": 3.0},
+    {"step": 3, "validation/top1": 0.9},
+    {"step": 6, "loss": 2.0, "validation/top1": 0.5},
+    {"step": 3, "test/top1": 0.75},
+  ]
+  path = tmp_path / "metrics.jsonl"
+  path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  found = outcome_rows(run, path, workdir=tmp_path, step=3)
+  assert [(row.evaluator, row.metric, row.value, row.step) for row in found] == [
+    ("training", "loss", 3.0, 3),
+    ("validation", "top1", 0.9, 3),
+    ("test", "top1", 0.75, 3),
+  ]
+  assert found[0].protocol["loss"].startswith("mean of the last 3 steps")
+
+
 def test_a_run_without_numbers_has_none(tmp_path):
   run = toy_runs.make(toy_runs.Batches(), steps=6)
   assert outcome_rows(run, tmp_path / "metrics.jsonl", workdir=tmp_path) == []

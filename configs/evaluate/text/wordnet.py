@@ -4,7 +4,8 @@ get_config(arg): "smoke" takes some.
 
 Command:  pretrainjax evaluate --config=wordnet --workdir=runs/simcse_wordnet
 Minutes:  not noted
-Expected: after simcse_wordnet:supervised recall@1 12.73 %, MRR 17.55 %; untrained 1.72 %, 2.59 %
+Expected: after simcse_wordnet:published_supervised recall@1 12.73 %, MRR 17.55 %; untrained 1.72 %,
+          2.59 %
 """
 
 from ml_collections import ConfigDict

@@ -5,8 +5,7 @@ channels and sizes follow from the set and the checkpoint. MAE's recipe (arXiv 2
 where a short run profits from it: layer decay, drop path, label smoothing, a fresh norm.
 
 The checkpoint is chosen by "validation": the set's validation split, or 5% of each class that is
-then not trained on. The test images are measured once, at the end; for those of the best
-checkpoint, evaluate --config=images_classifier --workdir=WORKDIR@STEP.
+then not trained on. The test images are measured once, at the end, by that checkpoint.
 
 Give --config.init=WORKDIR[@STEP], of mae_vit_images for example. get_config(arg): "scratch" is the
 same network without a checkpoint, "photos" a ViT-S/16 on 224 pixels, "smoke" two steps of a tiny
