@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "describe", "load", "load_encoder", "load_model"]
+__all__ = ["__version__", "describe", "load", "load_encoder", "load_model", "load_params"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,6 +16,10 @@ def __getattr__(name: str) -> Any:
     from pretrainjax.generation.model import load_model
 
     return load_model
+  if name == "load_params":
+    from pretrainjax.train.load_params import load_params
+
+    return load_params
   if name == "describe":
     from pretrainjax.report.description import describe
 

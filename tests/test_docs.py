@@ -117,7 +117,7 @@ def test_research_code_runs(tmp_path, monkeypatch):
     (tmp_path / "runs" / name / "tokenizer.json").write_text(tiny_texts.tokenizer().text)
   monkeypatch.chdir(tmp_path)
   typed: dict[str, object] = {}
-  for page in ("README.md", "docs/research_code.md"):
+  for page in ("README.md", "docs/finetuning.md", "docs/research_code.md"):
     typed.clear()
     found = blocks((ROOT / page).read_text(), "python")
     assert found, page

@@ -56,6 +56,11 @@ REPEATS = {
   "pretrain/text/t5_base",
 }
 SMOKED = [pytest.param(n, marks=pytest.mark.repeat) if n in REPEATS else n for n in TRAINED]
+# What a teacher comes from, whose sizes are those of the smoke form.
+TEACHERS = {
+  "pretrain/image/distill_vit_fashion_mnist": "pretrain/image/mae_vit_fashion_mnist",
+  "pretrain/text/distill_bert_sotu": "pretrain/text/bert_sotu",
+}
 STEPS = 2
 NOT_RUN = "not run to its end here"
 # What the sets say of themselves that configs follow, by the sets of noise where not here: of those
@@ -131,6 +136,18 @@ def test_full_size_traces(name, small_data):
   assert {x.dtype for x in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
 
 
+def teacher(name: str, data_dir: Path, workdir: Path) -> list[str]:
+  """The flag that names a config's teacher, a run that was saved before its first step."""
+  if name not in TEACHERS:
+    return []
+  config = load(TEACHERS[name], "smoke")
+  config.data.data_dir = str(data_dir)
+  run = assemble(config, num_examples=512)
+  with Checkpoints(workdir) as checkpoints:
+    checkpoints.save(0, jax.jit(run.init)(), config=run.config)
+  return [f"--config.init.teacher={workdir}"]
+
+
 @pytest.mark.parametrize("name", SMOKED)
 def test_smoke_form_trains_and_evaluates(name, small_data, tmp_path, capsys):
   """The binary itself, to its end: rows of metrics, numbers of the evaluators, a checkpoint."""
@@ -141,6 +158,7 @@ def test_smoke_form_trains_and_evaluates(name, small_data, tmp_path, capsys):
     f"--workdir={tmp_path}",
     f"--data_dir={small_data(name)}",
     "--config.train.tracking.tensorboard=false",
+    *teacher(name, small_data(name), tmp_path / "teacher"),
   )
   assert ended.status == 0, ended.errors
   rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -4,6 +4,7 @@ from ml_collections import ConfigDict, config_dict
 
 from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config import spec
+from pretrainjax.objectives.lora import LoRA
 from pretrainjax.train.assemble import Train
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.mesh import Axes
@@ -51,6 +52,19 @@ def from_checkpoint(
   """
   config.changes = changes or {}
   config.transfer = {"fresh": fresh, "unused": unused}
+  config.lora = spec(LoRA)  # off, unless --config.lora.rank says otherwise
+  return config
+
+
+def from_teacher(config: ConfigDict) -> ConfigDict:
+  """Gives a run of distillation places for the runs that its parts come from.
+
+  Args:
+    config: of `run`; `--config.init.teacher` names the teacher's run.
+  """
+  parts = ("encoder", "teacher", "teacher_head")
+  del config.init  # one reference, which is no dict
+  config.init = ConfigDict({part: config_dict.placeholder(str) for part in parts})
   return config
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +19,7 @@ from pretrainjax.config.allowed import TargetError, packages
 from pretrainjax.config.objects import build, typed
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
+from pretrainjax.objectives.lora import Adapted, LoRA, adapted, merge
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.objectives.teacher import trainable
 from pretrainjax.types import Encoder
@@ -28,6 +29,8 @@ from pretrainjax.untrusted import BadFile, is_inside
 _ATTEMPTS, _SECONDS = 20, 0.5
 _log = logging.getLogger(__name__)
 Weights = Literal["auto", "ema", "online"]
+# Low-rank updates of a fine-tuning, in the kernels that they belong to, or beside them.
+Updates = Literal["merged", "beside"]
 
 
 class Part(NamedTuple):
@@ -136,38 +139,77 @@ def load(
   *,
   step: int | None = None,
   weights: Weights = "auto",
+  updates: Updates = "merged",
   allow: str | Iterable[str] = (),
 ) -> Loaded:
   """Loads all that a run trained: the encoder, and the networks beside it.
 
-  The arguments are those of `load_encoder`.
+  Args:
+    workdir: the run, "WORKDIR[@STEP][:PART]", see `load_encoder`.
+    step: the step of the checkpoint; None takes the newest intact one.
+    weights: which weights to take, see `load_encoder`.
+    updates: where the low-rank updates of a run with `config.lora` are: "merged" into the layers
+      that they belong to, or "beside" them as they were trained, the objective then `Adapted`.
+    allow: the packages beside ours whose classes the run's config may name.
   """
   allow = packages(allow)
   reference = Reference.parse(workdir, step=step)
-  workdir, step, part = reference.folder, reference.step, reference.part
-  if not (workdir / FOLDER).is_dir():
-    folders = [p.parent.name for p in workdir.parent.glob(f"*/{FOLDER}")]
-    raise UserError(
-      f"{workdir}: no run's folder, {FOLDER}/ is missing{nearest(workdir.name, folders)}"
+  with open_run(reference) as checkpoints:
+    step, config, state = newest_intact(
+      checkpoints, reference, read=lambda step, _: checkpoints.arrays(step)
     )
-  verify(workdir)
-  with Checkpoints(workdir, read_only=True) as checkpoints:
-    step, config, state = _newest_intact(checkpoints, workdir, step)
-  config, objective = _built(config, workdir, allow=allow)
-  graphdef, params, extras = _abstract(objective, workdir)
-  saved = state["params"] if weights == "online" or "ema" not in state else state["ema"]
-  if weights == "ema" and "ema" not in state:
-    raise UserError(
-      f"{workdir}: weights='ema', but the run kept no moving average (train.ema_decay)"
-    )
+  workdir, part = reference.folder, reference.part
+  config, objective = built(config, workdir, allow=allow)
+  lora = updates_of(config, workdir)
+  if lora is not None:
+    objective = adapted(objective, lora)
+  graphdef, params, extras = abstract(objective, workdir)
+  saved = state[tree_of(weights, state, workdir)]
   found = {"params": saved, "extras": state.get("extras", {})}
   rows = differences(describe_arrays(found), describe_arrays({"params": params, "extras": extras}))
   refuse_differences(
     rows, f"{workdir}@{step}", hint="its config does not make these arrays: other code did"
   )
   module = nnx.merge(graphdef, saved, state.get("extras", extras))
+  if isinstance(objective, Adapted) and updates == "merged":
+    merge(module)
+    objective = objective.objective
   _check_part(reference, objective.parts(module))
   return Loaded(config, objective, module, step, workdir, part)
+
+
+def tree_of(weights: Weights, saved: Collection[str], workdir: Path) -> str:
+  """Which tree of a state holds the wanted weights, "ema" or "params".
+
+  Args:
+    weights: which weights are wanted, see `load_encoder`.
+    saved: the names of the trees that were saved.
+    workdir: the folder of the run, for messages.
+
+  Raises:
+    UserError: where the moving average is wanted and there is none.
+  """
+  if weights == "ema" and "ema" not in saved:
+    raise UserError(
+      f"{workdir}: weights='ema', but the run kept no moving average (train.ema_decay)"
+    )
+  return "params" if weights == "online" or "ema" not in saved else "ema"
+
+
+def open_run(reference: Reference) -> Checkpoints:
+  """Opens a run's folder for reading, once its manifest is found right where it has one.
+
+  Raises:
+    UserError: for what is no run's folder, or not what its manifest lists.
+  """
+  workdir = reference.folder
+  if not (workdir / FOLDER).is_dir():
+    folders = [p.parent.name for p in workdir.parent.glob(f"*/{FOLDER}")]
+    raise UserError(
+      f"{workdir}: no run's folder, {FOLDER}/ is missing{nearest(workdir.name, folders)}"
+    )
+  verify(workdir)
+  return Checkpoints(workdir, read_only=True)
 
 
 def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
@@ -182,10 +224,22 @@ def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
     )
 
 
-def _built(
+def built(
   config: ConfigDict, workdir: Path, *, allow: tuple[str, ...]
 ) -> tuple[ConfigDict, Objective]:
-  """Builds the objective of a stored config; returns the config with today's arguments, and it."""
+  """Builds the objective of a stored config.
+
+  Args:
+    config: the config, as it was stored.
+    workdir: the folder of the run, for messages.
+    allow: the packages beside ours whose classes it may name.
+
+  Returns:
+    The config with today's arguments, and the objective.
+
+  Raises:
+    UserError: for a config that makes no objective.
+  """
   where = {"path": "config.objective", "allow": allow}
   try:
     own = typed(config.get("objective"), **where)
@@ -199,7 +253,23 @@ def _built(
   return ConfigDict(parts, sort_keys=False), objective
 
 
-def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:
+def updates_of(config: ConfigDict, workdir: Path) -> LoRA | None:
+  """The low-rank updates that a run was trained with; None without any.
+
+  Args:
+    config: the config of the run.
+    workdir: the folder of the run, for messages.
+
+  Raises:
+    UserError: for a stored config that says something else under "lora".
+  """
+  lora = build(config.get("lora"), path="config.lora")
+  if lora is not None and not isinstance(lora, LoRA):
+    raise UserError(f"{workdir}: its config.lora makes a {type(lora).__name__}, expected a LoRA")
+  return lora if lora is not None and lora.rank else None
+
+
+def abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:
   """As `abstract_split`; UserError where the recipes of the config make no model together."""
   try:
     return abstract_split(objective)
@@ -207,11 +277,24 @@ def _abstract(objective: Objective, workdir: Path) -> tuple[Any, Any, Any]:
     raise UserError(f"{workdir}: its config makes no model: {one_line(error)[:500]}") from error
 
 
-def _newest_intact(
-  checkpoints: Checkpoints, workdir: Path, step: int | None
+def newest_intact(
+  checkpoints: Checkpoints, reference: Reference, *, read: Callable[[int, ConfigDict], Any]
 ) -> tuple[int, ConfigDict, Any]:
-  """The newest intact step, its config and arrays, while a trainer may be deleting old steps."""
-  damaged: dict[int, str] = {}
+  """Finds the newest intact step, while a trainer may be deleting old ones.
+
+  Args:
+    checkpoints: those of the run's folder, opened for reading.
+    reference: the reference, which may name the step.
+    read: reads arrays of a step, given its config. What it raises is damage of the step, but for a
+      UserError, which goes on to the caller.
+
+  Returns:
+    The step, its config, and what `read` returned.
+
+  Raises:
+    UserError: where no step is intact.
+  """
+  workdir, step, damaged = reference.folder, reference.step, {}
   for _ in range(_ATTEMPTS):
     steps = checkpoints.steps()
     if not steps or (step is not None and step not in steps):
@@ -221,7 +304,10 @@ def _newest_intact(
     if not tried:
       break
     try:
-      return tried[0], checkpoints.config(tried[0]), checkpoints.arrays(tried[0])
+      config = checkpoints.config(tried[0])
+      return tried[0], config, read(tried[0], config)
+    except UserError:
+      raise
     except Exception as error:  # Orbax raises many kinds for damage
       if _is_being_deleted(checkpoints, tried[0], steps):
         continue

@@ -353,6 +353,15 @@ class Checkpoints:
     """All arrays of `step` on the host's first device, as nested dicts, verified."""
     return verified.arrays(self._manager, self._folder / str(step))
 
+  def trees(self, step: int) -> set[str]:
+    """The names of the trees in a saved state: "params", "extras", "ema" ..."""
+    arrays = sealed.read(self._folder / str(step))[0]["arrays"]
+    return {path.partition(".")[0] for path in arrays}
+
+  def some_arrays(self, step: int, target: Any) -> Any:
+    """Some arrays of `step`, verified, each where `target` says; see `verified.some_arrays`."""
+    return verified.some_arrays(self._folder / str(step), target)
+
   def _inventory(self) -> tuple[list[int], list[int], list[str]]:
     """The whole steps, the partial ones, and the names in quarantine."""
     steps = self.steps()

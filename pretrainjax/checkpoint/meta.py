@@ -53,18 +53,20 @@ def check_arrays(meta: dict[str, Any], found: Any) -> None:
     raise Damaged(f"{rows[0].path} was saved as {rows[0].saved} and is {rows[0].wanted}")
 
 
-def check_fingerprint(meta: dict[str, Any], state: Any) -> None:
+def check_fingerprint(meta: dict[str, Any], state: Any, *, is_part: bool = False) -> None:
   """Compares the checksums of the arrays with those that were saved; all processes call it.
 
   Args:
     meta: the item "meta" of the checkpoint.
     state: the arrays that were read, as of `nested_by_name`.
+    is_part: whether others were saved too, which were not read.
 
   Raises:
     Damaged: naming the first array whose bits differ.
   """
   saved, found = meta["fingerprint"], fingerprint(state)
-  wrong = sorted(path for path in saved.keys() | found if saved.get(path) != found.get(path))
+  paths = found.keys() if is_part else saved.keys() | found
+  wrong = sorted(path for path in paths if saved.get(path) != found.get(path))
   if wrong:
     raise Damaged(f"checksum differs in {len(wrong)} arrays, first {wrong[0]}")
 

@@ -86,6 +86,39 @@ def arrays(manager: ocp.CheckpointManager, folder: Path) -> Any:
   return state
 
 
+def some_arrays(folder: Path, target: Any) -> Any:
+  """Reads some arrays of a step, each straight to where it belongs.
+
+  Args:
+    folder: the folder of the step.
+    target: nested dicts of ShapeDtypeStructs with shardings, by the names on disk; the rest of the
+      step is not read.
+
+  Raises:
+    Damaged: where the arrays are not those that were saved.
+    UserError: where the step is intact, but has not these arrays.
+  """
+  meta, _ = read(folder)
+  check_files(folder)
+  wanted = describe_arrays(target)
+  rows = differences({path: meta["arrays"].get(path, "absent") for path in wanted}, wanted)
+  refuse_differences(rows, str(folder), hint="its config does not make these arrays")
+  shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
+  how = ocp.args.PyTreeRestore(
+    item=target,
+    restore_args=jax.tree.map(lambda one: ocp.ArrayRestoreArgs(sharding=one), shardings),
+    partial_restore=True,
+  )
+  with _orbax_silenced():
+    try:
+      with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        state = reader.restore(folder / "state", args=how)
+    except Exception as error:  # of many kinds
+      raise Damaged(_one_line(error)) from error
+  check_fingerprint(meta, state, is_part=True)
+  return state
+
+
 def _check_fits(manager: ocp.CheckpointManager, folder: Path, wanted: Any) -> dict[str, Any]:
   """The verified meta of a step; UserError where it is intact, but has other arrays than wanted."""
   meta, _ = read(folder)

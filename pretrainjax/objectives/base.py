@@ -28,10 +28,12 @@ class Objective:
   Attributes:
     recipes: which argument makes a part, where it has not the part's name.
     inherited: parts that a new run takes of another one where none is named.
+    borrowed: parts that have to come from another run, such as a frozen teacher.
   """
 
   recipes: ClassVar[Mapping[str, str]] = {"encoder": "backbone"}
   inherited: ClassVar[tuple[str, ...]] = ("encoder",)
+  borrowed: ClassVar[tuple[str, ...]] = ()
 
   def init(self, *, rngs: nnx.Rngs) -> nnx.Module:
     """Makes everything that has parameters or state.

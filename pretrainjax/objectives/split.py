@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 from flax import nnx
 
 from pretrainjax.errors import UserError, one_line
@@ -15,6 +16,23 @@ def split(module: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
   """
   graphdef, params, extras = nnx.split(module, nnx.Param, ...)
   return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(extras)
+
+
+def hold_fixed(objective: Objective, params: Any) -> Any:
+  """Parameters of which those that the objective does not train pass on no gradient.
+
+  What is not trained then costs no backward pass through it.
+
+  Args:
+    objective: the objective, whose `is_trained` says which they are.
+    params: the parameters of its module, as of `split`.
+  """
+
+  def held(path: tuple, leaf: Any) -> Any:
+    is_trained = objective.is_trained(tuple(key.key for key in path))
+    return leaf if is_trained else jax.lax.stop_gradient(leaf)
+
+  return jax.tree_util.tree_map_with_path(held, params)
 
 
 def abstract_split(objective: Objective) -> tuple[nnx.GraphDef, Any, Any]:

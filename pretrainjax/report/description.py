@@ -237,6 +237,8 @@ def _lines(found: Description) -> Iterator[tuple[str, str]]:
     yield name, f"{size}; {made}" if made else size
   if found.ema_decay is not None:
     yield "average", f"of the parameters, decay {found.ema_decay}: this is what is loaded"
+  if _dict(found.config, "lora").get("rank"):
+    yield "lora", f"{_arguments('', found.config.lora)}; merged into the layers when loaded"
   yield "optimizer", _arguments("", _dict(found.config, "optimizer"))
   yield "data", _arguments("", _dict(found.config, "data"))
   for name, fingerprint in found.data.items():

@@ -9,6 +9,8 @@ import jax
 from ml_collections import ConfigDict
 
 from pretrainjax.config.text import difference, flatten
+from pretrainjax.objectives.base import Objective
+from pretrainjax.objectives.lora import Adapted
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.assemble import Run
 
@@ -69,8 +71,16 @@ def _model(run: Run) -> str:
   sizes = {part: sum(leaf.size for leaf in jax.tree.leaves(params[part])) for part in params}
   total = sum(sizes.values())
   parts = f" ({', '.join(f'{part} {_count(size)}' for part, size in sizes.items())})"
-  names = [type(run.objective).__name__, *_class_names(run.config, "objective.backbone")]
-  return f"{' on '.join(names)}, {_count(total)} parameters{parts if len(sizes) > 1 else ''}"
+  whole = run.objective.objective if isinstance(run.objective, Adapted) else run.objective
+  names = [type(whole).__name__, *_class_names(run.config, "objective.backbone")]
+  text = f"{' on '.join(names)}, {_count(total)} parameters{parts if len(sizes) > 1 else ''}"
+  trained = _count_trained(run.objective, params)
+  return text if trained == total else f"{text}, of them trained: {_count(trained)}"
+
+
+def _count_trained(objective: Objective, params: Any) -> int:
+  leaves = jax.tree_util.tree_leaves_with_path(params)
+  return sum(x.size for path, x in leaves if objective.is_trained(tuple(k.key for k in path)))
 
 
 def _data(run: Run) -> str:

@@ -15,6 +15,7 @@ from pretrainjax.checkpoint.manager import Keep
 from pretrainjax.config.objects import build, seed_of
 from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.base import Objective
+from pretrainjax.objectives.lora import adapted
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.ranges import LARGEST, PositiveInt, Rate, check_ranges
 from pretrainjax.train.duration import Duration
@@ -136,8 +137,8 @@ def assemble(
   """Builds and checks all parts of a config, before anything slow is done.
 
   Args:
-    config: the config of the run, with the keys seed, objective, data, optimizer, train, parallel
-      and evals. What it leaves open is filled in, in a copy, which the run keeps.
+    config: the config of the run, with the keys seed, objective, lora, data, optimizer, train,
+      parallel and evals. What it leaves open is filled in, in a copy, which the run keeps.
     num_examples: the number of training examples; None asks the data, which then must be there.
     prepared: the facts of the data, see `open_values.fill_in`.
     allow: the packages beside ours whose classes the config may name, see `config.allowed.resolve`;
@@ -152,11 +153,12 @@ def assemble(
   _check_keys(config)
   seed_of(config)
   config = fill_in(config, prepared=prepared, checks_data=num_examples is None, allow=allow)
-  keys = ("objective", "data", "optimizer", "train", "parallel", "evals")
+  keys = ("objective", "lora", "data", "optimizer", "train", "parallel", "evals")
   named = {key: config[key] for key in keys if key in config} | {
     "train": _switched_off(config.train)
   }
   parts = {key: build(value, path=f"config.{key}", allow=allow) for key, value in named.items()}
+  parts["objective"] = adapted(parts["objective"], parts.get("lora"))
   parallel = parts.get("parallel") or Parallel()
   data, train = parts["data"], parts["train"]
   parallel.check_batch(data.batch_size)

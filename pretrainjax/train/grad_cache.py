@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, WholeBatchObjective
-from pretrainjax.objectives.split import split
+from pretrainjax.objectives.split import hold_fixed, split
 from pretrainjax.train.gradient import GradientResult, Plain, cut, join, mean_over_devices
 from pretrainjax.train.state import TrainState
 from pretrainjax.types import Batch
@@ -57,7 +57,7 @@ class Cached:
       return Plain()(objective, graphdef, state, batch, key=key)
 
     def represent(params: Any, extras: Any, part: Batch, index: Array):
-      module = nnx.merge(graphdef, params, extras)
+      module = nnx.merge(graphdef, hold_fixed(objective, params), extras)
       rngs = nnx.Rngs(jax.random.fold_in(key, index))
       found = objective.represent(module, part, rngs=rngs, step=state.step)
       return found, split(module)[2]
@@ -67,7 +67,8 @@ class Cached:
       return extras, found
 
     def compare(params: Any, found: Any):
-      return objective.compare(nnx.merge(graphdef, params, state.extras), found)
+      held = hold_fixed(objective, params)
+      return objective.compare(nnx.merge(graphdef, held, state.extras), found)
 
     def backward(carry: Any, part_index_slopes: Any):
       grads, extras = carry

@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 
 from pretrainjax import collectives
 from pretrainjax.objectives.base import Objective
-from pretrainjax.objectives.split import split
+from pretrainjax.objectives.split import hold_fixed, split
 from pretrainjax.train.state import TrainState
 from pretrainjax.types import Batch, Metrics
 
@@ -141,7 +141,7 @@ def _loss_gradient(objective: Objective, graphdef: nnx.GraphDef) -> Callable:
   """Makes (params, extras, batch, key, step) -> ((loss, (metrics, new extras)), gradient)."""
 
   def loss(params: Any, extras: Any, batch: Batch, key: Array, step: Array):
-    module = nnx.merge(graphdef, params, extras)
+    module = nnx.merge(graphdef, hold_fixed(objective, params), extras)
     loss, metrics = objective.loss(module, batch, rngs=nnx.Rngs(key), step=step)
     return loss, (metrics, split(module)[2])
 

@@ -28,6 +28,13 @@ TRANSFORMER: tuple[Rule, ...] = (
   (r"mlp/(up|gate)/bias", ("tensor",)),
   (r"mlp/down/kernel", ("tensor", "fsdp")),
 )
+# Low-rank updates, cut as the kernels that they are added to; their rank stays whole.
+LORA: tuple[Rule, ...] = (
+  (r"(attention/(query|key|value)|mlp/(up|gate))/lora_a", ("fsdp", None)),  # D, rank
+  (r"(attention/(query|key|value)|mlp/(up|gate))/lora_b", (None, "tensor")),  # rank, out
+  (r"(attention/out|mlp/down)/lora_a", ("tensor", None)),
+  (r"(attention/out|mlp/down)/lora_b", (None, "fsdp")),
+)
 # Of BERT, ModernBERT, ELECTRA, GPT-2, Llama and T5: a table's rows are looked up, and are the
 # columns of the logits.
 VOCABULARY: tuple[Rule, ...] = (
@@ -37,7 +44,7 @@ VOCABULARY: tuple[Rule, ...] = (
 T5: tuple[Rule, ...] = ((r"relative_bias/table", (None, "tensor")),)  # buckets, heads
 RESNET: tuple[Rule, ...] = ((r"conv[^/]*/kernel", (None, None, None, "fsdp")),)  # H W in out
 
-TABLE = (*TRANSFORMER, *VOCABULARY, *T5, *RESNET)  # paths tell architectures apart
+TABLE = (*TRANSFORMER, *LORA, *VOCABULARY, *T5, *RESNET)  # paths tell architectures apart
 
 # Below this many elements "fsdp" does not cut: it would cost more than it saves.
 _MIN_SHARDED = 2**14
@@ -61,13 +68,20 @@ def state_specs(abstract: Any, sizes: Mapping[str, int]) -> Any:
   return jax.tree_util.tree_map_with_path(cut, abstract)
 
 
-def spec_of(path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
+def spec_of(
+  path: str,
+  shape: tuple[int, ...],
+  sizes: Mapping[str, int],
+  *,
+  key: str = "--config.parallel.mesh",
+) -> P:
   """The PartitionSpec of one array.
 
   Args:
     path: the path of the array, "params/encoder/blocks/mlp/up/kernel".
     shape: the shape of the whole array.
     sizes: the lengths of the mesh's axes by name.
+    key: where the lengths come from, for messages.
   """
   wanted = next((axes for end, axes in TABLE if re.search(rf"(^|/|_){end}$", path)), ())
   if len(wanted) > len(shape):  # a factored moment (Adafactor's) of such a parameter
@@ -76,7 +90,7 @@ def spec_of(path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> P:
   for i, axis in enumerate(axes):
     if axis == "tensor" and shape[i] % sizes["tensor"]:
       raise UserError(
-        f"--config.parallel.mesh.tensor: found {sizes['tensor']}, expected a divisor of "
+        f"{key}.tensor: found {sizes['tensor']}, expected a divisor of "
         f"{shape[i]}, which is axis {i} of {path} {list(shape)}"
       )
     if axis is None or sizes[axis] == 1 or (axis == "fsdp" and not _cuts(shape, i, sizes)):

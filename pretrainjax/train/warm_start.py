@@ -14,7 +14,9 @@ from pretrainjax.config.allowed import ANYTHING, TARGET, resolve
 from pretrainjax.config.objects import RECIPE
 from pretrainjax.config.text import flatten
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.models.layers.lora import LORA_A, LORA_B
 from pretrainjax.objectives.split import split
+from pretrainjax.objectives.teacher import trainable
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.state import TrainState
 
@@ -64,6 +66,8 @@ def take_parts(
         f"--config.changes.{typed[0]}: without effect, as config.init names no run; say "
         f"--config.objective.backbone.{typed[0]}"
       )
+    _refuse_updates_of_nothing(config)
+    _refuse_what_nobody_lends(config, [])
     return []
   taken, runs = [], {}
   objective = resolve(config.objective.get(TARGET), "config.objective", allow=ANYTHING)
@@ -84,6 +88,7 @@ def take_parts(
   names = [one.name for one in taken]
   if twice := sorted({name for name in names if names.count(name) > 1}):
     raise UserError(f"--config.init: '{twice[0]}' is taken twice, from {config.init}")
+  _refuse_what_nobody_lends(config, names)
   used = set()
   for one in taken:
     made_by = objective.recipes.get(one.name, one.name)
@@ -108,6 +113,7 @@ def first_state(run: Run, taken: list[TakenPart]) -> tuple[TrainState, list[str]
   module = nnx.merge(run.graphdef, state.params, state.extras)
   patterns = run.config.get("transfer") or {}
   allow = {f"allow_{key}": tuple(patterns.get(key, ())) for key in ("fresh", "unused")}
+  allow["allow_fresh"] += (f"*{LORA_A}", f"*{LORA_B}")
   for one in taken:
     target = _destination(run.objective, module, one.name)
     moved = _copy_arrays(one.source.module, target, part=one.name, **allow)
@@ -142,6 +148,29 @@ def _listed(text: str) -> list[str]:
     found.append(there)
     parts = parts[there.count(",") + 1 :]
   return found
+
+
+def _refuse_updates_of_nothing(config: ConfigDict) -> None:
+  """Refuses low-rank updates of networks that nobody trained."""
+  rank = (config.get("lora") or {}).get("rank")
+  if rank:
+    raise UserError(
+      f"--config.lora.rank: found {rank}, but config.init names no run, so that what is held fixed "
+      "would be random; expected --config.init=RUN, or rank 0"
+    )
+
+
+def _refuse_what_nobody_lends(config: ConfigDict, names: list[str]) -> None:
+  """Refuses a run that would begin with random parameters where others have to come from."""
+  if "objective" not in config:
+    return
+  objective = resolve(config.objective.get(TARGET), "config.objective", allow=ANYTHING)
+  for part in getattr(objective, "borrowed", ()):
+    is_made = config.objective.get(objective.recipes.get(part, part)) is not None
+    if is_made and part not in names:
+      raise UserError(
+        f"--config.init.{part}: found none, expected the run that it comes from, RUN[@STEP][:PART]"
+      )
 
 
 def _set_recipe(config: ConfigDict, one: TakenPart, *, made_by: str) -> set[str]:
@@ -220,9 +249,9 @@ def _destination(objective: Any, module: nnx.Module, name: str) -> nnx.Module:
 
 
 def _copy_arrays(source: nnx.Module, target: nnx.Module, **how: Any) -> Transfer:
-  """Copies the arrays of a network into another one, in place."""
+  """Copies the arrays of a network into another one, in place; it may be a frozen teacher."""
   _, saved_params, saved_extras = split(source)
-  _, params, extras = split(target)
+  _, params, extras = split(trainable(target))
   moved = transfer(saved_params, params, **how)
   nnx.update(target, moved.params)
   if saved_extras:

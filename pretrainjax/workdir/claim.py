@@ -60,7 +60,7 @@ def claim(workdir: Path, config: ConfigDict, *, allow_change: bool) -> None:
   if old is not None:
     with contextlib.suppress(TargetError):  # then it differs, and stays as it was written
       old = typed(old, allow=names_of_others(config))
-    different = difference(old, config)
+    different = difference(old, _without_new_keys(config, old))
     layout = [line for line in different if line.startswith("parallel.")]
     changed = [line for line in different if line not in layout and not _is_harmless(line)]
     if changed and not allow_change:
@@ -118,6 +118,14 @@ def _shows(path: Path, text: str, seconds: float) -> bool:
     if time.monotonic() > end:
       return False
     time.sleep(0.1)
+
+
+def _without_new_keys(config: ConfigDict, old: ConfigDict) -> ConfigDict:
+  """A config without what older ones could not say, where it says that all is as it was."""
+  lora = config.get("lora")
+  if "lora" in old or lora is None or lora.get("rank"):
+    return config
+  return ConfigDict({key: config[key] for key in config if key != "lora"}, sort_keys=False)
 
 
 def _is_harmless(line: str) -> bool:

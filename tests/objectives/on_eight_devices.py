@@ -18,6 +18,8 @@ from new_objectives import VICReg
 
 from pretrainjax import collectives
 from pretrainjax.models.heads import Projector
+from pretrainjax.objectives.lora import LoRA, adapted
+from pretrainjax.objectives.supervised.distillation import Distillation
 from pretrainjax.train.mesh import Axes
 from pretrainjax.train.parallel import Parallel
 
@@ -101,6 +103,14 @@ ROWS = {
   "question_answering": Row(tiny.answering(), tiny.asked(B)),
   "span_corruption": Row(tiny.span_corruption(), tiny.texts(B)),
   "electra": Row(tiny.electra(backbone=tiny.bert(dropout=0.2)), tiny.texts(B)),
+  "lora": Row(
+    adapted(tiny.classification(), LoRA(rank=4, dropout=0.2, layers=("*attention/*", "*mlp/*"))),
+    {"image": tiny.images(B), "label": tiny.labels(B)},
+  ),
+  # Rows have different numbers of tokens here too.
+  "distillation": Row(
+    Distillation(tiny.bert(dropout=0.2), tiny.bert(), level="tokens"), tiny.texts(B)
+  ),
   # Squares of the deviations, times 25, nearly cancel: measured 1.1e-5 in one of 512 numbers.
   "vicreg": Row(VICReg(tiny.vit(), projector(), augment=tiny.augment()), VIEWS, tolerance=2e-5),
 }

@@ -7,8 +7,9 @@ import pytest
 import simulated
 
 SCRIPT = Path(__file__).with_name("on_eight_devices.py")
-# One that hides patches, one that hides tokens, and one that compares a whole batch.
-DEFAULT = ("mae", "masked_lm", "vicreg")
+# One that hides patches, one that hides tokens, one that compares a whole batch, and one with
+# low-rank updates.
+DEFAULT = ("mae", "masked_lm", "vicreg", "lora")
 REPEATS = (
   "simclr",
   "causal_lm",
@@ -17,6 +18,7 @@ REPEATS = (
   "question_answering",
   "span_corruption",
   "electra",
+  "distillation",
 )
 
 

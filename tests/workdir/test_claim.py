@@ -11,6 +11,7 @@ from pretrainjax.config.moved import MOVED
 from pretrainjax.config.text import from_json
 from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError
+from pretrainjax.objectives.lora import LoRA
 from pretrainjax.workdir import claim as workdir
 from pretrainjax.workdir.claim import check_shared, claim
 
@@ -50,6 +51,12 @@ def test_an_argument_that_a_class_has_gained_changes_nothing(tmp_path):
   config.data.buckets = 4
   with pytest.raises(UserError, match="another config: data.buckets: 1 -> 4;"):
     claim(tmp_path, config, allow_change=False)
+
+
+def test_an_older_run_that_could_not_say_lora_goes_on_without(tmp_path):
+  claim(with_checkpoint(tmp_path), config(lora=spec(LoRA)), allow_change=False)
+  with pytest.raises(UserError, match="lora.rank: 0 -> 4"):
+    claim(tmp_path, config(lora=spec(LoRA, rank=4)), allow_change=False)
 
 
 def test_data_of_evaluators_may_move_too(tmp_path):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax import collectives
 from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.lora import project
 from pretrainjax.models.layers.rotary import rotate
 from pretrainjax.models.layers.scope import Rotary, Scope, mask_of
 from pretrainjax.ranges import PositiveFloat, PositiveInt, Rate
@@ -206,7 +207,9 @@ class Attention(nnx.Module):
       rngs: keys for this call.
     """
     context = x if context is None else context
-    query, key, value = map(self._heads, (self.query(x), self.key(context), self.value(context)))
+    random = {"deterministic": deterministic, "rngs": rngs}
+    read = ((self.query, x), (self.key, context), (self.value, context))
+    query, key, value = (self._heads(project(layer, tokens, **random)) for layer, tokens in read)
     if scope.rotary is not None:
       query, key = rotate(query, scope.rotary), rotate(key, scope.rotary)
     # Each device's heads; its own queries, and the keys of the whole sequence.
@@ -221,7 +224,7 @@ class Attention(nnx.Module):
       y = _weighted(weights, value)
     else:
       y = dot_product_attention(query, key, value, scope=scope, scale=self._scale)
-    return self.out(y.reshape(*x.shape[:2], -1))  # B N heads head_dim -> B N D
+    return project(self.out, y.reshape(*x.shape[:2], -1), **random)  # B N heads head_dim -> B N D
 
   def step(
     self,

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.lora import project
 from pretrainjax.ranges import PositiveInt, Rate
 
 Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "tanh"]
@@ -67,10 +68,11 @@ class Mlp(nnx.Module):
   ) -> Float[Array, "B N D"]:
     """Transforms each token; dropout needs `rngs`."""
     activate = activation(self.activation)
-    y = activate(self.up(x)) if self.gate is None else activate(self.gate(x)) * self.up(x)
-    y = drop_values(y, rate=self.inner_dropout, deterministic=deterministic, rngs=rngs)
-    y = self.down(y)
-    return drop_values(y, rate=self.dropout, deterministic=deterministic, rngs=rngs)
+    random = {"deterministic": deterministic, "rngs": rngs}
+    y = project(self.up, x, **random)
+    y = activate(y) if self.gate is None else activate(project(self.gate, x, **random)) * y
+    y = drop_values(y, rate=self.inner_dropout, **random)
+    return drop_values(project(self.down, y, **random), rate=self.dropout, **random)
 
 
 def activation(name: Activation) -> Callable[[Array], Array]:

@@ -1,0 +1,86 @@
+"""Our low-rank updates, loaded by the PEFT library onto the model that they belong to."""
+
+import numpy as np
+import pytest
+from flax import nnx
+from transformers_models import jit, load, randomised
+
+from pretrainjax.convert import bert, gpt2
+from pretrainjax.convert.peft import to_peft, write_peft
+from pretrainjax.convert.table import to_theirs
+from pretrainjax.models.bert import BERT
+from pretrainjax.models.gpt import GPT
+from pretrainjax.objectives.lora import LoRA, merge_arrays
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+peft = pytest.importorskip("peft")
+
+pytestmark = [
+  pytest.mark.parity,
+  # PEFT asks transformers for what it will call otherwise.
+  pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+]
+SIZES = {"vocab_size": 37, "max_length": 13, "embed_dim": 15, "num_heads": 3, "mlp_dim": 22}
+BERT_CONFIG = dict(
+  vocab_size=37,
+  hidden_size=15,
+  num_hidden_layers=3,
+  num_attention_heads=3,
+  intermediate_size=22,
+  max_position_embeddings=13,
+  layer_norm_eps=1e-12,
+)
+GPT_CONFIG = dict(vocab_size=37, n_embd=15, n_layer=3, n_head=3, n_inner=22, n_positions=13)
+TOKENS = np.random.default_rng(0).integers(0, 37, (4, 13))
+
+
+def theirs(name, folder, tensors):
+  if name == "bert":
+    config = transformers.BertConfig(**BERT_CONFIG)
+    return load(folder, "BertModel", config, tensors, add_pooling_layer=False)
+  config = transformers.GPT2Config(**GPT_CONFIG, layer_norm_epsilon=1e-5)
+  return load(folder, "GPT2LMHeadModel", config, tensors)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2"])
+@pytest.mark.parametrize(
+  "layers", [("*attention/query", "*attention/value"), ("*attention/*", "*mlp/*")]
+)
+def test_peft_loads_it_and_computes_the_same(name, layers, tmp_path):
+  lora = LoRA(rank=2, alpha=5.0, layers=layers)
+  if name == "bert":
+    module, rules = (
+      BERT(num_layers=3, eps=1e-12, rngs=nnx.Rngs(0), **SIZES),
+      bert.encoder_rules("", ""),
+    )
+  else:
+    module, rules = GPT(num_layers=3, rngs=nnx.Rngs(0), **SIZES), gpt2.rules()
+  lora.adapt(module, rngs=nnx.Rngs(1))
+  graphdef, params = randomised(module)
+  for folder in ("base", "adapter"):
+    (tmp_path / folder).mkdir()
+  base = theirs(name, tmp_path / "base", to_theirs(rules, merge_arrays(params, scale=0.0)))
+  adapter = to_peft(params, rules, lora=lora, is_trained=lambda path: path[-1] == "position_table")
+  write_peft(tmp_path / "adapter", adapter)
+  model = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+  with torch.no_grad():
+    out = model(torch.from_numpy(TOKENS), output_hidden_states=True)
+  found = out.hidden_states[-1].numpy()
+  expected = jit(lambda p: nnx.merge(graphdef, p)(TOKENS).tokens)(params)
+  np.testing.assert_allclose(found, expected, atol=1e-4)
+  plain = jit(lambda p: nnx.merge(graphdef, p)(TOKENS).tokens)(
+    params | {"blocks": without_updates(params["blocks"])}
+  )
+  assert np.abs(plain - expected).max() > 0.1, "the updates do something"
+
+
+def without_updates(tree):
+  return {
+    key: without_updates(value)
+    if isinstance(value, dict)
+    else value * 0
+    if key == "lora_b"
+    else value
+    for key, value in tree.items()
+  }
