@@ -21,14 +21,14 @@ LAYERS = (
   ("models",),
   ("augment", "masking", "losses"),
   ("objectives",),
+  ("convert",),
   ("checkpoint",),
   ("generation",),
   ("workdir",),
   ("train",),
   ("evaluators",),
-  ("convert",),
   ("report",),
-  ("command_line", "command", "training", "predict", "benchmark"),
+  ("command_line", "command", "training", "predict", "export", "benchmark"),
   ("pretrain", "finetune", "evaluate", "prepare/__main__", "config/__main__"),
 )
 # What a user starts, and what settles the process that it runs in.
@@ -39,7 +39,7 @@ BINARIES = (
   "pretrain",
   "finetune",
   "evaluate",
-  *(f"{folder}/__main__" for folder in ("prepare", "config", "predict", "benchmark")),
+  *(f"{folder}/__main__" for folder in ("prepare", "config", "predict", "export", "benchmark")),
   *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "heartbeats")),
 )
 # The progress bar is for a person; so are the verbs of `predict` and `benchmark`.
@@ -71,6 +71,8 @@ MIRRORS_NOTHING = {"test_sharded.py"}
 COVERED_BY = {
   "config/__main__.py": "tests/test_config_commands.py",
   "predict/__main__.py": "tests/test_predict.py",
+  "export/__main__.py": "tests/test_export.py",
+  "export/check.py": "tests/parity/test_round_trip.py",
   "benchmark/__main__.py": "tests/test_benchmark.py",
   "data/field.py": "tests/data/test_dataset.py",
   "data/load.py": "tests/data/test_pipeline.py",

@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.fingerprint import fingerprint
-from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
@@ -31,7 +30,7 @@ from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
 from pretrainjax.predict import embed_images
-from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
+from pretrainjax.predict.embedding import embed_texts, tokenizer_of, with_begin_and_end
 from pretrainjax.predict.texts import import_parquet, read_texts
 from pretrainjax.types import Encoder
 from pretrainjax.untrusted import BadFile, open_file, read_json, replace
@@ -112,7 +111,7 @@ def work(request: Request, loaded: Loaded) -> None:
 
 
 def _checked(request: Request, loaded: Loaded) -> _Task:
-  options, workdir = request.options, Reference.parse(request.workdir).folder
+  options = request.options
   for flag in ("input", "out"):
     if not getattr(options, flag):
       raise UserError(f"--{flag}: found nothing, expected a file")
@@ -131,7 +130,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   if not num_texts:
     raise UserError(f"--input: '{source}' holds no text")
   encoder = loaded.encoder
-  tokenizer = load_tokenizer(encoder, workdir=workdir)
+  tokenizer = tokenizer_of(loaded)
   encoder = _pooling(encoder, options.pool)
   identity = {
     "input": _digest(source),
