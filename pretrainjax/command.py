@@ -36,12 +36,15 @@ VERBS = (
   "finetune",
   "evaluate",
   "predict",
+  "export",
   "benchmark",
   "configs",
   "config",
 )
 # Where a verb is not the module of its name.
-BINARIES = {verb: f"{verb}.__main__" for verb in ("prepare", "predict", "benchmark", "config")}
+BINARIES = {
+  verb: f"{verb}.__main__" for verb in ("prepare", "predict", "export", "benchmark", "config")
+}
 PREEMPTED = 42
 # Errors of a path that a user typed: too long, not allowed, a file in place of a folder.
 _NO_PLACE = (

@@ -15,7 +15,6 @@ from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request, launch
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
 from pretrainjax.config.objects import build, seed_of
-from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.base import Evaluation
 from pretrainjax.evaluators.compare import Comparison, Subject, compare
@@ -94,8 +93,11 @@ def _results_folder(request: Request) -> Path | None:
   Raises:
     UserError: for a folder that the user named and that cannot be written.
   """
-  named = request.options.out
-  folder = named or Reference.parse(request.workdir).folder / "evaluation"
+  named, reference = request.options.out, Reference.parse(request.workdir)
+  if named is None and reference.source == "hf":
+    print("evaluate: the table is printed and not stored; --out=DIR stores it", file=sys.stderr)
+    return None
+  folder = named or reference.folder / "evaluation"
   try:
     try_to_write(folder)
   except OSError as error:
@@ -118,8 +120,8 @@ def _opened(evaluators: Mapping[str, Evaluation], loaded: Loaded) -> dict[str, E
     print(f"left out   {name}: {reason}")
   if not opened.evaluators:
     raise UserError("--config.evals: found no evaluator that can run, expected at least one")
-  if (path := loaded.tokenizer_path) is not None:
-    check_tokenizers(data_of(opened.evaluators), Tokenizer.load(path), path=path)
+  if (tokenizer := loaded.tokenizer) is not None:
+    check_tokenizers(data_of(opened.evaluators), tokenizer)
   return opened.evaluators
 
 

@@ -12,7 +12,6 @@ from pretrainjax.checkpoint.chosen import reason
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.command import Preempted, Request
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
-from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.process.distributed import barrier, is_main
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.report.curves import curves_png
@@ -73,9 +72,9 @@ def run_config(request: Request, *, verb: str) -> None:
   trusted = (*options.allow, *names_of_others(config))
   taken = warm_start.take_parts(config, defaults=request.defaults, allow=trusted)
   run = assemble(config, allow=ANYTHING)
-  for path in [one.loaded.tokenizer_path for one in taken]:
-    if path is not None:
-      check_tokenizers({"data": run.data}, Tokenizer.load(path), path=path)
+  for tokenizer in [one.loaded.tokenizer for one in taken]:
+    if tokenizer is not None:
+      check_tokenizers({"data": run.data}, tokenizer)
   _announce(run, request, changes=changes)
   made_with = provenance(run.data, run.evaluators)
   check_same_everywhere(made_with)

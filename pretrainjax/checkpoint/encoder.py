@@ -17,6 +17,8 @@ from pretrainjax.checkpoint.manifest import verify
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import TargetError, packages
 from pretrainjax.config.objects import build, typed
+from pretrainjax.convert import folder as theirs
+from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.lora import Adapted, LoRA, adapted, merge
@@ -57,6 +59,7 @@ class Loaded:
     step: the step of the checkpoint.
     workdir: the run's folder; None for what was not loaded from one.
     part: the name of the part that the reference asked for; None where it named none.
+    source: "run" for a run of ours, "hf" for a model that transformers wrote.
   """
 
   config: ConfigDict
@@ -65,6 +68,7 @@ class Loaded:
   step: int
   workdir: Path | None = None
   part: str | None = None
+  source: Literal["run", "hf"] = "run"
 
   @property
   def encoder(self) -> Encoder:
@@ -89,6 +93,18 @@ class Loaded:
       made_by = self.objective.recipes.get(name, name)
       found[name] = Part(trainable(module), recipes[made_by] if made_by in recipes else None)
     return found
+
+  @property
+  def tokenizer(self) -> Tokenizer | None:
+    """The tokenizer of a run or model on text; None for others.
+
+    Raises:
+      UserError: for a file that is none, or leads out of the folder.
+    """
+    if self.source == "hf" and self.workdir is not None:
+      return theirs.read_tokenizer(self.workdir)
+    path = self.tokenizer_path
+    return None if path is None else Tokenizer.load(path, inside=self.workdir)
 
   @property
   def tokenizer_path(self) -> Path | None:
@@ -116,7 +132,8 @@ def load_encoder(
 
   Args:
     workdir: the folder of a run of `pretrain` or `finetune`; "WORKDIR[@STEP][:PART]" names the step
-      too, and another part of what was trained than the encoder, such as one of two towers.
+      too, and another part of what was trained than the encoder, such as one of two towers. Or
+      "hf:FOLDER[:PART]", a model that transformers wrote, or the name of one on its hub.
     step: the step of the checkpoint; None takes the newest intact one.
     weights: which weights to take: "ema" the moving average, "online" the trained ones, "auto" the
       moving average where the run kept one.
@@ -154,6 +171,8 @@ def load(
   """
   allow = packages(allow)
   reference = Reference.parse(workdir, step=step)
+  if reference.source == "hf":
+    return _imported(reference, weights=weights)
   with open_run(reference) as checkpoints:
     step, config, state = newest_intact(
       checkpoints, reference, read=lambda step, _: checkpoints.arrays(step)
@@ -210,6 +229,17 @@ def open_run(reference: Reference) -> Checkpoints:
     )
   verify(workdir)
   return Checkpoints(workdir, read_only=True)
+
+
+def _imported(reference: Reference, *, weights: Weights) -> Loaded:
+  """A model that transformers wrote, as if a run of ours had trained it."""
+  if weights == "ema":
+    raise UserError(f"'{reference}': weights='ema', but such a model has no moving average")
+  found = theirs.read(reference.folder)
+  _check_part(reference, found.objective.parts(found.module))
+  return Loaded(
+    found.config, found.objective, found.module, 0, found.folder, reference.part, source="hf"
+  )
 
 
 def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:

@@ -1,33 +1,41 @@
-"""References to trained networks, as users type them: RUN, RUN@STEP, RUN:PART, RUN@STEP:PART."""
+"""References to trained networks, as users type them: RUN[@STEP][:PART] or hf:FOLDER[:PART]."""
 
 import dataclasses
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from pretrainjax.errors import UserError
 from pretrainjax.user_path import user_path
 
 _FORM = re.compile(r"(.*?)(?:@([0-9]{1,18}))?(?::([A-Za-z_]\w*))?", flags=re.ASCII | re.DOTALL)
 
+_THEIRS = "hf:"
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-  """A run, with a step and a part of what it trained where these were named.
+  """A run, with a step and a part of what it trained where these were named; or a model of theirs.
 
   Attributes:
-    folder: the folder of the run.
+    folder: the folder of the run, or of the model, or the model's name on their hub.
     step: the step of the checkpoint; None is the newest intact one.
     part: the name of a part, a key of `Objective.parts`; None where none was named.
+    source: "run" for a run of ours, "hf" for a model that transformers wrote.
 
   >>> reference = Reference.parse("runs/t5@500:decoder")
   >>> reference.step, reference.part, str(reference)
   (500, 'decoder', 'runs/t5@500:decoder')
+  >>> reference = Reference.parse("hf:google/vit-base:encoder")
+  >>> reference.source, reference.folder.as_posix(), reference.part
+  ('hf', 'google/vit-base', 'encoder')
   """
 
   folder: Path
   step: int | None = None
   part: str | None = None
+  source: Literal["run", "hf"] = "run"
 
   @classmethod
   def parse(cls, text: str | Path, *, step: int | None = None) -> "Reference":
@@ -37,20 +45,36 @@ class Reference:
     ends so goes first: "a@5", where there is one, else step 5 of "a".
 
     Args:
-      text: the reference, RUN[@STEP][:PART]; "~" is the home folder.
+      text: the reference, RUN[@STEP][:PART] or hf:FOLDER[:PART]; "~" is the home folder.
       step: the same as @STEP, for callers in Python.
 
     Raises:
-      UserError: where two steps differ.
+      UserError: where two steps differ, or a step of theirs is asked for.
     """
+    text = str(text)
+    if text.startswith(_THEIRS):
+      return cls._of_theirs(text.removeprefix(_THEIRS), step)
     folder, at, part = _split(str(user_path(text)))
     if at is not None and step not in (None, at):
       raise UserError(f"'{text}': found step {at} and step={step}, expected one of them")
     return cls(Path(folder), step if at is None else at, part)
 
+  @classmethod
+  def _of_theirs(cls, text: str, step: int | None) -> "Reference":
+    folder, at, part = _split(str(user_path(text)))
+    if at is not None or step is not None:
+      raise UserError(f"'{_THEIRS}{text}': found a step, expected hf:FOLDER[:PART]")
+    return cls(Path(folder), None, part, "hf")
+
+  @property
+  def whole(self) -> "Reference":
+    """The reference without its part."""
+    return dataclasses.replace(self, part=None)
+
   def __str__(self) -> str:
+    theirs = _THEIRS if self.source == "hf" else ""
     at = "" if self.step is None else f"@{self.step}"
-    return f"{self.folder}{at}{f':{self.part}' if self.part else ''}"
+    return f"{theirs}{self.folder}{at}{f':{self.part}' if self.part else ''}"
 
 
 def _split(text: str) -> tuple[str, int | None, str | None]:

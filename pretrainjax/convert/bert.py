@@ -1,15 +1,15 @@
-"""Our BERT <-> Hugging Face's BertModel and BertForMaskedLM, and what RoBERTa and ELECTRA share.
-
-Write into config.json what the model was made with: `layer_norm_eps`, `hidden_act`,
-`type_vocab_size`, `pad_token_id`. Poolers are left out, as ours belong to heads.
-"""
+"""Our BERT <-> Hugging Face's BertModel and BertForMaskedLM, and what RoBERTa and ELECTRA share."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from pretrainjax.config.objects import recipe
+from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
+from pretrainjax.convert.fields import Fields, their_activation
 from pretrainjax.convert.table import (
   SAME,
   Layout,
@@ -21,7 +21,17 @@ from pretrainjax.convert.table import (
   to_ours,
   to_theirs,
 )
+from pretrainjax.models.bert import BERT
+from pretrainjax.models.heads import Head, Pooler
+from pretrainjax.models.lm_head import MaskedLMHead
 
+MODEL_TYPE = "bert"
+CLASSES = {
+  "BertForMaskedLM": Holds(("backbone", "head")),
+  "BertForPreTraining": Holds(("backbone", "head")),
+  "BertForSequenceClassification": Holds(("backbone", "head")),
+  "BertModel": Holds(("backbone",), optional=("pooler",)),
+}
 # What published files have beside the encoder: buffers, and the parts of other objectives.
 UNUSED = ("bert.pooler.", "pooler.", "cls.seq_relationship.")
 _HEAD = "cls.predictions"
@@ -29,6 +39,172 @@ _COPIES = {
   f"{_HEAD}.decoder.weight": "bert.embeddings.word_embeddings.weight",
   f"{_HEAD}.decoder.bias": f"{_HEAD}.bias",
 }
+BUFFERS = (r"embeddings\.position_ids$", r"embeddings\.token_type_ids$")
+
+
+def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
+  """The recipes of a class's networks, see `family.Family`."""
+  recipes = {"backbone": recipe(BERT, **read_encoder(fields))}
+  return recipes | read_heads(fields, kind, recipes["backbone"])
+
+
+def fits(recipes: Recipes, kind: str) -> bool:
+  """Whether a class can express networks, see `family.Family`."""
+  backbone = recipes["backbone"]
+  if not is_encoder(backbone) or backbone.num_types < 2 or backbone.position_offset:
+    return False
+  return _narrow(backbone) is None and fits_heads(recipes, kind)
+
+
+def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
+  """The config.json of a class, see `family.Family`."""
+  backbone = recipes["backbone"]
+  return (
+    write_encoder(backbone, tokens)
+    | {
+      "max_position_embeddings": backbone.max_length,
+      "type_vocab_size": backbone.num_types,
+    }
+    | write_heads(recipes, kind)
+  )
+
+
+def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
+  """The tensors of a class, see `family.Family`."""
+  rules = encoder_rules("encoder/", "bert.")
+  if kind.endswith(("ForMaskedLM", "ForPreTraining")):
+    rules = _rules()
+  if kind.endswith("ForSequenceClassification"):
+    rules += linear_rules("head/hidden", "bert.pooler.dense")
+    rules += linear_rules("head/classifier", "classifier")
+  if "pooler" in recipes:
+    rules += linear_rules("pooler/dense", "bert.pooler.dense")
+  heads = ("cls.", "classifier.")
+  is_bare = kind.endswith("Model")
+  return Table(
+    rules,
+    plain=lambda name: with_prefix(plain_name(name), "bert.", heads),
+    written=lambda name: name.removeprefix("bert.") if is_bare else name,
+    copies=_COPIES,
+    buffers=BUFFERS,
+    others=(r"^cls\.seq_relationship\.", *(() if "ForSeq" in kind else (r"^bert\.pooler\.",))),
+  )
+
+
+def read_encoder(fields: Fields, *, offset: int = 0) -> dict[str, Any]:
+  """The arguments of `BERT` out of a config.json of its kind.
+
+  Args:
+    fields: the config.json of BERT, RoBERTa or ELECTRA.
+    offset: rows of the table of positions before the first one's.
+  """
+  for name, expected in (
+    ("is_decoder", (False,)),
+    ("add_cross_attention", (False,)),
+    ("position_embedding_type", ("absolute",)),
+    ("tie_word_embeddings", (True,)),
+  ):
+    fields.must_be(name, *expected)
+  length = fields.integer("max_position_embeddings", 512)
+  if length <= offset:
+    raise fields.refused("max_position_embeddings", f"more than {offset}")
+  return {
+    "vocab_size": fields.integer("vocab_size"),
+    "max_length": length - offset,
+    "embed_dim": fields.integer("hidden_size"),
+    "num_layers": fields.integer("num_hidden_layers"),
+    "num_heads": fields.integer("num_attention_heads"),
+    "mlp_dim": fields.integer("intermediate_size"),
+    "position_offset": offset,
+    "num_types": fields.integer("type_vocab_size", 2),
+    "activation": fields.activation("hidden_act", "gelu"),
+    "eps": fields.number("layer_norm_eps", 1e-12),
+    "dropout": fields.rate("hidden_dropout_prob", 0.1),
+    "attention_dropout": fields.rate("attention_probs_dropout_prob", 0.1),
+    "init_std": fields.number("initializer_range", 0.02),
+  }
+
+
+def read_heads(fields: Fields, kind: str, backbone: ConfigDict) -> dict[str, ConfigDict]:
+  """The recipes of what a class of BERT's kind has on top."""
+  if kind.endswith("ForSequenceClassification"):
+    return {"head": read_classifier(fields, backbone, hidden_dim=backbone.embed_dim)}
+  if kind.endswith("Model"):
+    return {"pooler": recipe(Pooler, embed_dim=backbone.embed_dim, init_std=backbone.init_std)}
+  sizes = {name: backbone[name] for name in ("embed_dim", "vocab_size", "eps", "init_std")}
+  return {"head": recipe(MaskedLMHead, **sizes, activation=backbone.activation)}
+
+
+def read_classifier(fields: Fields, backbone: ConfigDict, **arguments: Any) -> ConfigDict:
+  """The recipe of a classifier on the class token, whose classes `id2label` lists."""
+  labels = fields.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
+  if not isinstance(labels, dict) or not 0 < len(labels) < 1 << 20:
+    raise fields.refused("id2label", "a dictionary of the classes")
+  sizes = {"in_dim": backbone.embed_dim, "num_classes": len(labels)}
+  return recipe(Head, **sizes, **arguments)
+
+
+def write_encoder(backbone: ConfigDict, tokens: Tokens) -> dict[str, Any]:
+  """What config.json says of a `BERT`, but for its positions and types."""
+  return {
+    "vocab_size": backbone.vocab_size,
+    "hidden_size": backbone.embed_dim,
+    "num_hidden_layers": backbone.num_layers,
+    "num_attention_heads": backbone.num_heads,
+    "intermediate_size": backbone.mlp_dim,
+    "hidden_act": their_activation(backbone.activation),
+    "layer_norm_eps": backbone.eps,
+    "hidden_dropout_prob": backbone.dropout,
+    "attention_probs_dropout_prob": backbone.attention_dropout,
+    "initializer_range": backbone.init_std,
+    "tie_word_embeddings": True,
+    "pad_token_id": 0 if tokens.pad is None else tokens.pad,
+    "bos_token_id": tokens.begin,
+    "eos_token_id": tokens.end,
+  }
+
+
+def write_heads(recipes: Recipes, kind: str) -> dict[str, Any]:
+  """What config.json says of the classes of a classifier."""
+  if not kind.endswith("Classification"):
+    return {}
+  names = {str(i): f"LABEL_{i}" for i in range(recipes["head"].num_classes)}
+  return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
+
+
+def is_encoder(backbone: ConfigDict) -> bool:
+  """Whether a recipe makes a `BERT` whose norms stand where published ones have them."""
+  return makes(backbone, BERT) and backbone.order == "post"
+
+
+def fits_heads(recipes: Recipes, kind: str) -> bool:
+  """Whether what is on top of a `BERT` is what a class of its kind has."""
+  head, backbone = recipes.get("head"), recipes["backbone"]
+  if kind.endswith("Model"):
+    return True
+  if kind.endswith("ForSequenceClassification"):
+    return (
+      makes(head, Head)
+      and head.hidden_dim == backbone.embed_dim
+      and (head.activation, head.batch_norm, backbone.pool) == ("tanh", False, "cls")
+    )
+  if not makes(head, MaskedLMHead) or (head.norm, head.use_bias) != ("layer", True):
+    return False
+  if head.embed_dim != backbone.embed_dim or head.embedding_dim not in (None, head.embed_dim):
+    return False
+  return (head.activation, head.eps) == (backbone.activation, backbone.eps)
+
+
+def _narrow(backbone: ConfigDict) -> int | None:
+  """The width of the tables of tokens, where it is another one than that of the tokens."""
+  width = backbone.embedding_dim
+  return None if width in (None, backbone.embed_dim) else width
+
+
+def plain_name(name: str) -> str:
+  """Today's name of a tensor: files made from TensorFlow's say gamma and beta of layer norms."""
+  name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
+  return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
 
 
 def to_hf(params: Mapping[str, Any]) -> Tensors:
@@ -103,14 +279,10 @@ def encoder_rules(
 
 
 def plain_names(tensors: Mapping[str, np.ndarray], ignore: tuple[str, ...]) -> Tensors:
-  """The tensors by today's names, without buffers and what is ignored.
-
-  Files made from TensorFlow's call scale and shift of layer norms gamma and beta.
-  """
+  """The tensors by today's names, without buffers and what is ignored."""
   named = {}
   for name, tensor in tensors.items():
-    name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
-    name = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
+    name = plain_name(name)
     if not name.startswith(ignore) and not name.endswith("embeddings.position_ids"):
       named[name] = tensor
   return named

@@ -1,15 +1,26 @@
 """Our ELECTRA <-> Hugging Face's ElectraForPreTraining and ElectraForMaskedLM, two models.
 
-Write into both config.json `embedding_size`, the width of the tables, which the two share, and
-`hidden_size`, in which they differ; `layer_norm_eps` is 1e-12.
+The two share tables of `embedding_size`, and differ in `hidden_size`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from pretrainjax.convert.bert import encoder_rules, plain_names
+from pretrainjax.config.objects import recipe
+from pretrainjax.convert.bert import (
+  BUFFERS,
+  encoder_rules,
+  is_encoder,
+  plain_name,
+  plain_names,
+  read_encoder,
+  write_encoder,
+)
+from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
+from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.table import (
   SAME,
   Rule,
@@ -22,10 +33,95 @@ from pretrainjax.convert.table import (
   to_theirs,
 )
 from pretrainjax.errors import UserError
+from pretrainjax.models.bert import BERT
+from pretrainjax.models.heads import Head
+from pretrainjax.models.lm_head import MaskedLMHead
 
+MODEL_TYPE = "electra"
+CLASSES = {
+  "ElectraForPreTraining": Holds(("backbone", "detector")),
+  "ElectraForMaskedLM": Holds(("backbone", "head")),
+  "ElectraModel": Holds(("backbone",)),
+}
 _PROJECTION = "embeddings_project"
 _SHARED = ("token_embedding", "position_table", "type_embedding", "embedding_norm")
 _COPIES = {"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"}
+
+
+def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
+  """The recipes of a class's networks, see `family.Family`."""
+  sizes = read_encoder(fields) | {"embedding_dim": fields.integer("embedding_size", 128)}
+  backbone = recipe(BERT, **sizes)
+  if kind == "ElectraForPreTraining":
+    hidden = {"hidden_dim": backbone.embed_dim, "activation": backbone.activation}
+    detector = recipe(Head, in_dim=backbone.embed_dim, num_classes=1, **hidden)
+    return {"backbone": backbone, "detector": detector}
+  if kind == "ElectraForMaskedLM":
+    names = ("embed_dim", "embedding_dim", "vocab_size", "eps", "init_std")
+    return {"backbone": backbone, "head": recipe(MaskedLMHead, **{n: backbone[n] for n in names})}
+  return {"backbone": backbone}
+
+
+def fits(recipes: Recipes, kind: str) -> bool:
+  """Whether a class can express networks, see `family.Family`."""
+  backbone, head = recipes["backbone"], recipes.get("head")
+  if not is_encoder(backbone) or backbone.position_offset:
+    return False
+  if kind == "ElectraForPreTraining":
+    detector = recipes["detector"]
+    hidden = (detector.hidden_dim, detector.activation) if makes(detector, Head) else None
+    return hidden == (backbone.embed_dim, backbone.activation) and detector.num_classes == 1
+  is_narrow = backbone.embedding_dim not in (None, backbone.embed_dim)
+  if kind == "ElectraForMaskedLM":
+    is_head = makes(head, MaskedLMHead) and (head.norm, head.use_bias) == ("layer", True)
+    return is_narrow and is_head and (head.activation, head.eps) == ("gelu", backbone.eps)
+  return is_narrow
+
+
+def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
+  """The config.json of a class, see `family.Family`."""
+  backbone = recipes["backbone"]
+  return write_encoder(backbone, tokens) | {
+    "embedding_size": backbone.embedding_dim or backbone.embed_dim,
+    "max_position_embeddings": backbone.max_length,
+    "type_vocab_size": backbone.num_types,
+  }
+
+
+def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
+  """The tensors of a class, see `family.Family`."""
+  backbone = recipes["backbone"]
+  is_narrow = backbone.embedding_dim not in (None, backbone.embed_dim)
+  rules = encoder_rules("encoder/", "electra.", projection=is_narrow)
+  if kind == "ElectraForPreTraining":
+    rules = _discriminator_rules(is_narrow)
+  if kind == "ElectraForMaskedLM":
+    rules = _generator_rules(is_narrow)
+  heads = ("discriminator_predictions.", "generator_predictions.", "generator_lm_head.")
+  return Table(
+    rules,
+    plain=lambda name: with_prefix(plain_name(name), "electra.", heads),
+    written=lambda name: name.removeprefix("electra.") if kind == "ElectraModel" else name,
+    copies=_COPIES,
+    buffers=BUFFERS,
+  )
+
+
+def as_generator(
+  recipes: Recipes, trees: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The generator of an `Electra` as a masked language model with tables of its own.
+
+  Args:
+    recipes: what makes the networks of the objective.
+    trees: the parameters of "encoder", whose tables are shared, "generator" and "head".
+
+  Returns:
+    The recipes "backbone" and "head", and the parameters of both by path.
+  """
+  tables = {name: trees["encoder"][name] for name in _SHARED}
+  params = {"encoder": {**tables, **trees["generator"]}, "head": trees["head"]}
+  return {"backbone": recipes["generator"], "head": recipes["head"]}, flatten(params)
 
 
 def discriminator_to_hf(params: Mapping[str, Any]) -> Tensors:

@@ -1,7 +1,6 @@
 """Our Llama <-> Hugging Face's LlamaForCausalLM.
 
-Channels of queries and keys are paired as theirs (i with i + half), so that nothing is permuted. In
-config.json: rms_norm_eps as our eps, rope_theta (version 5: in rope_parameters) as our theta.
+Channels of queries and keys are paired as theirs (i with i + half), so that nothing is permuted.
 """
 
 import re
@@ -9,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from pretrainjax.config.objects import recipe
+from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes
+from pretrainjax.convert.fields import Fields, rope_theta
 from pretrainjax.convert.table import (
   SAME,
   Rule,
@@ -20,11 +23,83 @@ from pretrainjax.convert.table import (
   to_ours,
   to_theirs,
 )
+from pretrainjax.models.llama import Llama
 
+MODEL_TYPE = "llama"
+CLASSES = {"LlamaForCausalLM": Holds(("backbone",))}
 _PREFIX = "model."
 _TABLE, _HEAD = f"{_PREFIX}embed_tokens.weight", "lm_head.weight"
 # Wavelengths of rotary positions, which older files hold.
 _WAVES = re.compile(r"rotary_emb\.inv_freq$")
+
+
+def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
+  """The recipes of a class's networks, see `family.Family`."""
+  fields.must_be("hidden_act", "silu", "swish")
+  for name in ("attention_bias", "mlp_bias"):
+    fields.must_be(name, False)
+  fields.must_be("pretraining_tp", 1)
+  width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
+  if width % heads or fields.integer("head_dim", width // heads) * heads != width:
+    raise fields.refused("head_dim", f"hidden_size / num_attention_heads, {width} / {heads}")
+  backbone = recipe(
+    Llama,
+    vocab_size=fields.integer("vocab_size"),
+    max_length=fields.integer("max_position_embeddings", 2048),
+    embed_dim=width,
+    num_layers=fields.integer("num_hidden_layers"),
+    num_heads=heads,
+    num_kv_heads=fields.integer("num_key_value_heads", heads),
+    mlp_dim=fields.integer("intermediate_size"),
+    tied=fields.flag("tie_word_embeddings", False),
+    theta=rope_theta(fields, default=10_000.0, old="rope_theta"),
+    eps=fields.number("rms_norm_eps", 1e-6),
+    attention_dropout=fields.rate("attention_dropout", 0.0),
+    init_std=fields.number("initializer_range", 0.02),
+  )
+  return {"backbone": backbone}
+
+
+def fits(recipes: Recipes, kind: str) -> bool:
+  """Whether a class can express networks, see `family.Family`."""
+  return makes(recipes["backbone"], Llama)
+
+
+def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
+  """The config.json of a class, see `family.Family`: `rope_parameters` for 5, the rest for 4."""
+  backbone = recipes["backbone"]
+  return {
+    "vocab_size": backbone.vocab_size,
+    "max_position_embeddings": backbone.max_length,
+    "hidden_size": backbone.embed_dim,
+    "num_hidden_layers": backbone.num_layers,
+    "num_attention_heads": backbone.num_heads,
+    "num_key_value_heads": backbone.num_kv_heads or backbone.num_heads,
+    "head_dim": backbone.embed_dim // backbone.num_heads,
+    "intermediate_size": backbone.mlp_dim,
+    "tie_word_embeddings": backbone.tied,
+    "rope_theta": backbone.theta,
+    "rope_parameters": {"rope_type": "default", "rope_theta": backbone.theta},
+    "rms_norm_eps": backbone.eps,
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "mlp_bias": False,
+    "attention_dropout": backbone.attention_dropout,
+    "initializer_range": backbone.init_std,
+    "bos_token_id": tokens.begin,
+    "eos_token_id": tokens.end,
+    "pad_token_id": tokens.pad,
+  }
+
+
+def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
+  """The tensors of a class, see `family.Family`."""
+  tied = recipes["backbone"].tied
+  return Table(
+    tuple(rule.under("encoder/") for rule in rules(tied=tied)),
+    copies={_HEAD: _TABLE} if tied else {},
+    buffers=(_WAVES.pattern,),
+  )
 
 
 def rules(*, tied: bool) -> tuple[Rule, ...]:

@@ -1,15 +1,17 @@
 """Our T5 (an encoder and a decoder) <-> Hugging Face's T5ForConditionalGeneration.
 
-Write into config.json `feed_forward_proj: gated-gelu`, `tie_word_embeddings`, the numbers of
-`relative_attention` (32 and 128) and `layer_norm_epsilon: 1e-6`. A decoder without a table of its
-own is one with tied embeddings.
+A decoder without a table of its own is one with tied embeddings.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from pretrainjax.config.objects import recipe
+from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes
+from pretrainjax.convert.fields import ACTIVATIONS, Fields, their_activation
 from pretrainjax.convert.table import (
   SAME,
   Rule,
@@ -20,9 +22,119 @@ from pretrainjax.convert.table import (
   to_ours,
   to_theirs,
 )
+from pretrainjax.models.t5 import T5Decoder, T5Encoder
 
+MODEL_TYPE = "t5"
+CLASSES = {
+  "T5ForConditionalGeneration": Holds(("backbone", "decoder")),
+  "T5EncoderModel": Holds(("backbone",)),
+}
+# Arguments that the two stacks have in common.
+_ALIKE = (
+  "vocab_size",
+  "embed_dim",
+  "num_heads",
+  "head_dim",
+  "mlp_dim",
+  "activation",
+  "gated",
+  "num_buckets",
+  "max_distance",
+  "eps",
+  "dropout",
+)
 _SHARED, _HEAD = "shared.weight", "lm_head.weight"
 _COPIES = {f"{side}.embed_tokens.weight": _SHARED for side in ("encoder", "decoder")}
+
+
+def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
+  """The recipes of a class's networks, see `family.Family`."""
+  word = fields.get("feed_forward_proj", "relu")
+  gated = isinstance(word, str) and word.startswith("gated-")
+  name = str(word).removeprefix("gated-")
+  # As transformers has it: for gates, "gelu" stands for its approximation.
+  name = "gelu_new" if word == "gated-gelu" else name
+  if name not in ACTIVATIONS:
+    raise fields.refused("feed_forward_proj", f"[gated-] and one of {', '.join(ACTIVATIONS)}")
+  # Version 5 says tied of all, and of those that were not (1.1) that their outputs have no scale.
+  said = fields.flag("tie_word_embeddings", True)
+  scaled = fields.flag("scale_decoder_outputs", said)
+  tied = said and (scaled or _HEAD not in fields.tensors)
+  depth = fields.integer("num_layers", 6)
+  sizes = {
+    "vocab_size": fields.integer("vocab_size", 32128),
+    "embed_dim": fields.integer("d_model", 512),
+    "num_heads": fields.integer("num_heads", 8),
+    "head_dim": fields.integer("d_kv", 64),
+    "mlp_dim": fields.integer("d_ff", 2048),
+    "activation": ACTIVATIONS[name],
+    "gated": gated,
+    "num_buckets": fields.integer("relative_attention_num_buckets", 32),
+    "max_distance": fields.integer("relative_attention_max_distance", 128),
+    "eps": fields.number("layer_norm_epsilon", 1e-6),
+    "dropout": fields.rate("dropout_rate", 0.1),
+  }
+  length = fields.integer("n_positions", 512)
+  backbone = recipe(T5Encoder, **sizes, num_layers=depth, max_length=length)
+  if kind == "T5EncoderModel":
+    return {"backbone": backbone}
+  depth = fields.integer("num_decoder_layers", depth)
+  top = {"tied": tied, "scaled": scaled if tied else True}
+  return {"backbone": backbone, "decoder": recipe(T5Decoder, **sizes, num_layers=depth, **top)}
+
+
+def fits(recipes: Recipes, kind: str) -> bool:
+  """Whether a class can express networks, see `family.Family`."""
+  backbone, decoder = recipes["backbone"], recipes.get("decoder")
+  if not makes(backbone, T5Encoder):
+    return False
+  if kind == "T5EncoderModel":
+    return True
+  return makes(decoder, T5Decoder) and all(backbone[name] == decoder[name] for name in _ALIKE)
+
+
+def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
+  """The config.json of a class, see `family.Family`."""
+  backbone, decoder = recipes["backbone"], recipes.get("decoder")
+  decoder = None if kind == "T5EncoderModel" else decoder
+  tied = decoder is None or decoder.tied
+  gate = "gated-" if backbone.gated else ""
+  name = their_activation(backbone.activation)
+  name = "gelu" if (gate, name) == ("gated-", "gelu_new") else name
+  pad = 0 if tokens.pad is None else tokens.pad
+  return {
+    "vocab_size": backbone.vocab_size,
+    "n_positions": backbone.max_length,
+    "d_model": backbone.embed_dim,
+    "num_layers": backbone.num_layers,
+    "num_decoder_layers": backbone.num_layers if decoder is None else decoder.num_layers,
+    "num_heads": backbone.num_heads,
+    "d_kv": backbone.head_dim,
+    "d_ff": backbone.mlp_dim,
+    "feed_forward_proj": f"{gate}{name}",
+    "relative_attention_num_buckets": backbone.num_buckets,
+    "relative_attention_max_distance": backbone.max_distance,
+    "layer_norm_epsilon": backbone.eps,
+    "dropout_rate": backbone.dropout,
+    "tie_word_embeddings": tied,
+    "scale_decoder_outputs": tied and (decoder is None or decoder.scaled),
+    "is_encoder_decoder": decoder is not None,
+    "pad_token_id": pad,
+    "decoder_start_token_id": pad,
+    "eos_token_id": 1 if tokens.end is None else tokens.end,
+  }
+
+
+def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
+  """The tensors of a class, see `family.Family`."""
+  gated = recipes["backbone"].gated
+  if kind == "T5EncoderModel":
+    shared = Rule("encoder/token_embedding", _SHARED, SAME)
+    encoder = (shared, *_side("encoder", cross=False, gated=gated))
+    return Table(encoder, copies=_COPIES, others=(r"^decoder\.", r"^lm_head\."))
+  tied = recipes["decoder"].tied
+  copies = _COPIES | ({_HEAD: _SHARED} if tied else {})
+  return Table(_rules(tied=tied, gated=gated), copies=copies)
 
 
 def to_hf(params: Mapping[str, Any]) -> Tensors:
@@ -38,7 +150,9 @@ def to_hf(params: Mapping[str, Any]) -> Tensors:
   Raises:
     UserError: for parameters that the class has no place for.
   """
-  return to_theirs(_rules(tied="output_table" not in params["decoder"]), params)
+  return to_theirs(
+    _rules(tied="output_table" not in params["decoder"], gated=_gated(params)), params
+  )
 
 
 def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -51,16 +165,22 @@ def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
   tied = _HEAD not in named or np.array_equal(named[_HEAD], named.get(_SHARED, ()))
   if tied:
     named.pop(_HEAD, None)
-  return to_ours(_rules(tied=tied), named)
+  gated = any(".wi_0." in name for name in named)
+  return to_ours(_rules(tied=tied, gated=gated), named)
 
 
-def _rules(*, tied: bool) -> tuple[Rule, ...]:
+def _gated(params: Mapping[str, Any]) -> bool:
+  return "gate" in params["encoder"]["blocks"]["mlp"]
+
+
+def _rules(*, tied: bool, gated: bool) -> tuple[Rule, ...]:
   head = () if tied else (Rule("decoder/output_table", _HEAD, SAME),)
   shared = Rule("encoder/token_embedding", _SHARED, SAME)
-  return (shared, *_side("encoder", cross=False), *_side("decoder", cross=True), *head)
+  sides = _side("encoder", cross=False, gated=gated) + _side("decoder", cross=True, gated=gated)
+  return (shared, *sides, *head)
 
 
-def _side(side: str, *, cross: bool) -> tuple[Rule, ...]:
+def _side(side: str, *, cross: bool, gated: bool) -> tuple[Rule, ...]:
   """The table of one stack; attention to the other one stands between the two other layers."""
   block, ours = f"{side}.block.{{layer}}.layer", f"{side}/blocks"
   last = 1 + cross
@@ -75,7 +195,8 @@ def _side(side: str, *, cross: bool) -> tuple[Rule, ...]:
   if cross:
     rules += _attention(f"{ours}/cross_attention", f"{block}.1.EncDecAttention")
     rules += norm_rules(f"{ours}/norm_cross", f"{block}.1.layer_norm", bias=False)
-  for name, theirs in (("gate", "wi_0"), ("up", "wi_1"), ("down", "wo")):
+  linears = (("gate", "wi_0"), ("up", "wi_1"), ("down", "wo"))
+  for name, theirs in linears if gated else (("up", "wi"), ("down", "wo")):
     dense = f"{block}.{last}.DenseReluDense.{theirs}"
     rules += linear_rules(f"{ours}/mlp/{name}", dense, bias=False)
   return rules

@@ -4,8 +4,9 @@ A table is a tuple of `Rule`s. Reading it left to right exports, right to left i
 two directions cannot disagree; whatever it does not mention is an error, never left out.
 """
 
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from pretrainjax.errors import UserError, nearest
 
 Tensors = dict[str, np.ndarray]
 _LAYER = "{layer}"
+_ALIGNMENT = 64
 
 
 class Layout(NamedTuple):
@@ -33,6 +35,7 @@ class Rule(NamedTuple):
     layout: between the two, of each part.
     axis: the axis of their fused tensor, along which the parts lie.
     first: number of the stack's first layer on their side.
+    cut: where the first of two parts ends, which are not equally large then.
   """
 
   ours: str | tuple[str, ...]
@@ -40,11 +43,17 @@ class Rule(NamedTuple):
   layout: Layout
   axis: int = 0
   first: int = 0
+  cut: int | None = None
 
   @property
   def paths(self) -> tuple[str, ...]:
     """The paths of our parameters of this rule."""
     return (self.ours,) if isinstance(self.ours, str) else self.ours
+
+  def under(self, prefix: str) -> "Rule":
+    """The same rule, where our parameters lie below a prefix such as "encoder/"."""
+    paths = tuple(f"{prefix}{path}" for path in self.paths)
+    return self._replace(ours=paths[0] if isinstance(self.ours, str) else paths)
 
   def fuse(self, parts: Sequence[np.ndarray]) -> np.ndarray:
     """Makes their tensor (of one layer) from our parameters."""
@@ -56,9 +65,11 @@ class Rule(NamedTuple):
     count, shape = len(self.paths), list(tensor.shape)
     if tensor.dtype.kind in "OSUM":
       raise UserError(f"conversion: {self.theirs} holds {tensor.dtype}, expected numbers")
-    if count > 1 and (len(shape) <= self.axis or shape[self.axis] % count):
+    size = shape[self.axis] if len(shape) > self.axis else -1
+    if count > 1 and (size <= self.cut if self.cut else size < 0 or size % count):
       raise UserError(f"conversion: {self.theirs} has shape {shape}: expected {count} equal parts")
-    parts = np.split(tensor, count, axis=self.axis) if count > 1 else [tensor]
+    places = [self.cut] if self.cut else count
+    parts = np.split(tensor, places, axis=self.axis) if count > 1 else [tensor]
     try:
       return [np.ascontiguousarray(self.layout.to_ours(part)) for part in parts]
     except (ValueError, IndexError) as error:
@@ -127,26 +138,83 @@ def to_theirs(rules: tuple[Rule, ...], params: Mapping[str, Any]) -> Tensors:
     UserError: for a parameter that the table lacks, or the other way round.
   """
   leaves = flatten(params)
-  known = {path for rule in rules for path in rule.paths}
-  _refuse(
-    "parameters", [p for p in leaves if p not in known], [p for p in known if p not in leaves]
-  )
-  tensors = {}
-  for rule in rules:
-    values = [np.asarray(leaves[path]) for path in rule.paths]
-    if _LAYER in rule.theirs:
-      for layer, parts in enumerate(zip(*values, strict=True), start=rule.first):
-        tensors[rule.theirs.format(layer=layer)] = rule.fuse(parts)
-    else:
-      tensors[rule.theirs] = rule.fuse(values)
-  return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+  shapes = {path: np.shape(leaf) for path, leaf in leaves.items()}
+  return {
+    planned.name: planned.make(lambda path: np.asarray(leaves[path]))
+    for planned in plan(rules, shapes)
+  }
 
 
-def to_ours(rules: tuple[Rule, ...], tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Converts their named tensors into our nested dict, each stack as deep as theirs.
+class Planned(NamedTuple):
+  """A tensor of theirs that can be made of our parameters.
+
+  Attributes:
+    name: the name of the tensor.
+    rule: the rule that makes it.
+    layer: the number of the layer within our stack; None for what is not stacked.
+  """
+
+  name: str
+  rule: Rule
+  layer: int | None
+
+  def make(self, read: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Makes the tensor.
+
+    Args:
+      read: the function that gives one of our parameters by its path.
+    """
+    return np.ascontiguousarray(self._made(read))
+
+  def shape(self, read: Callable[[str], np.ndarray]) -> tuple[int, ...]:
+    """The shape of the tensor, for parameters without values of their own (broadcast ones)."""
+    return self._made(read).shape
+
+  def _made(self, read: Callable[[str], np.ndarray]) -> np.ndarray:
+    values = [read(path) for path in self.rule.paths]
+    if self.layer is not None:
+      values = [value[self.layer] for value in values]
+    return self.rule.fuse(values)
+
+
+def plan(rules: tuple[Rule, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Planned]:
+  """Lists the tensors that our parameters become, without making any.
+
+  Args:
+    rules: the table.
+    shapes: the shape of each of our parameters by its path.
 
   Raises:
-    UserError: for a tensor that the table lacks, or the other way round.
+    UserError: for a parameter that the table lacks, or the other way round.
+  """
+  known = {path for rule in rules for path in rule.paths}
+  unknown = [path for path in shapes if path not in known]
+  _refuse("parameters", unknown, [path for path in known if path not in shapes])
+  for rule in rules:
+    if _LAYER in rule.theirs:
+      for layer in range(shapes[rule.paths[0]][0]):
+        yield Planned(rule.theirs.format(layer=layer + rule.first), rule, layer)
+    else:
+      yield Planned(rule.theirs, rule, None)
+
+
+def to_ours(
+  rules: tuple[Rule, ...],
+  tensors: Mapping[str, Any],
+  *,
+  wanted: Mapping[str, tuple[int, ...]] | None = None,
+  finish: Callable[[np.ndarray], Any] = lambda leaf: leaf,
+) -> dict[str, Any]:
+  """Converts their named tensors into our nested dict, each stack as deep as theirs.
+
+  Args:
+    rules: the table.
+    tensors: the tensors by name; each is asked for once, one after the other.
+    wanted: the shape of each of our parameters by its path, where it is known.
+    finish: the function that makes of each parameter, as soon as it is whole, what is returned.
+
+  Raises:
+    UserError: for a tensor that the table lacks, or the other way round, or of another shape.
   """
   names = {rule: _names(rule, tensors) for rule in rules}
   known = {name for group in names.values() for name in group}
@@ -154,21 +222,46 @@ def to_ours(rules: tuple[Rule, ...], tensors: Mapping[str, np.ndarray]) -> dict[
   _refuse("tensors", [name for name in tensors if name not in known], missing)
   leaves = {}
   for rule, group in names.items():
-    layers = [rule.split(np.asarray(tensors[name])) for name in group]
-    for path, parts in zip(rule.paths, zip(*layers, strict=True), strict=True):
-      leaves[path] = _stacked(rule, parts) if _LAYER in rule.theirs else parts[0]
+    made = _gathered(rule, tensors, group, wanted or {})
+    for path in rule.paths:
+      leaves[path] = finish(made.pop(path))
   return _nested(leaves)
 
 
-def _stacked(rule: Rule, parts: Sequence[np.ndarray]) -> np.ndarray:
-  shapes = {part.shape for part in parts}
-  if len(shapes) > 1:
-    first, second, *_ = sorted(map(list, shapes))
-    raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")
-  return np.stack(parts)
+def _gathered(
+  rule: Rule,
+  tensors: Mapping[str, Any],
+  names: list[str],
+  wanted: Mapping[str, tuple[int, ...]],
+) -> dict[str, np.ndarray]:
+  """Our parameters of one rule; of stacked ones no more than a layer is held twice."""
+  is_stack, made = _LAYER in rule.theirs, {}
+  for layer, name in enumerate(names):
+    parts = rule.split(np.asarray(tensors[name]))
+    for path, part in zip(rule.paths, parts, strict=True):
+      shape = (len(names), *part.shape) if is_stack else part.shape
+      if wanted.get(path, shape) != shape:
+        expected = list(wanted[path])
+        raise UserError(f"conversion: {name} makes {path} {list(shape)}, expected {expected}")
+      if layer == 0:
+        made[path] = aligned(shape, part.dtype)
+      place = made[path][layer] if is_stack else made[path]
+      if place.shape != part.shape:
+        first, second = sorted((list(place.shape), list(part.shape)))
+        raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")
+      place[...] = part
+  return made
 
 
-def taken(tensors: Mapping[str, np.ndarray], name: str, *, rank: int) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+  """An array without values whose memory JAX can take over on a CPU, where it copies others."""
+  size = math.prod(shape) * np.dtype(dtype).itemsize
+  memory = np.empty(size + _ALIGNMENT, np.uint8)
+  start = -memory.ctypes.data % _ALIGNMENT
+  return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def taken(tensors: Mapping[str, Any], name: str, *, rank: int) -> np.ndarray:
   """Returns one tensor that must be looked at before the table is read, checked for its rank.
 
   Args:
@@ -188,7 +281,7 @@ def taken(tensors: Mapping[str, np.ndarray], name: str, *, rank: int) -> np.ndar
   return tensor
 
 
-def drop_copies(tensors: Mapping[str, np.ndarray], copies: Mapping[str, str]) -> Tensors:
+def drop_copies(tensors: Mapping[str, Any], copies: Mapping[str, str]) -> Tensors:
   """Leaves out tensors that models keep twice, in memory and sometimes on disk (tied ones).
 
   Args:
@@ -206,7 +299,7 @@ def drop_copies(tensors: Mapping[str, np.ndarray], copies: Mapping[str, str]) ->
   return renamed | {n: np.asarray(t) for n, t in tensors.items() if n not in copies}
 
 
-def _names(rule: Rule, tensors: Mapping[str, np.ndarray]) -> list[str]:
+def _names(rule: Rule, tensors: Mapping[str, Any]) -> list[str]:
   """All tensors of a rule, going by the deepest layer that any rule of that stack meets."""
   prefix, found, _ = rule.theirs.partition(_LAYER)
   if not found:

@@ -1,7 +1,6 @@
-"""Our ViT <-> Hugging Face's ViTModel, and the pieces that ViTMAE shares with it.
+"""Our ViT <-> Hugging Face's ViTModel and ViTForImageClassification, and what ViTMAE shares.
 
 The names are those of transformers 4 and of published checkpoints; version 5 reads them too.
-Ours computes layer norms with eps 1e-6, so write `layer_norm_eps: 1e-6` into config.json.
 """
 
 import math
@@ -10,10 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from pretrainjax.config.objects import recipe
+from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
+from pretrainjax.convert.fields import Fields, their_activation
 from pretrainjax.convert.table import (
   SAME,
   TOKEN,
+  Layout,
   Rule,
   Tensors,
   linear_rules,
@@ -24,10 +28,19 @@ from pretrainjax.convert.table import (
   to_theirs,
 )
 from pretrainjax.errors import UserError
+from pretrainjax.models.heads import Head, Pooler
+from pretrainjax.models.layers.patch import grid_size
 from pretrainjax.models.layers.position import sincos_table
+from pretrainjax.models.vit import ViT
 
+MODEL_TYPE = "vit"
+CLASSES = {
+  "ViTForImageClassification": Holds(("backbone", "head")),
+  "ViTModel": Holds(("backbone",), optional=("pooler",)),
+}
 POSITIONS = "embeddings.position_embeddings"
 _CLS = "embeddings.cls_token"
+_ROWS = Layout(lambda table: table[None], lambda table: table.reshape(table.shape[-2:]))
 # What transformers 5 calls some tensors in memory, and (by its own slip, for the decoder of
 # ViTMAE) on disk: pattern -> the name of version 4.
 _ALIASES = (
@@ -40,6 +53,122 @@ _ALIASES = (
   (r"\.mlp\.fc1\.", ".intermediate.dense."),
   (r"\.mlp\.fc2\.", ".output.dense."),
 )
+
+
+def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
+  """The recipes of a class's networks, see `family.Family`."""
+  sizes = read_encoder(fields) | {"position": "learned", "cls_position": True}
+  backbone = recipe(ViT, **sizes)
+  if kind == "ViTModel":
+    fields.must_be("pooler_act", "tanh")
+    fields.must_be("pooler_output_size", backbone.embed_dim)
+    return {"backbone": backbone, "pooler": recipe(Pooler, embed_dim=backbone.embed_dim)}
+  labels = fields.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
+  if not isinstance(labels, dict) or not labels:
+    raise fields.refused("id2label", "a dictionary of the classes")
+  head = recipe(Head, in_dim=backbone.embed_dim, num_classes=len(labels))
+  return {"backbone": backbone, "head": head}
+
+
+def read_encoder(fields: Fields) -> dict[str, Any]:
+  """The arguments of `ViT` out of a config.json of ViT or ViTMAE, but for its positions."""
+  fields.must_be("qkv_bias", True)
+  size = fields.get("image_size", 224)
+  is_pair = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
+  return {
+    "image_size": tuple(size) if is_pair else fields.integer("image_size", 224),
+    "patch_size": fields.integer("patch_size", 16),
+    "num_channels": fields.integer("num_channels", 3),
+    "embed_dim": fields.integer("hidden_size", 768),
+    "num_layers": fields.integer("num_hidden_layers", 12),
+    "num_heads": fields.integer("num_attention_heads", 12),
+    "mlp_dim": fields.integer("intermediate_size", 3072),
+    "activation": fields.activation("hidden_act", "gelu"),
+    "eps": fields.number("layer_norm_eps", 1e-12),
+    "dropout": fields.rate("hidden_dropout_prob", 0.0),
+  }
+
+
+def fits(recipes: Recipes, kind: str) -> bool:
+  """Whether a class can express networks, see `family.Family`."""
+  backbone, head = recipes["backbone"], recipes.get("head")
+  if not is_encoder(backbone):
+    return False
+  if kind == "ViTModel":
+    return True
+  is_linear = makes(head, Head) and head.hidden_dim is None and not head.batch_norm
+  return is_linear and backbone.pool == "cls" and not backbone.pool_norm
+
+
+def is_encoder(backbone: ConfigDict) -> bool:
+  """Whether a recipe makes a `ViT` that their classes can express, whatever its pooling."""
+  return (
+    makes(backbone, ViT)
+    and (backbone.use_cls, backbone.final_norm, backbone.pool_norm) == (True, True, False)
+    and (backbone.num_registers, backbone.layer_scale) == (0, None)
+    and backbone.pool in ("cls", "mean")
+  )
+
+
+def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
+  """The config.json of a class, see `family.Family`."""
+  fields = write_encoder(recipes["backbone"])
+  if kind == "ViTForImageClassification":
+    names = {str(i): f"LABEL_{i}" for i in range(recipes["head"].num_classes)}
+    fields |= {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
+  return fields
+
+
+def write_encoder(backbone: ConfigDict) -> dict[str, Any]:
+  """What config.json says of a `ViT`."""
+  size = backbone.image_size
+  return {
+    "image_size": size if isinstance(size, int) or size[0] != size[1] else size[0],
+    "patch_size": backbone.patch_size,
+    "num_channels": backbone.num_channels,
+    "hidden_size": backbone.embed_dim,
+    "num_hidden_layers": backbone.num_layers,
+    "num_attention_heads": backbone.num_heads,
+    "intermediate_size": backbone.mlp_dim,
+    "hidden_act": their_activation(backbone.activation),
+    "layer_norm_eps": backbone.eps,
+    "hidden_dropout_prob": backbone.dropout,
+    "attention_probs_dropout_prob": 0.0,
+    "qkv_bias": True,
+    "pooler_act": "tanh",
+    "pooler_output_size": backbone.embed_dim,
+  }
+
+
+def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
+  """The tensors of a class, see `family.Family`."""
+  backbone, constants = recipes["backbone"], {}
+  rules = encoder_rules("encoder/", "vit.", backbone.num_channels)
+  if backbone.position == "sincos":
+    rows = sincos_table(backbone.embed_dim, grid_of(backbone))
+    constants = {f"vit.{POSITIONS}": with_cls_row(rows)}
+  elif backbone.cls_position:
+    ours = ("encoder/cls_position", "encoder/position_table")
+    rules += (Rule(ours, f"vit.{POSITIONS}", _ROWS, axis=1, cut=1),)
+  else:
+    rows = Layout(with_cls_row, lambda table: table[0, 1:])
+    rules += (Rule("encoder/position_table", f"vit.{POSITIONS}", rows),)
+  if "pooler" in recipes:
+    rules += linear_rules("pooler/dense", "vit.pooler.dense")
+  if kind == "ViTForImageClassification":
+    rules += linear_rules("head/classifier", "classifier")
+  return Table(
+    rules,
+    plain=lambda name: with_prefix(version_4_name(name), "vit.", ("classifier.", "decoder.")),
+    written=lambda name: name.removeprefix("vit.") if kind == "ViTModel" else name,
+    constants=constants,
+    others=(r"^vit\.pooler\.",),
+  )
+
+
+def grid_of(backbone: ConfigDict) -> tuple[int, int]:
+  """The rows and columns of patches of a recipe of `ViT`."""
+  return grid_size(backbone.image_size, backbone.patch_size)
 
 
 def to_hf(params: Mapping[str, Any], *, grid: tuple[int, int], num_channels: int = 3) -> Tensors:
@@ -128,12 +257,14 @@ def block_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
 
 def version_4(tensors: Mapping[str, np.ndarray]) -> Tensors:
   """Renames tensors that transformers 5 calls otherwise to the names of version 4."""
-  renamed = {}
-  for name, tensor in tensors.items():
-    for pattern, replacement in _ALIASES:
-      name = re.sub(pattern, replacement, name)
-    renamed[name] = tensor
-  return renamed
+  return {version_4_name(name): tensor for name, tensor in tensors.items()}
+
+
+def version_4_name(name: str) -> str:
+  """The name in version 4 of a tensor that transformers 5 may call otherwise."""
+  for pattern, replacement in _ALIASES:
+    name = re.sub(pattern, replacement, name)
+  return name
 
 
 def with_cls_row(table: np.ndarray) -> np.ndarray:

@@ -39,10 +39,12 @@ class Tokenizer:
   Attributes:
     text: the JSON, as `tokenizers` writes it.
     path: the file that it was read from, for messages.
+    names: what special tokens are called here where it is no usual name, ("[CLS]", "<start>").
   """
 
   text: str
   path: Path | None = None
+  names: tuple[tuple[str, str], ...] = ()
 
   @classmethod
   def load(cls, path: Path | str, *, inside: Path | None = None) -> "Tokenizer":
@@ -92,7 +94,8 @@ class Tokenizer:
     """Ids that no text is made of, ascending: the five, the sentinels and what else is declared."""
     added = self._made.get_added_tokens_decoder()
     declared = {index for index, token in added.items() if token.special}
-    return tuple(sorted(declared | {self.special_id(name) for name in SPECIALS}))
+    ours = {self.special_id(name) for name in SPECIALS} - {None}
+    return tuple(sorted(declared | ours))
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -112,7 +115,7 @@ class Tokenizer:
 
   def special_id(self, name: str) -> int | None:
     """The id of one of ours, "[PAD]", by whatever name it goes here; None without."""
-    names = (name, *SPECIALS[name])
+    names = (*(theirs for ours, theirs in self.names if ours == name), name, *SPECIALS[name])
     return next((self._vocabulary[n] for n in names if n in self._vocabulary), None)
 
   def encode(self, text: str) -> list[int]:

@@ -2,7 +2,6 @@
 
 import collections.abc
 import dataclasses
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,7 +185,8 @@ class TextModel:
 
   def ids(self, text: str) -> list[int]:
     """The token ids of a prompt: the token that begins a document, then those of the text."""
-    return [self.tokenizer.begin_id, *self.tokenizer.encode(text)]
+    begin = self.tokenizer.begin_id
+    return [*(() if begin is None else (begin,)), *self.tokenizer.encode(text)]
 
   def _batch(
     self, ids: list[list[int]], chosen: list[int], options: GenerationOptions
@@ -297,7 +297,8 @@ def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
   Raises:
     UserError: for a run without a tokenizer.
   """
-  path = Reference.parse(workdir).folder / "tokenizer.json"
-  if not os.path.lexists(path):
+  tokenizer = loaded.tokenizer
+  if tokenizer is None:
+    path = Reference.parse(workdir).folder / "tokenizer.json"
     raise UserError(f"{path} is missing: expected a run that was trained on text")
-  return TextModel(loaded.encoder, Tokenizer.load(path, inside=path.parent))
+  return TextModel(loaded.encoder, tokenizer)

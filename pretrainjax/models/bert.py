@@ -21,7 +21,15 @@ from pretrainjax.models.layers.scope import Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
 from pretrainjax.models.sizes import named_size
 from pretrainjax.models.text_encoder import TextEncoder
-from pretrainjax.ranges import FewInt, NonNegativeFloat, PositiveFloat, PositiveInt, Rate, ranged
+from pretrainjax.ranges import (
+  FewInt,
+  NonNegativeFloat,
+  NonNegativeInt,
+  PositiveFloat,
+  PositiveInt,
+  Rate,
+  ranged,
+)
 from pretrainjax.types import Text
 
 
@@ -68,6 +76,8 @@ class BERT(TextEncoder):
     num_layers: number of blocks, at least 1.
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
+    position_offset: rows of the table of positions before that of the first token: published
+      RoBERTas have 2, for padding.
     num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them.
     embedding_dim: width of the tables, E, with a projection to D where it differs (ELECTRA);
       None is embed_dim.
@@ -103,6 +113,7 @@ class BERT(TextEncoder):
     num_layers: FewInt,
     num_heads: PositiveInt,
     mlp_dim: PositiveInt,
+    position_offset: NonNegativeInt = 0,
     num_types: PositiveInt = 2,
     embedding_dim: PositiveInt | None = None,
     pool: Pool = "cls",
@@ -120,11 +131,12 @@ class BERT(TextEncoder):
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.embedding_dim = width = embed_dim if embedding_dim is None else embedding_dim
     self.num_types, self.pool, self.dropout = num_types, pool, dropout
+    self.position_offset = position_offset
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
 
     init = nnx.initializers.truncated_normal(init_std)
     self.token_embedding = nnx.Param(init(rngs.params(), (vocab_size, width)))
-    self.position_table = nnx.Param(init(rngs.params(), (max_length, width)))
+    self.position_table = nnx.Param(init(rngs.params(), (max_length + position_offset, width)))
     self.type_embedding = nnx.Param(init(rngs.params(), (num_types, width)))
     self.embedding_norm = LayerNorm(embed_dim=width, eps=eps)
     linear = {"dtype": dtype, "kernel_init": init, "rngs": rngs}
@@ -178,7 +190,7 @@ class BERT(TextEncoder):
     check_length(text.tokens.shape[1], self.max_length)
     types = text.types if self.num_types > 1 else None
     x = embed(self.token_embedding[...], text.tokens, dtype=self.dtype)
-    positions = positions_of(jnp.asarray(text.segments))
+    positions = positions_of(jnp.asarray(text.segments)) + self.position_offset
     x = x + embed(self.position_table[...], positions, dtype=self.dtype)
     x = self.embedding_norm(x + embed_types(self.type_embedding[...], types, dtype=self.dtype))
     return drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)

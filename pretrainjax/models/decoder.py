@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
-from pretrainjax.ranges import FewInt, NonNegativeInt, PositiveInt, ranged
+from pretrainjax.ranges import FewInt, NonNegativeInt, PositiveFloat, PositiveInt, ranged
 
 
 class MAEDecoder(nnx.Module):
@@ -28,6 +29,8 @@ class MAEDecoder(nnx.Module):
     num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     mlp_dim: width inside the perceptrons; None is 4 times embed_dim.
+    activation: the activation of the perceptrons.
+    eps: the number added to variances in the layer norms, see `ViT`.
     dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.
     remat: what the backward pass recomputes, see `layers.stack.Remat`.
     unroll: number of blocks in an iteration of the loop over layers.
@@ -48,6 +51,8 @@ class MAEDecoder(nnx.Module):
     num_layers: FewInt = 8,
     num_heads: PositiveInt = 16,
     mlp_dim: PositiveInt | None = None,
+    activation: Activation = "gelu",
+    eps: PositiveFloat = 1e-6,
     dtype: Literal["float32", "bfloat16"] = "float32",
     remat: Remat = "none",
     unroll: PositiveInt = 1,
@@ -64,9 +69,11 @@ class MAEDecoder(nnx.Module):
       embed_dim=embed_dim,
       num_heads=num_heads,
       mlp_dim=mlp_dim or 4 * embed_dim,
+      activation=activation,
+      eps=eps,
       dtype=dtype,
     )
-    self.norm = LayerNorm(embed_dim=embed_dim, eps=1e-6)
+    self.norm = LayerNorm(embed_dim=embed_dim, eps=eps)
     self.predict = nnx.Linear(embed_dim, patch_dim, dtype=dtype, kernel_init=init, rngs=rngs)
 
   def __call__(

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from pretrainjax.models.causal import CausalModel, residual_std
 from pretrainjax.models.layers.embedding import Pool, embed
+from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.stack import Remat, make_stack
 from pretrainjax.models.sizes import named_size
@@ -55,6 +56,7 @@ class GPT(CausalModel):
     num_heads: number of attention heads; must divide embed_dim.
     mlp_dim: width inside the perceptrons.
     pool: what `pooled` is; the last token is the only one that has seen all.
+    activation: the activation of the perceptrons.
     eps: the number added to variances in the layer norms.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
     attention_dropout: rate on attention's weights, in [0, 1).
@@ -82,6 +84,7 @@ class GPT(CausalModel):
     num_heads: PositiveInt,
     mlp_dim: PositiveInt,
     pool: Pool = "last",
+    activation: Activation = "gelu_tanh",
     eps: PositiveFloat = 1e-5,
     dropout: Rate = 0.0,
     attention_dropout: Rate = 0.0,
@@ -104,7 +107,7 @@ class GPT(CausalModel):
       num_heads=num_heads,
       mlp_dim=mlp_dim,
       eps=eps,
-      activation="gelu_tanh",
+      activation=activation,
       dropout=dropout,
       inner_dropout=0.0,
       attention_dropout=attention_dropout,

@@ -1,4 +1,4 @@
-"""T5 1.1: an encoder of text and the decoder that pretraining puts beside it."""
+"""T5, 1.0 and 1.1: an encoder of text and the decoder that pretraining puts beside it."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import Pool, as_text, embed
+from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import RMSNorm
 from pretrainjax.models.layers.relative import RelativeBias
 from pretrainjax.models.layers.scope import Scope
@@ -57,6 +58,8 @@ def _stack(
   num_heads: int,
   head_dim: int,
   mlp_dim: int,
+  activation: Activation,
+  gated: bool,
   eps: float,
   dropout: float,
   dtype: str,
@@ -76,8 +79,8 @@ def _stack(
     norm="rms",
     cross=cross,
     scale=1.0,
-    activation="gelu_tanh",
-    gated=True,
+    activation=activation,
+    gated=gated,
     use_bias=False,
     dropout=dropout,
     attention_dropout=dropout,
@@ -99,7 +102,11 @@ class T5Encoder(TextEncoder):
     num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     head_dim: width of one head; num_heads * head_dim need not be D.
-    mlp_dim: width inside the gated perceptrons.
+    mlp_dim: width inside the perceptrons.
+    activation: the activation of the perceptrons: "gelu_tanh" in version 1.1, "relu" in 1.0.
+    gated: whether they are gated: not so in version 1.0.
+    num_buckets: ranges of distances that attention tells apart, see `layers.relative`.
+    max_distance: the distance from which on all are in the last of them.
     pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
     eps: the number added to variances in the norms.
     dropout: rate after the embedding, in the blocks and after the last norm, in [0, 1).
@@ -123,6 +130,10 @@ class T5Encoder(TextEncoder):
     num_heads: PositiveInt,
     head_dim: PositiveInt,
     mlp_dim: PositiveInt,
+    activation: Activation = "gelu_tanh",
+    gated: bool = True,
+    num_buckets: PositiveInt = 32,
+    max_distance: PositiveInt = 128,
     pool: Pool = "mean",
     eps: PositiveFloat = 1e-6,
     dropout: Rate = 0.0,
@@ -137,7 +148,12 @@ class T5Encoder(TextEncoder):
     init = nnx.initializers.normal(1.0)
     self.token_embedding = nnx.Param(init(rngs.params(), (vocab_size, embed_dim)))
     self.relative_bias = RelativeBias(
-      num_heads=num_heads, bidirectional=True, init_std=embed_dim**-0.5, rngs=rngs
+      num_heads=num_heads,
+      bidirectional=True,
+      num_buckets=num_buckets,
+      max_distance=max_distance,
+      init_std=embed_dim**-0.5,
+      rngs=rngs,
     )
     self.blocks = _stack(
       embed_dim=embed_dim,
@@ -145,6 +161,8 @@ class T5Encoder(TextEncoder):
       num_heads=num_heads,
       head_dim=head_dim,
       mlp_dim=mlp_dim,
+      activation=activation,
+      gated=gated,
       eps=eps,
       dropout=dropout,
       dtype=dtype,
@@ -186,8 +204,13 @@ class T5Decoder(nnx.Module):
     num_layers: number of blocks, at least 1.
     num_heads: number of attention heads.
     head_dim: width of one head.
-    mlp_dim: width inside the gated perceptrons.
+    mlp_dim: width inside the perceptrons.
+    activation: the activation of the perceptrons.
+    gated: whether they are gated.
+    num_buckets: ranges of distances that attention tells apart.
+    max_distance: the distance from which on all are in the last of them.
     tied: score by the encoder's table of tokens (T5 1.0) in place of one of its own.
+    scaled: whether features are divided by sqrt(D) before a tied table scores them, as in T5 1.0.
     eps: the number added to variances in the norms.
     dropout: rate of dropout in [0, 1), see `T5Encoder`.
     dtype: the dtype of the computation; parameters are float32.
@@ -208,7 +231,12 @@ class T5Decoder(nnx.Module):
     num_heads: PositiveInt,
     head_dim: PositiveInt,
     mlp_dim: PositiveInt,
+    activation: Activation = "gelu_tanh",
+    gated: bool = True,
+    num_buckets: PositiveInt = 32,
+    max_distance: PositiveInt = 128,
     tied: bool = False,
+    scaled: bool = True,
     eps: PositiveFloat = 1e-6,
     dropout: Rate = 0.0,
     dtype: Literal["float32", "bfloat16"] = "float32",
@@ -218,8 +246,14 @@ class T5Decoder(nnx.Module):
   ):
     self.vocab_size, self.embed_dim, self.dropout = vocab_size, embed_dim, dropout
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
+    self.is_scaled = tied and scaled
     self.relative_bias = RelativeBias(
-      num_heads=num_heads, bidirectional=False, init_std=embed_dim**-0.5, rngs=rngs
+      num_heads=num_heads,
+      bidirectional=False,
+      num_buckets=num_buckets,
+      max_distance=max_distance,
+      init_std=embed_dim**-0.5,
+      rngs=rngs,
     )
     self.blocks = _stack(
       embed_dim=embed_dim,
@@ -227,6 +261,8 @@ class T5Decoder(nnx.Module):
       num_heads=num_heads,
       head_dim=head_dim,
       mlp_dim=mlp_dim,
+      activation=activation,
+      gated=gated,
       eps=eps,
       dropout=dropout,
       dtype=dtype,
@@ -271,7 +307,7 @@ class T5Decoder(nnx.Module):
       **random,
     )
     x = drop_values(self.norm(x), rate=self.dropout, **random)
-    return x * self.embed_dim**-0.5 if self.output_table is None else x
+    return x * self.embed_dim**-0.5 if self.is_scaled else x
 
   def scores_table(self, table: Float[Array, "V D"]) -> Float[Array, "V D"]:
     """The table of the scores, one row a token: its own, or the encoder's `table` where tied."""

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Num
 from pretrainjax.errors import nearest
 from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.drop import dropout as drop_values
+from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.patch import PatchEmbed, grid_size, patchify
 from pretrainjax.models.layers.pool import AttentionPool, mean_pool
@@ -80,8 +81,13 @@ class ViT(ImageEncoder):
     pool: what `pooled` is: the class token, the mean of the patches, or attention pooling.
     use_cls: whether there is a class token; pool "cls" needs it, MAE has it even for "mean".
     position: "sincos" is fixed, "learned" starts from a normal distribution of std 0.02.
+    cls_position: whether the class token has a position of its own, as in published weights; to a
+      learned token it adds nothing.
     num_registers: further tokens that belong to no patch (arXiv 2309.16588).
     layer_scale: initial value of learned scales of the residual branches; None has none.
+    activation: the activation of the perceptrons.
+    eps: the number added to variances in the layer norms: 1e-6 in MAE, DINO and timm, 1e-12 by
+      default in Hugging Face's.
     drop_path: rate of the last block, rising from 0 in the first, in [0, 1).
     dropout: rate after the embedding and in the blocks, in [0, 1).
     final_norm: layer norm over tokens before pooling.
@@ -97,7 +103,7 @@ class ViT(ImageEncoder):
     ValueError: for arguments that do not fit together.
 
   Reference: arXiv 2010.11929; initial values as in MAE, arXiv 2111.06377. Ours differs in that
-  the class token has no row in the position table (with a learned token it would add nothing).
+  the class token has no row in the position table unless `cls_position` asks for it.
   """
 
   @ranged
@@ -114,8 +120,11 @@ class ViT(ImageEncoder):
     pool: Literal["cls", "mean", "map"] = "cls",
     use_cls: bool = True,
     position: Literal["sincos", "learned"] = "sincos",
+    cls_position: bool = False,
     num_registers: NonNegativeInt = 0,
     layer_scale: Finite | None = None,
+    activation: Activation = "gelu",
+    eps: PositiveFloat = 1e-6,
     drop_path: Rate = 0.0,
     dropout: Rate = 0.0,
     final_norm: bool = True,
@@ -131,27 +140,27 @@ class ViT(ImageEncoder):
     check_statistics(image_mean, image_std, num_channels)
     if pool == "cls" and not use_cls:
       raise ValueError("pool='cls': needs use_cls=True")
+    if cls_position and not (use_cls and position == "learned"):
+      raise ValueError("cls_position=True: needs use_cls=True and position='learned'")
     self.patch_size, self.num_channels, self.embed_dim = patch_size, num_channels, embed_dim
     self.patch_dim = patch_size * patch_size * num_channels
     self.pool, self.use_cls, self.num_registers = pool, use_cls, num_registers
-    self.drop_path, self.dropout = drop_path, dropout
     self.image_mean, self.image_std = image_mean, image_std
+    self.drop_path, self.dropout = drop_path, dropout
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
-
-    self.patch_embed = PatchEmbed(
-      patch_dim=self.patch_dim, embed_dim=embed_dim, dtype=dtype, rngs=rngs
-    )
+    patches = {"patch_dim": self.patch_dim, "embed_dim": embed_dim, "dtype": dtype}
+    self.patch_embed = PatchEmbed(**patches, rngs=rngs)
     self.cls_token = _learned((embed_dim,), rngs) if use_cls else None
+    self.cls_position = _learned((1, embed_dim), rngs) if cls_position else None
     self.register_tokens = _learned((num_registers, embed_dim), rngs) if num_registers else None
     table = (self.grid[0] * self.grid[1], embed_dim)
     self.position_table = _learned(table, rngs) if position == "learned" else None
-    sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "mlp_dim": mlp_dim}
-    self.blocks = make_stack(
-      num_layers, rngs=rngs, **sizes, layer_scale=layer_scale, dropout=dropout, dtype=dtype
-    )
-    self.norm = LayerNorm(embed_dim=embed_dim, eps=1e-6) if final_norm else None
+    sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "mlp_dim": mlp_dim, "eps": eps}
+    branches = {"activation": activation, "layer_scale": layer_scale, "dropout": dropout}
+    self.blocks = make_stack(num_layers, rngs=rngs, **sizes, **branches, dtype=dtype)
+    self.norm = LayerNorm(embed_dim=embed_dim, eps=eps) if final_norm else None
     self.attention_pool = AttentionPool(**sizes, dtype=dtype, rngs=rngs) if pool == "map" else None
-    self.pool_norm = LayerNorm(embed_dim=embed_dim, eps=1e-6) if pool_norm else None
+    self.pool_norm = LayerNorm(embed_dim=embed_dim, eps=eps) if pool_norm else None
 
   @property
   def num_prefix(self) -> int:
@@ -228,7 +237,8 @@ class ViT(ImageEncoder):
   def _prefix(self, batch: int) -> list[Float[Array, "B _ D"]]:
     rows = []
     if self.cls_token is not None:
-      rows.append(self.cls_token[...][None])
+      token = self.cls_token[...][None]
+      rows.append(token if self.cls_position is None else token + self.cls_position[...])
     if self.register_tokens is not None:
       rows.append(self.register_tokens[...])
     return [jnp.broadcast_to(r.astype(self.dtype), (batch, *r.shape)) for r in rows]

@@ -24,7 +24,6 @@ from tqdm import tqdm
 
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.fingerprint import fingerprint
-from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
@@ -32,7 +31,7 @@ from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
 from pretrainjax.predict import embed_images
-from pretrainjax.predict.embedding import embed_texts, load_tokenizer, with_begin_and_end
+from pretrainjax.predict.embedding import embed_texts, tokenizer_of, with_begin_and_end
 from pretrainjax.predict.texts import FORMS, import_parquet, read_texts, text_field
 from pretrainjax.predict.texts import add_flags as add_text_flags
 from pretrainjax.types import Encoder
@@ -120,7 +119,7 @@ def work(request: Request, loaded: Loaded) -> None:
 
 
 def _checked(request: Request, loaded: Loaded) -> _Task:
-  options, workdir = request.options, Reference.parse(request.workdir).folder
+  options = request.options
   for flag in ("input", "out"):
     if not getattr(options, flag):
       raise UserError(f"--{flag}: found nothing, expected a file")
@@ -141,7 +140,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   if not num_texts:
     raise UserError(f"--input: '{source}' holds no text")
   encoder = loaded.encoder
-  tokenizer = load_tokenizer(encoder, workdir=workdir)
+  tokenizer = tokenizer_of(loaded)
   encoder = _pooling(encoder, options.pool)
   identity = {
     "input": _digest(source),

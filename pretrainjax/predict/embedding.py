@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.types import Encoder, Text
@@ -19,17 +19,20 @@ from pretrainjax.types import Encoder, Text
 _SHORTEST = 16
 
 
-def load_tokenizer(encoder: Any, *, workdir: Path) -> Tokenizer:
-  """Loads the tokenizer that a run was trained with from its folder.
+def tokenizer_of(loaded: Loaded) -> Tokenizer:
+  """The tokenizer that a run or model was trained with.
 
   Raises:
     UserError: for an encoder of something else than its texts.
   """
+  encoder, workdir = loaded.encoder, loaded.workdir
   size = getattr(encoder, "vocab_size", None)
   if size is None:
     found = type(encoder).__name__
     raise UserError(f"--workdir: '{workdir}' holds a {found}, expected an encoder of text")
-  tokenizer = Tokenizer.load(workdir / "tokenizer.json", inside=workdir)
+  tokenizer = loaded.tokenizer
+  if tokenizer is None:
+    raise UserError(f"--workdir: '{workdir}' has no tokenizer.json, expected that of its texts")
   if size < tokenizer.vocab_size:
     raise UserError(
       f"--workdir: '{workdir}' knows {size} tokens, but its tokenizer.json {tokenizer.vocab_size}"
@@ -88,8 +91,9 @@ def with_begin_and_end(
     tokenizer: the tokenizer that knows the two tokens.
     length: the most tokens in all; None cuts nothing.
   """
-  room = len(tokens) if length is None else max(length - 2, 0)
-  return [tokenizer.begin_id, *tokens[:room], tokenizer.end_id]
+  begin, end = ([] if i is None else [i] for i in (tokenizer.begin_id, tokenizer.end_id))
+  room = len(tokens) if length is None else max(length - len(begin) - len(end), 0)
+  return [*begin, *tokens[:room], *end]
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -16,7 +16,7 @@ from pretrainjax.command import Request
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.models.lm_head import MaskedLMHead
-from pretrainjax.predict.embedding import load_tokenizer, padded, row_length
+from pretrainjax.predict.embedding import padded, row_length, tokenizer_of
 from pretrainjax.report.table import markdown_table
 from pretrainjax.types import Text
 
@@ -55,7 +55,7 @@ def work(request: Request, loaded: Loaded) -> None:
   if not isinstance(head, MaskedLMHead) or generator is not None:
     found = type(loaded.objective).__name__
     raise UserError(f"--workdir: '{workdir}' is a run of {found}, expected a masked language model")
-  tokenizer = load_tokenizer(loaded.encoder, workdir=workdir)
+  tokenizer = tokenizer_of(loaded)
   for text in options.text:
     gaps = fill(loaded.module, tokenizer, text, top_k=options.top_k)
     print(f"\n{text}")

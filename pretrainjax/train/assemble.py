@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -29,7 +28,7 @@ from pretrainjax.train.state import TrainState, init_state
 from pretrainjax.train.step import make_train_step
 from pretrainjax.train.tracking import Tracking
 from pretrainjax.types import Evaluator, check_encoder
-from pretrainjax.workdir.tokenizer import TOKENIZER, check_tokenizers, data_of, tokenizer_of
+from pretrainjax.workdir.tokenizer import check_tokenizers, data_of, tokenizer_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +206,7 @@ def _open_evaluators(
   check_metric(parts["train"].keep.metric, opened)
   if (tokenizer := tokenizer_of(data)) is not None:  # or they would measure nothing
     others = data_of(opened.evaluators)
-    check_tokenizers(others, tokenizer, path=tokenizer.path or Path(TOKENIZER))
+    check_tokenizers(others, tokenizer)
   return opened
 
 

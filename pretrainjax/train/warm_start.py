@@ -72,7 +72,7 @@ def take_parts(
   taken, runs = [], {}
   objective = resolve(config.objective.get(TARGET), "config.objective", allow=ANYTHING)
   for name, reference in references:
-    run = str(Reference(reference.folder, reference.step))
+    run = str(reference.whole)
     loaded = runs[run] = runs[run] if run in runs else load(run, allow=allow)
     there = loaded.parts
     wanted = [reference.part] if reference.part else ["encoder"]

@@ -34,7 +34,7 @@ def keep_tokenizer(workdir: Path, data: Any, *, allow_change: bool) -> None:
   if found is None:
     return
   if os.path.lexists(path) and has_checkpoints(workdir) and not allow_change:
-    check_tokenizers({"data": data}, Tokenizer.load(path, inside=workdir), path=path)
+    check_tokenizers({"data": data}, Tokenizer.load(path, inside=workdir))
   replace(path, found.text)
 
 
@@ -48,17 +48,17 @@ def data_of(evaluators: Mapping[str, Any]) -> dict[str, Any]:
   }
 
 
-def check_tokenizers(data: Mapping[str, Any], expected: Tokenizer, *, path: Path) -> None:
+def check_tokenizers(data: Mapping[str, Any], expected: Tokenizer) -> None:
   """Refuses data that was tokenized with another tokenizer than a network was trained with.
 
   Args:
     data: the data by its key in the config; data without text is passed over.
-    expected: the tokenizer of the network.
-    path: the file of that tokenizer.
+    expected: the tokenizer of the network, with the path of its file.
 
   Raises:
     UserError: naming both, and how to prepare the data with the right one.
   """
+  path = expected.path or TOKENIZER
   for key, one in data.items():
     found = tokenizer_of(one)
     if found is not None and found.fingerprint != expected.fingerprint:

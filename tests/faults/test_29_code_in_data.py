@@ -43,7 +43,9 @@ def test_parts_of_features(tmp_path, monkeypatch, trial):
   (tmp_path / "texts.txt").write_text("alpha beta\n")
   (tmp_path / "tokenizer.json").write_text(word_tokenizer("alpha beta").text)
   module = Towers(encoder=TinyText(rngs=nnx.Rngs(0)))
-  loaded = Loaded(config=ConfigDict(), objective=Objective(), module=module, step=3)
+  loaded = Loaded(
+    config=ConfigDict(), objective=Objective(), module=module, step=3, workdir=tmp_path
+  )
   parser = argparse.ArgumentParser()
   embed.add_flags(parser)
   flags = parser.parse_args([f"--input={tmp_path}/texts.txt", f"--out={out}"])

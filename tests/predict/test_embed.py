@@ -25,7 +25,9 @@ def run(tmp_path, monkeypatch):
   (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
   (tmp_path / "tokenizer.json").write_text(word_tokenizer(WORDS).text)
   module = Towers(encoder=TinyText(rngs=nnx.Rngs(0)))
-  loaded = Loaded(config=ConfigDict(), objective=Objective(), module=module, step=3)
+  loaded = Loaded(
+    config=ConfigDict(), objective=Objective(), module=module, step=3, workdir=tmp_path
+  )
 
   def call(*flags):
     parser = argparse.ArgumentParser()

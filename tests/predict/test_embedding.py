@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 from fake_texts import TinyText, word_tokenizer
 from flax import nnx
+from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.errors import UserError
+from pretrainjax.models.mlp import MLP
+from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.predict import embedding
 from pretrainjax.predict.embedding import (
   embed_texts,
-  load_tokenizer,
   padded,
   row_length,
+  tokenizer_of,
   with_begin_and_end,
 )
 
@@ -50,11 +54,15 @@ def test_texts_are_wrapped_as_in_training_and_cut():
 
 def test_an_encoder_of_something_else_is_refused(tmp_path):
   encoder = TinyText(vocab_size=8, rngs=nnx.Rngs(0))
-  with pytest.raises(UserError, match="tokenizer.json: cannot be read"):
-    load_tokenizer(encoder, workdir=tmp_path)
+
+  def loaded(encoder):
+    return Loaded(ConfigDict(), Objective(), Towers(encoder=encoder), 1, tmp_path)
+
+  with pytest.raises(UserError, match="has no tokenizer.json"):
+    tokenizer_of(loaded(encoder))
   (tmp_path / "tokenizer.json").write_text(word_tokenizer("a b c").text)
-  assert load_tokenizer(encoder, workdir=tmp_path).vocab_size == 8
-  with pytest.raises(UserError, match="holds a Linear, expected an encoder of text"):
-    load_tokenizer(nnx.Linear(2, 2, rngs=nnx.Rngs(0)), workdir=tmp_path)
+  assert tokenizer_of(loaded(encoder)).vocab_size == 8
+  with pytest.raises(UserError, match="holds a MLP, expected an encoder of text"):
+    tokenizer_of(loaded(MLP(image_size=2, embed_dim=2, rngs=nnx.Rngs(0))))
   with pytest.raises(UserError, match="knows 4 tokens, but its tokenizer.json 8"):
-    load_tokenizer(TinyText(vocab_size=4, rngs=nnx.Rngs(0)), workdir=tmp_path)
+    tokenizer_of(loaded(TinyText(vocab_size=4, rngs=nnx.Rngs(0))))

@@ -48,7 +48,9 @@ def test_the_likeliest_tokens_complete_the_text():
 
 def test_the_command_prints_a_table_a_gap(tmp_path, capsys):
   (tmp_path / "tokenizer.json").write_text(TOKENIZER.text)
-  loaded = Loaded(config=ConfigDict(), objective=Objective(), module=module(), step=3)
+  loaded = Loaded(
+    config=ConfigDict(), objective=Objective(), module=module(), step=3, workdir=tmp_path
+  )
   parser = argparse.ArgumentParser()
   fill_mask.add_flags(parser)
 
@@ -60,7 +62,13 @@ def test_the_command_prints_a_table_a_gap(tmp_path, capsys):
   assert out.count("%") == 3 and "| token " in out and "likeliest: the " in out
   towers = {"encoder": loaded.encoder, "generator": loaded.encoder, "head": loaded.module.head}
   electra, headless = (
-    Loaded(config=ConfigDict(), objective=Objective(), module=Towers(**networks), step=3)
+    Loaded(
+      config=ConfigDict(),
+      objective=Objective(),
+      module=Towers(**networks),
+      step=3,
+      workdir=tmp_path,
+    )
     for networks in (towers, {"encoder": loaded.encoder})
   )
   for flags, other, message in (

@@ -18,7 +18,9 @@ def run(tmp_path):
   """Calls `predict generate` of a tiny run."""
   (tmp_path / "tokenizer.json").write_text(byte_text.byte_tokenizer().text)
   module = Towers(encoder=byte_text.small_gpt())
-  loaded = Loaded(config=ConfigDict(), objective=Objective(), module=module, step=3)
+  loaded = Loaded(
+    config=ConfigDict(), objective=Objective(), module=module, step=3, workdir=tmp_path
+  )
 
   def call(*flags):
     parser = argparse.ArgumentParser()

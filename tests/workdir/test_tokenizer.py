@@ -70,10 +70,11 @@ def test_evaluators_read_what_their_fields_hold():
 
 def test_data_of_another_tokenizer_is_named_with_the_way_out(tmp_path):
   path = tmp_path / "tokenizer.json"
-  check_tokenizers({"data": Data(OURS), "evals.knn.k": 3}, OURS, path=path)
+  expected = dataclasses.replace(OURS, path=path)
+  check_tokenizers({"data": Data(OURS), "evals.knn.k": 3}, expected)
   evaluators = {"knn": Reads(Data(OTHER))}
   with pytest.raises(UserError) as refusal:
-    check_tokenizers(data_of(evaluators), OURS, path=path)
+    check_tokenizers(data_of(evaluators), expected)
   message = str(refusal.value)
   assert message.startswith("--config.evals.knn.train.datasets: found tokenizer ")
   assert f"prepare spam --config.tokenizer.path={path}" in message and "\n" not in message

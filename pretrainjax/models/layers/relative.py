@@ -77,15 +77,19 @@ class RelativeBias(nnx.Module):
   ):
     if num_buckets < 4 or num_buckets % 4:
       raise ValueError(f"num_buckets={num_buckets}: expected a multiple of 4, at least 4")
-    self._ranges = {
-      "bidirectional": bidirectional,
-      "num_buckets": num_buckets,
-      "max_distance": max_distance,
-    }
+    # Not in a dictionary: the graph of a module that holds one has no hash, and jit asks for it.
+    self.bidirectional = bidirectional
+    self.num_buckets, self.max_distance = num_buckets, max_distance
     init = nnx.initializers.normal(init_std)
     self.table = nnx.Param(init(rngs.params(), (num_buckets, num_heads)))
 
   def __call__(self, num_queries: int, num_keys: int) -> Float[Array, "1 heads N S"]:
     """The bias of so many neighbouring queries and keys, both from place 0 on, in float32."""
-    buckets = relative_buckets(num_queries, num_keys, **self._ranges)
+    buckets = relative_buckets(
+      num_queries,
+      num_keys,
+      bidirectional=self.bidirectional,
+      num_buckets=self.num_buckets,
+      max_distance=self.max_distance,
+    )
     return jnp.moveaxis(self.table[...][buckets], 2, 0)[None]  # N S heads -> 1 heads N S

@@ -33,6 +33,11 @@ def test_buckets_are_those_of_the_definition(bidirectional, num_buckets, max_dis
   np.testing.assert_array_equal(buckets, expected)
 
 
+def test_its_graph_has_a_hash_that_jit_asks_for():
+  bias = RelativeBias(num_heads=3, bidirectional=True, init_std=1.0, rngs=nnx.Rngs(0))
+  assert hash(nnx.split(bias)[0]) == hash(nnx.split(bias)[0])
+
+
 def test_bias_depends_on_the_distance_alone():
   bias = RelativeBias(num_heads=3, bidirectional=True, init_std=1.0, rngs=nnx.Rngs(0))(6, 6)
   assert bias.shape == (1, 3, 6, 6)

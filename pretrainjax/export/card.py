@@ -1,0 +1,119 @@
+"""The model card of an export: what was trained, on what, how well, and how to load it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.config.allowed import TARGET
+from pretrainjax.config.text import to_json
+from pretrainjax.evaluators.results import RESULTS
+from pretrainjax.export.write import Written
+from pretrainjax.report.table import markdown_table
+from pretrainjax.untrusted import BadFile, parse_json, read_lines
+
+_MOST_ROWS = 50
+
+
+def card(loaded: Loaded, written: Written, *, license_name: str, reference: Reference) -> str:
+  """The text of README.md.
+
+  Args:
+    loaded: the run that was exported.
+    written: what was written of it.
+    license_name: the licence of the weights, "" where the user named none.
+    reference: the reference that the user typed.
+  """
+  config, backbone = loaded.config, loaded.config.objective.backbone
+  is_text = "vocab_size" in backbone
+  objective = str(config.objective.get(TARGET)).rpartition(":")[2]
+  left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
+  sections = [
+    _front(is_text=is_text, license_name=license_name),
+    f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
+    f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
+    f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
+    _metrics(loaded),
+    f"## Use\n\nWith transformers:\n\n```python\n{_theirs(written.kind, is_text=is_text)}\n```\n\n"
+    f"With pretrainjax:\n\n```python\n{_ours(written.kind, is_text=is_text)}\n```",
+    f"## Config\n\n```json\n{json.dumps(json.loads(to_json(config)), indent=1)}\n```",
+  ]
+  return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front(*, is_text: bool, license_name: str) -> str:
+  tag = "feature-extraction" if is_text else "image-feature-extraction"
+  named = license_name or "unknown"
+  return f"---\nlibrary_name: transformers\nlicense: {named}\npipeline_tag: {tag}\n---"
+
+
+def _data(config: ConfigDict) -> str:
+  data: Any = config.get("data")
+  if not isinstance(data, ConfigDict) or "datasets" not in data:
+    return "Data: not known to the export."
+  named = data.datasets
+  names = named if isinstance(named, str) else ", ".join(map(str, named))
+  return f"Data: {names}, split {data.get('split', 'train')}."
+
+
+def _metrics(loaded: Loaded) -> str:
+  """The rows that `evaluate` stored of this step, each number with its protocol."""
+  path = None if loaded.workdir is None else loaded.workdir / "evaluation" / RESULTS
+  if loaded.source == "hf" or path is None or not path.is_file():
+    return ""
+  rows = [row for row in _rows(path) if row.get("step") == loaded.step]
+  names = ("evaluator", "metric", "value", "encoder", "protocol")
+  shown = [tuple(_cell(row.get(name)) for name in names) for row in rows[-_MOST_ROWS:]]
+  return f"## Metrics\n\n{markdown_table(names, shown)}" if shown else ""
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+  try:
+    found = [parse_json(line) for line in read_lines(path)]
+  except (BadFile, ValueError):
+    return []
+  return [row for row in found if isinstance(row, dict)]
+
+
+def _cell(value: Any) -> str:
+  if isinstance(value, dict):
+    return ", ".join(f"{key}={_cell(one)}" for key, one in value.items())
+  return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+
+
+def _theirs(kind: str, *, is_text: bool) -> str:
+  if is_text:
+    return (
+      f"from transformers import AutoTokenizer, {kind}\n"
+      'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
+      f'model = {kind}.from_pretrained("FOLDER")\n'
+      'batch = tokenizer(["a text"], return_tensors="pt")\n'
+      "output = model(**batch)"
+    )
+  return (
+    f"from transformers import AutoImageProcessor, {kind}\n"
+    'processor = AutoImageProcessor.from_pretrained("FOLDER")\n'
+    f'model = {kind}.from_pretrained("FOLDER")\n'
+    'batch = processor(images, return_tensors="pt")\n'
+    "output = model(**batch)"
+  )
+
+
+def _ours(kind: str, *, is_text: bool) -> str:
+  if kind.endswith(("LMHeadModel", "ForCausalLM")):
+    return (
+      "import pretrainjax as pj\n"
+      'model = pj.load_model("hf:FOLDER")\n'
+      'print(model.generate("a text", max_new_tokens=20)[0].text)'
+    )
+  value = "tokens  # int32, rows of token ids" if is_text else "images  # uint8, B H W C"
+  name = value.split()[0]
+  return (
+    "import pretrainjax as pj\n"
+    'encoder = pj.load_encoder("hf:FOLDER")\n'
+    f"features = encoder({name}).pooled  # {name}{value.removeprefix(name)[3:]}"
+  )

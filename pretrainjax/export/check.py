@@ -1,0 +1,192 @@
+"""Compares an export, loaded by transformers, with the networks that it was made of."""
+
+import functools
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from pretrainjax.errors import UserError
+from pretrainjax.export.networks import Networks
+from pretrainjax.export.write import Written
+from pretrainjax.models.causal import CausalModel
+from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.objectives.split import split
+from pretrainjax.types import Text
+
+_ROWS, _LONGEST = 3, 512
+
+
+class Case(NamedTuple):
+  """An input of both: images as floats, or texts; what is compared where `present`."""
+
+  name: str
+  images: Any = None
+  tokens: Any = None
+  present: Any = None
+
+
+def compare(folder: Path, networks: Networks, written: Written) -> str:
+  """Loads a folder with transformers and compares outputs; a line for each kind of input.
+
+  The arguments, and what is raised, are those of `differences`.
+  """
+  found = differences(folder, networks, written)
+  lines = [f"check {name}: largest difference {value:.2e}" for name, value in found.items()]
+  return "\n".join(lines)
+
+
+def differences(folder: Path, networks: Networks, written: Written) -> dict[str, float]:
+  """The largest difference of outputs for each kind of input.
+
+  Args:
+    folder: the export.
+    networks: what it was made of.
+    written: what was written.
+
+  Raises:
+    UserError: where transformers is not installed, finds tensors missing or left over.
+  """
+  try:
+    torch, transformers = map(importlib.import_module, ("torch", "transformers"))
+  except ImportError as error:
+    raise UserError(f"--check: needs torch and transformers ({error.name} is missing)") from error
+  options = {"output_loading_info": True, "attn_implementation": "eager"}
+  if written.kind.endswith("Model") and "pooler" not in written.held:
+    options |= _without_pooler(written.kind)
+  model, info = getattr(transformers, written.kind).from_pretrained(folder, **options)
+  wrong = {key: sorted(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+  if any(wrong.values()):
+    raise UserError(f"--check: transformers finds {wrong}")
+  found, model = {}, model.eval().float()
+  graphdef, params, extras = split(nnx.Dict(networks.modules))
+  for case in cases(networks):
+    ours = _ours(graphdef, written.kind, params, extras, tuple(case)[1:])
+    ours = np.asarray(ours, np.float64)
+    with torch.no_grad():
+      theirs = np.asarray(theirs_of(torch, model, written.kind, case).numpy(), np.float64)
+    if case.present is not None:
+      ours, theirs = ours[case.present], theirs[case.present]
+    found[case.name] = float(np.abs(ours - theirs).max())
+  return found
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _ours(graphdef: Any, kind: str, params: Any, extras: Any, inputs: tuple) -> Any:
+  return ours_of(nnx.merge(graphdef, params, extras), kind, Case("", *inputs))
+
+
+def _without_pooler(kind: str) -> dict[str, Any]:
+  has_one = kind in ("BertModel", "RobertaModel", "ViTModel")
+  return {"add_pooling_layer": False} if has_one else {}
+
+
+def cases(networks: Networks) -> Iterator[Case]:
+  """Inputs of the networks: ordinary and odd ones."""
+  encoder, random = networks.modules["encoder"], np.random.default_rng(0)
+  if hasattr(encoder, "vocab_size"):
+    yield from _texts(encoder, random)
+    return
+  shape = (_ROWS, *(side * encoder.patch_size for side in encoder.grid), encoder.num_channels)
+  for name, pixels in (
+    ("ordinary images", random.integers(0, 256, shape)),
+    ("black images", np.zeros(shape)),
+    ("white images", np.full(shape, 255)),
+    ("images of two values", random.integers(0, 2, shape) * 255),
+  ):
+    yield Case(name, images=np.asarray(encoder.normalize(jnp.asarray(pixels, jnp.uint8))))
+
+
+def _texts(encoder: Any, random: np.random.Generator) -> Iterator[Case]:
+  # All but one have the same shape, so that our networks are compiled twice only.
+  size, length = encoder.vocab_size, min(encoder.max_length, _LONGEST)
+  low = min(5, size - 1)
+  tokens = random.integers(low, size, (_ROWS, length)).astype(np.int32)
+  present = np.ones((_ROWS, length), bool)
+  yield Case(f"texts of {length} tokens", tokens=tokens, present=present)
+  lengths = np.maximum(np.array([length // 2, length - 1, 1]), 1)
+  padded = np.arange(length)[None] < lengths[:, None]
+  yield Case("padded texts", tokens=tokens, present=padded)
+  yield Case("texts of one token", tokens=tokens[:, :1], present=present[:, :1])
+  rare = size - 1 - np.arange(tokens.size).reshape(tokens.shape) % (size - low)
+  yield Case("the last tokens of the vocabulary", tokens=rare.astype(np.int32), present=present)
+
+
+def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
+  """What our networks say of a case: scores where their class has a head, else features of tokens.
+
+  Args:
+    modules: the networks by name.
+    kind: the class of transformers.
+    case: the input.
+  """
+  encoder = modules["encoder"]
+  if case.images is not None:
+    head = modules.get("head")
+    return encoder.sequence(case.images) if head is None else head(encoder(case.images).pooled)
+  text = Text(jnp.asarray(case.tokens), jnp.asarray(case.present, jnp.int32))
+  table = encoder.token_embedding[...]
+  hidden, head = encoder.sequence(text), modules.get("head")
+  if kind.endswith("Model") and not kind.endswith("LMHeadModel"):
+    return hidden
+  if "decoder" in modules:
+    decoder = modules["decoder"]
+    x = decoder(jnp.asarray(case.tokens), hidden, valid=jnp.asarray(case.present), table=table)
+    return jnp.einsum("btd,vd->btv", x, decoder.scores_table(table))
+  if "detector" in modules:
+    return modules["detector"](hidden)[..., 0]
+  if isinstance(head, MaskedLMHead):
+    return head(hidden, table)
+  if isinstance(encoder, CausalModel):
+    return jnp.einsum("btd,vd->btv", hidden, encoder.output_table)
+  return hidden if head is None else _by_token(head(encoder(text).pooled), case)
+
+
+def _by_token(scores: Any, case: Case) -> Any:
+  """Scores of whole texts, as many times as there are tokens, so that all cases are alike."""
+  return jnp.broadcast_to(scores[:, None], (*case.present.shape, scores.shape[-1]))
+
+
+def theirs_of(torch: Any, model: Any, kind: str, case: Case) -> Any:
+  """What their model says of a case: scores where it has a head, else features of tokens.
+
+  Args:
+    torch: the library.
+    model: the model.
+    kind: its class.
+    case: the input.
+  """
+  if case.images is not None:
+    pixels = torch.from_numpy(np.ascontiguousarray(case.images.transpose(0, 3, 1, 2)))
+    if kind == "ViTMAEForPreTraining":
+      return _unmasked(torch, model, pixels)
+    output = model(pixels)
+    return output.logits if "ForImage" in kind else output.last_hidden_state
+  tokens, mask = (torch.from_numpy(np.array(a)).long() for a in (case.tokens, case.present))
+  arguments = {"input_ids": tokens, "attention_mask": mask}
+  if kind == "T5ForConditionalGeneration":
+    arguments["decoder_input_ids"] = tokens
+  output = model(**arguments)
+  logits = getattr(output, "logits", None)
+  if logits is None:
+    logits = getattr(output, "prediction_logits", None)
+  if logits is None:
+    return output.last_hidden_state
+  if "ForSequence" in kind:
+    return logits[:, None].expand(*case.present.shape, -1)
+  return logits
+
+
+def _unmasked(torch: Any, model: Any, pixels: Any) -> Any:
+  """The tokens of all patches in their order: at ratio 0 their class shuffles without noise."""
+  before, model.config.mask_ratio = model.config.mask_ratio, 0.0
+  count = model.vit.embeddings.patch_embeddings.num_patches
+  noise = torch.arange(count).float().repeat(len(pixels), 1)
+  found = model.vit(pixels, noise=noise).last_hidden_state
+  model.config.mask_ratio = before
+  return found

@@ -1,0 +1,68 @@
+"""Which networks of a run are exported, what they are called there, and their arrays."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax import nnx
+from ml_collections import ConfigDict
+
+from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.convert.electra import as_generator
+from pretrainjax.convert.table import flatten
+from pretrainjax.errors import UserError, nearest
+from pretrainjax.objectives.split import split
+
+
+class Networks(NamedTuple):
+  """Networks with what makes them.
+
+  Attributes:
+    recipes: the arguments of an objective that make them, and its hyper-parameters.
+    params: their parameters by path, "encoder/...".
+    modules: the networks by the first word of their paths.
+  """
+
+  recipes: Mapping[str, Any]
+  params: Mapping[str, Any]
+  modules: Mapping[str, nnx.Module]
+
+
+def networks_of(loaded: Loaded, part: str | None) -> Networks:
+  """The networks of a run that a reference names.
+
+  Args:
+    loaded: the run, loaded without a part.
+    part: the part that is exported as an encoder by itself; None takes all networks.
+
+  Raises:
+    UserError: for a part that is not there, or that no argument of the objective makes.
+  """
+  parts, recipes = loaded.parts, _recipes(loaded.config.objective)
+  if part is not None and part not in parts:
+    raise UserError(f"--workdir: the run has no part '{part}'{nearest(part, parts)}")
+  is_electra = "generator" in recipes
+  if is_electra and part == "generator":
+    trees = {name: _tree(parts[name].module) for name in ("encoder", "generator", "head")}
+    made = as_generator(recipes, trees)
+    return Networks(*made, {})
+  if is_electra:
+    recipes.pop("head", None)  # the generator's
+  if part is not None:
+    if parts[part].config is None:
+      raise UserError(f"--workdir: no argument of the objective makes the part '{part}' alone")
+    recipes, modules = {"backbone": parts[part].config}, {"encoder": parts[part].module}
+  else:
+    made_by = loaded.objective.recipes
+    modules = {n: p.module for n, p in parts.items() if made_by.get(n, n) in recipes}
+  return Networks(recipes, flatten({n: _tree(m) for n, m in modules.items()}), modules)
+
+
+def _recipes(objective: ConfigDict) -> dict[str, Any]:
+  return {name: objective[name] for name in objective if objective[name] is not None}
+
+
+def _tree(module: nnx.Module) -> dict[str, Any]:
+  _, params, extras = split(module)
+  stored = {p: leaf for p, leaf in flatten(extras).items() if isinstance(leaf, np.ndarray)}
+  return params | stored

@@ -1,0 +1,167 @@
+"""Writes a folder that transformers loads, whole or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pretrainjax.checkpoint import manifest
+from pretrainjax.convert import safetensors
+from pretrainjax.convert.family import Table, Tokens, class_for
+from pretrainjax.convert.processor import OLD as PREPROCESSOR
+from pretrainjax.convert.processor import write_statistics
+from pretrainjax.convert.table import plan
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError
+from pretrainjax.export.networks import Networks
+from pretrainjax.export.tokenizer import tokenizer_files
+from pretrainjax.models.vit import grid_size
+
+_NAMES = {"backbone": "encoder"}  # of the networks that arguments make, where they differ
+_DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+DTYPES = tuple(_DTYPES)
+
+
+class Written(NamedTuple):
+  """What was written.
+
+  Attributes:
+    kind: the class of transformers.
+    held: the names of the networks that it holds.
+    left: the names of those that it does not.
+    num_parameters: the number of numbers in its tensors.
+  """
+
+  kind: str
+  held: tuple[str, ...]
+  left: tuple[str, ...]
+  num_parameters: int
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+  """Yields a folder beside `out` that takes its place, with a manifest, once all is written.
+
+  Args:
+    out: the folder, which must not be there, or be empty.
+
+  Raises:
+    UserError: where there is something already, or nothing can be written.
+  """
+  if os.path.lexists(out) and not (
+    out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+  ):
+    raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
+  part = out.absolute().with_name(f".{out.name}.{os.getpid()}.part")
+  try:
+    part.mkdir(parents=True)
+  except OSError as error:
+    raise UserError(f"--out: cannot make '{part}' ({error.strerror})") from error
+  try:
+    yield part
+    manifest.write(part)
+    _sync(part)
+    os.replace(part, out)
+    _sync(out.absolute().parent)
+  except BaseException:
+    shutil.rmtree(part, ignore_errors=True)
+    raise
+
+
+def write_transformers(
+  folder: Path,
+  networks: Networks,
+  *,
+  tokenizer: Tokenizer | None,
+  kind: str | None,
+  dtype: str,
+  max_shard_size: int,
+) -> Written:
+  """Writes the weights, config.json and the files of texts or images.
+
+  Args:
+    folder: the folder, which is there.
+    networks: what is exported.
+    tokenizer: the tokenizer of an encoder of texts.
+    kind: the class of transformers; None takes the one that holds most.
+    dtype: one of `DTYPES`.
+    max_shard_size: the most bytes of a file of weights.
+
+  Returns:
+    What was written. config.json is the last file, so that nothing loads before.
+  """
+  family, name, arguments = class_for(networks.recipes, kind=kind)
+  tokens = Tokens()
+  if tokenizer is not None:
+    tokens = Tokens(tokenizer.pad_id, tokenizer.begin_id, tokenizer.end_id)
+  held = {_NAMES.get(argument, argument) for argument in arguments}
+  recipes = {n: r for n, r in networks.recipes.items() if n in arguments or not _is_recipe(r)}
+  table = family.table(recipes, name, tokens)
+  params = {path: leaf for path, leaf in networks.params.items() if path.split("/")[0] in held}
+  files = _Tensors(table, params)
+  safetensors.write(
+    folder, files.shapes(), files.make, dtype=_DTYPES[dtype], max_shard_size=max_shard_size
+  )
+  backbone = networks.recipes["backbone"]
+  if tokenizer is not None:
+    for file, content in tokenizer_files(tokenizer, backbone, kind=name).items():
+      (folder / file).write_text(content, encoding="utf-8")
+  if "image_mean" in backbone:
+    rows, columns = grid_size(backbone.image_size, backbone.patch_size)
+    size = (rows * backbone.patch_size, columns * backbone.patch_size)
+    statistics = {"mean": backbone.image_mean, "std": backbone.image_std, "size": size}
+    _json(folder / PREPROCESSOR, write_statistics(**statistics, num_channels=backbone.num_channels))
+  config = {"architectures": [name], "model_type": family.MODEL_TYPE, "torch_dtype": dtype}
+  config |= family.write_config(recipes, name, tokens)
+  if name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    generation = {key: config[key] for key in ids if config.get(key) is not None}
+    _json(folder / "generation_config.json", {"_from_model_config": True} | generation)
+  _json(folder / "config.json", config)
+  there = {path.split("/")[0] for path in networks.params}
+  count = sum(int(np.prod(shape)) for shape in files.shapes().values())
+  return Written(name, tuple(sorted(held)), tuple(sorted(there - held)), count)
+
+
+class _Tensors:
+  """Their tensors, each made when it is asked for."""
+
+  def __init__(self, table: Table, params: Mapping[str, Any]):
+    self._params, self._table = params, table
+    shapes = {path: tuple(leaf.shape) for path, leaf in params.items()}
+    self._planned = {table.written(one.name): one for one in plan(table.rules, shapes)}
+    self._constants = {table.written(name): value for name, value in table.constants.items()}
+
+  def shapes(self) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor by its name, sorted."""
+    hollow = {p: np.broadcast_to(np.float32(0), leaf.shape) for p, leaf in self._params.items()}
+    found = {name: one.shape(hollow.__getitem__) for name, one in self._planned.items()}
+    found |= {name: value.shape for name, value in self._constants.items()}
+    return dict(sorted(found.items()))
+
+  def make(self, name: str) -> np.ndarray:
+    """The tensor of a name."""
+    if name in self._constants:
+      return self._constants[name]
+    return self._planned[name].make(lambda path: np.asarray(self._params[path]))
+
+
+def _is_recipe(value: Any) -> bool:
+  return hasattr(value, "get") and value.get("_recipe") is not None
+
+
+def _json(path: Path, content: Mapping[str, Any]) -> None:
+  path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _sync(folder: Path) -> None:
+  handle = os.open(folder, os.O_RDONLY)
+  try:
+    os.fsync(handle)
+  finally:
+    os.close(handle)

@@ -1,0 +1,54 @@
+"""Networks that another library trained, by name, without an objective of ours."""
+
+import dataclasses
+from collections.abc import Callable
+
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pretrainjax.errors import UserError
+from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.types import Batch, Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Imported(Objective):
+  """Networks that another library trained: other runs take them by name, but none goes on so.
+
+  Args:
+    backbone: makes the encoder.
+    head: makes what scores its features or tokens, a `MaskedLMHead` or a `Head`.
+    decoder: makes the network behind the encoder, a `MAEDecoder` or a `T5Decoder`.
+    detector: makes ELECTRA's detector of replaced tokens, a `Head`.
+    pooler: makes BERT's pooler, a `Pooler`.
+
+  >>> import functools
+  >>> from pretrainjax.models.mlp import MLP
+  >>> objective = Imported(backbone=functools.partial(MLP, image_size=4, embed_dim=8))
+  >>> sorted(objective.parts(objective.init(rngs=nnx.Rngs(0))))
+  ['encoder']
+  """
+
+  backbone: Callable
+  head: Callable | None = None
+  decoder: Callable | None = None
+  detector: Callable | None = None
+  pooler: Callable | None = None
+
+  def init(self, *, rngs: nnx.Rngs) -> Towers:
+    makers = {
+      "head": self.head,
+      "decoder": self.decoder,
+      "detector": self.detector,
+      "pooler": self.pooler,
+    }
+    networks = {name: make(rngs=rngs) for name, make in makers.items() if make is not None}
+    return Towers(encoder=self.backbone(rngs=rngs), **networks)
+
+  def loss(
+    self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    raise UserError(
+      "config.objective: found Imported, which trains nothing; take its networks into an objective "
+      "with --config.init=hf:FOLDER"
+    )

@@ -1,0 +1,82 @@
+"""Folders as transformers writes them, made without it: tiny models of random values."""
+
+import json
+
+import numpy as np
+
+from pretrainjax.convert.family import Tokens, family_of
+from pretrainjax.convert.fields import Fields
+from pretrainjax.convert.safetensors import write
+
+BERT = {
+  "vocab_size": 11,
+  "hidden_size": 6,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 10,
+  "max_position_embeddings": 7,
+}
+CONFIGS = {
+  "BertForMaskedLM": BERT | {"model_type": "bert"},
+  "BertModel": BERT | {"model_type": "bert"},
+  "GPT2LMHeadModel": {
+    "model_type": "gpt2",
+    "vocab_size": 11,
+    "n_positions": 7,
+    "n_embd": 6,
+    "n_layer": 2,
+    "n_head": 2,
+  },
+  "ViTModel": {
+    "model_type": "vit",
+    "image_size": 6,
+    "patch_size": 3,
+    "num_channels": 2,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 10,
+    "pooler_output_size": 8,
+  },
+}
+
+
+def config_of(kind, **changes):
+  """The content of a config.json; None takes a key out."""
+  found = {"architectures": [kind]} | CONFIGS[kind] | changes
+  return {key: value for key, value in found.items() if value is not None}
+
+
+def tensors_of(kind):
+  """Random tensors of a model by their names."""
+  fields = Fields(config_of(kind))
+  family, _ = family_of(fields)
+  recipes = family.read_config(fields, kind)
+  table = family.table(recipes, kind, Tokens())
+  rng = np.random.default_rng(0)
+  return {
+    table.written(name): rng.normal(size=shape).astype(np.float32)
+    for name, shape in _shapes(recipes, table).items()
+  }
+
+
+def _shapes(recipes, table):
+  from pretrainjax.config.objects import build, spec
+  from pretrainjax.convert.table import flatten, plan
+  from pretrainjax.objectives.imported import Imported
+  from pretrainjax.objectives.split import abstract_split
+
+  leaves = flatten(abstract_split(build(spec(Imported, **recipes)))[1])
+  hollow = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in leaves.items()}
+  shapes = {path: leaf.shape for path, leaf in hollow.items()}
+  return {one.name: one.shape(hollow.__getitem__) for one in plan(table.rules, shapes)}
+
+
+def make(folder, kind="BertForMaskedLM", *, tensors=None, dtype="F32", shards=5 * 10**9, **changes):
+  """Writes a folder; `changes` of its config.json."""
+  folder.mkdir(parents=True, exist_ok=True)
+  tensors = tensors_of(kind) if tensors is None else tensors
+  shapes = {name: tensor.shape for name, tensor in tensors.items()}
+  write(folder, shapes, tensors.__getitem__, dtype=dtype, max_shard_size=shards)
+  (folder / "config.json").write_text(json.dumps(config_of(kind, **changes)))
+  return folder
