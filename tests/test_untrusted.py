@@ -52,6 +52,9 @@ ALLOWED = {
   "workdir/json_lines.py": {"path.open": 1},
   "evaluators/results.py": {"os.open": 1},
   "predict/embed_images.py": {"path.open": 1},
+  "predict/answer.py": {"open": 1},
+  "convert/safetensors.py": {"path.open": 1},  # to write, and only where there is no file yet
+  "export/write.py": {"os.open": 1},  # a folder of our own, to be synchronized
   "predict/embed.py": {
     "np.lib.format.open_memmap": 1,
     "np.load": 1,  # of an open file
