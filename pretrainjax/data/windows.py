@@ -76,12 +76,22 @@ def read_windows(data: Any, places: Sequence[int] | Int[np.ndarray, " B"]) -> li
 
 
 def _window(source: PreparedSplit, record: Fields) -> Window:
-  """One record's; raises ValueError for what is no window."""
-  question, context = (_text(record, name) for name in ("question", "context"))
-  offsets = np.frombuffer(record["offsets"].bytes_list.value[0], source.dtype("offsets"))
-  answers = tuple(text.decode() for text in record["answers"].bytes_list.value)
-  return Window(f"{source.name}/{question}", context, offsets.reshape(-1, 2), answers)
+  """One record's.
 
+  Raises:
+    ValueError: for a record that is no window.
+  """
 
-def _text(record: Fields, name: str) -> str:
-  return record[name].bytes_list.value[0].decode()
+  def packed(name: str) -> list[bytes]:
+    return list(record[name].bytes_list.value) if name in record else []
+
+  try:
+    question, context = (packed(name)[0].decode() for name in ("question", "context"))
+    offsets = np.frombuffer(packed("offsets")[0], source.dtype("offsets")).reshape(-1, 2)
+    tokens = np.frombuffer(packed("second")[0], source.dtype("second"))
+    answers = tuple(text.decode() for text in packed("answers"))
+  except (IndexError, ValueError, KeyError) as error:
+    raise ValueError(f"'{source.name}' has a record that is no window of a context") from error
+  if len(offsets) != len(tokens):
+    raise ValueError(f"'{source.name}' has {len(tokens)} tokens with {len(offsets)} places")
+  return Window(f"{source.name}/{question}", context, offsets, answers)

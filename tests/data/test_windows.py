@@ -115,6 +115,33 @@ def test_rows_too_short_for_the_windows_are_refused(questions):
   assert "span" not in batch and data.has("span")
 
 
+def test_a_row_that_is_cut_has_no_answer_behind_its_end(questions):
+  field = questions().field
+  (batch,) = questions().one_pass()
+  row = {name: array[0] for name, array in batch.items()}
+  first, last = row["span"].tolist()
+  assert first > 0
+  for length, wanted in ((last + 1, [first, last]), (last, [0, 0])):
+    cut_off = field.cut(row, length)
+    assert cut_off["span"].tolist() == wanted and cut_off["tokens"].shape == (length,)
+
+
+@pytest.mark.parametrize(
+  "change, said",
+  [
+    ({"offsets": [0, 1]}, "has 2 tokens with 1 places"),
+    ({"offsets": [0]}, "no window of a context"),
+    ({"context": []}, "no window of a context"),
+  ],
+)
+def test_texts_of_strangers_are_checked(tmp_path, change, said):
+  good = tiny_texts.window("hope", "more hope", "more", made=tiny_texts.tokenizer())
+  tiny_texts.write("odd", tmp_path, {"train": [good | change]})
+  data = TextData(datasets="odd", batch_size=1, length=16, data_dir=str(tmp_path))
+  with pytest.raises(ValueError, match=said):
+    data.windows([0])
+
+
 @pytest.mark.parametrize("span", [[3, 2], [0, 99], [1], [0, 1, 2]])
 def test_a_span_that_cannot_be_is_left_out(tmp_path, caplog, span):
   made = tiny_texts.tokenizer()

@@ -15,14 +15,18 @@ from rounds import both, bytes_or_edited, edited, fuzz, result_or_line
 
 from pretrainjax.data.decode import decode
 from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.predict.questions import read_questions
 from pretrainjax.predict.texts import read_texts
 from pretrainjax.prepare.contract import Reached, Unreadable
 from pretrainjax.prepare.files.archive import unpack
 from pretrainjax.prepare.files.idx import read_idx
+from pretrainjax.prepare.text.cleaning import Cleaning
+from pretrainjax.prepare.text.columns import guessed
 from pretrainjax.prepare.text.document import Document
 from pretrainjax.prepare.text.fields import Fields
 from pretrainjax.prepare.text.formats import Reader
 from pretrainjax.prepare.text.mail import body
+from pretrainjax.prepare.text.questions import placed
 from pretrainjax.prepare.text.sets.wordnet import synset
 
 ROW = {"text": "words \u00e9", "second": "more", "label": 1, "score": 0.5}
@@ -84,6 +88,45 @@ def test_fields_of_records(cases):
     check_items([ALL.document(record, key="k"), tagged.document(record, key="k")])
 
   fuzz(check, st.dictionaries(st.sampled_from([*ROW, "x"]), VALUES) | VALUES, cases=cases)
+
+
+ANSWER = {"text": "caf\u00e9", "answer_start": 5}
+ASKED = {"id": "a", "question": "Where?", "answers": [ANSWER], "is_impossible": False}
+PARAGRAPHS = [{"context": " The caf\u00e9\r\nof Ann", "qas": [ASKED]}] * 2
+ARTICLES = {"version": "v2.0", "data": [{"title": "t", "paragraphs": PARAGRAPHS}] * 2}
+QUESTIONS = Fields(text="question", second="context", answers="answers")
+
+
+@both(3000)
+def test_questions(cases, tmp_path):
+  """What is kept of an answer stands at its place, whatever the file holds."""
+
+  def check(data):
+    path = tmp_path / "a.json"
+    path.write_bytes(data)
+    items = list(Reader(QUESTIONS).records(path, key="k", split=None))
+    check_items(items)
+    result_or_line(lambda: list(read_questions(path)))
+    for item in items:
+      if isinstance(item, Document):
+        found = placed(item, Cleaning().replaced)
+        for answer in found.answers:
+          assert answer.start == -1 or found.second.startswith(answer.text, answer.start)
+        found.to_json().encode("ascii")
+
+  fuzz(check, bytes_or_edited(json.dumps(ARTICLES).encode()), cases=cases)
+
+
+@both(3000)
+def test_answers_of_records(cases):
+  def check(record):
+    check_items([QUESTIONS.document(record, key="k")])
+    guessed([record])
+
+  lists = {"text": VALUES, "answer_start": VALUES}
+  answers = st.fixed_dictionaries(lists) | st.lists(st.fixed_dictionaries(lists), max_size=2)
+  texts = {"question": VALUES | st.text(), "context": VALUES | st.text()}
+  fuzz(check, st.fixed_dictionaries(texts | {"answers": VALUES | answers}), cases=cases)
 
 
 def pictures() -> list[bytes]:

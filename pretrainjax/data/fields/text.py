@@ -250,9 +250,13 @@ class TextField(Field):
     return min(length, self.length)
 
   def cut(self, arrays: Row, length: int) -> Row:
-    """See `Field`."""
+    """See `Field`; an answer that is cut off is none."""
     names = [self.prefix + name for name in _ROWS]
-    return arrays | {n: arrays[n][..., :length] for n in names if n in arrays}
+    row = arrays | {n: arrays[n][..., :length] for n in names if n in arrays}
+    span = self.prefix + "span"
+    if span in row and row[span][1] >= length:
+      row[span] = np.zeros(2, np.int32)
+    return row
 
   def is_empty(self, record: TextRecord, *, piece: int) -> bool:
     """See `Field`; a dataset's last block is filled up, which may be cut off as a row."""
@@ -291,7 +295,7 @@ class TextField(Field):
   def _window_of(self, source: PreparedSplit) -> int:
     """The most tokens of a question and its context in one row; `length` where none are noted."""
     found = source.prepared.get("window") if source.has("span") else None
-    return found if self.pair == "joint" and type(found) is int else self.length
+    return found if self.pair == "joint" and type(found) is int and found > 0 else self.length
 
   def _row(self, record: TextRecord, piece: int) -> Row:
     shape = {"length": self.length, "specials": self._specials}
