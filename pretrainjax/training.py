@@ -25,6 +25,7 @@ from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.open_values import filled_in
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.roll_back import resume
+from pretrainjax.train.room import check_room
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import METRICS, Tracker
 from pretrainjax.workdir.claim import check_shared, claim, make_workdir
@@ -73,6 +74,7 @@ def run_config(request: Request, *, verb: str) -> None:
   trusted = (*options.allow, *names_of_others(config))
   taken = warm_start.take_parts(config, defaults=request.defaults, allow=trusted)
   run = assemble(config, allow=ANYTHING)
+  check_room(run)
   for path in [one.loaded.tokenizer_path for one in taken]:
     if path is not None:
       check_tokenizers({"data": run.data}, Tokenizer.load(path), path=path)
