@@ -24,6 +24,7 @@ from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.open_values import filled_in
 from pretrainjax.train.parallel import scalar
 from pretrainjax.train.roll_back import resume
+from pretrainjax.train.room import check_room
 from pretrainjax.train.state import TrainState
 from pretrainjax.train.tracking import METRICS, Tracker
 from pretrainjax.workdir.claim import check_shared, claim, make_workdir
@@ -72,6 +73,7 @@ def run_config(request: Request, *, verb: str) -> None:
   trusted = (*options.allow, *names_of_others(config))
   taken = warm_start.take_parts(config, defaults=request.defaults, allow=trusted)
   run = assemble(config, allow=ANYTHING)
+  check_room(run)
   for tokenizer in [one.loaded.tokenizer for one in taken]:
     if tokenizer is not None:
       check_tokenizers({"data": run.data}, tokenizer)

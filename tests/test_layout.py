@@ -111,6 +111,7 @@ COVERED_BY = {
   "measurement.py": "tests/end_to_end/test_main_job.py",
   "objectives/base.py": "tests/objectives/masked/test_mae.py",
   "train/state.py": "tests/train/test_step.py",
+  "predict/parts.py": "tests/predict/test_embed.py",
   "evaluators/base.py": "tests/evaluators/test_knn.py",
   "checkpoint/sealed.py": "tests/checkpoint/test_meta.py",
   "report/figure.py": "tests/report/test_confusion.py",

@@ -217,8 +217,8 @@ class Pipeline:
     with ThreadPoolExecutor(self.num_threads) as pool:
       return list(pool.map(lambda row: load.name(order[row]), range(first, first + size)))
 
-  def one_pass(self) -> Iterator[dict[str, np.ndarray]]:
-    """Yields batches that hold each example once, in order.
+  def one_pass(self, *, skip: int = 0) -> Iterator[dict[str, np.ndarray]]:
+    """Yields batches that hold each example once, in order, but for the first `skip` batches.
 
     "valid" is False for the rows that fill the last batch up, and for examples that are empty or
     whose record cannot be unpacked, in whose place another one stands.
@@ -228,7 +228,7 @@ class Pipeline:
     load = Load(self, 0)
     keys = [(s, i) for s, rows in enumerate(self.rows_used) for i in range(len(rows))]
     with ThreadPoolExecutor(self.num_threads) as pool:
-      for start in range(0, len(keys), self.batch_size):
+      for start in range(skip * self.batch_size, len(keys), self.batch_size):
         part = keys[start : start + self.batch_size]
         rows = list(pool.map(load.in_order, range(start, start + len(part)), part))
         rows += [rows[-1] | {"valid": np.False_}] * (self.batch_size - len(rows))

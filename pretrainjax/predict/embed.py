@@ -9,10 +9,8 @@ parts lie in OUT.parts until all are there.
 import argparse
 import hashlib
 import itertools
-import json
 import os
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -32,15 +30,15 @@ from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.objectives.split import split
 from pretrainjax.predict import embed_images
 from pretrainjax.predict.embedding import embed_texts, tokenizer_of, with_begin_and_end
+from pretrainjax.predict.parts import claim, damaged, read_part, write_part
 from pretrainjax.predict.texts import FORMS, import_parquet, read_texts, text_field
 from pretrainjax.predict.texts import add_flags as add_text_flags
 from pretrainjax.types import Encoder
-from pretrainjax.untrusted import BadFile, open_file, read_json, replace
+from pretrainjax.untrusted import open_file
 from pretrainjax.user_path import user_path
 
 # Texts a part: what a command that is stopped loses at most.
 _PART = 4096
-_MANIFEST = "manifest.json"
 _SUFFIXES = (".npy", ".parquet")
 
 
@@ -100,7 +98,7 @@ def work(request: Request, loaded: Loaded) -> None:
     return
   task = _checked(request, loaded)
   parts = task.out.with_name(task.out.name + ".parts")
-  _claim(parts, task.identity)
+  claim(parts, task.identity)
   paths = [parts / f"{i:06d}.npz" for i in range(-(-task.num_texts // _PART))]
   texts = task.texts()
   with tqdm(total=task.num_texts, desc="embed", unit=" texts", disable=None) as progress:
@@ -182,29 +180,6 @@ def _digest(path: Path) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _claim(parts: Path, identity: dict[str, Any]) -> None:
-  """Makes the folder of parts, or goes on in it where it is of the same command."""
-  manifest = parts / _MANIFEST
-  if not os.path.lexists(manifest):
-    try:
-      parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise UserError(f"--out: cannot make '{parts}' ({error.strerror})") from error
-    replace(manifest, json.dumps(identity, indent=2))
-    return
-  try:
-    found = dict(read_json(manifest, inside=parts))
-  except (BadFile, ValueError, TypeError) as error:
-    reason = " ".join(str(error).split())
-    raise UserError(f"--out: '{manifest}' cannot be read ({reason}); remove '{parts}'") from error
-  differ = [key for key in identity if found.get(key) != identity[key]]
-  if differ:
-    raise UserError(
-      f"--out: '{parts}' holds parts of another command ({', '.join(differ)} differ); "
-      "remove it, or choose another --out"
-    )
-
-
 def _write_part(path: Path, texts: list[str], task: _Task) -> None:
   longest = task.encoder.max_length
   token_lists = task.tokenizer.encode_batch(texts)
@@ -217,9 +192,7 @@ def _write_part(path: Path, texts: list[str], task: _Task) -> None:
       "diverged; take an earlier checkpoint (WORKDIR@STEP)"
     )
   num_cut = sum(len(t) + 2 > len(row) for t, row in zip(token_lists, rows, strict=True))
-  temporary = path.with_name("unfinished.npz")
-  np.savez(temporary, features=features, num_cut=num_cut)
-  os.replace(temporary, path)
+  write_part(path, features=features, num_cut=num_cut)
 
 
 def _assemble_npy(target: Path, paths: list[Path], task: _Task) -> int:
@@ -256,17 +229,11 @@ def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
 
 def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"], int]:
   try:
-    with open_file(path) as file:  # as `savez` writes it, nothing is compressed
-      with zipfile.ZipFile(file) as archive:
-        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-          raise ValueError("unpacks to more than it holds")
-      file.seek(0)
-      part = np.load(file, allow_pickle=False)
-      features, num_cut = np.asarray(part["features"], np.float32), int(part["num_cut"])
+    found, cut = read_part(path, "features", "num_cut")
+    features, num_cut = found.astype(np.float32), int(cut)
     wanted = (min(_PART, task.num_texts - number * _PART), task.encoder.embed_dim)
     if features.shape != wanted or not np.isfinite(features).all():
       raise ValueError(f"found {features.shape}, expected finite features of shape {wanted}")
     return features, num_cut
   except Exception as error:  # of zip and NumPy, for damage
-    reason = " ".join(str(error).split())
-    raise UserError(f"--out: part '{path}' is damaged ({reason}); remove it") from error
+    raise damaged(path, error) from error

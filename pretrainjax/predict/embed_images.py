@@ -1,12 +1,14 @@
 """Features of images: `predict embed --workdir=WORKDIR --input=PHOTOS --out=FILE`.
 
 They are those that evaluations take, by the same transform: of files, of all images of a folder, or
-of a split of a prepared set.
+of a split of a prepared set. A command that was stopped goes on where it was when it is given
+again: finished parts lie in OUT.parts until all are there.
 """
 
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.checkpoint.fingerprint import fingerprint
 from pretrainjax.command import Request
 from pretrainjax.config.allowed import TARGET
 from pretrainjax.config.objects import build
@@ -27,12 +30,16 @@ from pretrainjax.data.pixels import UNNOTED, Pixels
 from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.features import extract_features
+from pretrainjax.objectives.split import split
 from pretrainjax.predict.image_inputs import ImageFiles, RecordedPass, find_dataset, find_files
+from pretrainjax.predict.parts import claim, damaged, read_part, write_part
 from pretrainjax.predict.texts import import_parquet
 from pretrainjax.user_path import user_path
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".jsonl")
 _SHOWN = 5
+# Images a part: what a command that is stopped loses at most.
+_PART = 4096
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -61,16 +68,61 @@ def work(request: Request, loaded: Loaded) -> None:
       pixels=_pixels(loaded.config, data_dir),
       batch_size=min(options.batch_size, len(paths)),
     )
-  try:
-    features = extract_features(loaded.encoder, data).features
-  except ValueError as error:
-    raise UserError(f"--workdir: {' '.join(str(error).split())}") from error
-  names, missing = _names(data)
+  parts = out.with_name(out.name + ".parts")
+  claim(parts, _identity(loaded, data, transform, options))
+  features, names, missing = _in_parts(loaded.encoder, data, parts, options.batch_size)
   _write(out, features, names)
+  shutil.rmtree(parts)
   print(f"features of {len(features)} images, {transform}: {out}")
   if missing:
     shown = "; ".join(missing[:_SHOWN])
     print(f"left out {len(missing)} that cannot be read: {shown}")
+
+
+def _identity(
+  loaded: Loaded, data: ImageFiles | RecordedPass, transform: Resize, options: argparse.Namespace
+) -> dict[str, Any]:
+  """All that the features depend on."""
+  return {
+    "input": data.identity(),
+    "transform": str(transform),
+    "batch_size": options.batch_size,
+    "reading": str((getattr(data, "channels", None), getattr(data, "pixels", None))),
+    "parameters": sum(fingerprint(split(loaded.encoder)[1]).values()),
+    "images_a_part": _PART,
+  }
+
+
+def _in_parts(
+  encoder: Any, data: ImageFiles | RecordedPass, parts: Path, batch_size: int
+) -> tuple[Float[np.ndarray, "N D"], list[str], list[str]]:
+  """Features, names and what could not be read, of which parts may lie there already."""
+  size = batch_size * max(_PART // batch_size, 1)
+  found: list[tuple[np.ndarray, ...]] = []
+  for number, start in enumerate(range(0, data.num_examples, size)):
+    path = parts / f"{number:06d}.npz"
+    if not path.is_file():
+      _write_images(path, encoder, data.piece(start, size))
+    try:
+      found.append(read_part(path, "features", "names", "missing"))
+    except Exception as error:  # of zip and NumPy, for damage
+      raise damaged(path, error) from error
+  features, names, missing = (list(arrays) for arrays in zip(*found, strict=True))
+  whole = np.concatenate(features).astype(np.float32)
+  if not len(whole):
+    raise UserError(f"--input: none of {data.num_examples} images can be read")
+  return whole, np.concatenate(names).tolist(), np.concatenate(missing).tolist()
+
+
+def _write_images(path: Path, encoder: Any, piece: ImageFiles | RecordedPass) -> None:
+  try:
+    features = extract_features(encoder, piece).features
+  except ValueError as error:
+    if _names(piece)[0]:
+      raise UserError(f"--workdir: {' '.join(str(error).split())}") from error
+    features = np.empty((0, encoder.embed_dim), np.float32)  # none of them can be read
+  names, missing = (np.array(texts, dtype=np.str_) for texts in _names(piece))
+  write_part(path, features=features, names=names, missing=missing)
 
 
 def _checked(options: argparse.Namespace) -> tuple[Path, list[str]]:

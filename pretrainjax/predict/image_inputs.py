@@ -1,6 +1,9 @@
 """Images that a user has: files, folders of them and prepared sets, each once and in order."""
 
 import dataclasses
+import hashlib
+import itertools
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +56,21 @@ class ImageFiles:
     """The number of files."""
     return len(self.paths)
 
+  def piece(self, start: int, count: int) -> "ImageFiles":
+    """So many of the files, from one on."""
+    there = slice(start, start + count)
+    return dataclasses.replace(
+      self, paths=self.paths[there], names=self.names[there], unreadable={}
+    )
+
+  def identity(self) -> str:
+    """A digest of the files' names, sizes and times."""
+    digest = hashlib.sha256()
+    for path, name in zip(self.paths, self.names, strict=True):
+      found = path.stat()
+      digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode(errors="replace"))
+    return digest.hexdigest()
+
   def one_pass(self) -> Iterator[Batch]:
     """Each image once, in order; "valid" is False for what cannot be read."""
     cv2.setNumThreads(0)  # our threads are enough
@@ -82,10 +100,14 @@ class RecordedPass:
 
   Attributes:
     data: one split of the set.
+    start: the first record, the first one of a batch.
+    count: the number of records; None is all that follow.
     valid: whether each record could be read, known once `one_pass` is over.
   """
 
   data: ImageData
+  start: int = 0
+  count: int | None = None
   valid: list[bool] = dataclasses.field(default_factory=list)
 
   num_classes = 0
@@ -95,11 +117,23 @@ class RecordedPass:
   @property
   def num_examples(self) -> int:
     """The number of records."""
-    return self.data.num_examples
+    rest = self.data.num_examples - self.start
+    return rest if self.count is None else min(self.count, rest)
+
+  def piece(self, start: int, count: int) -> "RecordedPass":
+    """So many of the records, from one on that begins a batch."""
+    return RecordedPass(self.data, start, count)
+
+  def identity(self) -> str:
+    """A digest of the set and its split."""
+    said = json.dumps([self.data.split, self.data.fingerprints], sort_keys=True, default=str)
+    return hashlib.sha256(said.encode()).hexdigest()
 
   def one_pass(self) -> Iterator[Batch]:
     """Each record once, in order."""
-    for batch in self.data.one_pass():
+    size = self.data.batch_size
+    batches = self.data.one_pass(skip=self.start // size)
+    for batch in itertools.islice(batches, -(-self.num_examples // size)):
       rows = np.ones(len(batch["image"]), bool)
       self.valid.extend((rows & batch.get("valid", rows)).tolist())
       yield {name: array for name, array in batch.items() if name != "label"}
@@ -107,9 +141,10 @@ class RecordedPass:
   def names(self) -> list[str]:
     """What each record that could be read is called: by its file, or by its number."""
     (source,), found = self.data.sources, []
-    for start in range(0, len(source), 256):
-      rows = range(start, min(start + 256, len(source)))
-      for row, valid in zip(rows, self.valid[start:], strict=False):
+    end = self.start + self.num_examples
+    for start in range(self.start, end, 256):
+      rows = range(start, min(start + 256, end))
+      for row, valid in zip(rows, self.valid[start - self.start :], strict=False):
         if not valid:
           continue
         fields = source.records([row])[0] if source.has("filename") else {}

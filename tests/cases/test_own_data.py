@@ -91,6 +91,14 @@ def test_images_of_another_shape_are_one_line(flags, said, data_dir, tmp_path, c
   assert not (tmp_path / "w").exists(), "nothing was begun"
 
 
+def test_an_evaluation_of_images_of_another_shape_is_one_line(trained, data_dir, tmp_path, capsys):
+  config = f"--config={binaries.ROOT}/configs/evaluate/image/fashion_mnist.py:smoke"
+  places = (f"--workdir={trained}", f"--data_dir={data_dir}", f"--out={tmp_path}")
+  ended = binaries.call(capsys, "evaluate", config, *places, "--datasets=colour")
+  assert ended.status == 2 and len(ended.errors) == 1, ended.errors
+  assert "num_channels" in ended.errors[0] or "(28, 28, 1)" in ended.errors[0]
+
+
 def test_own_classes_are_taken_from_the_data(trained, data_dir, tmp_path, capsys):
   flags = ("--datasets=grey", f"--config.init={trained}")
   ended = finetune(capsys, data_dir, tmp_path, *flags)

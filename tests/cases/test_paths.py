@@ -29,6 +29,17 @@ def test_what_pretrain_wrote_is_read(data, tmp_path, monkeypatch, capsys):
   assert json.loads((tmp_path / "a@b:c" / "metrics.jsonl").read_text().splitlines()[0])
   for name in ("~/a@b:c", "~/a@b:c@2", tmp_path / "a@b:c", "~/a@b:c:encoder"):
     assert pretrainjax.load_encoder(name).embed_dim == 16
+  collapse = ("--no_random_init", *(f"--config.evals.{n}=None" for n in ("knn", "linear_probe")))
+  config = f"--config={binaries.ROOT}/configs/evaluate/image/fashion_mnist.py:smoke"
+  ended = binaries.call(capsys, "evaluate", config, *places, *collapse)
+  assert ended.status == 0 and "| collapse" in ended.out, ended.errors
+  assert (tmp_path / "a@b:c" / "evaluation" / "results.jsonl").is_file()
+  tune = f"--config={binaries.ROOT}/configs/finetune/image/vit_fashion_mnist.py:smoke"
+  for number, init in enumerate(("~/a@b:c", "~/a@b:c@2:encoder")):
+    tuned = ("--config.evals=None", "--config.train.keep=None", "--config.train.duration.steps=0")
+    to = (f"--workdir=~/tuned{number}", places[1], f"--config.init={init}")
+    ended = binaries.call(capsys, "finetune", tune, *to, *tuned, binaries.QUICK[0])
+    assert ended.status == 0 and f"{tmp_path}/a@b:c" in ended.out, ended.errors
   with pytest.raises(UserError, match=r"a@b:c: has not checkpoint 7; saved: \[2\]"):
     pretrainjax.load_encoder("~/a@b:c@7")
   with pytest.raises(UserError, match="a@b: no run's folder, .* did you mean 'a@b:c'"):

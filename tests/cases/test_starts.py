@@ -8,6 +8,7 @@ import binaries
 import jax
 import pytest
 import simulated
+import synthetic
 
 from pretrainjax.errors import UserError
 from pretrainjax.process import backend
@@ -43,6 +44,17 @@ def test_devices_that_were_asked_for_are_not_there(error, monkeypatch):
     backend.start({"JAX_PLATFORM_NAME": "foo"})
   with pytest.raises(type(error)):  # a machine's failure, which may pass
     backend.start({})
+
+
+def test_a_network_that_no_memory_holds(tmp_path, capsys):
+  synthetic.prepare("fashion_mnist", tmp_path)
+  places = (f"--data_dir={tmp_path}", f"--workdir={tmp_path / 'run'}")
+  width = "--config.objective.backbone.embed_dim=10000000"
+  ended = binaries.call(capsys, "pretrain", f"--config={binaries.MAE}", *places, width)
+  (line,) = ended.errors
+  assert ended.status == 2 and "--config.objective: the parameters need 2,980,243.8 GiB" in line
+  assert "with gradient and optimizer, where cpu has " in line
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pretrainjax.evaluators.features import extract_features
 from pretrainjax.evaluators.knn import KNN
 from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.predict import embed
+from pretrainjax.predict import embed, embed_images
 from pretrainjax.prepare.__main__ import main as prepare
 from pretrainjax.types import Encoded
 
@@ -116,6 +116,48 @@ def test_a_folder_gives_the_same_numbers_in_the_order_of_its_files(run, suffix):
   assert names == prepared["names"][order].tolist()
   np.testing.assert_allclose(features, prepared["features"][order], atol=1e-6)
   assert [p.name for p in run.folder.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("suffix", ["npz", "jsonl"])
+@pytest.mark.parametrize("kind", ["files", "set"])
+def test_a_stopped_command_goes_on_and_ends_the_same(run, kind, suffix, monkeypatch):
+  monkeypatch.setattr(embed_images, "_PART", 1)  # batches of three, so that two parts make four
+  given = ("--input", str(run.photos)) if kind == "files" else ("--input=pets", "--split=train")
+  run(*given, f"--out={run.folder}/whole.{suffix}")
+  encode, calls = embed_images.extract_features, []
+
+  def stops(*arguments, **options):
+    calls.append(1)
+    if len(calls) == 2:
+      raise KeyboardInterrupt
+    return encode(*arguments, **options)
+
+  monkeypatch.setattr(embed_images, "extract_features", stops)
+  out = run.folder / f"x.{suffix}"
+  with pytest.raises(KeyboardInterrupt):
+    run(*given, f"--out={out}")
+  assert not out.exists()
+  with pytest.raises(UserError, match=r"parts of another command \(transform differ\)"):
+    run(*given, f"--out={out}", "--short_side=9")
+  run(*given, f"--out={out}")
+  assert len(calls) == 2 + 1, "one of the two parts was there"
+  assert out.read_bytes() == (run.folder / f"whole.{suffix}").read_bytes()
+  assert not (run.folder / f"x.{suffix}.parts").exists()
+
+
+def test_a_part_of_which_nothing_can_be_read_is_told_and_one_that_is_damaged_too(run, monkeypatch):
+  monkeypatch.setattr(embed_images, "_PART", 1)
+  bad = [str(run.folder / f"{number}.jpg") for number in range(3)]
+  for path in bad:
+    with open(path, "wb") as file:
+      file.write(b"\xff\xd8\xffnonsense")
+  run("--input", *bad, str(run.photos / "dog/c.png"), f"--out={run.folder}/x.npz")
+  assert np.load(run.folder / "x.npz")["names"].tolist() == [str(run.photos / "dog/c.png")]
+  with pytest.raises(UserError, match="none of 3 images can be read"):
+    run("--input", *bad, f"--out={run.folder}/y.npz")
+  (run.folder / "y.npz.parts/000000.npz").write_bytes(b"PK")
+  with pytest.raises(UserError, match="part '.*000000.npz' is damaged .*; remove it"):
+    run("--input", *bad, f"--out={run.folder}/y.npz")
 
 
 def test_files_are_taken_as_named_and_what_cannot_be_read_is_told(run, capsys):
