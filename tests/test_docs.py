@@ -1,6 +1,7 @@
 """What the documents say is run: every block of Python, every link, every flag of a config."""
 
 import importlib
+import inspect
 import re
 import shlex
 import sys
@@ -14,6 +15,7 @@ import pytest
 import synthetic
 import tiny_texts
 
+import pretrainjax as pj
 from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.command import VERBS
@@ -126,6 +128,21 @@ def test_research_code_runs(tmp_path, monkeypatch):
   assert typed["encoded"].pooled.shape == typed["features"].shape == (8, 16)
   assert np.isfinite(typed["loss"]) and "patch_embed" in typed["names"]
   assert len(typed["texts"]) == 2
+
+
+def test_the_page_of_the_api_has_all_names_and_their_arguments():
+  """A heading each function, as its signature is."""
+  page = (ROOT / "docs/api.md").read_text()
+  headings = dict(re.findall(r"^## (\w+)\((.*)\)$", page, flags=re.MULTILINE))
+  functions = {name for name in pj.__all__ if callable(getattr(pj, name))}
+  assert set(headings) == functions
+  for name in pj.__all__:
+    assert f"pj.{name}" in page
+  for name, arguments in headings.items():
+    told = [part.partition("=")[0].strip() for part in arguments.split(", ")]
+    assert [one for one in told if one != "*"] == list(
+      inspect.signature(getattr(pj, name)).parameters
+    ), name
 
 
 def place(path: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:

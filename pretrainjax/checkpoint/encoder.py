@@ -333,12 +333,13 @@ def newest_intact(
     tried = [s for s in (steps if step is None else [step]) if s not in damaged]
     if not tried:
       break
+    config = None
     try:
       config = checkpoints.config(tried[0])
       return tried[0], config, read(tried[0], config)
-    except UserError:
-      raise
     except Exception as error:  # Orbax raises many kinds for damage
+      if config is not None and isinstance(error, UserError):
+        raise
       if _is_being_deleted(checkpoints, tried[0], steps):
         continue
       damaged[tried[0]] = " ".join(str(error).split())[:200]

@@ -103,20 +103,20 @@ def some_arrays(folder: Path, target: Any) -> Any:
   wanted = describe_arrays(target)
   rows = differences({path: meta["arrays"].get(path, "absent") for path in wanted}, wanted)
   refuse_differences(rows, str(folder), hint="its config does not make these arrays")
-  shardings = jax.tree.map(lambda leaf: leaf.sharding, target)
-  how = ocp.args.PyTreeRestore(
-    item=target,
-    restore_args=jax.tree.map(lambda one: ocp.ArrayRestoreArgs(sharding=one), shardings),
-    partial_restore=True,
-  )
-  with _orbax_silenced():
-    try:
-      with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        state = reader.restore(folder / "state", args=how)
-    except Exception as error:  # of many kinds
-      raise Damaged(_one_line(error)) from error
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+    how = _restore_of_a_part(target)
+    state = _read_with(lambda: reader.restore(folder / "state", args=how))
+  if rows := differences(wanted, describe_arrays(state)):
+    raise Damaged(f"{rows[0].path} was saved as {rows[0].saved} and is {rows[0].wanted}")
   check_fingerprint(meta, state, is_part=True)
   return state
+
+
+def _restore_of_a_part(target: Any) -> ocp.args.PyTreeRestore:
+  how = jax.tree.map(
+    lambda leaf: ocp.ArrayRestoreArgs(sharding=leaf.sharding, global_shape=leaf.shape), target
+  )
+  return ocp.args.PyTreeRestore(item=target, restore_args=how, partial_restore=True)
 
 
 def _check_fits(manager: ocp.CheckpointManager, folder: Path, wanted: Any) -> dict[str, Any]:
@@ -137,10 +137,15 @@ def _stored(manager: ocp.CheckpointManager, folder: Path, meta: dict[str, Any]) 
 
 
 def _read(manager: ocp.CheckpointManager, folder: Path, target: Any) -> Any:
+  args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+  return _read_with(lambda: manager.restore(int(folder.name), args=args)["state"])
+
+
+def _read_with(read: Callable[[], Any]) -> Any:
+  """What Orbax reads; Damaged for whatever it raises."""
   with _orbax_silenced():
     try:
-      args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-      return manager.restore(int(folder.name), args=args)["state"]
+      return read()
     except Exception as error:  # of many kinds
       reason = _one_line(error)
     _wait_for_reads()

@@ -144,6 +144,13 @@ class Adapted(Objective):
         f"config.lora.rank: found {self.lora.rank}, expected 0: the teacher of "
         f"{type(self.objective).__name__} follows all parameters of its student"
       )
+    params = nnx.to_pure_dict(nnx.state(module, nnx.Param))
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    names = ["/".join(str(key.key) for key in path) for path, _ in leaves]
+    for pattern in self.lora.trained or ():
+      if not any(_lies_under(name, pattern) for name in names):
+        hint = nearest(pattern, names)
+        raise UserError(f"config.lora.trained: '{pattern}' fits no parameter{hint}")
     self.lora.adapt(module, rngs=rngs)  # after all else, whose initial values stay what they were
     return module
 
@@ -177,8 +184,7 @@ class Adapted(Objective):
     if self.lora.trained is None:
       return path[0] not in self._networks_with_updates
     name = "/".join(map(str, path))
-    patterns = [end for pattern in self.lora.trained for end in (pattern, f"{pattern}/*")]
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return any(_lies_under(name, pattern) for pattern in self.lora.trained)
 
   @functools.cached_property
   def _networks_with_updates(self) -> frozenset[str]:
@@ -212,6 +218,11 @@ def adapted(objective: Objective, lora: LoRA | None) -> Objective:
     return objective
   kind = AdaptedWholeBatch if isinstance(objective, WholeBatchObjective) else Adapted
   return kind(objective, lora)
+
+
+def _lies_under(name: str, pattern: str) -> bool:
+  """Whether a pattern fits a parameter's name, or something that it lies under."""
+  return any(fnmatch.fnmatchcase(name, one) for one in (pattern, f"{pattern}/*"))
 
 
 def _linear_layers(module: nnx.Module) -> Iterator[tuple[tuple, nnx.Linear]]:

@@ -28,7 +28,8 @@ TRANSFORMER: tuple[Rule, ...] = (
   (r"mlp/(up|gate)/bias", ("tensor",)),
   (r"mlp/down/kernel", ("tensor", "fsdp")),
 )
-# Low-rank updates, cut as the kernels that they are added to; their rank stays whole.
+# Low-rank updates, cut as the kernels that they are added to. Their rank is no side of a kernel:
+# it is cut by "fsdp" where nothing else is, and large enough.
 LORA: tuple[Rule, ...] = (
   (r"(attention/(query|key|value)|mlp/(up|gate))/lora_a", ("fsdp", None)),  # D, rank
   (r"(attention/(query|key|value)|mlp/(up|gate))/lora_b", (None, "tensor")),  # rank, out

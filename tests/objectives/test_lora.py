@@ -164,6 +164,7 @@ def test_kinds_of_objectives_stay_what_they_are():
   ("lora", "said"),
   [
     ({"layers": ("*/attention/qurey",)}, "lora.layers: '.*qurey' fits no linear layer; did you"),
+    ({"trained": ("encodr/norm",)}, "lora.trained: 'encodr/norm' fits no parameter; did you mean"),
     ({"layers": ("head/*",), "dropout": 0.1}, "lora.dropout: found 0.1 with head/classifier, exp"),
   ],
 )

@@ -18,13 +18,14 @@ from pretrainjax.config.text import override
 from pretrainjax.data.image import Resize
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
-from pretrainjax.models.heads import Head
+from pretrainjax.models.heads import Head, Projector
 from pretrainjax.models.mlp import MLP
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.masked.span_corruption import SpanCorruption
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.objectives.supervised.distillation import Distillation
 from pretrainjax.train.assemble import Train, assemble
 from pretrainjax.train.duration import Duration
 from pretrainjax.train.optimizer import Optimizer
@@ -166,6 +167,37 @@ def test_a_head_is_taken_only_by_name(runs):
   assert value(state.params["encoder"]) == {3.0} and value(state.params["head"]) != {3.0}
   state, _ = begin(config(labels(mlp()), f"{runs / 'labels'}:encoder,{runs / 'labels'}:head"))
   assert value(state.params) == {3.0}
+
+
+def distillation(width: int = 4) -> ConfigDict:
+  projector = recipe(Projector, in_dim=width, out_dim=8, num_layers=1, batch_norm=False)
+  heads = {"head": recipe(Head, in_dim=width, num_classes=3)}
+  heads |= {"teacher_head": recipe(Head, in_dim=8, num_classes=3)}
+  return spec(Distillation, backbone=mlp(width), teacher=mlp(), projector=projector, **heads)
+
+
+def test_a_teacher_comes_from_another_run_and_is_no_parameter(runs):
+  init = ConfigDict({"encoder": None, "teacher": None, "teacher_head": None})
+  init.update({"teacher": f"{runs / 'labels'}", "teacher_head": f"{runs / 'labels'}:head"})
+  whole = config(distillation(), init)
+  whole.objective.teacher.image_size = 4  # its run knows better
+  state, lines = begin(whole)
+  assert whole.objective.teacher.image_size == 8
+  assert value(state.extras) == {3.0} and set(state.extras) == {"teacher", "teacher_head"}
+  for tree in (state.params, state.ema):
+    assert set(tree) == {"encoder", "projector", "head"} and 3.0 not in value(tree["encoder"])
+  kept = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(state.opt_state)]
+  assert kept and not any("teacher" in path for path in kept)
+  assert {line.split()[1] for line in lines} == {"teacher", "teacher_head"}
+
+
+@pytest.mark.parametrize(
+  ("init", "part"), [({}, "teacher"), ({"teacher": "labels"}, "teacher_head")]
+)
+def test_a_teacher_that_no_run_lends_is_refused(init, part, runs):
+  named = ConfigDict({key: str(runs / name) for key, name in init.items()})
+  with pytest.raises(UserError, match=rf"--config.init.{part}: found none, expected the run"):
+    take_parts(config(distillation(), named), allow=())
 
 
 def test_what_cannot_be_taken_is_said(runs):
