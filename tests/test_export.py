@@ -1,10 +1,21 @@
 """The command that exports, from its flags to its exit status."""
 
+import jax
+import jax.numpy as jnp
 import their_folders
+import tiny_texts
+from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import manifest
+from pretrainjax.checkpoint.encoder import load, load_encoder
+from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.config import build, recipe, spec
 from pretrainjax.convert.folder import read
 from pretrainjax.export.command import main
+from pretrainjax.models.bert import BERT
+from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.objectives.masked.masked_lm import MaskedLM
+from pretrainjax.objectives.split import abstract_split
 
 
 def test_a_model_comes_through(tmp_path, capsys):
@@ -35,3 +46,27 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1, error
   assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_a_run_comes_through_with_its_moving_average(tmp_path, capsys):
+  head = recipe(MaskedLMHead, embed_dim=8, vocab_size=400)
+  sizes = {"max_length": 7, "embed_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 6}
+  objective = spec(MaskedLM, backbone=recipe(BERT, vocab_size=400, **sizes), head=head)
+  _, params, extras = abstract_split(build(objective))
+  online, ema = (jax.tree.map(lambda x, n=n: jnp.full(x.shape, n, x.dtype), params) for n in (1, 2))
+  run, out = tmp_path / "run", tmp_path / "out"
+  with Checkpoints(run) as checkpoints:
+    state = {"params": online, "ema": ema, "extras": extras, "step": jnp.int32(3)}
+    checkpoints.save(3, state, config=ConfigDict({"objective": objective}))
+  (run / "tokenizer.json").write_text(tiny_texts.tokenizer().text)
+  before = sorted(path.as_posix() for path in run.rglob("*"))
+  assert main([f"--workdir={run}@3", f"--out={out}"]) == 0
+  assert "of step 3 (encoder, head)" in capsys.readouterr().out
+  found = load(f"hf:{out}")
+  assert float(found.module.encoder.token_embedding[0, 0]) == 2
+  assert found.tokenizer.encode("people hope") == tiny_texts.tokenizer().encode("people hope")
+  assert found.tokenizer.begin_id == tiny_texts.tokenizer().begin_id
+  online = [f"--workdir={run}:encoder", f"--out={tmp_path}/online", "--weights=online"]
+  assert main(online) == 0
+  assert float(load_encoder(f"hf:{tmp_path}/online").token_embedding[0, 0]) == 1
+  assert sorted(path.as_posix() for path in run.rglob("*")) == before

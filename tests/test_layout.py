@@ -235,6 +235,7 @@ KNOWS = {
   "data/dataset_folder.py": {"os.environ"},  # $PRETRAINJAX_DATA
   "data/pipeline.py": {"absl"},  # grain's workers read its flags
   "benchmark/command.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
+  "export/command.py": {"jax.config"},  # it leaves accelerators to a trainer beside it
   "benchmark/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict/command.py": {"sys.argv"},  # its first argument is a verb of its own
 }

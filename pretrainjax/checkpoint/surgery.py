@@ -20,7 +20,7 @@ class Transfer(NamedTuple):
   Attributes:
     params: the parameters of the target, with saved arrays where the source has them.
     loaded: the paths that were taken from the source.
-    resized: the paths among them that were interpolated to another grid.
+    resized: the paths among them that were interpolated to another grid, or cut to another length.
     fresh: the paths of the target that the source lacks.
     unused: the paths of the source that the target lacks.
   """
@@ -79,7 +79,8 @@ def transfer(
     elif old.dtype != new.dtype:  # a cast would be silent
       wrong.append(f"{path}: saved {old.dtype}, wanted {new.dtype}")
     elif fnmatch.fnmatch(path, _POSITIONS) and old.shape[-1] == new.shape[-1]:
-      result[path] = _resized(old, new.shape)
+      is_text = "token_embedding" in wanted
+      result[path] = _cut(old, new.shape) if is_text else _resized(old, new.shape)
       resized.append(path)
     else:
       wrong.append(f"{path}: saved {list(old.shape)}, wanted {list(new.shape)}")
@@ -87,6 +88,16 @@ def transfer(
     listed = "; ".join(wrong[:8]) + (f"; and {len(wrong) - 8} more" if len(wrong) > 8 else "")
     raise UserError(f"--config.init: the checkpoint does not fit the {part}: {listed}")
   return Transfer(_nested(result), loaded, resized, fresh, unused)
+
+
+def _cut(table: Any, shape: tuple[int, ...]) -> Any:
+  """The first rows of a table of positions of texts, which are a line and no grid."""
+  if table.shape[0] < shape[0]:
+    raise UserError(
+      f"--config.init: positions {list(table.shape)} -> {list(shape)}: those of texts can only be "
+      "cut: say --config.changes.max_length with what was trained, or less"
+    )
+  return table[: shape[0]]
 
 
 def _resized(table: Any, shape: tuple[int, ...]) -> Any:

@@ -1,10 +1,11 @@
-"""What `export` does: from a run to a folder that transformers loads."""
+"""What `export` does: from a run to a folder that other libraries load."""
 
 import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.encoder import load
@@ -15,15 +16,25 @@ from pretrainjax.errors import UserError, nearest
 from pretrainjax.export.card import card
 from pretrainjax.export.check import compare
 from pretrainjax.export.networks import networks_of
+from pretrainjax.export.sentence_transformers import write_sentence_transformers
 from pretrainjax.export.write import new_folder, write_transformers
 from pretrainjax.user_path import user_path
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _DTYPES = ("float32", "bfloat16", "float16")
+_FORMS = ("transformers", "sentence-transformers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the binary that exports; returns its exit status."""
+  """Runs the binary that exports.
+
+  Args:
+    argv: its arguments; None takes those of the process.
+
+  Returns:
+    The exit status.
+  """
+  jax.config.update("jax_platforms", "cpu")  # a trainer may be at work on the accelerators
   return launch(
     _work,
     verb="export",
@@ -37,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_flags(parser: argparse.ArgumentParser) -> None:
   add_allow_flag(parser)
   parser.add_argument("--out", metavar="DIR", help="the folder to make")
+  parser.add_argument("--form", default="transformers", help=f"one of {', '.join(_FORMS)}")
   parser.add_argument("--architecture", metavar="CLASS", help="of transformers; else the fullest")
   parser.add_argument("--dtype", default="float32", help=f"of weights: {', '.join(_DTYPES)}")
   parser.add_argument("--max_shard_size", default="5GB", help="of a file of weights (default: 5GB)")
@@ -51,7 +63,8 @@ def _work(request: Request) -> None:
   options, reference = request.options, Reference.parse(request.workdir)
   out, limit = _checked(options)
   loaded = load(str(reference.whole), weights=options.weights, allow=options.allow)
-  networks = networks_of(loaded, reference.part)
+  is_encoder = options.form == "sentence-transformers"
+  networks = networks_of(loaded, reference.part or ("encoder" if is_encoder else None))
   with new_folder(out) as folder:
     written = write_transformers(
       folder,
@@ -61,6 +74,8 @@ def _work(request: Request) -> None:
       dtype=options.dtype,
       max_shard_size=limit,
     )
+    if is_encoder:
+      write_sentence_transformers(folder, networks.recipes["backbone"])
     text = card(loaded, written, license_name=options.license, reference=reference)
     (folder / "README.md").write_text(text, encoding="utf-8")
     if options.check:
@@ -73,7 +88,8 @@ def _work(request: Request) -> None:
 def _checked(options: argparse.Namespace) -> tuple[Path, int]:
   if not options.out:
     raise UserError("--out: found nothing, expected a folder to make")
-  for name, choices in (("dtype", _DTYPES), ("weights", ("auto", "ema", "online"))):
+  weights = ("auto", "ema", "online")
+  for name, choices in (("form", _FORMS), ("dtype", _DTYPES), ("weights", weights)):
     if (found := getattr(options, name)) not in choices:
       raise UserError(f"--{name}: found '{found}'{nearest(found, choices)}")
   size = re.fullmatch(r"([0-9]{1,12})([KMG]B)?", options.max_shard_size)

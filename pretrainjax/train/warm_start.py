@@ -1,6 +1,6 @@
 """Warm start: a new run begins with parts of other runs, taken by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -77,7 +77,7 @@ def take_parts(
     there = loaded.parts
     wanted = [reference.part] if reference.part else ["encoder"]
     if not reference.part and name is None:
-      wanted = [part for part in objective.inherited if part in there] or wanted
+      wanted = [part for part in objective.inherited if _fits(part, there, config)] or wanted
     for part in wanted:
       if part not in there:
         raise UserError(f"--config.init: {run} has no part '{part}'{nearest(part, there)}")
@@ -137,6 +137,18 @@ def _references(init: Any) -> Iterator[tuple[str | None, Reference]]:
   given = init if isinstance(init, (tuple, list)) else _listed(str(init))
   for text in given:
     yield None, Reference.parse(str(text).strip())
+
+
+def _fits(part: str, there: Mapping[str, Part], config: ConfigDict) -> bool:
+  """Whether a run has a part that may go where the new one has another network of the name.
+
+  An encoder always may; a head that scores a vocabulary is none that scores classes.
+  """
+  wanted = config.objective.get(part)
+  if part not in there or wanted is None:
+    return part in there
+  source = there[part].config
+  return source is None or source.get(TARGET) == wanted.get(TARGET)
 
 
 def _listed(text: str) -> list[str]:

@@ -46,6 +46,17 @@ def test_positions_follow_the_grid():
     transfer({"position": table}, {"position": np.zeros((1, 6, 5), np.float32)})
 
 
+def test_positions_of_texts_are_cut_and_never_made_up():
+  tokens = {"token_embedding": np.zeros((5, 2), np.float32)}
+  long = tokens | {"position_table": np.arange(32, dtype=np.float32).reshape(16, 2)}
+  short = tokens | {"position_table": np.zeros((4, 2), np.float32)}
+  moved = transfer(long, short)
+  np.testing.assert_array_equal(moved.params["position_table"], long["position_table"][:4])
+  assert moved.resized == ["position_table"] and "of them resized" in moved.summary()
+  with pytest.raises(UserError, match="those of texts can only be cut"):
+    transfer(short, long)
+
+
 def test_nothing_in_common_is_refused():
   with pytest.raises(UserError, match="does not fit"):
     transfer({"a": np.ones(2)}, {"b": np.ones(2)}, allow_fresh=("*",), allow_unused=("*",))

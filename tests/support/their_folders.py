@@ -18,6 +18,7 @@ BERT = {
 }
 CONFIGS = {
   "BertForMaskedLM": BERT | {"model_type": "bert"},
+  "BertForSequenceClassification": BERT | {"model_type": "bert"},
   "BertModel": BERT | {"model_type": "bert"},
   "GPT2LMHeadModel": {
     "model_type": "gpt2",

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import their_folders
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -18,10 +19,13 @@ from pretrainjax.config.text import override
 from pretrainjax.data.image import Resize
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.errors import UserError
+from pretrainjax.models.bert import BERT
 from pretrainjax.models.heads import Head, Projector
+from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.models.mlp import MLP
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
 from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.masked.masked_lm import MaskedLM
 from pretrainjax.objectives.masked.span_corruption import SpanCorruption
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.objectives.supervised.classification import Classification
@@ -262,3 +266,30 @@ def test_changes_without_init_are_refused():
   with pytest.raises(UserError, match="without effect, .*--config.objective.backbone.dropout"):
     take_parts(whole, allow=(), defaults=defaults)
   assert take_parts(defaults, allow=(), defaults=defaults) == [], "the file's own may stay"
+
+
+def test_a_model_of_transformers_goes_on(tmp_path):
+  folder = their_folders.make(tmp_path / "bert")
+  sizes = {"vocab_size": 11, "max_length": 7, "num_layers": 1, "num_heads": 2, "mlp_dim": 4}
+  head = recipe(MaskedLMHead, embed_dim=6, vocab_size=11)
+  objective = spec(MaskedLM, backbone=recipe(BERT, embed_dim=6, **sizes), head=head)
+  state, lines = begin(config(objective, f"hf:{folder}"))
+  tensors = their_folders.tensors_of("BertForMaskedLM")
+  for found, name in (
+    (state.params["encoder"]["token_embedding"], "bert.embeddings.word_embeddings.weight"),
+    (state.params["head"]["bias"], "cls.predictions.bias"),
+  ):
+    np.testing.assert_array_equal(found, tensors[name])
+  assert lines[0].startswith(f"init encoder from hf:{folder}, step 0") and len(lines) == 2
+  shorter = config(objective.copy_and_resolve_references(), f"hf:{folder}")
+  shorter.changes = ConfigDict({"max_length": 4})
+  assert "resized position_table" in begin(shorter)[1][0]
+
+
+def test_a_head_of_another_kind_is_not_inherited(tmp_path):
+  tuned = their_folders.make(tmp_path / "tuned", "BertForSequenceClassification")
+  head = recipe(MaskedLMHead, embed_dim=6, vocab_size=11)
+  sizes = {"vocab_size": 11, "max_length": 7, "num_layers": 1, "num_heads": 2, "mlp_dim": 4}
+  objective = spec(MaskedLM, backbone=recipe(BERT, embed_dim=6, **sizes), head=head)
+  taken = take_parts(config(objective, f"hf:{tuned}"), allow=ALLOW)
+  assert [one.name for one in taken] == ["encoder"]

@@ -72,6 +72,8 @@ class MaskedLM(Objective):
     "mask_id": takes("prepared.mask_id"),
   }
 
+  inherited = ("encoder", "head")
+
   def __post_init__(self):
     check_ranges(self)
     if (total := self.random_share + self.keep_share) > 1:
