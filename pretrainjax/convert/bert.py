@@ -45,7 +45,7 @@ BUFFERS = (r"embeddings\.position_ids$", r"embeddings\.token_type_ids$")
 def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
   """The recipes of a class's networks, see `family.Family`."""
   recipes = {"backbone": recipe(BERT, **read_encoder(fields))}
-  return recipes | read_heads(fields, kind, recipes["backbone"])
+  return recipes | _read_heads(fields, kind, recipes["backbone"])
 
 
 def fits(recipes: Recipes, kind: str) -> bool:
@@ -125,7 +125,7 @@ def read_encoder(fields: Fields, *, offset: int = 0) -> dict[str, Any]:
   }
 
 
-def read_heads(fields: Fields, kind: str, backbone: ConfigDict) -> dict[str, ConfigDict]:
+def _read_heads(fields: Fields, kind: str, backbone: ConfigDict) -> dict[str, ConfigDict]:
   """The recipes of what a class of BERT's kind has on top."""
   if kind.endswith("ForSequenceClassification"):
     return {"head": read_classifier(fields, backbone, hidden_dim=backbone.embed_dim)}

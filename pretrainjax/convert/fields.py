@@ -120,7 +120,7 @@ def rope_theta(fields: Fields, kind: str | None = None, *, default: float, old: 
   """The base of rotary wavelengths, as transformers 5 says it, or 4.
 
   Args:
-    fields: the config.json.
+    fields: the values of the config.json.
     kind: the kind of layers, where there are several ("full_attention").
     default: the base where nothing is said.
     old: what version 4 calls it.

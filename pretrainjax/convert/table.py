@@ -181,7 +181,7 @@ def plan(rules: tuple[Rule, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iter
   """Lists the tensors that our parameters become, without making any.
 
   Args:
-    rules: the table.
+    rules: the table of the class, in any order.
     shapes: the shape of each of our parameters by its path.
 
   Raises:
@@ -208,7 +208,7 @@ def to_ours(
   """Converts their named tensors into our nested dict, each stack as deep as theirs.
 
   Args:
-    rules: the table.
+    rules: the table of the class, in any order.
     tensors: the tensors by name; each is asked for once, one after the other.
     wanted: the shape of each of our parameters by its path, where it is known.
     finish: the function that makes of each parameter, as soon as it is whole, what is returned.

@@ -45,7 +45,7 @@ def differences(folder: Path, networks: Networks, written: Written) -> dict[str,
   """The largest difference of outputs for each kind of input.
 
   Args:
-    folder: the export.
+    folder: the folder that was exported.
     networks: what it was made of.
     written: what was written.
 
@@ -123,7 +123,7 @@ def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
   Args:
     modules: the networks by name.
     kind: the class of transformers.
-    case: the input.
+    case: the input of the networks.
   """
   encoder = modules["encoder"]
   if case.images is not None:
@@ -156,10 +156,10 @@ def theirs_of(torch: Any, model: Any, kind: str, case: Case) -> Any:
   """What their model says of a case: scores where it has a head, else features of tokens.
 
   Args:
-    torch: the library.
-    model: the model.
-    kind: its class.
-    case: the input.
+    torch: the module of that name.
+    model: the model, as transformers loaded it.
+    kind: the class of the model.
+    case: the input of the networks.
   """
   if case.images is not None:
     pixels = torch.from_numpy(np.ascontiguousarray(case.images.transpose(0, 3, 1, 2)))

@@ -21,7 +21,7 @@ def write_sentence_transformers(folder: Path, backbone: ConfigDict) -> None:
   """Adds the files to a folder that transformers loads, so that features are our `pooled`.
 
   Args:
-    folder: the folder.
+    folder: the folder that was exported.
     backbone: the recipe of an encoder of texts.
 
   Raises:
