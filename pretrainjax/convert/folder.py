@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
@@ -169,7 +169,7 @@ def _filled(
   try:
     _check_constants(table, tensors, named)
     _drop_copies(table, tensors, named)
-    found = to_ours(table.rules, _Renamed(tensors, named), wanted=wanted, finish=jnp.asarray)
+    found = to_ours(table.rules, _Renamed(tensors, named), wanted=wanted, finish=_on_device)
   except BadFile:
     raise
   except UserError as error:
@@ -177,6 +177,11 @@ def _filled(
   missing = sorted(set(wanted) - set(flatten(found)))
   assert not missing, f"the table of {folder} fills no {missing[:3]}"
   return nnx.merge(graphdef, found, extras)
+
+
+def _on_device(leaf: np.ndarray) -> jax.Array:
+  """The array for JAX, which takes memory of the right alignment over where it is a CPU's."""
+  return jax.device_put(leaf, may_alias=True)
 
 
 def _check_constants(table: Table, tensors: TensorFolder, named: dict[str, str]) -> None:

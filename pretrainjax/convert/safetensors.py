@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from pretrainjax.convert.table import aligned
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.untrusted import BadFile, open_file, parse_json, read_json
 
@@ -70,7 +71,7 @@ class TensorFolder(Mapping):
     if place.dtype not in DTYPES:
       expected = ", ".join(DTYPES)
       raise UserError(f"{place.path}: {name} is of {place.dtype}, expected one of {expected}")
-    values = np.empty(place.shape, DTYPES[place.dtype])
+    values = aligned(place.shape, DTYPES[place.dtype])
     with open_file(place.path, inside=self._inside) as file:
       file.seek(place.start)
       if values.size and file.readinto(values.reshape(-1).view(np.uint8)) != values.nbytes:

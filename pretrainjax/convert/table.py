@@ -243,9 +243,12 @@ def _gathered(
       if wanted.get(path, shape) != shape:
         expected = list(wanted[path])
         raise UserError(f"conversion: {name} makes {path} {list(shape)}, expected {expected}")
+      if not is_stack:
+        made[path] = part
+        continue
       if layer == 0:
         made[path] = aligned(shape, part.dtype)
-      place = made[path][layer] if is_stack else made[path]
+      place = made[path][layer]
       if place.shape != part.shape:
         first, second = sorted((list(place.shape), list(part.shape)))
         raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")

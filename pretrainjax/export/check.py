@@ -162,7 +162,7 @@ def theirs_of(torch: Any, model: Any, kind: str, case: Case) -> Any:
     case: the input of the networks.
   """
   if case.images is not None:
-    pixels = torch.from_numpy(np.ascontiguousarray(case.images.transpose(0, 3, 1, 2)))
+    pixels = torch.from_numpy(np.array(case.images.transpose(0, 3, 1, 2), order="C"))
     if kind == "ViTMAEForPreTraining":
       return _unmasked(torch, model, pixels)
     output = model(pixels)
