@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from pretrainjax.checkpoint.best import Best, best_step
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints, Keep
-from pretrainjax.checkpoint.meta import Damaged
 from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.checkpoint.sealed import Damaged
 from pretrainjax.errors import UserError
 
 

@@ -27,7 +27,7 @@ from pretrainjax.data.windows import Window, cut
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.best_spans import Answered, answered, spans_of
 from pretrainjax.objectives.supervised.question_answering import SpanFinder
-from pretrainjax.predict.embedding import load_tokenizer, row_length
+from pretrainjax.predict.embedding import row_length, tokenizer_of
 from pretrainjax.predict.questions import Question, read_questions
 from pretrainjax.prepare.text.form import NUM_SPECIALS, Form
 from pretrainjax.types import Text
@@ -98,7 +98,7 @@ def work(request: Request, loaded: Loaded) -> None:
   if not isinstance(loaded.module, SpanFinder):
     found = type(loaded.objective).__name__
     raise UserError(f"--workdir: '{workdir}' is a run of {found}, expected QuestionAnswering")
-  tokenizer = load_tokenizer(loaded.encoder, workdir=workdir)
+  tokenizer = tokenizer_of(loaded)
   how = _how(options, longest=getattr(loaded.encoder, "max_length", None))
   pairs = answer(loaded.module, tokenizer, questions, how)
   threshold = options.null_threshold

@@ -10,8 +10,9 @@ import pytest
 import saver
 
 import pretrainjax as pj
-from pretrainjax.checkpoint.encoder import _newest_intact
+from pretrainjax.checkpoint.encoder import newest_intact
 from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.checkpoint.reference import Reference
 
 MEGABYTES = 4.0
 
@@ -26,7 +27,9 @@ def test_every_read_is_one_whole_step(tmp_path, caplog, trial):
     steps = []
     for _ in range(40):
       with Checkpoints(tmp_path, read_only=True) as checkpoints:
-        step, _, state = _newest_intact(checkpoints, tmp_path, None)
+        step, _, state = newest_intact(
+          checkpoints, Reference(tmp_path), read=lambda step, _, c=checkpoints: c.arrays(step)
+        )
       assert int(state["step"]) == step
       saver.assert_is(state, step, megabytes=MEGABYTES)
       steps.append(step)
