@@ -71,4 +71,5 @@ def test_other_data_have_shapes_too():
   objective = filled(list(SOME)[0]).objective
   shapes = {name: found.shape for name, found in batch_shapes(data, objective).items()}
   rows = dict.fromkeys(("tokens", "segments", "tags"), (2, 5))
-  assert shapes == rows | {"image": (2, 6, 6, 1), "score": (2,), "label": (2,)}
+  alone = {"image": (2, 6, 6, 1), "score": (2,), "label": (2,), "span": (2, 2)}
+  assert shapes == rows | alone

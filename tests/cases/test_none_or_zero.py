@@ -67,9 +67,10 @@ def test_what_every_run_needs_is_refused_in_one_line(key):
     ("train.log_every", "config.train.log_every: found 'None' .*, expected int"),
   ],
 )
-def test_what_a_part_needs_is_refused_in_one_line(key, said):
+def test_what_a_part_needs_is_refused_in_one_line(places, key, said):
+  folder = places[1].partition("=")[2]
   with pytest.raises(UserError, match=said):
-    make(**{key.replace(".", "__"): "None"})
+    make(**{"data.data_dir": folder, key.replace(".", "__"): "None"})
 
 
 def test_evaluate_with_nothing_to_run_is_refused(places, tmp_path, capsys):

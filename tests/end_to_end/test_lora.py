@@ -44,6 +44,7 @@ def data(tmp_path_factory):
 def finetune(capsys, data, workdir, *flags):
   places = (FINETUNE, f"--workdir={workdir}", f"--data_dir={data}", *flags)
   quick = ("--config.train.tracking.tensorboard=false", "--config.train.checkpoint_every=1")
+  quick += ("--config.train.keep.last=2",)  # and not the best one alone
   return binaries.call(capsys, "finetune", *places, *quick)
 
 

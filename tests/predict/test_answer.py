@@ -68,7 +68,9 @@ def test_the_answer_is_found_in_any_window_and_cut_out_of_the_text_as_it_is():
 def command(tmp_path, *flags, module=None):
   (tmp_path / "tokenizer.json").write_text(TOKENIZER.text)
   module = finder() if module is None else module
-  loaded = Loaded(config=ConfigDict(), objective=Objective(), module=module, step=3)
+  loaded = Loaded(
+    config=ConfigDict(), objective=Objective(), module=module, step=3, workdir=tmp_path
+  )
   parser = argparse.ArgumentParser()
   answer.add_flags(parser)
   options = parser.parse_args(["--window=16", "--stride=3", "--batch_size=4", *flags])

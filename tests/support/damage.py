@@ -4,10 +4,15 @@ import random
 from pathlib import Path
 
 
-def array_data(step: Path, process: int = 0) -> Path:
-  """The largest file of a step's arrays that a process wrote; Orbax reads a flipped bit there."""
+def array_files(step: Path, process: int = 0) -> list[Path]:
+  """The files of a step's arrays that a process wrote, the largest first."""
   files = (step / "state" / f"ocdbt.process_{process}" / "d").iterdir()
-  return max(files, key=lambda path: path.stat().st_size)
+  return sorted(files, key=lambda path: (-path.stat().st_size, path.name))
+
+
+def array_data(step: Path, process: int = 0) -> Path:
+  """The largest of them; Orbax reads a flipped bit there."""
+  return array_files(step, process)[0]
 
 
 def flip(path: Path, chance: random.Random | None = None) -> None:

@@ -168,8 +168,9 @@ def test_a_sharding_that_does_not_fit_is_refused(workdir):
 def test_damage_is_found_and_an_older_step_taken(workdir, tmp_path, caplog):
   run = save(tmp_path / "run", recipe(ViT, mlp_dim=MLP_DIM, **VIT), WIDTH)
   chance = random.Random(0)
-  for _ in range(64):  # or what is not read may be hit alone
-    damage.flip(damage.array_data(run / "checkpoints" / "2"), chance)
+  for path in damage.array_files(run / "checkpoints" / "2"):  # which of them is read, Orbax knows
+    for _ in range(64):  # or what is not read may be hit alone
+      damage.flip(path, chance)
   found = pj.load_params(run)
   same(found, pj.load_params(f"{workdir}@1"))
   assert "CHECKPOINT DAMAGED" in caplog.text
