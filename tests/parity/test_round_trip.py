@@ -39,6 +39,15 @@ BERT = dict(
   hidden_dropout_prob=0.0,
   attention_probs_dropout_prob=0.0,
 )
+DISTIL = dict(
+  vocab_size=37,
+  dim=15,
+  n_layers=2,
+  n_heads=3,
+  hidden_dim=22,
+  max_position_embeddings=16,
+  **dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), 0.0),
+)
 ELECTRA = BERT | dict(embedding_size=9, type_vocab_size=3)
 MODERN = dict(
   vocab_size=37,
@@ -118,6 +127,17 @@ CASES = {
     "RobertaForSequenceClassification",
     "RobertaConfig",
     BERT | dict(num_labels=3, type_vocab_size=1),
+  ),
+  "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", DISTIL | dict(activation="relu")),
+  "distilbert_bare": (
+    "DistilBertModel",
+    "DistilBertConfig",
+    DISTIL | dict(sinusoidal_pos_embds=True),
+  ),
+  "distilbert_classes": (
+    "DistilBertForSequenceClassification",
+    "DistilBertConfig",
+    DISTIL | dict(num_labels=5),
   ),
   "electra": ("ElectraForPreTraining", "ElectraConfig", ELECTRA | dict(hidden_act="gelu_new")),
   "electra_generator": ("ElectraForMaskedLM", "ElectraConfig", ELECTRA),
