@@ -148,6 +148,9 @@ CASES = {
   "gpt2_bare": ("GPT2Model", "GPT2Config", GPT),
   "llama": ("LlamaForCausalLM", "LlamaConfig", LLAMA),
   "llama_tied": ("LlamaForCausalLM", "LlamaConfig", LLAMA | dict(tie_word_embeddings=True)),
+  "mistral": ("MistralForCausalLM", "MistralConfig", LLAMA | dict(sliding_window=5)),
+  "qwen2": ("Qwen2ForCausalLM", "Qwen2Config", LLAMA),
+  "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", LLAMA | dict(head_dim=6, tie_word_embeddings=True)),
   "t5": ("T5ForConditionalGeneration", "T5Config", T5 | dict(feed_forward_proj="relu")),
   "t5_1_1": (
     "T5ForConditionalGeneration",
