@@ -124,21 +124,19 @@ class Llama(CausalModel):
     table = (vocab_size, embed_dim)
     self.token_embedding = nnx.Param(init(rngs.params(), table))
     self.output_embedding = None if tied else nnx.Param(init(rngs.params(), table))
+    heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
+    heads |= {"qkv_bias": qkv_bias, "qk_norm": qk_norm}
     self.blocks = make_stack(
       num_layers,
       rngs=rngs,
       embed_dim=embed_dim,
-      num_heads=num_heads,
-      num_kv_heads=num_kv_heads,
-      head_dim=head_dim,
+      **heads,
       mlp_dim=mlp_dim,
       eps=eps,
       norm="rms",
       activation="silu",
       gated=True,
       use_bias=False,
-      qkv_bias=qkv_bias,
-      qk_norm=qk_norm,
       dropout=dropout,
       inner_dropout=0.0,
       attention_dropout=attention_dropout,
