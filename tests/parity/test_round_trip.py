@@ -110,6 +110,8 @@ VIT = dict(
   intermediate_size=40,
   layer_norm_eps=1e-4,
 )
+DINO = {name: value for name, value in VIT.items() if name != "intermediate_size"}
+DINO |= dict(mlp_ratio=2, layerscale_value=0.3)
 MAE = VIT | dict(
   decoder_hidden_size=20,
   decoder_num_hidden_layers=2,
@@ -138,6 +140,12 @@ CASES = {
     "DistilBertForSequenceClassification",
     "DistilBertConfig",
     DISTIL | dict(num_labels=5),
+  ),
+  "dinov2": ("Dinov2Model", "Dinov2Config", DINO | dict(hidden_act="gelu_new")),
+  "dinov2_registers": (
+    "Dinov2WithRegistersModel",
+    "Dinov2WithRegistersConfig",
+    DINO | dict(num_register_tokens=2),
   ),
   "electra": ("ElectraForPreTraining", "ElectraConfig", ELECTRA | dict(hidden_act="gelu_new")),
   "electra_generator": ("ElectraForMaskedLM", "ElectraConfig", ELECTRA),
@@ -172,6 +180,8 @@ def made(name):
   with torch.no_grad():
     for parameter in model.parameters():
       parameter.add_(torch.randn_like(parameter) * 0.1)
+  if kind.startswith("Dinov2"):  # what is left behind is written as zeros
+    model.embeddings.mask_token.data.zero_()
   if kind == "ViTMAEForPreTraining":  # transformers 5 makes the fixed tables of zeros
     for table in (model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed):
       table.data = torch.from_numpy(vit.with_cls_row(sincos_table(table.shape[-1], (3, 3))))
