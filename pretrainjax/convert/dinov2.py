@@ -65,7 +65,7 @@ def read_encoder(fields: Fields, *, patch_size: int) -> dict[str, Any]:
   """The arguments of `ViT` out of a config.json of DINOv2, but for its registers.
 
   Args:
-    fields: the config.json.
+    fields: the values of the config.json.
     patch_size: the size of patches where nothing is said.
   """
   fields.must_be("use_swiglu_ffn", False)
@@ -89,7 +89,7 @@ def fits_encoder(backbone: ConfigDict, *, registers: bool) -> bool:
   """Whether a recipe makes a `ViT` that their classes can express.
 
   Args:
-    backbone: the recipe.
+    backbone: the recipe of the encoder.
     registers: whether the class has registers.
   """
   if not is_encoder(backbone, registers=registers, scaled=True):

@@ -116,7 +116,7 @@ def is_decoder(
   """Whether a recipe makes a `Llama` with these and no other additions.
 
   Args:
-    backbone: the recipe.
+    backbone: the recipe of the encoder.
     qkv_bias: whether queries, keys and values have a bias.
     qk_norm: whether queries and keys are normalised.
     windowed: whether it may have a window.

@@ -109,7 +109,7 @@ def is_encoder(backbone: ConfigDict, *, registers: bool = False, scaled: bool = 
   """Whether a recipe makes a `ViT` that their classes can express, whatever its pooling.
 
   Args:
-    backbone: the recipe.
+    backbone: the recipe of the encoder.
     registers: whether it has registers.
     scaled: whether its branches have learned scales.
   """
