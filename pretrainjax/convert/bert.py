@@ -173,8 +173,8 @@ def write_heads(recipes: Recipes, kind: str) -> dict[str, Any]:
 
 
 def is_encoder(backbone: ConfigDict) -> bool:
-  """Whether a recipe makes a `BERT` whose norms stand where published ones have them."""
-  return makes(backbone, BERT) and backbone.order == "post"
+  """Whether a recipe makes a `BERT` with types whose norms stand where published ones have them."""
+  return makes(backbone, BERT) and backbone.order == "post" and backbone.num_types > 0
 
 
 def fits_heads(recipes: Recipes, kind: str) -> bool:

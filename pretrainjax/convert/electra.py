@@ -119,7 +119,7 @@ def as_generator(
   Returns:
     The recipes "backbone" and "head", and the parameters of both by path.
   """
-  tables = {name: trees["encoder"][name] for name in _SHARED}
+  tables = {name: tree for name, tree in trees["encoder"].items() if name in _SHARED}
   params = {"encoder": {**tables, **trees["generator"]}, "head": trees["head"]}
   return {"backbone": recipes["generator"], "head": recipes["head"]}, flatten(params)
 

@@ -1,4 +1,4 @@
-"""Our Llama <-> Hugging Face's LlamaForCausalLM.
+"""Our Llama <-> Hugging Face's LlamaForCausalLM, and what Mistral and Qwen share with it.
 
 Channels of queries and keys are paired as theirs (i with i + half), so that nothing is permuted.
 """
@@ -35,39 +35,99 @@ _WAVES = re.compile(r"rotary_emb\.inv_freq$")
 
 def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
   """The recipes of a class's networks, see `family.Family`."""
-  fields.must_be("hidden_act", "silu", "swish")
   for name in ("attention_bias", "mlp_bias"):
     fields.must_be(name, False)
   fields.must_be("pretraining_tp", 1)
-  width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
-  if width % heads or fields.integer("head_dim", width // heads) * heads != width:
-    raise fields.refused("head_dim", f"hidden_size / num_attention_heads, {width} / {heads}")
-  backbone = recipe(
-    Llama,
-    vocab_size=fields.integer("vocab_size"),
-    max_length=fields.integer("max_position_embeddings", 2048),
-    embed_dim=width,
-    num_layers=fields.integer("num_hidden_layers"),
-    num_heads=heads,
-    num_kv_heads=fields.integer("num_key_value_heads", heads),
-    mlp_dim=fields.integer("intermediate_size"),
-    tied=fields.flag("tie_word_embeddings", False),
-    theta=rope_theta(fields, default=10_000.0, old="rope_theta"),
-    eps=fields.number("rms_norm_eps", 1e-6),
-    attention_dropout=fields.rate("attention_dropout", 0.0),
-    init_std=fields.number("initializer_range", 0.02),
-  )
-  return {"backbone": backbone}
+  heads = fields.integer("num_attention_heads")
+  if fields.integer("hidden_size") % heads:
+    raise fields.refused("num_attention_heads", "a divisor of hidden_size")
+  kv_heads = fields.integer("num_key_value_heads", heads)
+  length = fields.integer("max_position_embeddings", 2048)
+  return {"backbone": recipe(Llama, **read_decoder(fields, kv_heads=kv_heads, length=length))}
 
 
 def fits(recipes: Recipes, kind: str) -> bool:
   """Whether a class can express networks, see `family.Family`."""
-  return makes(recipes["backbone"], Llama)
+  backbone = recipes["backbone"]
+  return is_decoder(backbone) and backbone.embed_dim % backbone.num_heads == 0
 
 
 def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
-  """The config.json of a class, see `family.Family`: `rope_parameters` for 5, the rest for 4."""
+  """The config.json of a class, see `family.Family`."""
+  fields = write_decoder(recipes["backbone"], tokens)
+  return fields | {"attention_bias": False, "mlp_bias": False}
+
+
+def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
+  """The tensors of a class, see `family.Family`; those of Mistral and Qwen have the same names."""
   backbone = recipes["backbone"]
+  options = {name: backbone[name] for name in ("tied", "qkv_bias", "qk_norm")}
+  return Table(
+    tuple(rule.under("encoder/") for rule in rules(**options)),
+    copies={_HEAD: _TABLE} if backbone.tied else {},
+    buffers=(_WAVES.pattern,),
+  )
+
+
+def read_decoder(
+  fields: Fields, *, kv_heads: int, length: int, head_dim: int | None = None
+) -> dict[str, Any]:
+  """The arguments of `Llama` out of a config.json of its kind.
+
+  Args:
+    fields: the config.json of Llama, Mistral, Qwen2 or Qwen3.
+    kv_heads: the number of heads of keys and values.
+    length: tokens of the longest row.
+    head_dim: width of one head where nothing is said; None is hidden_size / num_attention_heads.
+  """
+  fields.must_be("hidden_act", "silu", "swish")
+  width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
+  head_dim = fields.integer("head_dim", head_dim or width // heads)
+  return {
+    "vocab_size": fields.integer("vocab_size"),
+    "max_length": length,
+    "embed_dim": width,
+    "num_layers": fields.integer("num_hidden_layers"),
+    "num_heads": heads,
+    "num_kv_heads": kv_heads,
+    "mlp_dim": fields.integer("intermediate_size"),
+    "head_dim": None if head_dim * heads == width else head_dim,
+    "tied": fields.flag("tie_word_embeddings", False),
+    "theta": rope_theta(fields, default=10_000.0, old="rope_theta"),
+    "eps": fields.number("rms_norm_eps", 1e-6),
+    "attention_dropout": fields.rate("attention_dropout", 0.0),
+    "init_std": fields.number("initializer_range", 0.02),
+  }
+
+
+def read_qwen(fields: Fields, *, head_dim: int | None = None) -> dict[str, Any]:
+  """The arguments of `Llama` out of a config.json of Qwen2 or Qwen3, see `read_decoder`."""
+  fields.must_be("use_sliding_window", False)
+  kinds = fields.get("layer_types", [])
+  if not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds):
+    raise fields.refused("layer_types", "'full_attention' everywhere: ours has one kind of layers")
+  sizes = {"length": fields.integer("max_position_embeddings", 32_768), "head_dim": head_dim}
+  return read_decoder(fields, kv_heads=fields.integer("num_key_value_heads"), **sizes)
+
+
+def is_decoder(
+  backbone: ConfigDict, *, qkv_bias: bool = False, qk_norm: bool = False, windowed: bool = False
+) -> bool:
+  """Whether a recipe makes a `Llama` with these and no other additions.
+
+  Args:
+    backbone: the recipe of the encoder.
+    qkv_bias: whether queries, keys and values have a bias.
+    qk_norm: whether queries and keys are normalised.
+    windowed: whether it may have a window.
+  """
+  if not makes(backbone, Llama) or (backbone.window is not None and not windowed):
+    return False
+  return (backbone.qkv_bias, backbone.qk_norm) == (qkv_bias, qk_norm)
+
+
+def write_decoder(backbone: ConfigDict, tokens: Tokens) -> dict[str, Any]:
+  """What config.json says of a `Llama`: `rope_parameters` for transformers 5, the rest for 4."""
   return {
     "vocab_size": backbone.vocab_size,
     "max_position_embeddings": backbone.max_length,
@@ -75,15 +135,13 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
     "num_hidden_layers": backbone.num_layers,
     "num_attention_heads": backbone.num_heads,
     "num_key_value_heads": backbone.num_kv_heads or backbone.num_heads,
-    "head_dim": backbone.embed_dim // backbone.num_heads,
+    "head_dim": backbone.head_dim or backbone.embed_dim // backbone.num_heads,
     "intermediate_size": backbone.mlp_dim,
     "tie_word_embeddings": backbone.tied,
     "rope_theta": backbone.theta,
     "rope_parameters": {"rope_type": "default", "rope_theta": backbone.theta},
     "rms_norm_eps": backbone.eps,
     "hidden_act": "silu",
-    "attention_bias": False,
-    "mlp_bias": False,
     "attention_dropout": backbone.attention_dropout,
     "initializer_range": backbone.init_std,
     "bos_token_id": tokens.begin,
@@ -92,34 +150,36 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
   }
 
 
-def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
-  """The tensors of a class, see `family.Family`."""
-  tied = recipes["backbone"].tied
-  return Table(
-    tuple(rule.under("encoder/") for rule in rules(tied=tied)),
-    copies={_HEAD: _TABLE} if tied else {},
-    buffers=(_WAVES.pattern,),
-  )
+def rules(*, tied: bool, qkv_bias: bool = False, qk_norm: bool = False) -> tuple[Rule, ...]:
+  """The table of a Llama's parameters.
 
-
-def rules(*, tied: bool) -> tuple[Rule, ...]:
-  """The table of a Llama's parameters, whose head is the table of tokens or its own."""
+  Args:
+    tied: whether the head is the table of tokens, or its own.
+    qkv_bias: whether queries, keys and values have a bias.
+    qk_norm: whether queries and keys are normalised.
+  """
   layer = f"{_PREFIX}layers.{{layer}}"
-  linears = {
+  biased = {
     "attention/query": "self_attn.q_proj",
     "attention/key": "self_attn.k_proj",
     "attention/value": "self_attn.v_proj",
+  }
+  plain = {
     "attention/out": "self_attn.o_proj",
     "mlp/gate": "mlp.gate_proj",
     "mlp/up": "mlp.up_proj",
     "mlp/down": "mlp.down_proj",
   }
+  norms = {"norm1": "input_layernorm", "norm2": "post_attention_layernorm"}
+  if qk_norm:
+    norms |= {f"attention/{n}_norm": f"self_attn.{n[0]}_norm" for n in ("query", "key")}
   table = (Rule("token_embedding", _TABLE, SAME),)
   table += () if tied else (Rule("output_embedding", _HEAD, SAME),)
-  table += norm_rules("blocks/norm1", f"{layer}.input_layernorm", bias=False)
-  table += norm_rules("blocks/norm2", f"{layer}.post_attention_layernorm", bias=False)
-  for ours, theirs in linears.items():
-    table += linear_rules(f"blocks/{ours}", f"{layer}.{theirs}", bias=False)
+  for ours, theirs in norms.items():
+    table += norm_rules(f"blocks/{ours}", f"{layer}.{theirs}", bias=False)
+  for ours, theirs in (biased | plain).items():
+    has_bias = qkv_bias and ours in biased
+    table += linear_rules(f"blocks/{ours}", f"{layer}.{theirs}", bias=has_bias)
   return table + norm_rules("norm", f"{_PREFIX}norm", bias=False)
 
 

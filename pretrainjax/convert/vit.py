@@ -40,16 +40,21 @@ CLASSES = {
 }
 POSITIONS = "embeddings.position_embeddings"
 _CLS = "embeddings.cls_token"
-_ROWS = Layout(lambda table: table[None], lambda table: table.reshape(table.shape[-2:]))
+# A table, or several tokens: ours "N D", theirs "1 N D".
+ROWS = Layout(lambda table: table[None], lambda table: table.reshape(table.shape[-2:]))
+# What transformers 5 calls the layers of attention in memory: pattern -> the name of version 4.
+ATTENTION_ALIASES = (
+  (r"\.attention\.q_proj\.", ".attention.attention.query."),
+  (r"\.attention\.k_proj\.", ".attention.attention.key."),
+  (r"\.attention\.v_proj\.", ".attention.attention.value."),
+  (r"\.attention\.o_proj\.", ".attention.output.dense."),
+)
 # What transformers 5 calls some tensors in memory, and (by its own slip, for the decoder of
 # ViTMAE) on disk: pattern -> the name of version 4.
 _ALIASES = (
   (r"^(vit\.|)layers\.(\d+)\.", r"\1encoder.layer.\2."),
   (r"^decoder\.decoder_encoder\.layer\.(\d+)\.", r"decoder.decoder_layers.\1."),
-  (r"\.attention\.q_proj\.", ".attention.attention.query."),
-  (r"\.attention\.k_proj\.", ".attention.attention.key."),
-  (r"\.attention\.v_proj\.", ".attention.attention.value."),
-  (r"\.attention\.o_proj\.", ".attention.output.dense."),
+  *ATTENTION_ALIASES,
   (r"\.mlp\.fc1\.", ".intermediate.dense."),
   (r"\.mlp\.fc2\.", ".output.dense."),
 )
@@ -100,12 +105,18 @@ def fits(recipes: Recipes, kind: str) -> bool:
   return is_linear and backbone.pool == "cls" and not backbone.pool_norm
 
 
-def is_encoder(backbone: ConfigDict) -> bool:
-  """Whether a recipe makes a `ViT` that their classes can express, whatever its pooling."""
+def is_encoder(backbone: ConfigDict, *, registers: bool = False, scaled: bool = False) -> bool:
+  """Whether a recipe makes a `ViT` that their classes can express, whatever its pooling.
+
+  Args:
+    backbone: the recipe of the encoder.
+    registers: whether it has registers.
+    scaled: whether its branches have learned scales.
+  """
   return (
     makes(backbone, ViT)
     and (backbone.use_cls, backbone.final_norm, backbone.pool_norm) == (True, True, False)
-    and (backbone.num_registers, backbone.layer_scale) == (0, None)
+    and (backbone.num_registers > 0, backbone.layer_scale is not None) == (registers, scaled)
     and backbone.pool in ("cls", "mean")
   )
 
@@ -142,17 +153,9 @@ def write_encoder(backbone: ConfigDict) -> dict[str, Any]:
 
 def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`."""
-  backbone, constants = recipes["backbone"], {}
-  rules = encoder_rules("encoder/", "vit.", backbone.num_channels)
-  if backbone.position == "sincos":
-    rows = sincos_table(backbone.embed_dim, grid_of(backbone))
-    constants = {f"vit.{POSITIONS}": with_cls_row(rows)}
-  elif backbone.cls_position:
-    ours = ("encoder/cls_position", "encoder/position_table")
-    rules += (Rule(ours, f"vit.{POSITIONS}", _ROWS, axis=1, cut=1),)
-  else:
-    rows = Layout(with_cls_row, lambda table: table[0, 1:])
-    rules += (Rule("encoder/position_table", f"vit.{POSITIONS}", rows),)
+  backbone = recipes["backbone"]
+  rules, constants = positions(backbone, f"vit.{POSITIONS}")
+  rules += encoder_rules("encoder/", "vit.", backbone.num_channels)
   if "pooler" in recipes:
     rules += linear_rules("pooler/dense", "vit.pooler.dense")
   if kind == "ViTForImageClassification":
@@ -164,6 +167,22 @@ def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
     constants=constants,
     others=(r"^vit\.pooler\.",),
   )
+
+
+def positions(backbone: ConfigDict, theirs: str) -> tuple[tuple[Rule, ...], dict[str, np.ndarray]]:
+  """The rules, or the constant, that their table of positions is to us.
+
+  Args:
+    backbone: the recipe of a `ViT` with a class token.
+    theirs: the name of their table, whose first row is the class token's.
+  """
+  if backbone.position == "sincos":
+    return (), {theirs: with_cls_row(sincos_table(backbone.embed_dim, grid_of(backbone)))}
+  if backbone.cls_position:
+    ours = ("encoder/cls_position", "encoder/position_table")
+    return (Rule(ours, theirs, ROWS, axis=1, cut=1),), {}
+  rows = Layout(with_cls_row, lambda table: table[0, 1:])
+  return (Rule("encoder/position_table", theirs, rows),), {}
 
 
 def grid_of(backbone: ConfigDict) -> tuple[int, int]:
@@ -260,9 +279,14 @@ def version_4(tensors: Mapping[str, np.ndarray]) -> Tensors:
   return {version_4_name(name): tensor for name, tensor in tensors.items()}
 
 
-def version_4_name(name: str) -> str:
-  """The name in version 4 of a tensor that transformers 5 may call otherwise."""
-  for pattern, replacement in _ALIASES:
+def version_4_name(name: str, aliases: tuple[tuple[str, str], ...] = _ALIASES) -> str:
+  """The name in version 4 of a tensor that transformers 5 may call otherwise.
+
+  Args:
+    name: its name in either.
+    aliases: patterns of names of version 5, and what replaces them.
+  """
+  for pattern, replacement in aliases:
     name = re.sub(pattern, replacement, name)
   return name
 

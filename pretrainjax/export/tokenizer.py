@@ -30,7 +30,7 @@ def tokenizer_files(tokenizer: Tokenizer, backbone: ConfigDict, *, kind: str) ->
   spelt = _spelling(facts)
   ids = {role: tokenizer.special_id(ours) for role, ours in _ROLES.items()}
   names = {role: spelt[index] for role, index in ids.items() if index is not None}
-  is_causal = kind.startswith(("GPT2", "Llama"))
+  is_causal = kind.startswith("GPT2") or kind.endswith("ForCausalLM")
   if "cls_token" in names:
     names["bos_token"] = names["cls_token"]
   if "sep_token" in names:

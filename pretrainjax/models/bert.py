@@ -1,4 +1,4 @@
-"""BERT, and what differs from it in numbers: RoBERTa, and ELECTRA's two networks."""
+"""BERT, and what differs from it in numbers: RoBERTa, DistilBERT, and ELECTRA's two networks."""
 
 from typing import Literal, NamedTuple
 
@@ -78,7 +78,8 @@ class BERT(TextEncoder):
     mlp_dim: width inside the perceptrons.
     position_offset: rows of the table of positions before that of the first token: published
       RoBERTas have 2, for padding.
-    num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them.
+    num_types: kinds of tokens, 2 for first and second text; 1 in RoBERTa, which ignores them; 0
+      in DistilBERT, which has no table of them.
     embedding_dim: width of the tables, E, with a projection to D where it differs (ELECTRA);
       None is embed_dim.
     pool: "cls", "mean" or "last": how `pooled` is made, see `pool_text`.
@@ -99,8 +100,9 @@ class BERT(TextEncoder):
   Raises:
     ValueError: for arguments that do not fit together.
 
-  Reference: arXiv 1810.04805; 1907.11692 (RoBERTa); 2003.10555 (ELECTRA). Ours differs in that
-  the pooler, a linear layer and tanh, belongs to the head that needs one.
+  Reference: arXiv 1810.04805; 1907.11692 (RoBERTa); 1910.01108 (DistilBERT); 2003.10555
+  (ELECTRA). Ours differs in that the pooler, a linear layer and tanh, belongs to the head that
+  needs one.
   """
 
   @ranged
@@ -114,7 +116,7 @@ class BERT(TextEncoder):
     num_heads: PositiveInt,
     mlp_dim: PositiveInt,
     position_offset: NonNegativeInt = 0,
-    num_types: PositiveInt = 2,
+    num_types: NonNegativeInt = 2,
     embedding_dim: PositiveInt | None = None,
     pool: Pool = "cls",
     activation: Activation = "gelu",
@@ -137,7 +139,8 @@ class BERT(TextEncoder):
     init = nnx.initializers.truncated_normal(init_std)
     self.token_embedding = nnx.Param(init(rngs.params(), (vocab_size, width)))
     self.position_table = nnx.Param(init(rngs.params(), (max_length + position_offset, width)))
-    self.type_embedding = nnx.Param(init(rngs.params(), (num_types, width)))
+    types = (num_types, width)
+    self.type_embedding = nnx.Param(init(rngs.params(), types)) if num_types else None
     self.embedding_norm = LayerNorm(embed_dim=width, eps=eps)
     linear = {"dtype": dtype, "kernel_init": init, "rngs": rngs}
     narrow = width != embed_dim
@@ -192,7 +195,9 @@ class BERT(TextEncoder):
     x = embed(self.token_embedding[...], text.tokens, dtype=self.dtype)
     positions = positions_of(jnp.asarray(text.segments)) + self.position_offset
     x = x + embed(self.position_table[...], positions, dtype=self.dtype)
-    x = self.embedding_norm(x + embed_types(self.type_embedding[...], types, dtype=self.dtype))
+    if self.type_embedding is not None:
+      x = x + embed_types(self.type_embedding[...], types, dtype=self.dtype)
+    x = self.embedding_norm(x)
     return drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
 
   def transform(

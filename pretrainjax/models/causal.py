@@ -13,6 +13,7 @@ from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
 from pretrainjax.models.layers.scope import Rotary, Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, run_stack, step_layers, unstack
 from pretrainjax.models.text_encoder import TextEncoder
+from pretrainjax.ranges import PositiveInt
 from pretrainjax.types import Text
 
 
@@ -29,6 +30,7 @@ class CausalModel(TextEncoder):
     token_embedding: the table of tokens, "V D".
     blocks: a stack; of an `unstacked` model, a list.
     norm: the norm after the last block.
+    window: tokens see at most so many places before theirs; None is no limit.
   """
 
   dropout: float
@@ -38,6 +40,7 @@ class CausalModel(TextEncoder):
   token_embedding: nnx.Param
   blocks: Block | nnx.List
   norm: LayerNorm | RMSNorm
+  window: PositiveInt | None = None
 
   @property
   def output_table(self) -> Float[Array, "V D"]:
@@ -65,7 +68,8 @@ class CausalModel(TextEncoder):
     positions = positions_of(segments)
     random = {"deterministic": deterministic, "rngs": rngs}
     x = drop_values(self._embed(text.tokens, positions), rate=self.dropout, **random)
-    scope = Scope(segments=segments, causal=True, rotary=self._rotary(positions))
+    rotary, window = self._rotary(positions), self.window
+    scope = Scope(segments=segments, causal=True, rotary=rotary, window=window)
     x = run_stack(self.blocks, x, scopes=[scope], remat=self.remat, unroll=self.unroll, **random)
     return self.norm(x)
 
@@ -103,8 +107,8 @@ class CausalModel(TextEncoder):
       The tokens after the last norm, as `sequence` has them, and the cache with them in it.
     """
     x = self._embed(tokens, positions)
-    rotary = self._rotary(positions)
-    x, caches = step_layers(self.blocks, x, caches, positions=positions, rotary=rotary)
+    places = {"positions": positions, "rotary": self._rotary(positions), "window": self.window}
+    x, caches = step_layers(self.blocks, x, caches, **places)
     return self.norm(x), caches
 
   def _embed(self, tokens, positions) -> Float[Array, "B T D"]:

@@ -1,4 +1,4 @@
-"""The Llama family: RMS norms, gated perceptrons, rotary positions, grouped heads, no biases."""
+"""The Llama family: RMS norms, gated perceptrons, rotary positions, grouped heads, few biases."""
 
 from typing import Literal, NamedTuple
 
@@ -56,9 +56,14 @@ class Llama(CausalModel):
     max_length: tokens of the longest row.
     embed_dim: width of tokens, D.
     num_layers: number of blocks, at least 1.
-    num_heads: number of heads of queries; must divide embed_dim.
+    num_heads: number of heads of queries; must divide embed_dim unless `head_dim` is given.
     num_kv_heads: number of heads of keys and values, a divisor of num_heads; None is num_heads.
     mlp_dim: width inside the perceptrons.
+    head_dim: width of one head, an even number; None is embed_dim / num_heads.
+    qkv_bias: whether queries, keys and values have a bias (Qwen2).
+    qk_norm: whether each head's queries and keys are normalised (Qwen3).
+    window: tokens see at most so many places before theirs, one less than what Hugging Face calls
+      a sliding window (Mistral); None is no limit.
     tied: whether the table of tokens is the head too.
     pool: what `pooled` is; the last token is the only one that has seen all.
     theta: base of the rotary wavelengths: 10,000 in Llama 1 and 2, 500,000 in 3.
@@ -75,8 +80,9 @@ class Llama(CausalModel):
   Raises:
     ValueError: for arguments that do not fit together.
 
-  Reference: arXiv 2302.13971, section 2.2; grouped heads since arXiv 2307.09288. Initial values
-  are GPT-2's, as the papers are silent. Ours lacks the stretched wavelengths of Llama 3.1.
+  Reference: arXiv 2302.13971, section 2.2; grouped heads since arXiv 2307.09288; 2310.06825
+  (Mistral); 2407.10671 (Qwen2); 2505.09388 (Qwen3). Initial values are GPT-2's, as
+  the papers are silent. Ours lacks the stretched wavelengths of Llama 3.1.
   """
 
   @ranged
@@ -90,6 +96,10 @@ class Llama(CausalModel):
     num_heads: PositiveInt,
     num_kv_heads: PositiveInt | None = None,
     mlp_dim: PositiveInt,
+    head_dim: PositiveInt | None = None,
+    qkv_bias: bool = False,
+    qk_norm: bool = False,
+    window: PositiveInt | None = None,
     tied: bool = False,
     pool: Pool = "last",
     theta: PositiveFloat = 10_000.0,
@@ -102,22 +112,25 @@ class Llama(CausalModel):
     unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    if embed_dim % (2 * num_heads):
+    if head_dim is not None and head_dim % 2:
+      raise ValueError(f"head_dim={head_dim}: expected an even number")
+    if head_dim is None and embed_dim % (2 * num_heads):
       raise ValueError(f"num_heads={num_heads}: expected a divisor of embed_dim / 2, {embed_dim}/2")
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
-    self.pool, self.dropout, self.theta = pool, dropout, theta
-    self.head_dim = embed_dim // num_heads
+    self.pool, self.dropout, self.theta, self.window = pool, dropout, theta, window
+    self.head_dim = embed_dim // num_heads if head_dim is None else head_dim
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
     init = nnx.initializers.normal(init_std)
     table = (vocab_size, embed_dim)
     self.token_embedding = nnx.Param(init(rngs.params(), table))
     self.output_embedding = None if tied else nnx.Param(init(rngs.params(), table))
+    heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
+    heads |= {"qkv_bias": qkv_bias, "qk_norm": qk_norm}
     self.blocks = make_stack(
       num_layers,
       rngs=rngs,
       embed_dim=embed_dim,
-      num_heads=num_heads,
-      num_kv_heads=num_kv_heads,
+      **heads,
       mlp_dim=mlp_dim,
       eps=eps,
       norm="rms",

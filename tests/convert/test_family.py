@@ -15,10 +15,16 @@ SIZES = {"vocab_size": 11, "max_length": 7, "embed_dim": 6, "num_layers": 2, "nu
 def test_each_file_of_the_folder_that_has_classes_is_a_family():
   assert [family.MODEL_TYPE for family in families()] == [
     "bert",
+    "dinov2",
+    "dinov2_with_registers",
+    "distilbert",
     "electra",
     "gpt2",
     "llama",
+    "mistral",
     "modernbert",
+    "qwen2",
+    "qwen3",
     "roberta",
     "t5",
     "vit",

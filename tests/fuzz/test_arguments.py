@@ -116,7 +116,7 @@ def test_each_argument_at_every_value(value):
       "dropout: found 3.0, exp",
     ),
     ("pretrain/text/llama_1b", "objective.backbone.num_kv_heads", 0, "num_kv_heads: found 0, exp"),
-    ("pretrain/text/bert_base", "objective.backbone.num_types", 0, "num_types: found 0, expected"),
+    ("pretrain/text/bert_base", "objective.backbone.num_types", -1, "num_types: found -1, exp"),
     ("pretrain/text/bert_base", "objective.backbone.num_heads", 10**9, "expected a divisor of"),
     ("pretrain/text/gpt_sotu", "optimizer.learning_rate", math.nan, "learning_rate: found nan"),
   ],

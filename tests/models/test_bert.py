@@ -100,6 +100,12 @@ def test_one_type_ignores_types():
   assert (run(tiny(), with_types) != run(tiny(), without)).any()
 
 
+def test_no_types_have_no_table():
+  encoder = tiny(num_types=0)
+  assert encoder.type_embedding is None
+  np.testing.assert_array_equal(run(encoder, text(types=True)), run(encoder, text(types=False)))
+
+
 def test_bfloat16_is_near_float32_and_keeps_float32_parameters():
   half = tiny(dtype="bfloat16", embedding_dim=6)
   assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(half))} == {jnp.dtype("float32")}
@@ -128,7 +134,7 @@ def test_initial_weights_are_a_normal_distribution_cut_at_two_of_its_std():
   [
     ({"num_heads": 3}, "num_heads=3: expected a divisor of embed_dim=8"),
     ({"dropout": 1.0}, r"dropout=1.0: expected in \[0, 1\)"),
-    ({"num_types": 0}, "num_types=0: expected at least 1"),
+    ({"num_types": -1}, "num_types=-1: expected at least 0"),
   ],
 )
 def test_mistakes_are_named(arguments, message):

@@ -1,6 +1,8 @@
 import math
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from flax import nnx
 
@@ -45,8 +47,43 @@ def test_refuses_heads_that_do_not_fit():
     Llama(num_heads=16, rngs=nnx.Rngs(0), **SIZES)
   with pytest.raises(ValueError, match="num_kv_heads=3: expected a divisor of num_heads=4"):
     Llama(num_heads=4, num_kv_heads=3, rngs=nnx.Rngs(0), **SIZES)
+  with pytest.raises(ValueError, match="head_dim=5: expected an even number"):
+    Llama(num_heads=4, head_dim=5, rngs=nnx.Rngs(0), **SIZES)
 
 
 def test_a_misspelt_size_is_answered_with_the_nearest():
   with pytest.raises(ValueError, match="size 'tiny'"):
     llama_size("tiny")
+
+
+ADDITIONS = ({"window": 2}, {"qk_norm": True}, {"qkv_bias": True}, {"head_dim": 6})
+
+
+@pytest.mark.parametrize("addition", ADDITIONS, ids=str)
+def test_whole_texts_and_token_by_token_are_equal(addition):
+  model = Llama(num_heads=4, num_kv_heads=2, rngs=nnx.Rngs(0), **SIZES, **addition)
+  tokens = jax.random.randint(jax.random.key(1), (2, 7), 0, 30)
+  reader, found = model.unstacked(), []
+  caches = reader.empty_cache(2, 7)
+  for i in range(7):
+    features, caches = reader.step(tokens[:, i : i + 1], caches, jnp.full((2, 1), i))
+    found.append(features)
+  np.testing.assert_allclose(np.concatenate(found, 1), model.sequence(tokens), atol=1e-5)
+
+
+def test_a_window_hides_what_is_farther_before():
+  model = Llama(num_heads=4, window=2, rngs=nnx.Rngs(0), **SIZES)  # of one layer
+  tokens = np.arange(7)[None] + 1
+  other = tokens.copy()
+  other[0, 0] = 20
+  differ = (model.sequence(tokens) != model.sequence(other)).any(axis=-1)
+  assert differ[0].tolist() == [True, True, True, False, False, False, False]
+
+
+def test_norms_bear_queries_and_keys_of_any_size():
+  model = Llama(num_heads=4, qk_norm=True, rngs=nnx.Rngs(0), **SIZES)
+  tokens = np.arange(7)[None]
+  expected = model.sequence(tokens)
+  for layer in (model.blocks.attention.query, model.blocks.attention.key):
+    layer.kernel[...] = layer.kernel[...] * 100
+  np.testing.assert_allclose(model.sequence(tokens), expected, atol=1e-2)

@@ -39,6 +39,15 @@ BERT = dict(
   hidden_dropout_prob=0.0,
   attention_probs_dropout_prob=0.0,
 )
+DISTIL = dict(
+  vocab_size=37,
+  dim=15,
+  n_layers=2,
+  n_heads=3,
+  hidden_dim=22,
+  max_position_embeddings=16,
+  **dict.fromkeys(("dropout", "attention_dropout", "seq_classif_dropout"), 0.0),
+)
 ELECTRA = BERT | dict(embedding_size=9, type_vocab_size=3)
 MODERN = dict(
   vocab_size=37,
@@ -101,6 +110,8 @@ VIT = dict(
   intermediate_size=40,
   layer_norm_eps=1e-4,
 )
+DINO = {name: value for name, value in VIT.items() if name != "intermediate_size"}
+DINO |= dict(mlp_ratio=2, layerscale_value=0.3)
 MAE = VIT | dict(
   decoder_hidden_size=20,
   decoder_num_hidden_layers=2,
@@ -119,6 +130,23 @@ CASES = {
     "RobertaConfig",
     BERT | dict(num_labels=3, type_vocab_size=1),
   ),
+  "distilbert": ("DistilBertForMaskedLM", "DistilBertConfig", DISTIL | dict(activation="relu")),
+  "distilbert_bare": (
+    "DistilBertModel",
+    "DistilBertConfig",
+    DISTIL | dict(sinusoidal_pos_embds=True),
+  ),
+  "distilbert_classes": (
+    "DistilBertForSequenceClassification",
+    "DistilBertConfig",
+    DISTIL | dict(num_labels=5),
+  ),
+  "dinov2": ("Dinov2Model", "Dinov2Config", DINO | dict(hidden_act="gelu_new")),
+  "dinov2_registers": (
+    "Dinov2WithRegistersModel",
+    "Dinov2WithRegistersConfig",
+    DINO | dict(num_register_tokens=2),
+  ),
   "electra": ("ElectraForPreTraining", "ElectraConfig", ELECTRA | dict(hidden_act="gelu_new")),
   "electra_generator": ("ElectraForMaskedLM", "ElectraConfig", ELECTRA),
   "electra_bare": ("ElectraModel", "ElectraConfig", ELECTRA),
@@ -128,6 +156,9 @@ CASES = {
   "gpt2_bare": ("GPT2Model", "GPT2Config", GPT),
   "llama": ("LlamaForCausalLM", "LlamaConfig", LLAMA),
   "llama_tied": ("LlamaForCausalLM", "LlamaConfig", LLAMA | dict(tie_word_embeddings=True)),
+  "mistral": ("MistralForCausalLM", "MistralConfig", LLAMA | dict(sliding_window=5)),
+  "qwen2": ("Qwen2ForCausalLM", "Qwen2Config", LLAMA),
+  "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", LLAMA | dict(head_dim=6, tie_word_embeddings=True)),
   "t5": ("T5ForConditionalGeneration", "T5Config", T5 | dict(feed_forward_proj="relu")),
   "t5_1_1": (
     "T5ForConditionalGeneration",
@@ -149,6 +180,8 @@ def made(name):
   with torch.no_grad():
     for parameter in model.parameters():
       parameter.add_(torch.randn_like(parameter) * 0.1)
+  if kind.startswith("Dinov2"):  # what is left behind is written as zeros
+    model.embeddings.mask_token.data.zero_()
   if kind == "ViTMAEForPreTraining":  # transformers 5 makes the fixed tables of zeros
     for table in (model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed):
       table.data = torch.from_numpy(vit.with_cls_row(sincos_table(table.shape[-1], (3, 3))))

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from pretrainjax import collectives
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.lora import project
+from pretrainjax.models.layers.norm import RMSNorm
 from pretrainjax.models.layers.rotary import rotate
 from pretrainjax.models.layers.scope import Rotary, Scope, mask_of
 from pretrainjax.ranges import PositiveFloat, PositiveInt, Rate
@@ -142,6 +143,9 @@ class Attention(nnx.Module):
       arXiv 2305.13245); None is num_heads.
     head_dim: width of one head; None is embed_dim / num_heads.
     use_bias: whether the four linear layers have a bias.
+    qkv_bias: whether those of queries, keys and values have one; None takes `use_bias`.
+    qk_norm_eps: the number added to mean squares in norms of each head's queries and keys (arXiv
+      2302.05442, with root mean squares); None has no such norms.
     scale: the scale of the logits; None is 1 / sqrt(head_dim), T5 has 1.
     dropout: rate on attention's weights, in [0, 1); above 0 no fused kernel is used in training.
     kernel_init: initial values of weights; biases start at 0.
@@ -161,6 +165,8 @@ class Attention(nnx.Module):
     num_kv_heads: PositiveInt | None = None,
     head_dim: PositiveInt | None = None,
     use_bias: bool = True,
+    qkv_bias: bool | None = None,
+    qk_norm_eps: PositiveFloat | None = None,
     scale: PositiveFloat | None = None,
     dropout: Rate = 0.0,
     kernel_init: Initializer = nnx.initializers.xavier_uniform(),
@@ -178,15 +184,19 @@ class Attention(nnx.Module):
     self.num_kv_heads, self.dropout, self.dtype = kv_heads, dropout, dtype
     self._scale = 1 / math.sqrt(head_dim) if scale is None else scale
 
-    def linear(rows: int, columns: int, init: Initializer) -> nnx.Linear:
+    def linear(rows: int, columns: int, init: Initializer, use_bias: bool) -> nnx.Linear:
       options = {"use_bias": use_bias, "dtype": dtype, "kernel_init": init, "rngs": rngs}
       return nnx.Linear(rows, columns, **options)
 
     inner, kv_inner = num_heads * head_dim, kv_heads * head_dim
-    self.query = linear(embed_dim, inner, query_init or kernel_init)
-    self.key = linear(embed_dim, kv_inner, kernel_init)
-    self.value = linear(embed_dim, kv_inner, kernel_init)
-    self.out = linear(inner, embed_dim, out_init or kernel_init)
+    qkv_bias = use_bias if qkv_bias is None else qkv_bias
+    self.query = linear(embed_dim, inner, query_init or kernel_init, qkv_bias)
+    self.key = linear(embed_dim, kv_inner, kernel_init, qkv_bias)
+    self.value = linear(embed_dim, kv_inner, kernel_init, qkv_bias)
+    self.out = linear(inner, embed_dim, out_init or kernel_init, use_bias)
+    norm = {"embed_dim": head_dim, "eps": qk_norm_eps}
+    self.query_norm = None if qk_norm_eps is None else RMSNorm(**norm)
+    self.key_norm = None if qk_norm_eps is None else RMSNorm(**norm)
 
   def __call__(
     self,
@@ -210,8 +220,7 @@ class Attention(nnx.Module):
     random = {"deterministic": deterministic, "rngs": rngs}
     read = ((self.query, x), (self.key, context), (self.value, context))
     query, key, value = (self._heads(project(layer, tokens, **random)) for layer, tokens in read)
-    if scope.rotary is not None:
-      query, key = rotate(query, scope.rotary), rotate(key, scope.rotary)
+    query, key = self._prepared(query, key, scope.rotary)
     # Each device's heads; its own queries, and the keys of the whole sequence.
     query = collectives.constrain(query, collectives.ROWS, "context", "tensor", None)
     key, value = (
@@ -233,6 +242,7 @@ class Attention(nnx.Module):
     *,
     positions: Int[Array, "B N"],
     rotary: Rotary | None = None,
+    window: PositiveInt | None = None,
   ) -> tuple[Float[Array, "B N D"], Cache]:
     """Reads some more tokens of sequences whose beginning is in the cache.
 
@@ -241,19 +251,26 @@ class Attention(nnx.Module):
       cache: the cache of all before; what lies at `positions` is written over.
       positions: places of `x` in their sequences; each token sees those up to its own.
       rotary: angles of these places.
+      window: tokens see at most so many places before theirs; None is no limit.
 
     Returns:
       The result, and the cache with these tokens in it.
     """
     query, key, value = map(self._heads, (self.query(x), self.key(x), self.value(x)))
-    if rotary is not None:
-      query, key = rotate(query, rotary), rotate(key, rotary)
+    query, key = self._prepared(query, key, rotary)
     cache = Cache(_written(cache.keys, key, positions), _written(cache.values, value, positions))
     places = jnp.arange(cache.keys.shape[1])
-    seen = (places[None, None, :] <= positions[:, :, None])[:, None]  # B 1 N S
-    weights = _weights(query, cache.keys, mask=seen, bias=None, scale=self._scale)
+    distance = positions[:, :, None] - places[None, None, :]  # B N S
+    seen = distance >= 0 if window is None else (distance >= 0) & (distance <= window)
+    weights = _weights(query, cache.keys, mask=seen[:, None], bias=None, scale=self._scale)
     y = _weighted(weights, cache.values)
     return self.out(y.reshape(*x.shape[:2], -1)), cache
+
+  def _prepared(self, query, key, rotary: Rotary | None):
+    """Queries and keys "B N heads head_dim", normalised and turned where they are to be."""
+    if self.query_norm is not None:
+      query, key = self.query_norm(query), self.key_norm(key)
+    return (query, key) if rotary is None else (rotate(query, rotary), rotate(key, rotary))
 
   def _heads(self, x: Float[Array, "B N _"]) -> Float[Array, "B N heads head_dim"]:
     return x.reshape(*x.shape[:2], -1, self.head_dim)

@@ -59,6 +59,8 @@ class Block(nnx.Module):
     activation: the activation of the perceptron.
     gated: whether it is gated.
     use_bias: whether all linear layers have a bias.
+    qkv_bias: whether queries, keys and values have one; None takes `use_bias`.
+    qk_norm: whether each head's queries and keys are normalised, see `Attention`.
     layer_scale: initial value of learned scales of the branches; None has none.
     dropout: rate at the end of each branch.
     inner_dropout: rate after the perceptron's activation; None takes `dropout`.
@@ -87,6 +89,8 @@ class Block(nnx.Module):
     activation: Activation = "gelu",
     gated: bool = False,
     use_bias: bool = True,
+    qkv_bias: bool | None = None,
+    qk_norm: bool = False,
     layer_scale: Finite | None = None,
     dropout: Rate = 0.0,
     inner_dropout: Rate | None = None,
@@ -104,6 +108,7 @@ class Block(nnx.Module):
     shared |= {"kernel_init": kernel_init, "out_init": out_init}
     heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
     heads |= {"scale": scale, "query_init": query_init, "dropout": attention_dropout}
+    heads |= {"qkv_bias": qkv_bias, "qk_norm_eps": eps if qk_norm else None}
 
     self.norm1 = make_norm(norm, embed_dim=embed_dim, eps=eps) if first_norm else None
     self.attention = Attention(**heads, **shared)
@@ -168,10 +173,12 @@ class Block(nnx.Module):
     *,
     positions: Int[Array, "B N"],
     rotary: Rotary | None = None,
+    window: PositiveInt | None = None,
   ) -> tuple[Float[Array, "B N D"], Cache]:
     """Reads some more tokens, see `Attention.step`; for blocks without `cross`."""
     y = self._before(self.norm1, x)
-    y, cache = self.attention.step(y, cache, positions=positions, rotary=rotary)
+    places = {"positions": positions, "rotary": rotary, "window": window}
+    y, cache = self.attention.step(y, cache, **places)
     x = self._after(self.norm1, x + (y if self.scale1 is None else self.scale1(y)))
     y = self.mlp(self._before(self.norm2, x))
     return self._after(self.norm2, x + (y if self.scale2 is None else self.scale2(y))), cache

@@ -17,6 +17,7 @@ from pretrainjax import collectives
 from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.scope import Rotary, Scope
+from pretrainjax.ranges import PositiveInt
 
 # What the backward pass finds saved of a layer: "none" all (no recomputation), "dots" the
 # results of weight matrices, "full" only the layer's input.
@@ -111,6 +112,7 @@ def step_layers(
   *,
   positions: Int[Array, "B N"],
   rotary: Rotary | None = None,
+  window: PositiveInt | None = None,
 ) -> tuple[Float[Array, "B N D"], tuple[Cache, ...]]:
   """Reads some more tokens, see `Attention.step`, with the blocks of `unstack`.
 
@@ -119,7 +121,7 @@ def step_layers(
   """
   new = []
   for layer, cache in zip(layers, caches, strict=True):
-    x, cache = layer.step(x, cache, positions=positions, rotary=rotary)
+    x, cache = layer.step(x, cache, positions=positions, rotary=rotary, window=window)
     new.append(cache)
   return x, tuple(new)
 

@@ -1,0 +1,41 @@
+import pytest
+
+from pretrainjax.convert import qwen2
+from pretrainjax.convert.family import Tokens, class_for
+from pretrainjax.convert.fields import Fields
+from pretrainjax.errors import UserError
+
+KIND = "Qwen2ForCausalLM"
+CONFIG = {
+  "vocab_size": 11,
+  "hidden_size": 8,
+  "num_hidden_layers": 3,
+  "num_attention_heads": 2,
+  "num_key_value_heads": 1,
+  "intermediate_size": 10,
+  "max_position_embeddings": 7,
+}
+
+
+def test_queries_keys_and_values_have_biases():
+  recipes = qwen2.read_config(Fields(CONFIG), KIND)
+  assert class_for(recipes)[:2] == (qwen2, KIND)
+  names = {rule.theirs for rule in qwen2.table(recipes, KIND, Tokens()).rules}
+  layer = "model.layers.{layer}.self_attn"
+  assert {f"{layer}.{name}_proj.bias" for name in "qkv"} <= names
+  assert f"{layer}.o_proj.bias" not in names
+  written = qwen2.write_config(recipes, KIND, Tokens())
+  assert qwen2.read_config(Fields(written), KIND) == recipes
+
+
+@pytest.mark.parametrize(
+  "changes, said",
+  [
+    ({"use_sliding_window": True}, "use_sliding_window: found True, expected False"),
+    ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types: found"),
+    ({"layer_types": "full_attention"}, "layer_types: found"),
+  ],
+)
+def test_windows_of_some_layers_are_refused(changes, said):
+  with pytest.raises(UserError, match=said):
+    qwen2.read_config(Fields(CONFIG | changes), KIND)
