@@ -141,7 +141,7 @@ def test_it_can_be_fine_tuned(saved, case):
   state, workdir = saved[name]
   config = load_config("configs/finetune/image/vit_fashion_mnist.py:smoke")
   config.init = f"{workdir}{reference}"
-  config.objective.num_classes = 10  # for no data are read here
+  config.objective.num_classes, config.data.transform.size = 10, 28  # for no data are read here
   if name == "rotation":
     config.optimizer.layer_decay = None  # its encoder has no layers
   taken_parts = take_parts(config, allow=ALLOW)
