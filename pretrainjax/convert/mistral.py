@@ -24,9 +24,8 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
   length = fields.integer("max_position_embeddings", 131_072)
   window = None
   if fields.values.get("sliding_window", _WINDOW) is not None:
-    window = (
-      fields.integer("sliding_window", _WINDOW, lowest=2) - 1
-    )  # theirs counts the token itself
+    # Theirs counts the token itself.
+    window = fields.integer("sliding_window", _WINDOW, lowest=2) - 1
   sizes = read_decoder(fields, kv_heads=kv_heads, length=length)
   return {"backbone": recipe(Llama, **sizes, window=window)}
 
