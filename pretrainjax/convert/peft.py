@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pretrainjax.convert import safetensors
 from pretrainjax.convert.table import LINEAR, Rule, Tensors, flatten
 from pretrainjax.errors import UserError
 from pretrainjax.models.layers.lora import LORA_A, LORA_B
@@ -113,10 +114,12 @@ def write_peft(folder: Path, adapter: PeftAdapter) -> None:
     folder: the folder, which is made if it is missing.
     adapter: the adapter, of `to_peft`.
   """
-  from safetensors.numpy import save
-
   folder.mkdir(parents=True, exist_ok=True)
-  replace(folder / TENSORS, save(dict(adapter.tensors), metadata={"format": "pt"}))
+  temporary = folder / f"{TENSORS}.tmp"
+  temporary.unlink(missing_ok=True)  # of a process that was killed
+  shapes = {name: tensor.shape for name, tensor in adapter.tensors.items()}
+  safetensors.write_file(temporary, shapes, adapter.tensors.__getitem__)
+  temporary.replace(folder / TENSORS)
   replace(folder / CONFIG, json.dumps(adapter.config, indent=2, sort_keys=True) + "\n")
 
 

@@ -122,16 +122,28 @@ def write(
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
     (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
   for name, shard in zip(names, shards, strict=True):
-    _write_file(folder / name, {n: entries[n] for n in shard}, make, dtype)
+    write_file(folder / name, {n: entries[n] for n in shard}, make, dtype=dtype)
   return [folder / name for name in names]
 
 
-def _write_file(
+def write_file(
   path: Path,
   entries: Mapping[str, tuple[int, ...]],
   make: Callable[[str], np.ndarray],
-  dtype: str,
+  *,
+  dtype: str = "F32",
 ) -> None:
+  """Writes tensors into a file that must not be there yet.
+
+  Args:
+    path: the path of the file.
+    entries: the shape of each tensor by name.
+    make: the function that makes a tensor; it is called once a name, in order.
+    dtype: a key of `DTYPES`, in which the tensors are written.
+
+  Raises:
+    FileExistsError: where there is such a file.
+  """
   header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
   place, size = 0, DTYPES[dtype].itemsize
   for name, shape in entries.items():
