@@ -8,15 +8,16 @@ QUICKSTART ?=
 # Further flags of `prepare`, such as --source=FOLDER.
 PREPARE ?=
 # What pip is told to get torch for the parity tests. Elsewhere than on our CI, point it to
-# PyTorch's CPU wheels, or gigabytes of CUDA come along: make test TORCH="torch --index-url URL".
+# PyTorch's CPU wheels, or gigabytes of CUDA come along: make test-parity TORCH="torch --index-url URL".
 TORCH ?= torch==2.13.0
 # Processes that share the suite.
 WORKERS ?= 2
 FAULTS ?= runs/faults
 # Flags of tests/faults/soak.py, such as --minutes=5 --seed=1.
 SOAK ?=
-# PARITY=no leaves those tests out, and torch with them.
-PARITY ?= yes
+
+# Where it is set, each of the hundreds of processes of a suite compiles the whole package.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install -qq
@@ -25,7 +26,7 @@ ARG := $(if $(QUICKSTART),:$(QUICKSTART))
 # In the form of the figures that README.md shows.
 TUNED := $(if $(QUICKSTART),:$(QUICKSTART),:published)
 
-.PHONY: quickstart install test test-repeats slurm faults soak lint dev build check-install
+.PHONY: quickstart install test test-parity test-repeats slurm faults soak lint dev build check-install
 
 # Where no source has Fashion-MNIST, prepare says so and takes scikit-learn's digits: all that
 # follows then runs on those.
@@ -43,10 +44,12 @@ quickstart: install
 	  --workdir=$(RUNS)/finetune $$data --no_random_init
 	@echo "checkpoints and logs: $(RUNS)/pretrain and $(RUNS)/finetune"
 
-# The suite comes last, so that its summary is what one sees.
-test: $(VENV)/.installed-test $(if $(filter yes,$(PARITY)),$(VENV)/.installed-torch)
-	$(if $(filter yes,$(PARITY)),$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile)
+test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+# Against torch, transformers and peft, which are installed for it.
+test-parity: $(VENV)/.installed-torch
+	$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile
 
 # What the default run leaves out because it does once more what another test there does.
 test-repeats: $(VENV)/.installed-test

@@ -214,5 +214,6 @@ def _print_outcome(run: Run, workdir: Path, *, steps: Sequence[int], best: Best 
 
 def _new(run: Run, first: TrainState | None) -> TrainState:
   # From the host: one process's device cannot send to another one's.
-  parallel = run.parallel
-  return parallel.make(run.init) if first is None else parallel.place(jax.device_get(first))
+  if first is not None:
+    return run.parallel.place(jax.device_get(first))
+  return run.parallel.make(run.init, run.abstract_state)

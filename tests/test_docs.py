@@ -108,6 +108,7 @@ def test_a_package_of_ones_own_runs(tmp_path, monkeypatch, capsys):
   assert Path("runs/dots/evaluation/results.jsonl").is_file()
 
 
+@pytest.mark.repeat
 def test_research_code_runs(tmp_path, monkeypatch):
   """The Python for users, on checkpoints that hold untrained networks."""
   configs = {"mae": "image/mae_vit_fashion_mnist", "gpt": "text/gpt_sotu", "bert": "text/bert_sotu"}

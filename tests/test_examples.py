@@ -25,6 +25,7 @@ def workdirs(tmp_path_factory):
   return folder
 
 
+@pytest.mark.repeat
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs(path, workdirs, monkeypatch):
   monkeypatch.chdir(workdirs)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import simulated
 
+pytestmark = pytest.mark.repeat  # of what objectives/test_sharded.py computes on eight devices
+
 MESHES = (
   {"data": 8},
   {"fsdp": 8},

@@ -43,7 +43,7 @@ def kept_by_step(run: Run, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> int:
     run: the run that is measured, built from its config.
     shapes: shapes and dtypes of the batch over all devices, "B ...", by name.
   """
-  state = jax.eval_shape(run.init)
+  state = run.abstract_state
   parts = run.parallel.num_shards * run.train.accumulate
   batch = {
     name: jax.ShapeDtypeStruct((x.shape[0] // parts, *x.shape[1:]), x.dtype)

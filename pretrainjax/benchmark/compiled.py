@@ -47,7 +47,7 @@ class Memory:
 
 def abstract_state(run: Run) -> TrainState:
   """A new state as the program takes it, every leaf a shape with its sharding."""
-  state = jax.eval_shape(run.init)
+  state = run.abstract_state
   if run.parallel.mode == "pmap":  # a copy on each device, along a new first axis
     count = jax.device_count()
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), state)

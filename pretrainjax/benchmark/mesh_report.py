@@ -99,7 +99,7 @@ def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:
   memory, exchanges = memory_of(step, state), read_collectives(step.text)
   return MeshReport(
     mesh=run.parallel.mesh.sizes(jax.device_count()),
-    num_params=sum(math.prod(x.shape) for x in jax.tree.leaves(jax.eval_shape(run.init).params)),
+    num_params=sum(math.prod(x.shape) for x in jax.tree.leaves(run.abstract_state.params)),
     rows=run.data.batch_size // run.parallel.num_shards,
     memory=dataclasses.asdict(memory) | {"total": memory.total},
     kept=kept_by_step(run, shapes),

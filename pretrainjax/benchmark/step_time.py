@@ -110,7 +110,7 @@ def time_steps(
     steps: the number of steps that are timed, at least 1.
     warmup: the number of steps before them, at least 0.
   """
-  state = run.parallel.make(run.init)
+  state = run.parallel.make(run.init, run.abstract_state)
   batch = next_batch()
   parts = run.parallel.share(run.data.batch_size)[1]
   counts = {unit: n * parts for unit, n in run.data.count(batch).items()}

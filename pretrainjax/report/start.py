@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from pretrainjax.config.text import difference, flatten
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.lora import Adapted
-from pretrainjax.objectives.split import abstract_split
 from pretrainjax.train.assemble import Run
 
 _LABEL, _WIDTH = 10, 100
@@ -67,7 +66,7 @@ def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
 
 def _model(run: Run) -> str:
   """The objective, its encoder, and the parameters of each part."""
-  _, params, _ = abstract_split(run.objective)
+  params = run.abstract_state.params
   sizes = {part: sum(leaf.size for leaf in jax.tree.leaves(params[part])) for part in params}
   total = sum(sizes.values())
   parts = f" ({', '.join(f'{part} {_count(size)}' for part, size in sizes.items())})"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -101,6 +102,11 @@ class Run:
   learning_rate: optax.Schedule
   total_steps: int
   left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  @functools.cached_property
+  def abstract_state(self) -> TrainState:
+    """A new state with shapes in place of arrays; nothing is computed, and it is traced once."""
+    return jax.eval_shape(self.init)
 
   def init(self) -> TrainState:
     """Makes a new state; to be called under jit, see `Parallel.make`."""

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Mapping
 
-import jax
-
 from pretrainjax.checkpoint.best import best_step
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.errors import UserError, one_line
@@ -45,7 +43,7 @@ def restore_best(run: Run, checkpoints: Checkpoints, *, last: int) -> tuple[int,
   Returns:
     The step and its whole state; the last step and None where none is known to be better.
   """
-  target = run.parallel.abstract(jax.eval_shape(run.init))
+  target = run.parallel.abstract(run.abstract_state)
   keep = run.train.keep
   while (best := best_step(checkpoints, keep)) is not None and best.step != last:
     try:

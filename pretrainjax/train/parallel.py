@@ -102,9 +102,14 @@ class Parallel:
       self.state_sharding(state),
     )
 
-  def make(self, init: Callable[[], Any]) -> Any:
-    """Runs `init` in one compiled program, whose result is made on the right devices."""
-    sharding = self.state_sharding(jax.eval_shape(init))
+  def make(self, init: Callable[[], Any], shapes: Any = None) -> Any:
+    """Runs `init` in one compiled program, whose result is made on the right devices.
+
+    Args:
+      init: the function that makes a state.
+      shapes: what it makes, with shapes in place of arrays; None traces it to find out.
+    """
+    sharding = self.state_sharding(jax.eval_shape(init) if shapes is None else shapes)
     state = jax.jit(init, out_shardings=sharding)()
     return self.place(state) if self.mode == "pmap" else state
 

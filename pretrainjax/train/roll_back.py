@@ -170,7 +170,7 @@ def _target_step(run: Run, spike: Spike, checkpoints: Checkpoints) -> int | None
 
 
 def _restored(run: Run, checkpoints: Checkpoints) -> TrainState | None:
-  return checkpoints.restore(run.parallel.abstract(jax.eval_shape(run.init)))
+  return checkpoints.restore(run.parallel.abstract(run.abstract_state))
 
 
 def _place(run: Run, state: TrainState) -> TrainState:

@@ -29,7 +29,7 @@ def check_room(run: Run, *, memory: int | None = None) -> None:
   Raises:
     UserError: naming what is needed and what there is.
   """
-  state = run.parallel.abstract(jax.eval_shape(run.init))
+  state = run.parallel.abstract(run.abstract_state)
   count = 1 if jax.local_devices()[0].memory_stats() else jax.local_device_count()
   memory = _memory() if memory is None else memory
   params = count * _bytes(state.params)

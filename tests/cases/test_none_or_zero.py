@@ -21,6 +21,7 @@ def make(**overrides):
   return assemble(load_config(binaries.MAE, keys), num_examples=1000)
 
 
+@pytest.mark.repeat
 def test_an_evaluation_is_left_out_by_a_flag(places, tmp_path, capsys):
   flags = (f"--workdir={tmp_path}", "--config.evals.knn=None")
   ended = binaries.call(capsys, "pretrain", *places, *flags)
@@ -28,6 +29,7 @@ def test_an_evaluation_is_left_out_by_a_flag(places, tmp_path, capsys):
   assert "| collapse " in ended.out and "| knn " not in ended.out
 
 
+@pytest.mark.repeat
 def test_a_run_of_no_steps_is_a_checkpoint_or_refused(places, tmp_path, capsys):
   flags = (f"--workdir={tmp_path}", "--config.train.duration.steps=0")
   for _ in range(2):

@@ -91,6 +91,7 @@ def test_images_of_another_shape_are_one_line(flags, said, data_dir, tmp_path, c
   assert not (tmp_path / "w").exists(), "nothing was begun"
 
 
+@pytest.mark.repeat
 def test_an_evaluation_of_images_of_another_shape_is_one_line(trained, data_dir, tmp_path, capsys):
   config = f"--config={binaries.ROOT}/configs/evaluate/image/fashion_mnist.py:smoke"
   places = (f"--workdir={trained}", f"--data_dir={data_dir}", f"--out={tmp_path}")
@@ -99,6 +100,7 @@ def test_an_evaluation_of_images_of_another_shape_is_one_line(trained, data_dir,
   assert "num_channels" in ended.errors[0] or "(28, 28, 1)" in ended.errors[0]
 
 
+@pytest.mark.repeat
 def test_own_classes_are_taken_from_the_data(trained, data_dir, tmp_path, capsys):
   flags = ("--datasets=grey", f"--config.init={trained}")
   ended = finetune(capsys, data_dir, tmp_path, *flags)
@@ -128,6 +130,7 @@ def test_a_flag_that_the_checkpoint_would_overrule_is_refused(
   assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.repeat
 @pytest.mark.parametrize("size", [(), ("--config.data.transform.size=56",)])
 def test_the_resolution_may_be_changed(size, trained, data_dir, tmp_path, capsys):
   flags = (f"--config.init={trained}", "--config.changes.image_size=56", *size)
@@ -157,6 +160,7 @@ def photos(folder, *, labelled, side=32):
   return folder
 
 
+@pytest.mark.repeat
 def test_a_folder_of_jpegs_needs_no_more_than_its_name(tmp_path, capsys):
   """Pretrained, fine-tuned and evaluated: sizes, channels, mean and classes are those of it."""
   sets, runs = tmp_path / "data", tmp_path / "runs"

@@ -20,6 +20,7 @@ def data(tmp_path_factory):
   return folder
 
 
+@pytest.mark.repeat
 def test_what_pretrain_wrote_is_read(data, tmp_path, monkeypatch, capsys):
   """Into a folder called "a@b:c" of the home folder, by a flag that a shell leaves alone."""
   monkeypatch.setenv("HOME", str(tmp_path))

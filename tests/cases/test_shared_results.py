@@ -3,6 +3,7 @@
 import json
 
 import binaries
+import pytest
 import synthetic
 
 from pretrainjax.evaluators.results import RESULTS
@@ -11,6 +12,7 @@ EVALUATE = str(binaries.ROOT / "configs/evaluate/image/fashion_mnist.py") + ":sm
 QUICK = ("--no_random_init", "--config.evals.linear_probe=None", "--config.evals.knn.k=(5,)")
 
 
+@pytest.mark.repeat
 def test_the_table_is_printed_and_out_stores_it_elsewhere(tmp_path, capsys):
   synthetic.prepare("fashion_mnist", tmp_path / "data")
   places = (f"--workdir={tmp_path / 'run'}", f"--data_dir={tmp_path / 'data'}")

@@ -81,6 +81,7 @@ def test_features_come_in_the_order_of_the_data(data_dir, bert):
     assert name == "plain" or np.array_equal(short.labels, whole.labels)
 
 
+@pytest.mark.repeat
 def test_numbers_are_the_same(data_dir, bert):
   head = Head(in_dim=16, num_classes=2, rngs=nnx.Rngs(1))
   module = Towers(encoder=bert, head=head)

@@ -32,6 +32,7 @@ def read(tmp_path, split: str, name: str = "x") -> list[dict]:
 # --- splits ----------------------------------------------------------------------------------
 
 
+@pytest.mark.repeat
 def test_late_eval_split_text(prepare, tmp_path, capsys):
   """The README's two commands for a folder of one's own."""
   root = fill(tmp_path / "in", {f"{i:02d}.txt": text for i, text in enumerate(texts(40, words=90))})
@@ -352,6 +353,7 @@ def test_a_sparse_file_of_gigabytes_is_no_text(prepare, tmp_path):
   assert ended.status == 2 and "zero bytes, no text (a.txt)" in ended.errors[-1]
 
 
+@pytest.mark.repeat
 def test_a_long_document_comes_in_pieces_and_the_bar_moves(prepare, tmp_path, monkeypatch):
   text = "\n".join(texts(60_000))
   places = []

@@ -53,6 +53,7 @@ def saved(workdir, step):
     return checkpoints.arrays(step)
 
 
+@pytest.mark.repeat
 def test_from_a_run_to_an_encoder(pretrained, data, tmp_path, capsys):
   updates = (f"--config.init={pretrained}", "--config.lora.rank=2", "--config.lora.alpha=8.0")
   updates += ("--config.lora.dropout=0.1",)

@@ -69,6 +69,7 @@ def wait_for_rows(workdir: Path, rows: int, running: list[subprocess.Popen]) -> 
     time.sleep(0.01)
 
 
+@pytest.mark.repeat
 def test_two_processes_are_one_run(tmp_path, data):
   """The one in the default suite: sum, folder and words of two processes."""
   alone, two = tmp_path / "alone", tmp_path / "two"

@@ -53,6 +53,7 @@ def test_goes_on(name, tmp_path, capsys, caplog):
   assert losses == pytest.approx(expected(name)["losses"], rel=1e-4)
 
 
+@pytest.mark.repeat
 @pytest.mark.parametrize("name", NAMES)
 def test_is_fine_tuned(name, tmp_path, capsys):
   workdir, data = unpack(name, tmp_path), tmp_path / "data"

@@ -30,6 +30,7 @@ def same(one, other) -> bool:
   return all(jax.tree.leaves(close))
 
 
+@pytest.mark.repeat
 def test_a_t5_goes_on_whole_or_in_parts(data, tmp_path, capsys):
   first, whole, half = (tmp_path / name for name in ("first", "whole", "half"))
 

@@ -23,6 +23,7 @@ def data_dir(tmp_path_factory):
   return folder
 
 
+@pytest.mark.repeat
 def test_a_tokenizer_goes_from_the_data_to_whoever_loads_the_run(data_dir, tmp_path, capsys):
   run, data = tmp_path / "bert", f"--data_dir={data_dir}"
   ended = binaries.call(capsys, "pretrain", PRETRAIN, f"--workdir={run}", data, QUICK)

@@ -13,6 +13,7 @@ import pytest
 from trials import EVERY, JIT, PMAP, STEPS, Trial, assert_same
 
 
+@pytest.mark.repeat
 def test_killed_then_asked_to_stop_then_finished(tmp_path, data, trial):
   calm, troubled = (Trial(tmp_path / name, data, JIT) for name in ("calm", "troubled"))
   undisturbed = calm.start()  # meanwhile

@@ -12,6 +12,7 @@ def traces(ended: list[groups.Ended]) -> list[int]:
   return [sum("Traceback" in line for line in e.errors) for e in ended]
 
 
+@pytest.mark.repeat
 def test_one_process_ends_though_a_thread_does_not(tmp_path, data, trial):
   group = groups.Group(tmp_path / "run", data, groups.ONE)
   group.start(faults={0: "raise_beside_a_thread:step:3"})

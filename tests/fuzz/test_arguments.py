@@ -93,6 +93,7 @@ def check(name: str, key: str, value: float) -> None:
       raise AssertionError(f"{name}: {key}={value!r}: {type(error).__name__}: {error}") from error
 
 
+@pytest.mark.repeat
 def test_each_argument_at_one_value():
   for number, (name, key) in enumerate(cases()):
     check(name, key, VALUES[(5 * number) % len(VALUES)])

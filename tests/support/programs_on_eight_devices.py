@@ -36,7 +36,7 @@ def on_mesh(config, axes: dict) -> dict:
   batch = run.parallel.put(noise_batch(run.data, config.objective))
   step = compile_step(run, state, batch)
   memory = memory_of(step, state)
-  whole = jax.eval_shape(run.init)
+  whole = run.abstract_state
   # The partitioner's text, which all backends have in common, and what really runs here.
   texts = (step.text, step.compiled.as_text())
   losses = []

@@ -33,7 +33,7 @@ def test_durations_become_steps_once():
 
 def test_needs_no_data_where_it_is_told_the_number():
   run = make(data__data_dir="/nowhere")
-  assert jax.eval_shape(run.init).step.shape == ()
+  assert run.abstract_state.step.shape == ()
   with pytest.raises(UserError, match="prepare it: .*--data_dir=/nowhere"):
     make(num_examples=None, data__data_dir="/nowhere")
 
@@ -122,7 +122,7 @@ def test_evaluators_read_what_the_network_learns(texts):
 
 def test_the_average_of_weights_is_what_is_evaluated():
   run = make(train__ema_decay=0.9)
-  abstract = jax.eval_shape(run.init)
+  abstract = run.abstract_state
   shapes = jax.tree.map(lambda x: x.shape, (abstract.ema, abstract.params))
   assert shapes[0] == shapes[1]
   state = abstract.replace(
@@ -142,7 +142,7 @@ def test_what_the_objective_holds_fixed_stays_as_it_is():
   run = make(
     LINEAR, objective__tune="linear", objective__num_classes=10, optimizer__weight_decay=0.5
   )
-  params = _filled(jax.eval_shape(run.init).params, 1.0)
+  params = _filled(run.abstract_state.params, 1.0)
   updates, _ = jax.jit(lambda p: run.tx.update(p, run.tx.init(p), p))(params)
   assert not any(np.any(x) for x in jax.tree.leaves(updates["encoder"]))
   assert all(np.all(x != 0) for x in jax.tree.leaves(updates["head"]))

@@ -12,7 +12,7 @@ from pretrainjax.train.room import check_room, group_limits
 @pytest.mark.parametrize("mode", ["jit", "pmap"])
 def test_parameters_that_do_not_fit_are_refused_and_no_others(mode):
   run = make(Batches(), steps=1, parallel=Parallel(mode=mode))
-  shapes = jax.tree.leaves(jax.eval_shape(run.init).params)
+  shapes = jax.tree.leaves(run.abstract_state.params)
   size = jax.local_device_count() * sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
   check_room(run, memory=size)
   with pytest.raises(UserError, match="config.objective: the parameters need 0.0 GiB of memory"):
