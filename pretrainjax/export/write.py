@@ -53,10 +53,9 @@ def new_folder(out: Path) -> Iterator[Path]:
   Raises:
     UserError: where there is something already, or nothing can be written.
   """
-  if os.path.lexists(out) and not (
-    out.is_dir() and not out.is_symlink() and not any(out.iterdir())
-  ):
-    raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
+  is_empty = out.is_dir() and not out.is_symlink() and not any(out.iterdir())
+  if os.path.lexists(out) and not is_empty:
+    raise _is_there(out)
   part = out.absolute().with_name(f".{out.name}.{os.getpid()}.part")
   try:
     part.mkdir(parents=True)
@@ -66,11 +65,18 @@ def new_folder(out: Path) -> Iterator[Path]:
     yield part
     manifest.write(part)
     _sync(part)
-    os.replace(part, out)
+    try:
+      os.replace(part, out)
+    except OSError:  # of another export, which was faster
+      raise _is_there(out) from None
     _sync(out.absolute().parent)
   except BaseException:
     shutil.rmtree(part, ignore_errors=True)
     raise
+
+
+def _is_there(out: Path) -> UserError:
+  return UserError(f"--out: '{out}' is there already; remove it, or choose another")
 
 
 def write_transformers(
