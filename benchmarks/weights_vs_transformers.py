@@ -18,18 +18,17 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-_BEFORE = """
-import json, resource, sys, time
+_BEFORE = r"""
+import json, re, sys, time
 folder, out = sys.argv[1:3]
 {imports}
-def resident():
-  with open("/proc/self/statm") as file:
-    return int(file.read().split()[1]) * resource.getpagesize()
-before, start = resident(), time.monotonic()
+def resident(name):
+  with open("/proc/self/status") as file:
+    return 1024 * int(re.search(name + r":\s+(\d+) kB", file.read())[1])
+before, start = resident("VmRSS"), time.monotonic()
 {work}
 seconds = time.monotonic() - start
-peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({{"seconds": seconds, "bytes": peak - before}}))
+print(json.dumps({{"seconds": seconds, "bytes": resident("VmHWM") - before}}))
 """
 _ENCODER = """
 encoder = pj.load_encoder(f"hf:{folder}")
