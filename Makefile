@@ -53,7 +53,7 @@ test-parity: $(VENV)/.installed-torch
 
 # What the default run leaves out because it does once more what another test there does.
 test-repeats: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m repeat -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -m "repeat and not slow" -n $(WORKERS) --dist loadfile
 
 # A run preempted and requeued by a SLURM that is started for it: root, slurm-wlm and munge.
 slurm: install

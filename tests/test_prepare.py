@@ -198,6 +198,7 @@ def test_a_folder_of_texts_becomes_a_dataset_with_a_report(tmp_path, capsys):
   assert "is there already" in capsys.readouterr().out
 
 
+@pytest.mark.repeat
 def test_texts_prepared_otherwise_under_the_same_name_are_refused(tmp_path, capsys):
   flags = [f"--source={_texts(tmp_path / 'raw')}", "--config.holdout.test_fraction=0.2"]
   assert _prepare_text(tmp_path, *flags) == 0

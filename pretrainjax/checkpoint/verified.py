@@ -26,8 +26,8 @@ from pretrainjax.checkpoint.step_files import check_files
 from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import gather
 
-# Seconds to wait until the abandoned reads of a damaged checkpoint have ended.
-_READS = 10.0
+# Seconds in which none of the abandoned reads of a damaged checkpoint ends, and waiting does.
+_READS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -154,10 +154,14 @@ def _read_with(read: Callable[[], Any]) -> Any:
 
 def _wait_for_reads() -> None:
   """Waits for the reads that Orbax abandoned at its first error, which still print errors."""
+  count = _count_reads()
   end = time.monotonic() + _READS
-  while _count_reads() and time.monotonic() < end:
-    time.sleep(0.05)
+  while count and time.monotonic() < end:
+    time.sleep(0.1)
     gc.collect()
+    before, count = count, _count_reads()
+    if count < before:
+      end = time.monotonic() + _READS
 
 
 def _count_reads() -> int:

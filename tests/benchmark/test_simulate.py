@@ -22,6 +22,7 @@ def reports():
   return list(report_meshes(config, meshes, num_devices=4))
 
 
+@pytest.mark.repeat
 def test_the_state_is_cut_by_fsdp_alone(reports):
   data, fsdp, _ = reports
   assert isinstance(data, MeshReport) and isinstance(fsdp, MeshReport)
@@ -35,6 +36,7 @@ def test_the_state_is_cut_by_fsdp_alone(reports):
   assert data.kept == fsdp.kept
 
 
+@pytest.mark.repeat
 def test_gradients_are_summed_where_parameters_are_whole(reports):
   data, fsdp, _ = reports
   gradients = 4 * data.num_params
@@ -48,6 +50,7 @@ def test_gradients_are_summed_where_parameters_are_whole(reports):
   assert {tuple(row["group"]) for row in data.exchanges} == {(0, 1, 2, 3)}
 
 
+@pytest.mark.repeat
 def test_a_mesh_that_does_not_fit_is_refused_alone(reports):
   assert isinstance(reports[2], UserError)
   assert "fsdp=3" in str(reports[2]) and "4 devices" in str(reports[2])

@@ -3,8 +3,10 @@
 import json
 
 import prepare_images
+import pytest
 
 
+@pytest.mark.repeat
 def test_all_files_are_prepared(tmp_path):
   prepare_images.make(tmp_path / "raw", 120, 4)
   files = list((tmp_path / "raw").rglob("*.png"))

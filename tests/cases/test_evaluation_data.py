@@ -44,6 +44,7 @@ def test_what_is_not_there_is_told_before_the_first_step(flags, found, data, tmp
   assert not (tmp_path / "run").exists(), "nothing was begun"
 
 
+@pytest.mark.repeat
 def test_switched_off_it_is_not_asked_for(data, tmp_path, capsys):
   places = (f"--config={GPT}", f"--data_dir={data}", f"--workdir={tmp_path / 'run'}")
   ended = binaries.call(capsys, "pretrain", *places, QUIET, "--config.evals.held_out=None")
@@ -51,6 +52,7 @@ def test_switched_off_it_is_not_asked_for(data, tmp_path, capsys):
   assert "| training  | loss   | train" in ended.out
 
 
+@pytest.mark.repeat
 def test_unlabelled_images_are_pretrained_on(data, tmp_path, capsys):
   """A kNN cannot run, and says so once; whether features collapse is measured all the same."""
   ended = binaries.call(

@@ -75,6 +75,7 @@ def test_what_a_part_needs_is_refused_in_one_line(places, key, said):
     make(**{"data.data_dir": folder, key.replace(".", "__"): "None"})
 
 
+@pytest.mark.repeat
 def test_evaluate_with_nothing_to_run_is_refused(places, tmp_path, capsys):
   flags = (f"--workdir={tmp_path}", "--config.evals=None", "--config.train.duration.steps=0")
   assert binaries.call(capsys, "pretrain", *places, *flags).status == 0

@@ -10,6 +10,7 @@ import synthetic
 import tiny_datasets
 
 from pretrainjax.prepare.image.example import array_corpus
+from pretrainjax.pretrain import main
 
 QUICK = ("--config.train.tracking.tensorboard=false",)
 TUNE = f"--config={binaries.ROOT}/configs/finetune/image/vit_fashion_mnist.py:smoke"
@@ -35,16 +36,8 @@ def data_dir(tmp_path_factory):
 def trained(data_dir, tmp_path_factory):
   """A run of two steps of MAE on images of 28 x 28 pixels in grey."""
   workdir = tmp_path_factory.mktemp("runs") / "mae"
-  ended = binaries.finish(
-    binaries.start(
-      "pretrain",
-      f"--config={binaries.MAE}",
-      f"--workdir={workdir}",
-      f"--data_dir={data_dir}",
-      *binaries.QUICK,
-    )
-  )
-  assert ended.status == 0, ended.errors
+  places = (f"--config={binaries.MAE}", f"--workdir={workdir}", f"--data_dir={data_dir}")
+  assert main([*places, *binaries.QUICK]) == 0
   return workdir
 
 

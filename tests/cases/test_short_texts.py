@@ -72,6 +72,7 @@ def test_most_of_the_padding_is_not_read(data_dir):
   assert short < 0.5 * sum(batch["tokens"].size for batch in found.one_pass())
 
 
+@pytest.mark.repeat
 def test_features_come_in_the_order_of_the_data(data_dir, bert):
   for name, options in (("pairs", {}), ("plain", {"max_examples": 11, "seed": 2})):
     found = data(data_dir, name)

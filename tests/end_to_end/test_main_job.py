@@ -89,6 +89,7 @@ def test_from_images_to_numbers(capsys, data, tmp_path):
   assert np.abs(before - after).max() > 0
 
 
+@pytest.mark.repeat
 def test_what_does_not_fit_is_refused(capsys, data, tmp_path):
   run(capsys, "pretrain", "pretrain/image/mae_vit_fashion_mnist.py", data, tmp_path / "a")
   config = f"--config={CONFIGS / 'finetune/image/vit_fashion_mnist.py'}:smoke"

@@ -39,7 +39,7 @@ def test_loads(name, tmp_path, caplog):
   assert files(workdir) == before and "DAMAGED" not in caplog.text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["mae", pytest.param("gpt", marks=pytest.mark.repeat)])
 def test_goes_on(name, tmp_path, capsys, caplog):
   workdir, data = unpack(name, tmp_path), tmp_path / "data"
   synthetic.prepare(DATASETS[name], data, sizes=SIZES)

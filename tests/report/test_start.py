@@ -80,6 +80,7 @@ def test_counts_are_short(number, text):
   assert _count(int(number)) == text
 
 
+@pytest.mark.repeat
 def test_verbose_prints_all_values(capsys, tmp_path, data):
   places = (f"--config={binaries.MAE}", f"--workdir={tmp_path / 'run'}", f"--data_dir={data}")
   quick = (*binaries.QUICK, "--config.evals.collapse.num_examples=32")

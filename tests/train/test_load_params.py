@@ -120,6 +120,7 @@ def test_onto_shardings_of_ones_own(workdir):
     same(pj.load_params(workdir, sharding=sharding), found)
 
 
+@pytest.mark.repeat
 def test_onto_a_mesh_of_eight_devices(workdir):
   """As training cuts them, none of them whole anywhere."""
   program = """

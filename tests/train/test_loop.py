@@ -191,6 +191,7 @@ def test_a_run_of_no_steps_is_saved_and_evaluated(tmp_path):
   assert rows(tmp_path) == [{"step": 0, "seen/times": 1}]
 
 
+@pytest.mark.repeat
 def test_a_row_is_the_mean_of_its_interval_wherever_a_run_was_stopped(tmp_path):
   data = {"bad": [5]}
   run(make(Batches(**data), steps=11, max_bad_steps=3), tmp_path / "each")
@@ -280,7 +281,7 @@ def test_a_finished_run_has_nothing_to_do(tmp_path):
   assert again is state and rows(tmp_path) == seen
 
 
-@pytest.mark.parametrize("steps", [3, 18])
+@pytest.mark.parametrize("steps", [3, pytest.param(18, marks=pytest.mark.repeat)])
 def test_profile_writes_a_trace(steps, tmp_path):
   """A run too short for the ten steps writes what it has."""
   run(make(Batches(), steps=steps), tmp_path, profile_to=str(tmp_path / "profile"))

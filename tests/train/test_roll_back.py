@@ -89,7 +89,10 @@ def test_a_checkpoint_of_the_spike_is_set_aside(first, tmp_path):
     assert int(checkpoints.arrays(24)["roll_backs"]) == 1
 
 
-@pytest.mark.parametrize("moment", [1, pytest.param(3, marks=SLOW), pytest.param(5, marks=SLOW)])
+@pytest.mark.parametrize(
+  "moment",
+  [pytest.param(1, marks=pytest.mark.repeat), *(pytest.param(n, marks=SLOW) for n in (3, 5))],
+)
 def test_a_kill_after_it_changes_nothing(moment, tmp_path):
   """Before the next checkpoint, of step 24, only the journal knows what is passed over."""
   calm, troubled = tmp_path / "calm", tmp_path / "troubled"
@@ -141,6 +144,7 @@ def test_a_kill_in_the_middle_of_it_changes_nothing(moment, tmp_path, monkeypatc
   ]
 
 
+@pytest.mark.repeat
 def test_a_second_one_from_further_back_makes_the_note_of_the_first_one_old(tmp_path):
   """Step 20 is saved anew after it: its batches are not those that the first note has."""
 

@@ -1,7 +1,12 @@
+import pytest
 from visit import wheels
 
 
+@pytest.mark.parity
 def test_what_must_travel_is_small_and_pure():
+  """Where torch and transformers are installed, so that it is known what they bring along."""
+  for name in ("torch", "transformers"):
+    pytest.importorskip(name)
   found = wheels.needed(wheels.HAVE)
   assert all(wheel.is_pure for wheel in found), found
   assert sum(wheel.kilobytes for wheel in found) < 10_000

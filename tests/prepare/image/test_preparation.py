@@ -84,7 +84,7 @@ EVERYWHERE = [
 ]
 
 
-@pytest.mark.parametrize("drop_duplicates", [False, True])
+@pytest.mark.parametrize("drop_duplicates", [True, pytest.param(False, marks=pytest.mark.repeat)])
 def test_a_run_that_is_stopped_anywhere_ends_with_the_same_bytes(
   tmp_path, monkeypatch, drop_duplicates
 ):

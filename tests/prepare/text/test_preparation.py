@@ -222,7 +222,7 @@ WHILE_ENCODING = [point for point in EVERYWHERE if point[0] is encode._Writer]
 @pytest.mark.parametrize(
   "form, points",
   [
-    (Form(length=16), EVERYWHERE),
+    pytest.param(Form(length=16), EVERYWHERE, marks=pytest.mark.repeat),
     (Form(length=16, whole=True), WHILE_ENCODING),
     (Form("examples"), WHILE_ENCODING),
   ],
