@@ -81,12 +81,13 @@ def written(folder, pool, *, normalized):
   backbone = ConfigDict({"max_length": 24, "num_types": 2})
   for name, text in tokenizer_files(tokenizer, backbone, kind="BertModel").items():
     (bare / name).write_text(text)
-  parts = library.sentence_transformer.modules
-  modules = [
-    library.base.modules.Transformer(str(bare)),
-    parts.Pooling(15, pooling_mode=WORDS[pool]),
-  ]
-  modules += [library.base.modules.Normalize()] * normalized
+  try:
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+  except ImportError:  # before version 6
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+  modules = [Transformer(str(bare)), Pooling(15, pooling_mode=WORDS[pool])]
+  modules += [Normalize()] * normalized
   library.SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder / "saved"))
   return folder / "saved"
 
