@@ -73,13 +73,15 @@ def _work(request: Request) -> None:
   if not request.options.no_random_init:
     random = _subject(loaded, _random_module(loaded, seed=seed))
   said = f": {why}" if why else ""
-  print(f"evaluating step {loaded.step} of {request.workdir}{said}", flush=True)
+  step = None if loaded.source == "hf" else loaded.step
+  at = "" if step is None else f"step {step} of "
+  print(f"evaluating {at}{request.workdir}{said}", flush=True)
   comparison = compare(
     evaluators,
     _subject(loaded, loaded.module),
     random,
     checkpoint=str(request.workdir),
-    step=loaded.step,
+    step=step,
     random_seed=seed,
   )
   print(results_table(comparison.rows), flush=True)

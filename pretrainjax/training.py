@@ -10,8 +10,10 @@ import jax
 from pretrainjax.checkpoint.best import Best, best_step
 from pretrainjax.checkpoint.chosen import reason
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
+from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Preempted, Request
 from pretrainjax.config.allowed import ANYTHING, add_allow_flag, names_of_others
+from pretrainjax.errors import UserError
 from pretrainjax.process.distributed import barrier, is_main
 from pretrainjax.process.watchdog import Watchdog
 from pretrainjax.report.curves import curves_png
@@ -69,6 +71,11 @@ def run_config(request: Request, *, verb: str) -> None:
     verb: the name of the binary, for messages.
   """
   config, options, workdir = request.config, request.options, request.workdir
+  if Reference.parse(workdir).source == "hf":
+    raise UserError(
+      f"--workdir: found '{workdir}', expected the folder of the new run; --config.init={workdir} "
+      "begins with that model"
+    )
   changes = config_changes(request.defaults, config)
   trusted = (*options.allow, *names_of_others(config))
   taken = warm_start.take_parts(config, defaults=request.defaults, allow=trusted)

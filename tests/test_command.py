@@ -86,6 +86,16 @@ def test_a_mistake_takes_one_line(misuse, capsys, tmp_path, data):
   assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
+def test_a_model_of_transformers_is_no_folder_for_a_run(capsys, tmp_path):
+  for verb in ("pretrain", "finetune"):
+    arguments = (f"--config={binaries.MAE}", f"--workdir=hf:{tmp_path}/vit")
+    refused(
+      binaries.call(capsys, verb, *arguments),
+      f"--workdir: found 'hf:{tmp_path}/vit'",
+      f"--config.init=hf:{tmp_path}/vit begins with that model",
+    )
+
+
 def test_config_and_workdir_are_asked_for(capsys, tmp_path):
   refused(binaries.call(capsys, "pretrain"), "--config: found nothing, expected FILE")
   config = f"--config={binaries.MAE}"

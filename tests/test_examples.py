@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
+import their_folders
+import tiny_texts
+from flax import nnx
 
+import pretrainjax as pj
 from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config.text import load_config
@@ -16,8 +21,12 @@ EXAMPLES = sorted((ROOT / "docs/examples").glob("*.py"))
 
 @pytest.fixture(scope="module")
 def workdirs(tmp_path_factory):
-  """A folder with runs/mae, saved before its first step."""
+  """A folder with runs/mae, saved before its first step, and models/bert of random weights."""
   folder = tmp_path_factory.mktemp("examples")
+  tokenizer = tiny_texts.tokenizer()
+  sizes = {"vocab_size": tokenizer.vocab_size, "max_position_embeddings": 64}
+  bert = folder / "models" / "bert"
+  their_folders.make_other(bert, "BertForMaskedLM", tokenizer=tokenizer, **sizes)
   config = load_config(f"{ROOT / 'configs/pretrain/image/mae_vit_fashion_mnist.py'}:smoke")
   run = assemble(config, num_examples=512, prepared=StandIn(config))
   with Checkpoints(folder / "runs" / "mae") as checkpoints:
@@ -40,6 +49,13 @@ def test_it_runs(path, workdirs, monkeypatch):
   elif path.stem == "optax_loop":
     assert typed["losses"][-1] < typed["losses"][0]
     assert typed["lora_losses"][-1] < typed["lora_losses"][0]
+  elif path.stem == "continue_bert":
+    assert np.mean(typed["losses"][-4:]) < np.mean(typed["losses"][:4])
+    assert typed.get("difference", 0) < 1e-4  # where transformers is not installed
+    for network in ("encoder", "head"):
+      found = pj.load_params("hf:exported/bert", part=network)
+      trained = nnx.to_pure_dict(nnx.state(typed["bert"].parts[network].module))
+      jax.tree.map(np.testing.assert_array_equal, found, trained)
 
 
 def test_they_are_in_our_style_and_linked():

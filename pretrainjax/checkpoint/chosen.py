@@ -28,7 +28,8 @@ def choose_step(text: str) -> Choice:
     text: the reference as a user typed it; a step in it stays.
   """
   reference = Reference.parse(text)
-  if reference.step is not None or not (reference.folder / FOLDER).is_dir():
+  is_run = reference.source == "run" and (reference.folder / FOLDER).is_dir()
+  if reference.step is not None or not is_run:
     return Choice(reference)
   with Checkpoints(reference.folder, read_only=True) as checkpoints:
     steps, keep = checkpoints.steps(), _keep(checkpoints)

@@ -95,6 +95,13 @@ class Loaded:
     return found
 
   @property
+  def title(self) -> str:
+    """What it is, in words, "a run of MAE"."""
+    if self.source == "hf":
+      return f"a model of {' and '.join(self.objective.parts(self.module))}"
+    return f"a run of {type(self.objective).__name__}"
+
+  @property
   def tokenizer(self) -> Tokenizer | None:
     """The tokenizer of a run or model on text; None for others.
 
@@ -234,7 +241,7 @@ def open_run(reference: Reference) -> Checkpoints:
 def _imported(reference: Reference, *, weights: Weights) -> Loaded:
   """A model that transformers wrote, as if a run of ours had trained it."""
   if weights == "ema":
-    raise UserError(f"'{reference}': weights='ema', but such a model has no moving average")
+    raise no_average(reference)
   found = theirs.read(reference.folder)
   _check_part(reference, found.objective.parts(found.module))
   return Loaded(
@@ -242,11 +249,16 @@ def _imported(reference: Reference, *, weights: Weights) -> Loaded:
   )
 
 
+def no_average(reference: Reference) -> UserError:
+  """The error of a moving average that is wanted of a model that transformers wrote."""
+  return UserError(f"'{reference}': weights='ema', but such a model has no moving average")
+
+
 def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
   """Refuses a part that the run does not have, or that is no encoder."""
-  part = reference.part
+  part, what = reference.part, "model" if reference.source == "hf" else "run"
   if part is not None and part not in there:
-    raise UserError(f"'{reference}': the run has no part '{part}'{nearest(part, there)}")
+    raise UserError(f"'{reference}': the {what} has no part '{part}'{nearest(part, there)}")
   if part is not None and not isinstance(there[part], Encoder):
     kind = type(there[part]).__name__
     raise UserError(

@@ -1,11 +1,12 @@
 """Reads a model that transformers wrote: config.json, safetensors, tokenizer, processor."""
 
+import contextlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +19,8 @@ from pretrainjax.convert.family import Table, Tokens, family_of
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.hub import locate
 from pretrainjax.convert.safetensors import TensorFolder
-from pretrainjax.convert.table import flatten, to_ours
+from pretrainjax.convert.sentence_transformers import read_pooling
+from pretrainjax.convert.table import flatten, names_by_rule, to_ours
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.imported import Imported
@@ -26,12 +28,6 @@ from pretrainjax.objectives.split import abstract_split
 from pretrainjax.untrusted import BadFile, read_json
 
 CONFIG = "config.json"
-_POOLING = "1_Pooling/config.json"
-_POOLS = {
-  "pooling_mode_cls_token": "cls",
-  "pooling_mode_mean_tokens": "mean",
-  "pooling_mode_lasttoken": "last",
-}
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +49,53 @@ class Theirs(NamedTuple):
   kind: str
 
 
+class Opened(NamedTuple):
+  """A model of which config.json and the headers of its files are read, and no tensor.
+
+  Attributes:
+    config: the config that makes its networks, as of `Theirs`.
+    objective: the objective that the config makes.
+    abstract: (graphdef, params, extras) of the objective's module, shapes in place of arrays.
+    folder: the folder that it lies in.
+    fields: the values of config.json.
+    kind: the class of transformers.
+    table: what the tensors of the class are to us.
+    tensors: the tensors that are there, by the names that they are stored under.
+    named: the stored name of each parameter by its name in the table.
+    tied: stored names of second copies, each with that of the first.
+    fixed: stored names of tensors that are no parameters of ours, each with its numbers.
+  """
+
+  config: ConfigDict
+  objective: Imported
+  abstract: tuple[Any, Any, Any]
+  folder: Path
+  fields: Fields
+  kind: str
+  table: Table
+  tensors: TensorFolder
+  named: dict[str, str]
+  tied: dict[str, str]
+  fixed: dict[str, np.ndarray]
+
+  def sizes(self) -> dict[str, tuple[int, int]]:
+    """The number of parameters, and of other values, of each network."""
+    _, *trees = self.abstract
+    counts = [{name: _count(tree) for name, tree in one.items()} for one in trees]
+    return {name: (count, counts[1].get(name, 0)) for name, count in counts[0].items()}
+
+  def names_of(self, part: str) -> list[str]:
+    """The stored names of the tensors that a network's parameters are made of."""
+    with _about(self.folder):
+      by_rule = names_by_rule(self.table.rules, self.named)
+    names = [n for rule, ns in by_rule.items() if rule.paths[0].startswith(f"{part}/") for n in ns]
+    return [self.named[name] for name in names]
+
+
+def _count(tree: Any) -> int:
+  return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
 def read(path: Path) -> Theirs:
   """Reads a model: its networks are made as config.json says, and filled tensor by tensor.
 
@@ -62,6 +105,21 @@ def read(path: Path) -> Theirs:
   Raises:
     UserError: for what is no model, a class or an argument that ours cannot express, tensors that
       are missing, left over or of another shape, files that lead out of the folder.
+  """
+  opened = open_model(path)
+  graphdef, _, extras = opened.abstract
+  module = nnx.merge(graphdef, read_arrays(opened, finish=_on_device), extras)
+  return Theirs(opened.config, opened.objective, module, opened.folder, opened.kind)
+
+
+def open_model(path: Path) -> Opened:
+  """Reads what a model is, without its tensors: as fast for a terabyte as for a megabyte.
+
+  Args:
+    path: the folder, or the model's name on the hub.
+
+  Raises:
+    UserError: as `read`, but for what only the tensors show.
   """
   folder, inside = locate(path)
   fields = _fields(folder, inside)
@@ -79,7 +137,35 @@ def read(path: Path) -> Theirs:
   _set_inputs(recipes["backbone"], folder, inside)
   config = ConfigDict({"objective": spec(Imported, **recipes)})
   objective, abstract = _networks(config, fields)
-  return Theirs(config, objective, _filled(abstract, table, tensors, named, folder), folder, kind)
+  fixed = {named.pop(name): value for name, value in table.constants.items() if name in named}
+  tied = _take_copies(table, named)
+  made = (config, objective, abstract, folder, fields)
+  return Opened(*made, kind, table, tensors, named, tied, fixed)
+
+
+def read_arrays(
+  opened: Opened, *, finish: Callable[[str, np.ndarray], Any], only: str = ""
+) -> dict[str, Any]:
+  """Reads the parameters of a model's networks, nested dicts of what `finish` makes of each.
+
+  Args:
+    opened: the model, as of `open_model`.
+    finish: the function of a parameter's path, "encoder/norm/scale", and its value; no more than
+      one is in memory beside what it returns.
+    only: what begins the paths of those that are made, "encoder/"; "" makes all.
+
+  Raises:
+    UserError: for tensors that are missing, left over, or not what the table has.
+  """
+  wanted = {path: tuple(leaf.shape) for path, leaf in flatten(opened.abstract[1]).items()}
+  with _about(opened.folder):
+    _check_fixed(opened)
+    _check_tied(opened)
+    tensors = _Renamed(opened.tensors, opened.named)
+    found = to_ours(opened.table.rules, tensors, wanted=wanted, finish=finish, only=only)
+  missing = sorted({path for path in wanted if path.startswith(only)} - set(flatten(found)))
+  assert not missing, f"the table of {opened.folder} fills no {missing[:3]}"
+  return found
 
 
 def read_tokenizer(path: Path) -> Tokenizer | None:
@@ -108,12 +194,9 @@ def _set_inputs(backbone: ConfigDict, folder: Path, inside: Path) -> None:
       channels = {"num_channels": backbone.num_channels}
       found = processor.read_statistics(folder, inside=inside, **channels)
       backbone.update(found)
-    if "pool" in backbone and os.path.lexists(folder / _POOLING):
-      said = read_json(folder / _POOLING, inside=inside)
-      modes = [p for name, p in _POOLS.items() if isinstance(said, dict) and said.get(name) is True]
-      if len(modes) != 1:
-        raise UserError(f"{folder / _POOLING}: expected one of {', '.join(_POOLS)} to be true")
-      backbone.pool = modes[0]
+    if "pool" in backbone and "vocab_size" in backbone:
+      found = read_pooling(folder, inside=inside, max_length=backbone.get("max_length"))
+      backbone.pool = found or backbone.pool
 
 
 def _networks(config: ConfigDict, fields: Fields) -> tuple[Imported, tuple]:
@@ -153,6 +236,9 @@ class _Renamed(Mapping):
   def __getitem__(self, name: str) -> np.ndarray:
     return self._tensors[self._names[name]]
 
+  def __contains__(self, name: object) -> bool:
+    return name in self._names  # which a Mapping by itself would read it for
+
   def __iter__(self) -> Iterator[str]:
     return iter(self._names)
 
@@ -160,46 +246,43 @@ class _Renamed(Mapping):
     return len(self._names)
 
 
-def _filled(
-  abstract: tuple, table: Table, tensors: TensorFolder, named: dict[str, str], folder: Path
-) -> nnx.Module:
-  """The networks with their weights."""
-  graphdef, params, extras = abstract
-  wanted = {path: tuple(leaf.shape) for path, leaf in flatten(params).items()}
+@contextlib.contextmanager
+def _about(folder: Path) -> Iterator[None]:
+  """Says of which model a mistake is."""
   try:
-    _check_constants(table, tensors, named)
-    _drop_copies(table, tensors, named)
-    found = to_ours(table.rules, _Renamed(tensors, named), wanted=wanted, finish=_on_device)
+    yield
   except BadFile:
     raise
   except UserError as error:
     raise UserError(f"hf:{folder}: {one_line(error)}") from error
-  missing = sorted(set(wanted) - set(flatten(found)))
-  assert not missing, f"the table of {folder} fills no {missing[:3]}"
-  return nnx.merge(graphdef, found, extras)
 
 
-def _on_device(leaf: np.ndarray) -> jax.Array:
+def _on_device(_: str, leaf: np.ndarray) -> jax.Array:
   """The array for JAX, which takes memory of the right alignment over where it is a CPU's."""
   return jax.device_put(leaf, may_alias=True)
 
 
-def _check_constants(table: Table, tensors: TensorFolder, named: dict[str, str]) -> None:
-  """Takes fixed tensors out, which have to be what our networks compute in their place."""
-  for name, expected in table.constants.items():
-    if name in named:
-      stored = named.pop(name)
-      found = tensors[stored]
-      if found.shape != expected.shape or not np.allclose(found, expected, atol=1e-5):
-        raise UserError(f"conversion: {stored} is not the fixed sine-cosine table")
-
-
-def _drop_copies(table: Table, tensors: TensorFolder, named: dict[str, str]) -> None:
-  """Takes tied tensors out that are stored twice; one of them is there."""
+def _take_copies(table: Table, named: dict[str, str]) -> dict[str, str]:
+  """Takes tied tensors out that are stored twice; one of them stays."""
+  tied = {}
   for copy, original in table.copies.items():
     if copy in named and original not in named:
       named[original] = named.pop(copy)
     elif copy in named:
-      stored = named.pop(copy)
-      if not np.array_equal(tensors[stored], tensors[named[original]]):
-        raise UserError(f"conversion: {stored} is not tied to {original}, as our model has it")
+      tied[named.pop(copy)] = named[original]
+  return tied
+
+
+def _check_fixed(opened: Opened) -> None:
+  """Refuses fixed tensors that are not what our networks compute in their place."""
+  for name, expected in opened.fixed.items():
+    found = opened.tensors[name]
+    if found.shape != expected.shape or not np.allclose(found, expected, atol=1e-5):
+      raise UserError(f"conversion: {name} is not the fixed sine-cosine table")
+
+
+def _check_tied(opened: Opened) -> None:
+  """Refuses second copies that differ from the first."""
+  for copy, original in opened.tied.items():
+    if not np.array_equal(opened.tensors[copy], opened.tensors[original]):
+      raise UserError(f"conversion: {copy} is not tied to {original}, as our model has it")

@@ -80,6 +80,9 @@ class TensorFolder(Mapping):
       raise UserError(f"{place.path}: {name} holds numbers that are not finite")
     return values.astype(np.float32, copy=False)
 
+  def __contains__(self, name: object) -> bool:
+    return name in self._places  # which a Mapping by itself would read it for
+
   def __iter__(self) -> Iterator[str]:
     return iter(self._places)
 
@@ -89,6 +92,16 @@ class TensorFolder(Mapping):
   def shape(self, name: str) -> tuple[int, ...]:
     """The shape of a tensor, which is not read."""
     return self._places[name].shape
+
+  def dtype(self, name: str) -> str:
+    """The dtype that a tensor is stored in, "float16"; their own word where we cannot read it."""
+    stored = self._places[name].dtype
+    return str(DTYPES[stored]) if stored in DTYPES else stored
+
+  def nbytes(self, name: str) -> int:
+    """The bytes of a tensor in its file."""
+    place = self._places[name]
+    return math.prod(place.shape) * _SIZES.get(place.dtype, 1)
 
 
 def write(

@@ -6,7 +6,7 @@ two directions cannot disagree; whatever it does not mention is an error, never 
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -203,7 +203,8 @@ def to_ours(
   tensors: Mapping[str, Any],
   *,
   wanted: Mapping[str, tuple[int, ...]] | None = None,
-  finish: Callable[[np.ndarray], Any] = lambda leaf: leaf,
+  finish: Callable[[str, np.ndarray], Any] = lambda path, leaf: leaf,
+  only: str = "",
 ) -> dict[str, Any]:
   """Converts their named tensors into our nested dict, each stack as deep as theirs.
 
@@ -211,21 +212,37 @@ def to_ours(
     rules: the table of the class, in any order.
     tensors: the tensors by name; each is asked for once, one after the other.
     wanted: the shape of each of our parameters by its path, where it is known.
-    finish: the function that makes of each parameter, as soon as it is whole, what is returned.
+    finish: the function that makes of each parameter's path and value, as soon as it is whole,
+      what is returned.
+    only: what begins the paths of those that are made, "encoder/"; "" makes all.
 
   Raises:
     UserError: for a tensor that the table lacks, or the other way round, or of another shape.
+  """
+  leaves = {}
+  for rule, names in names_by_rule(rules, tensors).items():
+    if rule.paths[0].startswith(only):
+      made = _gathered(rule, tensors, names, wanted or {})
+      for path in rule.paths:
+        leaves[path] = finish(path, made.pop(path))
+  return _nested(leaves)
+
+
+def names_by_rule(rules: tuple[Rule, ...], tensors: Collection[str]) -> dict[Rule, list[str]]:
+  """The tensors of each rule, by name.
+
+  Args:
+    rules: the table of the class, in any order.
+    tensors: the names of the tensors that are there.
+
+  Raises:
+    UserError: for a tensor that the table lacks, or the other way round.
   """
   names = {rule: _names(rule, tensors) for rule in rules}
   known = {name for group in names.values() for name in group}
   missing = [name for name in known if name not in tensors]
   _refuse("tensors", [name for name in tensors if name not in known], missing)
-  leaves = {}
-  for rule, group in names.items():
-    made = _gathered(rule, tensors, group, wanted or {})
-    for path in rule.paths:
-      leaves[path] = finish(made.pop(path))
-  return _nested(leaves)
+  return names
 
 
 def _gathered(
@@ -302,7 +319,7 @@ def drop_copies(tensors: Mapping[str, Any], copies: Mapping[str, str]) -> Tensor
   return renamed | {n: np.asarray(t) for n, t in tensors.items() if n not in copies}
 
 
-def _names(rule: Rule, tensors: Mapping[str, Any]) -> list[str]:
+def _names(rule: Rule, tensors: Collection[str]) -> list[str]:
   """All tensors of a rule, going by the deepest layer that any rule of that stack meets."""
   prefix, found, _ = rule.theirs.partition(_LAYER)
   if not found:

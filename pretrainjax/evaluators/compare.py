@@ -57,7 +57,7 @@ def compare(
     trained: the encoder and module of a checkpoint.
     random_init: the same freshly initialised; None leaves the column out.
     checkpoint: the workdir that `trained` came from, for the rows.
-    step: the step of the checkpoint.
+    step: the step of the checkpoint; None for a model that has none.
     random_seed: the seed that `random_init` was made with, for the rows.
 
   Returns:

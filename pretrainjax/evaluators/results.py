@@ -46,7 +46,7 @@ class Row:
     value: NaN where there is none, such as a class without examples.
     encoder: the kind of encoder, "trained" or "random-init".
     checkpoint: the workdir that the parameters came from, or "".
-    step: the step of the checkpoint; None for a random-init encoder.
+    step: the step of the checkpoint; None for a random-init encoder, or a model that has none.
     protocol: the facts of `Evaluation.protocol`, by which it was measured.
     time: the time of the measurement, ISO 8601 in UTC.
   """

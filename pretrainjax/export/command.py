@@ -75,7 +75,7 @@ def _work(request: Request) -> None:
       max_shard_size=limit,
     )
     if is_encoder:
-      write_sentence_transformers(folder, networks.recipes["backbone"])
+      write_sentence_transformers(folder, networks.recipes["backbone"], kind=written.kind)
     text = card(loaded, written, license_name=options.license, reference=reference)
     (folder / "README.md").write_text(text, encoding="utf-8")
     if options.check:

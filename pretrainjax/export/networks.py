@@ -28,7 +28,7 @@ class Networks(NamedTuple):
   modules: Mapping[str, nnx.Module]
 
 
-def networks_of(loaded: Loaded, part: str | None) -> Networks:
+def networks_of(loaded: Loaded, part: str | None = None) -> Networks:
   """The networks of a run that a reference names.
 
   Args:

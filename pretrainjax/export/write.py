@@ -84,9 +84,9 @@ def write_transformers(
   networks: Networks,
   *,
   tokenizer: Tokenizer | None,
-  kind: str | None,
-  dtype: str,
-  max_shard_size: int,
+  kind: str | None = None,
+  dtype: str = "float32",
+  max_shard_size: int = 5 * 10**9,
 ) -> Written:
   """Writes the weights, config.json and the files of texts or images.
 

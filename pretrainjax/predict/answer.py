@@ -96,8 +96,7 @@ def work(request: Request, loaded: Loaded) -> None:
   questions = _questions(options)
   out = None if options.out is None else _new_file(options.out)
   if not isinstance(loaded.module, SpanFinder):
-    found = type(loaded.objective).__name__
-    raise UserError(f"--workdir: '{workdir}' is a run of {found}, expected QuestionAnswering")
+    raise UserError(f"--workdir: '{workdir}' is {loaded.title}, expected QuestionAnswering")
   tokenizer = tokenizer_of(loaded)
   how = _how(options, longest=getattr(loaded.encoder, "max_length", None))
   pairs = answer(loaded.module, tokenizer, questions, how)

@@ -151,9 +151,9 @@ def _data_of(config: ConfigDict) -> Any:
 
 
 def _transform(config: ConfigDict, options: argparse.Namespace) -> Resize:
-  """The transform of the run's evaluations, or of its training data's size."""
+  """The transform of the run's evaluations, or of its training data's size, or the encoder's."""
   found = next(_resizes(config.get("evals")), None)
-  size = (_data_of(config).get("transform") or {}).get("size")
+  size = (_data_of(config).get("transform") or {}).get("size") or _own_size(config)
   if options.size is None and found is None and size is None:
     raise UserError("--size: found nothing, and the run has no evaluation of images")
   try:
@@ -163,6 +163,14 @@ def _transform(config: ConfigDict, options: argparse.Namespace) -> Resize:
     return Resize(size) if found is None else found
   except ValueError as error:
     raise UserError(f"--{error}") from error
+
+
+def _own_size(config: ConfigDict) -> int | None:
+  """The size of images that the encoder was made for; None for oblong ones, or any."""
+  backbone = (config.get("objective") or {}).get("backbone") or {}
+  size = backbone.get("image_size")
+  sides = {size} if isinstance(size, int) else set(size or ())
+  return sides.pop() if len(sides) == 1 else None
 
 
 def _resizes(config: Any) -> Iterator[Resize]:

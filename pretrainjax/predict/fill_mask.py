@@ -53,8 +53,7 @@ def work(request: Request, loaded: Loaded) -> None:
   # ELECTRA has such a head too, but on its generator.
   head, generator = (getattr(loaded.module, name, None) for name in ("head", "generator"))
   if not isinstance(head, MaskedLMHead) or generator is not None:
-    found = type(loaded.objective).__name__
-    raise UserError(f"--workdir: '{workdir}' is a run of {found}, expected a masked language model")
+    raise UserError(f"--workdir: '{workdir}' is {loaded.title}, expected a masked language model")
   tokenizer = tokenizer_of(loaded)
   for text in options.text:
     gaps = fill(loaded.module, tokenizer, text, top_k=options.top_k)

@@ -8,7 +8,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
@@ -50,11 +50,11 @@ class PartDescription:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What is in a run's folder; printed, it is a page.
+  """What is in a run's folder, or in a model's that transformers wrote; printed, it is a page.
 
   Attributes:
-    path: the folder of the run.
-    step: the step that is described.
+    path: the folder of the run, or of the model.
+    step: the step that is described; 0 of a model, which has none.
     steps: all saved steps, newest first.
     damaged: reasons by step, of steps whose metadata is not what was saved.
     config: the resolved config, as it was stored; nothing that it names is looked for.
@@ -65,7 +65,8 @@ class Description:
     numbers: what evaluators measured of this step while the run went on, "knn/top1_k20_t0.07".
     protocols: the arguments of these evaluators, by name.
     results: rows of `evaluate` about this step, each with its protocol.
-    made_with: the versions and devices that the step was saved with.
+    made_with: the versions and devices that the step was saved with; of a model its class too.
+    source: "run" for a run of ours, "hf" for a model that transformers wrote.
   """
 
   path: Path
@@ -81,6 +82,7 @@ class Description:
   protocols: Mapping[str, ConfigDict]
   results: tuple[Row, ...]
   made_with: str
+  source: Literal["run", "hf"] = "run"
 
   @property
   def parameters(self) -> int:
@@ -95,7 +97,9 @@ def describe(path: str | Path, *, step: int | None = None) -> Description:
   """Says what is in a run, from its metadata alone: as fast for a terabyte as for a megabyte.
 
   Args:
-    path: the run, "WORKDIR[@STEP][:PART]"; with PART only that one is among `parts`.
+    path: the run, "WORKDIR[@STEP][:PART]"; with PART only that one is among `parts`. Or
+      "hf:FOLDER[:PART]", a model that transformers wrote, of which config.json and the headers of
+      its tensors are read (this imports JAX, and makes no array).
     step: the step; None is the newest whose metadata is intact. Arrays are not looked at.
 
   Returns:
@@ -105,15 +109,12 @@ def describe(path: str | Path, *, step: int | None = None) -> Description:
     UserError: for a folder without checkpoints, or a step or part that is not there.
   """
   reference = Reference.parse(path, step=step)
+  if reference.source == "hf":
+    return _imported(reference)
   found, meta, stored, damaged = _newest(reference)
   workdir, config = reference.folder, read_json(json.dumps(stored))
   folder = workdir / sealed.FOLDER / str(found)
-  parts = _parts(meta, config)
-  if reference.part is not None:
-    if reference.part not in parts:
-      hint = nearest(reference.part, parts)
-      raise UserError(f"'{reference}': the run has no part '{reference.part}'{hint}")
-    parts = {reference.part: parts[reference.part]}
+  parts = _named(reference, _parts(meta, config))
   measured = note.read(folder).numbers
   evals = _dict(config, "evals")
   return Description(
@@ -131,6 +132,53 @@ def describe(path: str | Path, *, step: int | None = None) -> Description:
     results=tuple(row for row in _results(workdir) if row.step == found),
     made_with=_made_with(meta),
   )
+
+
+def _imported(reference: Reference) -> Description:
+  """What a model is that transformers wrote."""
+  from pretrainjax.convert.folder import open_model  # slow: it imports JAX and all models
+
+  opened = open_model(reference.folder)
+  recipes, parts = opened.config.objective, {}
+  for name, (parameters, others) in opened.sizes().items():
+    recipe, stored = recipes.get("backbone" if name == "encoder" else name), opened.names_of(name)
+    parts[name] = PartDescription(
+      architecture=_class_name(recipe),
+      config=recipe,
+      parameters=parameters,
+      others=others,
+      bytes=sum(opened.tensors.nbytes(tensor) for tensor in stored),
+      dtypes=tuple(sorted({opened.tensors.dtype(tensor) for tensor in stored})),
+    )
+  version = opened.fields.values.get("transformers_version")
+  return Description(
+    path=opened.folder,
+    step=0,
+    steps=(),
+    damaged={},
+    config=opened.config,
+    objective=_class_name(recipes),
+    parts=_named(reference, parts),
+    ema_decay=None,
+    data={},
+    numbers={},
+    protocols={},
+    results=(),
+    made_with=f"{opened.kind} of transformers" + (f" {version}" if version else ""),
+    source="hf",
+  )
+
+
+def _named(
+  reference: Reference, parts: Mapping[str, PartDescription]
+) -> Mapping[str, PartDescription]:
+  """The part that a reference names, or all of them."""
+  part, what = reference.part, "model" if reference.source == "hf" else "run"
+  if part is None:
+    return parts
+  if part not in parts:
+    raise UserError(f"'{reference}': the {what} has no part '{part}'{nearest(part, parts)}")
+  return {part: parts[part]}
 
 
 def _newest(reference: Reference) -> tuple[int, dict[str, Any], Any, dict[int, str]]:
@@ -222,13 +270,12 @@ def _results(workdir: Path) -> list[Row]:
 def _lines(found: Description) -> Iterator[tuple[str, str]]:
   """The page, as labels and texts."""
   others = [str(step) for step in found.steps if step != found.step]
-  yield (
-    "run",
-    f"{found.path}, step {found.step}" + (f"; saved too: {', '.join(others)}" if others else ""),
-  )
+  at = f", step {found.step}" + (f"; saved too: {', '.join(others)}" if others else "")
+  yield ("run", f"{found.path}{at}") if found.source == "run" else ("model", f"hf:{found.path}")
   for step, reason in found.damaged.items():
     yield "damaged", f"step {step}: {reason}"
-  yield "objective", _arguments(found.objective, _dict(found.config, "objective"))
+  if found.source == "run":
+    yield "objective", _arguments(found.objective, _dict(found.config, "objective"))
   for name, part in found.parts.items():
     sizes = [f"{part.parameters:,} parameters"] * bool(part.parameters)
     sizes += [f"{part.others:,} other values"] * bool(part.others)
@@ -239,8 +286,8 @@ def _lines(found: Description) -> Iterator[tuple[str, str]]:
     yield "average", f"of the parameters, decay {found.ema_decay}: this is what is loaded"
   if _dict(found.config, "lora").get("rank"):
     yield "lora", f"{_arguments('', found.config.lora)}; merged into the layers when loaded"
-  yield "optimizer", _arguments("", _dict(found.config, "optimizer"))
-  yield "data", _arguments("", _dict(found.config, "data"))
+  for name in ("optimizer", "data") if found.source == "run" else ():
+    yield name, _arguments("", _dict(found.config, name))
   for name, fingerprint in found.data.items():
     examples = fingerprint.get("examples")
     counts = examples.items() if isinstance(examples, Mapping) else ()

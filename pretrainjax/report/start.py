@@ -53,7 +53,7 @@ def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
     defaults: the config as its file has it.
     config: the config with the user's overrides.
   """
-  lines = difference(defaults, config)
+  lines = _without_insides(difference(defaults, config))
   ends: dict[str, list[str]] = {}
   for line in lines:
     key = line.partition(": ")[0]
@@ -62,6 +62,18 @@ def config_changes(defaults: ConfigDict, config: ConfigDict) -> list[str]:
   for end, alike in ends.items():
     told.append(alike[0] if len(alike) == 1 else f"{end} (in {len(alike)} places)")
   return told
+
+
+def _without_insides(lines: Sequence[str]) -> list[str]:
+  """One line for a whole part that a value was put in place of, "evals: {...} -> None"."""
+  keys = [line.partition(": ")[0] for line in lines]
+  given = [key for key, line in zip(keys, lines, strict=True) if ": (absent) -> " in line]
+  parts = {key for key in given if any(other.startswith(f"{key}.") for other in keys)}
+  return [
+    line.replace("(absent)", "{...}", 1) if key in parts else line
+    for key, line in zip(keys, lines, strict=True)
+    if not any(key.startswith(f"{part}.") for part in parts)
+  ]
 
 
 def _model(run: Run) -> str:

@@ -16,12 +16,15 @@ from pretrainjax.checkpoint.encoder import (
   abstract,
   built,
   newest_intact,
+  no_average,
   open_run,
   tree_of,
   updates_of,
 )
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import packages
+from pretrainjax.convert.folder import Opened, open_model, read_arrays
+from pretrainjax.convert.table import flatten
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.objectives.base import Objective
 from pretrainjax.objectives.lora import adapted, merge_arrays
@@ -53,7 +56,7 @@ def load_params(
   that fits no single device can be loaded onto a mesh.
 
   Args:
-    path: the run, "RUN[@STEP][:PART]".
+    path: the run, "RUN[@STEP][:PART]", or "hf:FOLDER[:PART]", a model that transformers wrote.
     part: the name of the part, unless `path` names one; `describe(path).parts` lists networks.
     sharding: where the arrays go. None is the first device; a jax Sharding is for all arrays; a
       Mesh cuts them by its axes "fsdp" and "tensor" as training does, and copies them along others;
@@ -74,6 +77,10 @@ def load_params(
   """
   reference = Reference.parse(path, step=step)
   name, allow, dtype = reference.part or part, packages(allow), _float(dtype)
+  if reference.source == "hf":
+    if weights == "ema":
+      raise no_average(reference)
+    return _imported(open_model(reference.folder), reference, name, sharding, dtype)
 
   def read(step: int, config: ConfigDict) -> dict[_Path, Any]:
     config, objective = built(config, reference.folder, allow=allow)
@@ -95,6 +102,24 @@ def load_params(
   with open_run(reference) as checkpoints:
     _, _, arrays = newest_intact(checkpoints, reference, read=read)
   return _nested(arrays)
+
+
+def _imported(
+  opened: Opened, reference: Reference, part: str, sharding: Placement, dtype: Any
+) -> dict[str, Any]:
+  """The arrays of a network that transformers wrote, one at a time in the memory of the host."""
+  _, params, _ = opened.abstract
+  if part not in params:
+    raise UserError(f"'{reference.whole}': the model has no part '{part}'{nearest(part, params)}")
+  leaves = {tuple(path.split("/")): leaf for path, leaf in flatten(params[part]).items()}
+  placed = _placed(leaves, sharding)
+
+  def finish(path: str, leaf: np.ndarray) -> Any:
+    leaf = leaf if dtype is None else leaf.astype(dtype)
+    _, *inner = path.split("/")
+    return leaf if sharding == "numpy" else jax.device_put(leaf, placed[tuple(inner)].sharding)
+
+  return read_arrays(opened, finish=finish, only=f"{part}/")[part]
 
 
 def _paths_of(

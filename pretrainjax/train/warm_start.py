@@ -118,7 +118,8 @@ def first_state(run: Run, taken: list[TakenPart]) -> tuple[TrainState, list[str]
     target = _destination(run.objective, module, one.name)
     moved = _copy_arrays(one.source.module, target, part=one.name, **allow)
     label = "init" if len(taken) == 1 else f"init {one.name}"
-    origin = f"{one.reference}, step {one.loaded.step}"
+    at = f", step {one.loaded.step}" if one.loaded.source == "run" else ""
+    origin = f"{one.reference}{at}"
     lines.append(f"{label} from {origin}: {moved.summary()}; the rest is new")
   run.objective.after_load(module)
   _, params, extras = split(module)

@@ -58,14 +58,19 @@ def check_tokenizers(data: Mapping[str, Any], expected: Tokenizer) -> None:
   Raises:
     UserError: naming both, and how to prepare the data with the right one.
   """
-  path = expected.path or TOKENIZER
+  path = Path(expected.path or TOKENIZER)
+  how = ""
+  if path.suffix == ".txt" or path.name == "vocab.json":  # which `prepare` does not read
+    how = f"`python -m pretrainjax.export --workdir=hf:{path.parent} --out=NEW` converts it, then "
+    path = Path("NEW") / TOKENIZER
   for key, one in data.items():
     found = tokenizer_of(one)
     if found is not None and found.fingerprint != expected.fingerprint:
       names = getattr(one, "datasets", "DATASET")
       raise UserError(
         f"--config.{key}.datasets: found tokenizer {found.fingerprint} ({found.path}), expected "
-        f"{expected.fingerprint} ({path}); prepare the data anew with that one: `python -m "
+        f"{expected.fingerprint} ({expected.path or TOKENIZER}); prepare the data anew with that "
+        f"one: {how}`python -m "
         f"pretrainjax.prepare {names if isinstance(names, str) else ' '.join(names)} "
         f"--config.tokenizer.path={path}`"
       )

@@ -48,3 +48,9 @@ def test_the_reason_says_where_the_last_step_is_the_best_or_is_not_measured():
   keep = Keep(metric="v/f1")
   assert reason(Best(3, 0.5, 0.5), keep, last=3) == "the highest v/f1, 0.5, and the last step"
   assert reason(Best(2, 0.5, None), keep, last=3) == "the highest v/f1, 0.5; the last step is 3"
+
+
+def test_a_model_of_transformers_is_no_run_whatever_lies_in_its_folder(tmp_path):
+  save(tmp_path, [0.2, 0.9, 0.5], metric="validation/top1")
+  chosen, said = choose_step(f"hf:{tmp_path}:encoder")
+  assert (str(chosen), said) == (f"hf:{tmp_path}:encoder", "")

@@ -37,6 +37,14 @@ def test_there_and_back(dtype, limit, tmp_path):
     assert found[name].dtype == np.float32
 
 
+def test_what_is_there_is_told_without_reading_it(tmp_path, monkeypatch):
+  write(tmp_path, {"a": (2, 3)}, lambda name: np.ones((2, 3)), dtype="F16")
+  tensors = TensorFolder(tmp_path)
+  monkeypatch.setattr(TensorFolder, "__getitem__", lambda *_: pytest.fail("a tensor was read"))
+  assert "a" in tensors and "b" not in tensors and len(tensors) == 1
+  assert (tensors.shape("a"), tensors.dtype("a"), tensors.nbytes("a")) == ((2, 3), "float16", 12)
+
+
 def test_half_precision_is_rounded_to_nearest(tmp_path):
   written(tmp_path, {"a": np.float32([1.00390625])}, dtype="BF16")
   expected = np.float32([1.00390625]).astype(ml_dtypes.bfloat16).astype(np.float32)

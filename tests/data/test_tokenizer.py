@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import models
+from tokenizers import models, processors
 
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer
 from pretrainjax.errors import UserError
@@ -70,6 +70,16 @@ def test_offsets_lie_in_the_text():
 def test_the_fingerprint_goes_by_content():
   spaced = Tokenizer(json.dumps(json.loads(BPE.text), indent=4))
   assert spaced.fingerprint == BPE.fingerprint != make(num_sentinels=6).fingerprint
+
+
+def test_the_fingerprint_leaves_out_what_is_never_done():
+  made = tokenizers.Tokenizer.from_str(BPE.text)
+  made.enable_truncation(3)
+  made.enable_padding(length=9)
+  made.post_processor = processors.TemplateProcessing("[CLS] $A", None, [("[CLS]", 2)])
+  wrapping = Tokenizer(made.to_str())
+  assert wrapping.encode("the cat sat") == BPE.encode("the cat sat")
+  assert wrapping.fingerprint == BPE.fingerprint
 
 
 def test_others_names_are_known(tmp_path):

@@ -26,9 +26,10 @@ def test_there_and_back(mode, pool, tmp_path):
   ]
   facts = json.loads((tmp_path / "out" / "sentence_bert_config.json").read_text())
   assert facts["max_seq_length"] == 7
+  assert facts["model_args"] == {"add_pooling_layer": False}, "none that would be random"
 
 
 def test_images_have_no_such_layout(tmp_path):
   with pytest.raises(UserError, match="for encoders of texts"):
-    write_sentence_transformers(tmp_path, recipe(MLP, image_size=2, embed_dim=2))
+    write_sentence_transformers(tmp_path, recipe(MLP, image_size=2, embed_dim=2), kind="MLP")
   assert not list(tmp_path.iterdir())

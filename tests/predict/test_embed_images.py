@@ -203,6 +203,18 @@ def test_mistakes_are_told_in_one_line(run):
   assert not (run.folder / "x.npz").exists()
 
 
+def test_without_evaluations_images_have_the_encoders_size():
+  def transform(size):
+    config = ConfigDict({"objective": {"backbone": {"image_size": size}}})
+    options = argparse.Namespace(size=None, short_side=None)
+    return embed_images._transform(config, options)
+
+  assert transform(7) == transform((7, 7)) == Resize(7)
+  for size in ((7, 8), None):
+    with pytest.raises(UserError, match="--size: found nothing"):
+      transform(size)
+
+
 def test_diverged_parameters_are_told(run):
   run.encoder.linear.bias[...] = run.encoder.linear.bias[...].at[0].set(np.nan)
   with pytest.raises(UserError, match="features of 4 of 4 examples are not finite"):

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+import their_folders
+from flax import nnx
 from ml_collections import ConfigDict
 
 import pretrainjax as pj
@@ -193,3 +195,40 @@ def test_metadata_that_lies_does_no_harm(arrays, tmp_path):
   else:
     found = pj.describe(tmp_path)
     assert found.parameters == 0 and found.parts == {} and "made with" in str(found)
+
+
+def test_a_model_of_transformers_is_described_without_its_weights(tmp_path):
+  folder = their_folders.make(tmp_path / "model", dtype="F16", transformers_version="5.1")
+  found, loaded = pj.describe(f"hf:{folder}"), pj.load(f"hf:{folder}")
+  assert (found.source, found.step, found.steps, found.results) == ("hf", 0, (), ())
+  assert found.config == loaded.config and list(found.parts) == ["encoder", "head"]
+  for name, part in loaded.parts.items():
+    told = found.parts[name]
+    count = sum(x.size for x in jax.tree.leaves(nnx.state(part.module)))
+    assert (told.parameters, told.others, told.bytes) == (count, 0, 2 * count)
+    assert told.config == part.config and told.dtypes == ("float16",)
+  page = repr(found).splitlines()
+  assert page[0] == f"model      hf:{folder}" and "BERT: vocab_size=11" in page[1]
+  assert page[-1] == "made with  BertForMaskedLM of transformers 5.1"
+  assert list(pj.describe(f"hf:{folder}:head").parts) == ["head"]
+  with pytest.raises(UserError, match="the model has no part 'hed'; did you mean 'head'"):
+    pj.describe(f"hf:{folder}:hed")
+  with open(folder / "model.safetensors", "r+b") as file:
+    file.seek(-4, 2)
+    file.write(b"\xff" * 4)
+  assert pj.describe(f"hf:{folder}").parameters == found.parameters, "no number is looked at"
+
+
+@pytest.mark.parametrize(
+  ("name", "reason"),
+  [("cls.predictions.bias", "missing tensors cls.predictions.bias"), (None, "unknown tensors")],
+)
+def test_a_model_with_other_tensors_is_refused_as_when_it_is_loaded(name, reason, tmp_path):
+  tensors = their_folders.tensors_of("BertForMaskedLM")
+  tensors["extra"] = tensors.pop(name or "cls.predictions.bias")
+  if name:
+    del tensors["extra"]
+  their_folders.make(tmp_path / "model", tensors=tensors)
+  for read in (pj.describe, pj.load):
+    with pytest.raises(UserError, match=reason):
+      read(f"hf:{tmp_path}/model")

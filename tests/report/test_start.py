@@ -55,6 +55,12 @@ def test_changes_are_told_once(data):
   ]
 
 
+def test_a_part_that_is_switched_off_is_one_line():
+  defaults, config = load_config(binaries.MAE), load_config(binaries.MAE, {"evals": "none"})
+  assert config_changes(defaults, config) == ["evals: {...} -> None"]
+  assert config_changes(config, config) == []
+
+
 def test_a_mixture_is_named_by_its_parts(data):
   config = load_config(binaries.MAE, {"data.data_dir": str(data), "evals": "none"})
   run = assemble(config)

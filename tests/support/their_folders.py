@@ -48,9 +48,9 @@ def config_of(kind, **changes):
   return {key: value for key, value in found.items() if value is not None}
 
 
-def tensors_of(kind):
+def tensors_of(kind, **changes):
   """Random tensors of a model by their names."""
-  fields = Fields(config_of(kind))
+  fields = Fields(config_of(kind, **changes))
   family, _ = family_of(fields)
   recipes = family.read_config(fields, kind)
   table = family.table(recipes, kind, Tokens())
@@ -71,6 +71,14 @@ def _shapes(recipes, table):
   hollow = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in leaves.items()}
   shapes = {path: leaf.shape for path, leaf in hollow.items()}
   return {one.name: one.shape(hollow.__getitem__) for one in plan(table.rules, shapes)}
+
+
+def make_other(folder, kind, *, tokenizer=None, **changes):
+  """Writes a folder of other sizes, and perhaps its tokenizer."""
+  make(folder, kind, tensors=tensors_of(kind, **changes), **changes)
+  if tokenizer is not None:
+    (folder / "tokenizer.json").write_text(tokenizer.text)
+  return folder
 
 
 def make(folder, kind="BertForMaskedLM", *, tensors=None, dtype="F32", shards=5 * 10**9, **changes):

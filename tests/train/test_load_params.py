@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import simulated
+import their_folders
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 from ml_collections import ConfigDict
@@ -17,6 +18,7 @@ import pretrainjax as pj
 from pretrainjax.checkpoint import verified
 from pretrainjax.checkpoint.manager import Checkpoints
 from pretrainjax.config import build, recipe, spec
+from pretrainjax.convert.safetensors import TensorFolder
 from pretrainjax.errors import UserError
 from pretrainjax.models.heads import Head
 from pretrainjax.models.resnet import ResNet
@@ -141,6 +143,59 @@ except UserError as error:
   said = simulated.run_on_devices("-c", program, workdir).splitlines()
   assert said[0] == f"8 (2, {WIDTH // 4}, {MLP_DIM // 2})"
   assert said[1].startswith("sharding.tensor: found 3, expected a divisor of 64, which is axis")
+
+
+@pytest.mark.parametrize("kind", ["BertForMaskedLM", "GPT2LMHeadModel", "ViTModel"])
+def test_of_a_model_of_transformers(kind, tmp_path):
+  folder = f"hf:{their_folders.make(tmp_path, kind)}"
+  for name, part in pj.load(folder).parts.items():
+    found, expected = pj.load_params(folder, part=name), pure(part.module)
+    same(found, expected)
+    same(pj.load_params(f"{folder}:{name}"), expected)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(found))
+  half = pj.load_params(folder, sharding="numpy", dtype="bfloat16")
+  same(half, jax.tree.map(lambda x: np.asarray(x.astype(jnp.bfloat16)), pj.load_params(folder)))
+  assert {type(leaf) for leaf in jax.tree.leaves(half)} == {np.ndarray}
+
+
+def test_arrays_of_a_model_of_transformers_are_put_where_they_belong(tmp_path, monkeypatch):
+  folder, seen = f"hf:{their_folders.make(tmp_path)}", {}
+  mesh = Mesh(np.array(jax.devices()[:1]), ("model",))
+
+  def place(name, shape):
+    seen[name] = shape
+    return NamedSharding(mesh, PartitionSpec())
+
+  found = pj.load_params(folder, sharding=place)
+  assert seen["blocks/mlp/up/kernel"] == (2, 6, 10)
+  assert {leaf.sharding for leaf in jax.tree.leaves(found)} == {
+    NamedSharding(mesh, PartitionSpec())
+  }
+  monkeypatch.setattr(TensorFolder, "__getitem__", lambda *_: pytest.fail("a tensor was read"))
+  deep = NamedSharding(mesh, PartitionSpec(None, None, "model"))
+  for arguments, said in (
+    ({"part": "haed"}, "the model has no part 'haed'; did you mean 'head'"),
+    ({"sharding": deep}, r"sharding: blocks/attention/key/bias \[2, 6\]: "),
+    ({"weights": "ema"}, "such a model has no moving average"),
+    ({"step": 3}, "found a step"),
+  ):
+    with pytest.raises(UserError, match=said):
+      pj.load_params(folder, **arguments)
+
+
+def test_only_the_tensors_of_the_part_are_read_and_all_names_are_checked(tmp_path, monkeypatch):
+  folder, names = their_folders.make(tmp_path / "model"), []
+  read = TensorFolder.__getitem__
+  monkeypatch.setattr(
+    TensorFolder, "__getitem__", lambda self, name: names.append(name) or read(self, name)
+  )
+  pj.load_params(f"hf:{folder}", part="head")
+  assert names and all(name.startswith("cls.") for name in names)
+  tensors = their_folders.tensors_of("BertForMaskedLM")
+  del tensors["bert.embeddings.LayerNorm.bias"]
+  their_folders.make(tmp_path / "less", tensors=tensors)
+  with pytest.raises(UserError, match="missing tensors bert.embeddings.LayerNorm.bias"):
+    pj.load_params(f"hf:{tmp_path}/less", part="head")
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_a_model_of_transformers_goes_on(tmp_path):
     (state.params["head"]["bias"], "cls.predictions.bias"),
   ):
     np.testing.assert_array_equal(found, tensors[name])
-  assert lines[0].startswith(f"init encoder from hf:{folder}, step 0") and len(lines) == 2
+  assert lines[0].startswith(f"init encoder from hf:{folder}: loaded") and len(lines) == 2
   shorter = config(objective.copy_and_resolve_references(), f"hf:{folder}")
   shorter.changes = ConfigDict({"max_length": 4})
   assert "resized position_table" in begin(shorter)[1][0]

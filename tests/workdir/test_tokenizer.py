@@ -1,6 +1,7 @@
 """A run's folder holds its tokenizer, and data of another one is refused."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_copy_is_kept_and_nothing_beside_it(tmp_path):
     keep_tokenizer(tmp_path, Data(OURS), allow_change=False)
   assert [p.name for p in tmp_path.iterdir()] == ["tokenizer.json"]
   assert Tokenizer.load(tmp_path / "tokenizer.json").fingerprint == OURS.fingerprint
+
+
+def test_a_vocabulary_that_prepare_does_not_read_is_converted_first():
+  theirs = dataclasses.replace(OTHER, path=Path("bert/vocab.txt"))
+  with pytest.raises(
+    UserError, match=r"pretrainjax.export --workdir=hf:bert --out=NEW` .*"
+  ) as told:
+    check_tokenizers({"data": Data(OURS)}, theirs)
+  assert "--config.tokenizer.path=NEW/tokenizer.json" in str(told.value)
 
 
 def test_another_one_in_a_runs_folder_is_refused_unless_told(tmp_path):
