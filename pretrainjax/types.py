@@ -10,7 +10,7 @@ True means present: in `valid` and in any mask, True takes part.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
@@ -25,6 +25,9 @@ Batch = Mapping[str, Any]
 
 # Scalars of one step by name.
 Metrics = Mapping[str, Any]
+
+# The size of an axis: a number, or while a program for all sizes is made (jax.export) a symbol.
+AxisSize: TypeAlias = int | Any
 
 
 class Text(NamedTuple):

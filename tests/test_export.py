@@ -1,9 +1,12 @@
 """The command that exports, from its flags to its exit status."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import their_folders
 import tiny_texts
+from exported import SIZES, adapted_run
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint import manifest
@@ -15,7 +18,7 @@ from pretrainjax.export.command import main
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.objectives.masked.masked_lm import MaskedLM
-from pretrainjax.objectives.split import abstract_split
+from pretrainjax.objectives.split import abstract_split, split
 
 
 def test_a_model_comes_through(tmp_path, capsys):
@@ -70,3 +73,26 @@ def test_a_run_comes_through_with_its_moving_average(tmp_path, capsys):
   assert main(online) == 0
   assert float(load_encoder(f"hf:{tmp_path}/online").token_embedding[0, 0]) == 1
   assert sorted(path.as_posix() for path in run.rglob("*")) == before
+
+
+def test_low_rank_updates_come_through_alone(tmp_path, capsys):
+  head = recipe(MaskedLMHead, embed_dim=8, vocab_size=31)
+  objective = spec(MaskedLM, backbone=recipe(BERT, **SIZES), head=head)
+  made = adapted_run(objective)
+  _, params, extras = split(made.module)
+  run, out = tmp_path / "run", tmp_path / "out"
+  config = ConfigDict({"objective": objective, "lora": made.config.lora, "init": "hf:base:encoder"})
+  with Checkpoints(run) as checkpoints:
+    state = {"params": params, "extras": extras, "step": jnp.int32(3)}
+    checkpoints.save(3, state, config=config)
+  assert main([f"--workdir={run}", f"--out={out}", "--form=peft"]) == 0
+  assert "adapter of BertForMaskedLM" in capsys.readouterr().out
+  assert manifest.verify(out)
+  assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == "base"
+  card = (out / "README.md").read_text()
+  assert "library_name: peft" in card and 'PeftModel.from_pretrained(base, "FOLDER")' in card
+  plain = [f"--workdir={run}", f"--out={tmp_path}/whole"]
+  assert main(plain) == 0 and read(tmp_path / "whole").kind == "BertForMaskedLM"
+  again = [f"--workdir=hf:{tmp_path}/whole", f"--out={tmp_path}/none", "--form=peft"]
+  assert main(again) == 2
+  assert "found a run without low-rank updates" in capsys.readouterr().err

@@ -41,6 +41,7 @@ BINARIES = (
   "pretrain",
   "finetune",
   "evaluate",
+  "export/reload",
   *(f"{folder}/command" for folder in ("prepare", "config", "predict", "export", "benchmark")),
   *(f"process/{name}" for name in ("backend", "cluster", "determinism", "ending", "heartbeats")),
 )
@@ -80,6 +81,9 @@ COVERED_BY = {
   "export/__main__.py": "tests/cases/test_output.py",
   "export/command.py": "tests/test_export.py",
   "export/check.py": "tests/parity/test_round_trip.py",
+  "export/made.py": "tests/export/test_forms.py",
+  "export/peft.py": "tests/parity/test_peft.py",
+  "export/stablehlo.py": "tests/export/test_forms.py",
   "benchmark/__main__.py": "tests/cases/test_output.py",
   "benchmark/command.py": "tests/test_benchmark.py",
   "data/field.py": "tests/data/test_dataset.py",
@@ -236,6 +240,7 @@ KNOWS = {
   "data/pipeline.py": {"absl"},  # grain's workers read its flags
   "benchmark/command.py": {"sys.argv", "jax.config"},  # likewise; what is timed must not be cached
   "export/command.py": {"jax.config"},  # it leaves accelerators to a trainer beside it
+  "export/reload.py": {"sys.argv", "jax.config"},  # a program by itself, likewise
   "benchmark/simulate.py": {"os.environ"},  # of the process that simulates devices
   "predict/command.py": {"sys.argv"},  # its first argument is a verb of its own
 }

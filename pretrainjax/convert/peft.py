@@ -94,7 +94,7 @@ def to_peft(
     "lora_alpha": _whole_number(alpha),
     "lora_dropout": lora.dropout,
     "target_modules": sorted(one.module for one in updates),
-    "modules_to_save": sorted({name.rpartition(".")[0] for name in whole}) or None,
+    "modules_to_save": _outermost({name.rpartition(".")[0] for name in whole}) or None,
     "rank_pattern": {name: lora.rank * parts for name, parts in fused.items()},
     "alpha_pattern": {name: _whole_number(alpha * parts) for name, parts in fused.items()},
     "bias": "none",
@@ -174,6 +174,12 @@ def _trained_whole(
     for layer, parts in enumerate(zip(*values, strict=True), start=rule.first):
       tensors[rule.theirs.format(layer=layer)] = rule.fuse(parts)
   return tensors
+
+
+def _outermost(modules: set[str]) -> list[str]:
+  """Those that lie in no other: PEFT copies each with all that is in it."""
+  inner = {one for one in modules for other in modules if one.startswith(f"{other}.")}
+  return sorted(modules - inner)
 
 
 def _is_conv1d(rules: tuple[Rule, ...], leaves: Mapping[str, Any]) -> bool:

@@ -19,7 +19,15 @@ from pretrainjax.untrusted import BadFile, parse_json, read_lines
 _MOST_ROWS = 50
 
 
-def card(loaded: Loaded, written: Written, *, license_name: str, reference: Reference) -> str:
+def card(
+  loaded: Loaded,
+  written: Written,
+  *,
+  license_name: str,
+  reference: Reference,
+  library: str = "transformers",
+  uses: Mapping[str, str] | None = None,
+) -> str:
   """The text of README.md.
 
   Args:
@@ -27,28 +35,35 @@ def card(loaded: Loaded, written: Written, *, license_name: str, reference: Refe
     written: what was written of it.
     license_name: the licence of the weights, "" where the user named none.
     reference: the reference that the user typed.
+    library: the library that loads it.
+    uses: Python code that loads it, by what it needs; None takes transformers, and ours.
   """
   config, backbone = loaded.config, loaded.config.objective.backbone
   is_text = "vocab_size" in backbone
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
+  if uses is None:
+    uses = {
+      "transformers": _theirs(written.kind, is_text=is_text),
+      "pretrainjax": _ours(written.kind, is_text=is_text),
+    }
+  shown = [f"With {name}:\n\n```python\n{code}\n```" for name, code in uses.items()]
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(is_text=is_text, license_name=license_name),
+    _front(library, is_text=is_text, license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
     _metrics(loaded),
-    f"## Use\n\nWith transformers:\n\n```python\n{_theirs(written.kind, is_text=is_text)}\n```\n\n"
-    f"With pretrainjax:\n\n```python\n{_ours(written.kind, is_text=is_text)}\n```",
+    "\n\n".join(["## Use", *shown]),
     f"## Config\n\n```json\n{json.dumps(json.loads(to_json(config)), indent=1)}\n```",
   ]
   return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front(*, is_text: bool, license_name: str) -> str:
+def _front(library: str, *, is_text: bool, license_name: str) -> str:
   tag = "feature-extraction" if is_text else "image-feature-extraction"
   named = license_name or "unknown"
-  return f"---\nlibrary_name: transformers\nlicense: {named}\npipeline_tag: {tag}\n---"
+  return f"---\nlibrary_name: {library}\nlicense: {named}\npipeline_tag: {tag}\n---"
 
 
 def _data(config: ConfigDict) -> str:

@@ -31,23 +31,28 @@ class Case(NamedTuple):
   present: Any = None
 
 
-def compare(folder: Path, networks: Networks, written: Written) -> str:
+def compare(
+  folder: Path, networks: Networks, written: Written, *, adapter: Path | None = None
+) -> str:
   """Loads a folder with transformers and compares outputs; a line for each kind of input.
 
   The arguments, and what is raised, are those of `differences`.
   """
-  found = differences(folder, networks, written)
+  found = differences(folder, networks, written, adapter=adapter)
   lines = [f"check {name}: largest difference {value:.2e}" for name, value in found.items()]
   return "\n".join(lines)
 
 
-def differences(folder: Path, networks: Networks, written: Written) -> dict[str, float]:
+def differences(
+  folder: Path, networks: Networks, written: Written, *, adapter: Path | None = None
+) -> dict[str, float]:
   """The largest difference of outputs for each kind of input.
 
   Args:
     folder: the folder that was exported.
     networks: what it was made of.
     written: what was written.
+    adapter: the folder of an adapter that PEFT is to load onto it; None has none.
 
   Raises:
     UserError: where transformers is not installed, finds tensors missing or left over.
@@ -63,6 +68,8 @@ def differences(folder: Path, networks: Networks, written: Written) -> dict[str,
   wrong = {key: sorted(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
   if any(wrong.values()):
     raise UserError(f"--check: transformers finds {wrong}")
+  if adapter is not None:
+    _adapt(model, adapter)
   found, model = {}, model.eval().float()
   graphdef, params, extras = split(nnx.Dict(networks.modules))
   for case in cases(networks):
@@ -79,6 +86,15 @@ def differences(folder: Path, networks: Networks, written: Written) -> dict[str,
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _ours(graphdef: Any, kind: str, params: Any, extras: Any, inputs: tuple) -> Any:
   return ours_of(nnx.merge(graphdef, params, extras), kind, Case("", *inputs))
+
+
+def _adapt(model: Any, folder: Path) -> None:
+  """Puts an adapter into a model, in place."""
+  try:
+    peft = importlib.import_module("peft")
+  except ImportError as error:
+    raise UserError(f"--check: needs peft ({error.name} is missing)") from error
+  peft.PeftModel.from_pretrained(model, str(folder))
 
 
 def _without_pooler(kind: str) -> dict[str, Any]:

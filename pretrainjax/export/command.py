@@ -15,6 +15,8 @@ from pretrainjax.config.allowed import add_allow_flag
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.export.card import card
 from pretrainjax.export.check import compare
+from pretrainjax.export.forms import FORMS, add_flags, write_form
+from pretrainjax.export.made import summary
 from pretrainjax.export.networks import networks_of
 from pretrainjax.export.sentence_transformers import write_sentence_transformers
 from pretrainjax.export.write import new_folder, write_transformers
@@ -22,7 +24,7 @@ from pretrainjax.user_path import user_path
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _DTYPES = ("float32", "bfloat16", "float16")
-_FORMS = ("transformers", "sentence-transformers")
+_FORMS = ("transformers", "sentence-transformers", *FORMS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,11 +59,16 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--check", action="store_true", help="load the result in the other library, compare outputs"
   )
+  add_flags(parser)
 
 
 def _work(request: Request) -> None:
   options, reference = request.options, Reference.parse(request.workdir)
   out, limit = _checked(options)
+  if options.form in FORMS:
+    options.max_shard_size = limit
+    print(write_form(out, reference, options=options))
+    return
   loaded = load(str(reference.whole), weights=options.weights, allow=options.allow)
   is_encoder = options.form == "sentence-transformers"
   networks = networks_of(loaded, reference.part or ("encoder" if is_encoder else None))
@@ -80,9 +87,7 @@ def _work(request: Request) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
     if options.check:
       print(compare(folder, networks, written))
-  left = f"; not part of it: {', '.join(written.left)}" if written.left else ""
-  count = f"{written.num_parameters:,} parameters"
-  print(f"{written.kind}, {count} of step {loaded.step} ({', '.join(written.held)}{left}): {out}")
+  print(summary(written, loaded, out))
 
 
 def _checked(options: argparse.Namespace) -> tuple[Path, int]:

@@ -8,13 +8,13 @@ from jaxtyping import Array, Float, Int
 from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import dropout as drop_values
-from pretrainjax.models.layers.embedding import as_text, check_length, embed
+from pretrainjax.models.layers.embedding import as_text, check_length, embed, pool_text
 from pretrainjax.models.layers.norm import LayerNorm, RMSNorm
 from pretrainjax.models.layers.scope import Rotary, Scope, positions_of
 from pretrainjax.models.layers.stack import Remat, run_stack, step_layers, unstack
 from pretrainjax.models.text_encoder import TextEncoder
 from pretrainjax.ranges import PositiveInt
-from pretrainjax.types import Text
+from pretrainjax.types import Encoded, Text
 
 
 class CausalModel(TextEncoder):
@@ -72,6 +72,16 @@ class CausalModel(TextEncoder):
     scope = Scope(segments=segments, causal=True, rotary=rotary, window=window)
     x = run_stack(self.blocks, x, scopes=[scope], remat=self.remat, unroll=self.unroll, **random)
     return self.norm(x)
+
+  def next_token_logits(self, encoded: Encoded) -> Float[Array, "B V"]:
+    """The logits of the token after the last one of each row, in float32.
+
+    Args:
+      encoded: the features that the model made of the rows.
+    """
+    x = pool_text(encoded.tokens, valid=encoded.valid, pool="last")
+    table = self.output_table.astype(x.dtype)
+    return jnp.einsum("bd,vd->bv", x, table, preferred_element_type=jnp.float32)
 
   def unstacked(self) -> "CausalModel":
     """A copy that reads token by token, whose blocks have arrays of their own."""

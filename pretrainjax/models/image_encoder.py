@@ -16,6 +16,7 @@ class ImageEncoder(nnx.Module):
 
   Attributes:
     embed_dim: width of tokens, D.
+    image_shape: (H, W, C) of the images; None where any size will do.
     image_mean: mean of pixels / 255, one value or one a channel.
     image_std: standard deviation of pixels / 255, likewise.
     follows: what a config may leave open, see `config.follow`.
@@ -28,6 +29,7 @@ class ImageEncoder(nnx.Module):
     "image_std": takes("prepared.image_std"),
   }
   embed_dim: int
+  image_shape: tuple[int | None, int | None, int]
   image_mean: tuple[float, ...]
   image_std: tuple[float, ...]
 

@@ -126,6 +126,7 @@ class ResNet(ImageEncoder):
     check_statistics(image_mean, image_std, num_channels)
     self.num_channels, self.stem, self.dtype = num_channels, stem, dtype
     self.image_mean, self.image_std = image_mean, image_std
+    self.image_shape = (None, None, num_channels)
     counts, bottleneck = DEPTHS[depth]
     size, stride = (7, 2) if stem == "imagenet" else (3, 1)
     self.stem_conv = _conv(num_channels, 64, size, stride=stride, dtype=dtype, rngs=rngs)

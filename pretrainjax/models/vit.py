@@ -26,7 +26,7 @@ from pretrainjax.ranges import (
   Rate,
   ranged,
 )
-from pretrainjax.types import Encoded
+from pretrainjax.types import AxisSize, Encoded
 
 
 class Size(NamedTuple):
@@ -143,6 +143,7 @@ class ViT(ImageEncoder):
     if cls_position and not (use_cls and position == "learned"):
       raise ValueError("cls_position=True: needs use_cls=True and position='learned'")
     self.patch_size, self.num_channels, self.embed_dim = patch_size, num_channels, embed_dim
+    self.image_shape = (*(side * patch_size for side in self.grid), num_channels)
     self.patch_dim = patch_size * patch_size * num_channels
     self.pool, self.use_cls, self.num_registers = pool, use_cls, num_registers
     self.image_mean, self.image_std = image_mean, image_std
@@ -216,9 +217,8 @@ class ViT(ImageEncoder):
     return x if self.norm is None else self.norm(x)
 
   def _embed(self, images, keep) -> Float[Array, "B L D"]:
-    expected = tuple(side * self.patch_size for side in self.grid) + (self.num_channels,)
-    if images.shape[1:] != expected:
-      raise ValueError(f"images have shape {images.shape[1:]}: expected {expected}")
+    if images.shape[1:] != self.image_shape:
+      raise ValueError(f"images have shape {images.shape[1:]}: expected {self.image_shape}")
     patches = patchify(images, self.patch_size)
     if keep is not None:
       # Before anything is computed of them, and while they still are bytes.
@@ -234,7 +234,7 @@ class ViT(ImageEncoder):
     table = jnp.asarray(table, self.dtype)
     return table[None] if keep is None else jnp.take(table, keep, axis=0)
 
-  def _prefix(self, batch: int) -> list[Float[Array, "B _ D"]]:
+  def _prefix(self, batch: AxisSize) -> list[Float[Array, "B _ D"]]:
     rows = []
     if self.cls_token is not None:
       token = self.cls_token[...][None]

@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
-from pretrainjax.types import Batch, Encoder, Metrics
+from pretrainjax.types import Batch, Encoded, Encoder, Metrics
 
 
 class Towers(nnx.Module):
@@ -106,6 +106,18 @@ class Objective:
     """
     networks = {k: v for k, v in vars(module).items() if isinstance(v, nnx.Module)}
     return networks | {"encoder": self.encoder(module)}
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B *N"]]:
+    """What the networks beside the encoder make of encoded inputs, by name: "logits" of classes.
+
+    An exported program returns it beside the features.
+
+    Args:
+      module: the module, as of `init`.
+      encoded: the features that its encoder made.
+    """
+    del module, encoded
+    return {}
 
   def after_load(self, module: nnx.Module) -> None:
     """Changes `module` in place once parts of other runs are in it: a teacher starts from them."""

@@ -7,8 +7,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
+from pretrainjax.models.causal import CausalModel
+from pretrainjax.models.heads import Head
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.types import Batch, Encoded, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,12 @@ class Imported(Objective):
     }
     networks = {name: make(rngs=rngs) for name, make in makers.items() if make is not None}
     return Towers(encoder=self.backbone(rngs=rngs), **networks)
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B _"]]:
+    if isinstance(module.encoder, CausalModel):
+      return {"logits": module.encoder.next_token_logits(encoded)}
+    head = getattr(module, "head", None)
+    return {"logits": head(encoded.pooled)} if isinstance(head, Head) else {}
 
   def loss(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]

@@ -18,7 +18,7 @@ from pretrainjax.models.layers.mlp import Mlp
 from pretrainjax.objectives.base import Objective, WholeBatchObjective
 from pretrainjax.objectives.teacher import TeacherParam
 from pretrainjax.ranges import NonNegativeInt, PositiveFloat, Rate, check_ranges
-from pretrainjax.types import Batch, Encoder, Metrics
+from pretrainjax.types import Batch, Encoded, Encoder, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +172,9 @@ class Adapted(Objective):
 
   def parts(self, module: nnx.Module) -> dict[str, nnx.Module]:
     return self.objective.parts(module)
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B *N"]]:
+    return self.objective.predictions(module, encoded)
 
   def after_load(self, module: nnx.Module) -> None:
     self.objective.after_load(module)

@@ -1,16 +1,29 @@
 """Our low-rank updates, loaded by the PEFT library onto the model that they belong to."""
 
+import argparse
+import re
+
 import numpy as np
 import pytest
+from exported import SIZES as ENCODER
+from exported import adapted_run
 from flax import nnx
 from transformers_models import jit, load, randomised
 
+from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.config.objects import recipe, spec
 from pretrainjax.convert import bert, gpt2
-from pretrainjax.convert.peft import to_peft, write_peft
+from pretrainjax.convert.peft import TENSORS, to_peft, write_peft
 from pretrainjax.convert.table import to_theirs
+from pretrainjax.export.peft import make_adapter
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.gpt import GPT
+from pretrainjax.models.heads import Head
+from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 from pretrainjax.objectives.lora import LoRA, merge_arrays
+from pretrainjax.objectives.masked.masked_lm import MaskedLM
+from pretrainjax.objectives.supervised.classification import Classification
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -84,3 +97,36 @@ def without_updates(tree):
     else value
     for key, value in tree.items()
   }
+
+
+RUNS = {
+  "BertForSequenceClassification": spec(
+    Classification,
+    backbone=recipe(BERT, **ENCODER),
+    head=recipe(Head, in_dim=8, num_classes=3, hidden_dim=8, activation="tanh"),
+    num_classes=3,
+  ),
+  "BertForMaskedLM": spec(
+    MaskedLM,
+    backbone=recipe(BERT, **ENCODER),
+    head=recipe(MaskedLMHead, embed_dim=8, vocab_size=31),
+  ),
+  "GPT2LMHeadModel": spec(CausalLM, backbone=recipe(GPT, **ENCODER)),
+}
+
+
+def largest(lines):
+  return max(float(value) for value in re.findall(r"[0-9.]+e[-+][0-9]+", lines))
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_what_is_exported_is_the_run(kind, tmp_path):
+  """On its base model, in which all that was trained whole is zero."""
+  run, options = adapted_run(RUNS[kind]), argparse.Namespace(base_model="base", architecture=None)
+  made = make_adapter(tmp_path, run, reference=Reference.parse("run"), options=options)
+  assert made.written.kind == f"adapter of {kind}" and made.written.left == ()
+  assert largest(made.check()) < 1e-4
+  content = (tmp_path / TENSORS).read_bytes()
+  start = 8 + int.from_bytes(content[:8], "little")
+  (tmp_path / TENSORS).write_bytes(content[:start] + bytes(len(content) - start))
+  assert largest(made.check()) > 1e-2

@@ -113,7 +113,7 @@ def _weights(
   else:
     grouped = query.reshape(*query.shape[:2], kv_heads, heads // kv_heads, -1)
     logits = jnp.einsum("bqhgd,bkhd->bhgqk", grouped, key, preferred_element_type=jnp.float32)
-    logits = logits.reshape(len(logits), heads, *logits.shape[3:])
+    logits = logits.reshape(logits.shape[0], heads, *logits.shape[3:])
   if bias is not None:
     logits = logits + jnp.broadcast_to(bias, logits.shape)
   if mask is not None:
@@ -128,7 +128,7 @@ def _weighted(
   heads, kv_heads = weights.shape[1], value.shape[2]
   if heads == kv_heads:
     return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
-  grouped = weights.reshape(len(weights), kv_heads, heads // kv_heads, *weights.shape[2:])
+  grouped = weights.reshape(weights.shape[0], kv_heads, heads // kv_heads, *weights.shape[2:])
   mixed = jnp.einsum("bhgqk,bkhd->bqhgd", grouped, value)
   return mixed.reshape(*mixed.shape[:2], heads, -1)
 

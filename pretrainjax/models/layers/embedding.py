@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax import collectives
 from pretrainjax.models.layers.pool import mean_pool
-from pretrainjax.types import Text
+from pretrainjax.types import AxisSize, Text
 
 # What is one feature a text: its first token, the mean of its tokens, its last token.
 Pool = Literal["cls", "mean", "last"]
@@ -30,7 +30,7 @@ def as_text(inputs: Text | Int[Array | np.ndarray, "B T"]) -> Text:
   return Text(tokens, jnp.ones_like(tokens))
 
 
-def check_length(length: int, max_length: int) -> None:
+def check_length(length: AxisSize, max_length: int) -> None:
   """Refuses rows that are longer than a model's table of positions.
 
   Raises:

@@ -44,7 +44,7 @@ def patchify(images: Num[Array | np.ndarray, "B H W C"], patch_size: int) -> Num
   batch, height, width, channels = images.shape
   rows, columns = grid_size((height, width), patch_size)
   split = jnp.asarray(images).reshape(batch, rows, patch_size, columns, patch_size, channels)
-  ordered = jnp.einsum("brpcqk->brcpqk", split)
+  ordered = jnp.swapaxes(split, 2, 3)  # b r p c q k -> b r c p q k
   return ordered.reshape(batch, rows * columns, patch_size * patch_size * channels)
 
 

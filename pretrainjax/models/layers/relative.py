@@ -5,19 +5,20 @@ import math
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from pretrainjax.ranges import NonNegativeFloat, PositiveInt
+from pretrainjax.types import AxisSize
 
 
 def relative_buckets(
-  num_queries: int,
-  num_keys: int,
+  num_queries: AxisSize,
+  num_keys: AxisSize,
   *,
   bidirectional: bool,
   num_buckets: int = 32,
   max_distance: int = 128,
-) -> np.ndarray:
+) -> Int[Array, "N S"]:
   """The number of the range that the distance from each query to each key falls into.
 
   Args:
@@ -34,7 +35,21 @@ def relative_buckets(
 
   Reference: T5, arXiv 1910.10683, section 2.1; the ranges are those of its code.
   """
-  distance = np.arange(num_keys)[None, :] - np.arange(num_queries)[:, None]
+  farthest = max(max_distance, num_buckets)  # all that is farther has the bucket of this
+  buckets = _buckets(
+    np.arange(-farthest, farthest + 1),
+    bidirectional=bidirectional,
+    num_buckets=num_buckets,
+    max_distance=max_distance,
+  )
+  distance = jnp.arange(num_keys)[None, :] - jnp.arange(num_queries)[:, None]
+  return jnp.asarray(buckets)[jnp.clip(distance, -farthest, farthest) + farthest]
+
+
+def _buckets(
+  distance: Int[np.ndarray, " X"], *, bidirectional: bool, num_buckets: int, max_distance: int
+) -> Int[np.ndarray, " X"]:
+  """The bucket of each distance."""
   offset = np.zeros_like(distance)
   if bidirectional:
     num_buckets //= 2
@@ -83,7 +98,7 @@ class RelativeBias(nnx.Module):
     init = nnx.initializers.normal(init_std)
     self.table = nnx.Param(init(rngs.params(), (num_buckets, num_heads)))
 
-  def __call__(self, num_queries: int, num_keys: int) -> Float[Array, "1 heads N S"]:
+  def __call__(self, num_queries: AxisSize, num_keys: AxisSize) -> Float[Array, "1 heads N S"]:
     """The bias of so many neighbouring queries and keys, both from place 0 on, in float32."""
     buckets = relative_buckets(
       num_queries,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.ranges import PositiveInt
+from pretrainjax.types import AxisSize
 
 
 class Rotary(NamedTuple):
@@ -53,7 +54,9 @@ class Scope:
     return not self.causal and all(c is None for c in conditions)
 
 
-def mask_of(scope: Scope, num_queries: int, num_keys: int) -> Bool[Array, "_ 1 N S"] | None:
+def mask_of(
+  scope: Scope, num_queries: AxisSize, num_keys: AxisSize
+) -> Bool[Array, "_ 1 N S"] | None:
   """The scope as a mask, True where a query sees a key; None where it sees all.
 
   Args:

@@ -16,7 +16,7 @@ from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
 from pretrainjax.ranges import PositiveInt, check_ranges
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.types import Batch, Encoded, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,9 @@ class CausalLM(Objective):
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     return Towers(encoder=self.backbone(rngs=rngs))
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B V"]]:
+    return {"logits": module.encoder.next_token_logits(encoded)}
 
   def check(self, data: Any) -> None:
     check_vocabulary(self.backbone, data)

@@ -18,7 +18,7 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.ranges import NonNegativeFloat, PositiveInt, Rate, check_ranges
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.types import Batch, Encoded, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Classification(Objective):
     if self._mixes:
       self._check_mixing(nnx.eval_shape(lambda: self.backbone(rngs=nnx.Rngs(0))))
     check_text(self.backbone, data)
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B K"]]:
+    return {"logits": module.head(encoded.pooled, deterministic=True)}
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
     return trains(path, tune=self.tune)

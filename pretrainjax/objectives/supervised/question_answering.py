@@ -15,7 +15,7 @@ from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.types import Batch, Encoded, Metrics
 
 
 class SpanFinder(Towers):
@@ -82,6 +82,9 @@ class QuestionAnswering(Objective):
     if (pair := getattr(data, "pair", "joint")) != "joint":
       raise UserError(f"config.data.pair: found '{pair}', expected 'joint': both texts in one row")
     check_text(self.backbone, data)
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B T 2"]]:
+    return {"logits": module.logits(encoded.tokens, deterministic=True)}
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
     return trains(path, tune=self.tune)

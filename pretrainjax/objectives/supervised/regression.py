@@ -14,7 +14,7 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.ranges import Range
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.types import Batch, Encoded, Metrics
 
 _Score = Annotated[float | int, Range()]
 
@@ -90,6 +90,9 @@ class Regression(Objective):
     if not all(source.has("score") for source in getattr(data, "sources", ())):
       raise UserError("config.data: found no scores, expected a dataset with a feature 'score'")
     check_text(self.backbone, data)
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, " B"]]:
+    return {"scores": module.scores(encoded.pooled, deterministic=True)}
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
     return trains(path, tune=self.tune)

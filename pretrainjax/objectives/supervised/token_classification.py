@@ -16,7 +16,7 @@ from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
 from pretrainjax.ranges import PositiveInt
-from pretrainjax.types import Batch, Metrics
+from pretrainjax.types import Batch, Encoded, Metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +73,9 @@ class TokenClassification(Objective):
       raise UserError("config.data: found no tags, expected texts whose tokens have classes")
     expect("objective.num_classes", self.num_classes, len(names))
     check_text(self.backbone, data)
+
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B T K"]]:
+    return {"logits": module.head(encoded.tokens, deterministic=True)}
 
   def is_trained(self, path: tuple[str, ...]) -> bool:
     return trains(path, tune=self.tune)

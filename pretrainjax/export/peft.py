@@ -1,0 +1,42 @@
+"""The folder of an adapter of PEFT: the updates, and the code that puts them onto a base model."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pretrainjax.checkpoint.encoder import Loaded
+from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.export.adapter import Adapter, write_adapter
+from pretrainjax.export.check import compare
+from pretrainjax.export.made import Made, write_tokenizer
+from pretrainjax.export.write import write_transformers
+
+
+def make_adapter(
+  folder: Path, loaded: Loaded, *, reference: Reference, options: argparse.Namespace
+) -> Made:
+  """Writes the low-rank updates of a run, see `made.Maker`."""
+  base, init = options.base_model, loaded.config.get("init")
+  if base is None and isinstance(init, str) and init.startswith("hf:"):
+    base = str(Reference.parse(init).folder)
+  how = {"part": reference.part, "kind": options.architecture, "base": base}
+  adapter = write_adapter(folder, loaded, **how)
+  recipes, written = adapter.networks.recipes, adapter.written
+  write_tokenizer(folder, loaded, recipes["backbone"], kind=written.kind)
+  is_classifier = written.kind.endswith("Classification")
+  labels = f", num_labels={recipes['head'].num_classes}" if is_classifier else ""
+  code = (
+    f"from peft import PeftModel\nfrom transformers import {written.kind}\n"
+    f'base = {written.kind}.from_pretrained("{base or "BASE"}"{labels})\n'
+    'model = PeftModel.from_pretrained(base, "FOLDER")'
+  )
+  described = written._replace(kind=f"adapter of {written.kind}")
+  return Made(described, "peft", {"PEFT": code}, lambda: _check(folder, adapter))
+
+
+def _check(folder: Path, adapter: Adapter) -> str:
+  """Compares it on its base model, which is written for this."""
+  with tempfile.TemporaryDirectory() as base:
+    how = {"kind": adapter.written.kind, "dtype": "float32", "max_shard_size": 5 * 10**9}
+    written = write_transformers(Path(base), adapter.base, tokenizer=None, **how)
+    return compare(Path(base), adapter.networks, written, adapter=folder)
