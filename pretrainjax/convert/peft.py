@@ -18,7 +18,7 @@ from pretrainjax.models.layers.lora import LORA_A, LORA_B
 from pretrainjax.objectives.lora import LoRA
 from pretrainjax.untrusted import replace
 
-_PREFIX = "base_model.model"
+PREFIX = "base_model.model"
 _LAYER = "{layer}"
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -80,10 +80,10 @@ def to_peft(
     raise UserError("conversion: found no low-rank updates, expected a run with config.lora")
   tensors = {}
   for one in updates:
-    tensors[f"{_PREFIX}.{one.module}.lora_A.weight"] = one.a
-    tensors[f"{_PREFIX}.{one.module}.lora_B.weight"] = one.b
+    tensors[f"{PREFIX}.{one.module}.lora_A.weight"] = one.a
+    tensors[f"{PREFIX}.{one.module}.lora_B.weight"] = one.b
   whole = _trained_whole(rules, leaves, is_trained)
-  tensors |= {f"{_PREFIX}.{name}": tensor for name, tensor in whole.items()}
+  tensors |= {f"{PREFIX}.{name}": tensor for name, tensor in whole.items()}
   fused = {re.escape(one.module): one.parts for one in updates if one.parts > 1}
   alpha = lora.scale * lora.rank
   config = {

@@ -8,12 +8,13 @@ from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.export.card import card
 from pretrainjax.export.made import Maker, summary
+from pretrainjax.export.onnx import check_converter, make_onnx
 from pretrainjax.export.peft import make_adapter
 from pretrainjax.export.program import PLACES, PLATFORMS, check_serializer
 from pretrainjax.export.stablehlo import make_program
 from pretrainjax.export.write import new_folder
 
-FORMS: dict[str, Maker] = {"stablehlo": make_program, "peft": make_adapter}
+FORMS: dict[str, Maker] = {"stablehlo": make_program, "onnx": make_onnx, "peft": make_adapter}
 _COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
@@ -66,6 +67,8 @@ def write_form(out: Path, reference: Reference, *, options: argparse.Namespace) 
 def _check_flags(options: argparse.Namespace) -> None:
   if options.form == "stablehlo":
     check_serializer()
+  if options.form == "onnx":
+    check_converter(options)
   platforms = options.platforms.split(",")
   for name, found, choices in (
     *(("platforms", one, PLATFORMS) for one in platforms),

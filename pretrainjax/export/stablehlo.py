@@ -32,14 +32,14 @@ def make_program(
     dtype=options.dtype,
     max_shard_size=options.max_shard_size,
   )
-  facts |= _describe_inputs(folder, function, loaded, part=reference.part)
+  facts |= describe_inputs(folder, function, loaded, part=reference.part)
   write_signature(folder, function, facts)
-  written = _written(function, "program of StableHLO")
+  written = written_of(function, "program of StableHLO")
   uses = {"JAX, without pretrainjax": _use(function, facts)}
   return Made(written, "jax", uses, lambda: check_program(folder, function))
 
 
-def _written(function: Function, kind: str) -> Written:
+def written_of(function: Function, kind: str) -> Written:
   """What was written of a function.
 
   Args:
@@ -50,7 +50,7 @@ def _written(function: Function, kind: str) -> Written:
   return Written(kind, function.held, function.left, count)
 
 
-def _describe_inputs(
+def describe_inputs(
   folder: Path, function: Function, loaded: Loaded, *, part: str | None
 ) -> dict[str, Any]:
   """What else a signature says of inputs, whose tokenizer is written beside it.
