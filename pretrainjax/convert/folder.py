@@ -44,6 +44,7 @@ class Theirs(NamedTuple):
     module: its networks with their weights.
     folder: the folder that it was read from.
     kind: the class of transformers.
+    fillers: what the folder has of the table's fillers, by the names of the table.
   """
 
   config: ConfigDict
@@ -51,6 +52,7 @@ class Theirs(NamedTuple):
   module: nnx.Module
   folder: Path
   kind: str
+  fillers: Mapping[str, np.ndarray]
 
 
 def read(path: Path) -> Theirs:
@@ -71,6 +73,7 @@ def read(path: Path) -> Theirs:
   recipes = family.read_config(fields, kind)
   table = family.table(recipes, kind, Tokens())
   named = _named(table, tensors, folder)
+  fillers = _fillers(table, tensors, named, folder)
   for argument in set(recipes) & set(family.CLASSES[kind].optional):
     own = [rule.theirs for rule in table.rules if rule.paths[0].startswith(f"{argument}/")]
     if not any(name in named for name in own):
@@ -79,7 +82,8 @@ def read(path: Path) -> Theirs:
   _set_inputs(recipes["backbone"], folder, inside)
   config = ConfigDict({"objective": spec(Imported, **recipes)})
   objective, abstract = _networks(config, fields)
-  return Theirs(config, objective, _filled(abstract, table, tensors, named, folder), folder, kind)
+  module = _filled(abstract, table, tensors, named, folder)
+  return Theirs(config, objective, module, folder, kind, fillers)
 
 
 def read_tokenizer(path: Path) -> Tokenizer | None:
@@ -144,6 +148,27 @@ def _named(table: Table, tensors: TensorFolder, folder: Path) -> dict[str, str]:
   return named
 
 
+def _fillers(
+  table: Table, tensors: TensorFolder, named: dict[str, str], folder: Path
+) -> dict[str, np.ndarray]:
+  """Takes out what is nothing to our networks, with a line where it was learned."""
+  found = {name: named.pop(name) for name in table.fillers if name in named}
+  for name, stored in found.items():
+    if tensors.shape(stored) != table.fillers[name].shape:
+      expected = list(table.fillers[name].shape)
+      shape = list(tensors.shape(stored))
+      raise UserError(f"hf:{folder}: {stored} has shape {shape}, expected {expected}")
+  learned = [stored for name, stored in found.items() if table.fillers[name].dtype.kind == "f"]
+  if learned:
+    said = "%s: no network of ours holds, kept for an export of this folder only: %s"
+    _log.warning(said, folder, ", ".join(learned))
+  return {name: _as_filler(tensors, stored, table.fillers[name]) for name, stored in found.items()}
+
+
+def _as_filler(tensors: TensorFolder, stored: str, filler: np.ndarray) -> np.ndarray:
+  return tensors[stored] if filler.dtype.kind == "f" else tensors.integers(stored)
+
+
 class _Renamed(Mapping):
   """Tensors by other names, each still read when it is asked for."""
 
@@ -165,7 +190,8 @@ def _filled(
 ) -> nnx.Module:
   """The networks with their weights."""
   graphdef, params, extras = abstract
-  wanted = {path: tuple(leaf.shape) for path, leaf in flatten(params).items()}
+  leaves = flatten(params) | flatten(extras)  # statistics of batches are among the latter
+  wanted = {path: tuple(leaf.shape) for path, leaf in leaves.items()}
   try:
     _check_constants(table, tensors, named)
     _drop_copies(table, tensors, named)
@@ -176,7 +202,7 @@ def _filled(
     raise UserError(f"hf:{folder}: {one_line(error)}") from error
   missing = sorted(set(wanted) - set(flatten(found)))
   assert not missing, f"the table of {folder} fills no {missing[:3]}"
-  return nnx.merge(graphdef, found, extras)
+  return nnx.merge(graphdef, found)
 
 
 def _on_device(leaf: np.ndarray) -> jax.Array:

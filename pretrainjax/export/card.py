@@ -31,24 +31,27 @@ def card(loaded: Loaded, written: Written, *, license_name: str, reference: Refe
   config, backbone = loaded.config, loaded.config.objective.backbone
   is_text = "vocab_size" in backbone
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
+  theirs = _theirs(written.kind, is_text=is_text)
+  if written.library == "timm":
+    theirs = _with_timm(backbone)
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(is_text=is_text, license_name=license_name),
+    _front(written.library, is_text=is_text, license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
     _metrics(loaded),
-    f"## Use\n\nWith transformers:\n\n```python\n{_theirs(written.kind, is_text=is_text)}\n```\n\n"
+    f"## Use\n\nWith {written.library}:\n\n```python\n{theirs}\n```\n\n"
     f"With pretrainjax:\n\n```python\n{_ours(written.kind, is_text=is_text)}\n```",
     f"## Config\n\n```json\n{json.dumps(json.loads(to_json(config)), indent=1)}\n```",
   ]
   return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front(*, is_text: bool, license_name: str) -> str:
+def _front(library: str, *, is_text: bool, license_name: str) -> str:
   tag = "feature-extraction" if is_text else "image-feature-extraction"
   named = license_name or "unknown"
-  return f"---\nlibrary_name: transformers\nlicense: {named}\npipeline_tag: {tag}\n---"
+  return f"---\nlibrary_name: {library}\nlicense: {named}\npipeline_tag: {tag}\n---"
 
 
 def _data(config: ConfigDict) -> str:
@@ -100,6 +103,27 @@ def _theirs(kind: str, *, is_text: bool) -> str:
     f'model = {kind}.from_pretrained("FOLDER")\n'
     'batch = processor(images, return_tensors="pt")\n'
     "output = model(**batch)"
+  )
+
+
+def _with_timm(backbone: ConfigDict) -> str:
+  if backbone.get("stem") != "cifar":
+    return (
+      "import timm\n"
+      'model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()\n'
+      "settings = timm.data.resolve_model_data_config(model)\n"
+      "transform = timm.data.create_transform(**settings)\n"
+      "output = model(transform(image)[None])"
+    )
+  return (
+    "import json, safetensors.torch, timm, torch\n"
+    'config = json.load(open("FOLDER/config.json"))\n'
+    'options = config["model_args"] | {"num_classes": config["num_classes"]}\n'
+    'model = timm.create_model(config["architecture"], **options)\n'
+    "# timm has no stem for small images: a 3x3 convolution, and no pooling.\n"
+    'model.conv1 = torch.nn.Conv2d(options["in_chans"], 64, 3, padding=1, bias=False)\n'
+    "model.maxpool = torch.nn.Identity()\n"
+    'model.load_state_dict(safetensors.torch.load_file("FOLDER/model.safetensors"))'
   )
 
 

@@ -67,7 +67,8 @@ def _shapes(recipes, table):
   from pretrainjax.objectives.imported import Imported
   from pretrainjax.objectives.split import abstract_split
 
-  leaves = flatten(abstract_split(build(spec(Imported, **recipes)))[1])
+  _, params, extras = abstract_split(build(spec(Imported, **recipes)))
+  leaves = flatten(params) | flatten(extras)
   hollow = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in leaves.items()}
   shapes = {path: leaf.shape for path, leaf in hollow.items()}
   return {one.name: one.shape(hollow.__getitem__) for one in plan(table.rules, shapes)}
