@@ -24,12 +24,12 @@ def config_of(name, **changes):
 
 
 def tensors_of(name):
-  """Random tensors by their names; counters are 7."""
+  """Random tensors by their names; counters are 7, variances positive."""
   rng = np.random.default_rng(0)
-  return {
-    key: np.int64(7) if key.endswith("tracked") else rng.normal(size=shape).astype(np.float32)
-    for key, shape in CASES[name]["shapes"].items()
-  }
+  shapes = CASES[name]["shapes"].items()
+  tensors = {key: rng.normal(size=shape).astype(np.float32) for key, shape in shapes}
+  tensors |= {key: np.abs(tensor) for key, tensor in tensors.items() if key.endswith("_var")}
+  return tensors | {key: np.int64(7) for key in tensors if key.endswith("tracked")}
 
 
 def make(folder, name):
