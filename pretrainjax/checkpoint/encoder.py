@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from flax import nnx
 from ml_collections import ConfigDict
 
@@ -60,6 +61,8 @@ class Loaded:
     workdir: the run's folder; None for what was not loaded from one.
     part: the name of the part that the reference asked for; None where it named none.
     source: "run" for a run of ours, "hf" for a model that transformers wrote.
+    fillers: tensors of such a model that are nothing to our networks, by name, see
+      `convert.family.Table`.
   """
 
   config: ConfigDict
@@ -69,6 +72,7 @@ class Loaded:
   workdir: Path | None = None
   part: str | None = None
   source: Literal["run", "hf"] = "run"
+  fillers: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   @property
   def encoder(self) -> Encoder:
@@ -244,9 +248,8 @@ def _imported(reference: Reference, *, weights: Weights) -> Loaded:
     raise no_average(reference)
   found = theirs.read(reference.folder)
   _check_part(reference, found.objective.parts(found.module))
-  return Loaded(
-    found.config, found.objective, found.module, 0, found.folder, reference.part, source="hf"
-  )
+  where = (0, found.folder, reference.part, "hf")
+  return Loaded(found.config, found.objective, found.module, *where, fillers=found.fillers)
 
 
 def no_average(reference: Reference) -> UserError:

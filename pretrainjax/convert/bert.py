@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
+from pretrainjax.convert.classes import read_classifier, write_classes
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
 from pretrainjax.convert.table import (
@@ -128,20 +129,11 @@ def read_encoder(fields: Fields, *, offset: int = 0) -> dict[str, Any]:
 def _read_heads(fields: Fields, kind: str, backbone: ConfigDict) -> dict[str, ConfigDict]:
   """The recipes of what a class of BERT's kind has on top."""
   if kind.endswith("ForSequenceClassification"):
-    return {"head": read_classifier(fields, backbone, hidden_dim=backbone.embed_dim)}
+    return {"head": read_classifier(fields, backbone.embed_dim, hidden_dim=backbone.embed_dim)}
   if kind.endswith("Model"):
     return {"pooler": recipe(Pooler, embed_dim=backbone.embed_dim, init_std=backbone.init_std)}
   sizes = {name: backbone[name] for name in ("embed_dim", "vocab_size", "eps", "init_std")}
   return {"head": recipe(MaskedLMHead, **sizes, activation=backbone.activation)}
-
-
-def read_classifier(fields: Fields, backbone: ConfigDict, **arguments: Any) -> ConfigDict:
-  """The recipe of a classifier on the class token, whose classes `id2label` lists."""
-  labels = fields.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
-  if not isinstance(labels, dict) or not 0 < len(labels) < 1 << 20:
-    raise fields.refused("id2label", "a dictionary of the classes")
-  sizes = {"in_dim": backbone.embed_dim, "num_classes": len(labels)}
-  return recipe(Head, **sizes, **arguments)
 
 
 def write_encoder(backbone: ConfigDict, tokens: Tokens) -> dict[str, Any]:
@@ -168,8 +160,7 @@ def write_heads(recipes: Recipes, kind: str) -> dict[str, Any]:
   """What config.json says of the classes of a classifier."""
   if not kind.endswith("Classification"):
     return {}
-  names = {str(i): f"LABEL_{i}" for i in range(recipes["head"].num_classes)}
-  return {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
+  return write_classes(recipes["head"].num_classes)
 
 
 def is_encoder(backbone: ConfigDict) -> bool:

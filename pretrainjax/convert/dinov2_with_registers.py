@@ -13,7 +13,8 @@ from pretrainjax.models.vit import ViT
 __all__ = ["CLASSES", "MODEL_TYPE", "fits", "read_config", "table", "write_config"]
 
 MODEL_TYPE = "dinov2_with_registers"
-CLASSES = {"Dinov2WithRegistersModel": Holds(("backbone",))}
+_CLASSIFIER = "Dinov2WithRegistersForImageClassification"
+CLASSES = {"Dinov2WithRegistersModel": Holds(("backbone",)), _CLASSIFIER: Holds(("backbone",))}
 
 
 def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
@@ -24,7 +25,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
 
 def fits(recipes: Recipes, kind: str) -> bool:
   """Whether a class can express networks, see `family.Family`."""
-  return fits_encoder(recipes["backbone"], registers=True)
+  return kind != _CLASSIFIER and fits_encoder(recipes["backbone"], registers=True)
 
 
 def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:

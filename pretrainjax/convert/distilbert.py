@@ -5,7 +5,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
-from pretrainjax.convert.bert import fits_heads, read_classifier, write_heads
+from pretrainjax.convert.bert import fits_heads, write_heads
+from pretrainjax.convert.classes import read_classifier
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
 from pretrainjax.convert.table import SAME, Rule, linear_rules, norm_rules
@@ -50,7 +51,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
     return {"backbone": backbone}
   if kind.endswith("ForSequenceClassification"):
     hidden = {"hidden_dim": backbone.embed_dim, "activation": "relu"}
-    return {"backbone": backbone, "head": read_classifier(fields, backbone, **hidden)}
+    return {"backbone": backbone, "head": read_classifier(fields, backbone.embed_dim, **hidden)}
   names = ("embed_dim", "vocab_size", "activation", "eps", "init_std")
   return {"backbone": backbone, "head": recipe(MaskedLMHead, **{n: backbone[n] for n in names})}
 

@@ -4,7 +4,7 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -15,6 +15,7 @@ from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.table import Rule
 from pretrainjax.errors import UserError, nearest
 
+Library = Literal["transformers", "timm"]
 # What makes our networks, by the objective's argument: backbone, head, decoder; beside them its
 # hyper-parameters.
 Recipes = Mapping[str, Any]
@@ -40,6 +41,9 @@ class Table(NamedTuple):
     buffers: regular expressions of tensors that are no parameters, found anywhere in a name.
     others: what belongs to objectives that we lack, likewise; left behind with a message.
     constants: tensors that are no parameters of ours, and are fixed numbers on their side.
+    left: the paths of parameters of ours that the class has no place for: a bare model's head.
+    fillers: tensors that are nothing to our networks, with what is written in their place, unless
+      the networks came from a folder that has them.
   """
 
   rules: tuple[Rule, ...]
@@ -49,6 +53,8 @@ class Table(NamedTuple):
   buffers: tuple[str, ...] = ()
   others: tuple[str, ...] = ()
   constants: Mapping[str, np.ndarray] = {}
+  fillers: Mapping[str, np.ndarray] = {}
+  left: tuple[str, ...] = ()
 
 
 class Holds(NamedTuple):
@@ -94,11 +100,17 @@ class Family(Protocol):
 
 
 @functools.cache
-def families() -> tuple[Family, ...]:
-  """All modules of this folder that are a family, sorted by name."""
+def families(library: Library = "transformers") -> tuple[Family, ...]:
+  """All modules of this folder that are a family, sorted by name.
+
+  Args:
+    library: whose classes they are; a module that is of timm says so by LIBRARY, and has the
+      ARCHITECTURES that its config.json may name.
+  """
   names = sorted(found.name for found in pkgutil.iter_modules(pretrainjax.convert.__path__))
-  modules = (importlib.import_module(f"pretrainjax.convert.{name}") for name in names)
-  return tuple(module for module in modules if hasattr(module, "CLASSES"))
+  modules = [importlib.import_module(f"pretrainjax.convert.{name}") for name in names]
+  found = [module for module in modules if hasattr(module, "CLASSES")]
+  return tuple(m for m in found if getattr(m, "LIBRARY", "transformers") == library)
 
 
 def family_of(fields: Fields) -> tuple[Family, str]:
@@ -110,6 +122,8 @@ def family_of(fields: Fields) -> tuple[Family, str]:
   if fields.values.get("auto_map"):
     raise fields.refused("auto_map", "nothing: code that comes with weights is never run")
   listed = fields.get("architectures", None)
+  if listed is None and "architecture" in fields.values:
+    return _timm_family(fields)
   if listed is None:  # as the oldest files have it
     model_type = fields.get("model_type")
     for family in families():
@@ -127,12 +141,23 @@ def family_of(fields: Fields) -> tuple[Family, str]:
   return family, listed[0]
 
 
-def class_for(recipes: Recipes, *, kind: str | None = None) -> tuple[Family, str, tuple[str, ...]]:
-  """The class of transformers that networks of ours are written as.
+def _timm_family(fields: Fields) -> tuple[Family, str]:
+  known = {name: m for m in families("timm") for name in m.ARCHITECTURES}
+  name = fields.get("architecture")
+  if not isinstance(name, str) or name not in known:
+    raise fields.refused("architecture", f"one that we have{nearest(str(name), known)}")
+  return known[name], next(iter(known[name].CLASSES))
+
+
+def class_for(
+  recipes: Recipes, *, kind: str | None = None, library: Library = "transformers"
+) -> tuple[Family, str, tuple[str, ...]]:
+  """The class of another library that networks of ours are written as.
 
   Args:
     recipes: all networks that there are, by argument.
     kind: the class that the user asked for; None takes the one that holds most of them.
+    library: whose classes are taken.
 
   Returns:
     Its family, its name, and the arguments whose networks it holds.
@@ -142,7 +167,7 @@ def class_for(recipes: Recipes, *, kind: str | None = None) -> tuple[Family, str
   """
   choices = {
     name: (family, name, _held(holds, recipes))
-    for family in families()
+    for family in families(library)
     for name, holds in family.CLASSES.items()
     if all(argument in recipes for argument in holds.networks) and family.fits(recipes, name)
   }
@@ -154,12 +179,21 @@ def class_for(recipes: Recipes, *, kind: str | None = None) -> tuple[Family, str
     return choices[kind]
   if not choices:
     target = str(recipes["backbone"].get(TARGET)).rpartition(":")[2]
-    known = sorted({family.MODEL_TYPE for family in families()})
+    known = sorted({family.MODEL_TYPE for family in families(library)})
+    also = _elsewhere(recipes, library)
     raise UserError(
-      f"no class of transformers holds this {target} with its arguments; families: "
-      f"{', '.join(known)}"
+      f"no class of {library} holds this {target} with its arguments{also}; "
+      f"families: {', '.join(known)}"
     )
   return max(choices.values(), key=lambda choice: len(choice[2]))
+
+
+def _elsewhere(recipes: Recipes, library: Library) -> str:
+  """Where networks can go that no class of transformers holds, for messages."""
+  if library == "timm":
+    return ""
+  kinds = ((family, kind) for family in families("timm") for kind in family.CLASSES)
+  return ", but one of timm (--form=timm)" if any(f.fits(recipes, k) for f, k in kinds) else ""
 
 
 def _held(holds: Holds, recipes: Recipes) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The values of a config.json of transformers, each checked as it is taken."""
 
+import logging
 import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.models.layers.mlp import Activation
 
 Value = TypeVar("Value")
+_log = logging.getLogger(__name__)
 _MISSING = object()
 # Ours, and what config.json may call the same function.
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -68,6 +70,14 @@ class Fields:
       raise self.refused(name, f"a whole number from {lowest} up to 2^31")
     return found
 
+  def integers(self, name: str, default: Any = _MISSING) -> tuple[int, ...]:
+    """A list of whole numbers above 0, each a size."""
+    found = self.get(name, default)
+    is_list = isinstance(found, (list, tuple)) and len(found) > 0
+    if not is_list or any(type(one) is not int or not 0 < one < 1 << 31 for one in found):
+      raise self.refused(name, "a list of whole numbers from 1 up to 2^31")
+    return tuple(found)
+
   def number(self, name: str, default: Any = _MISSING, *, lowest: float = 0.0) -> float:
     """A finite number of at least `lowest`."""
     found = self.get(name, default)
@@ -82,6 +92,25 @@ class Fields:
     if found >= 1:
       raise self.refused(name, "a rate in [0, 1)")
     return found
+
+  def one_rate(self, *names: str, default: float) -> float:
+    """The largest of several rates, where our model has one in their place; a line if they differ.
+
+    Args:
+      names: what config.json calls them.
+      default: the rate of those that it does not name.
+    """
+    rates = {name: self.rate(name, default) for name in names}
+    largest = max(rates.values())
+    if min(rates.values()) < largest:
+      said = ", ".join(f"{name} {rate:g}" for name, rate in rates.items())
+      _log.warning("%s: ours has one rate for %s: %g is taken", self.path, said, largest)
+    return largest
+
+  def no_rate(self, name: str) -> None:
+    """Tells of a rate above 0 that our model has no place for."""
+    if (rate := self.rate(name, 0.0)) > 0:
+      _log.warning("%s: %s: found %g, ours has none there: 0 is taken", self.path, name, rate)
 
   def flag(self, name: str, default: bool) -> bool:
     """True or false."""

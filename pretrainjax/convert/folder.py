@@ -40,6 +40,7 @@ class Theirs(NamedTuple):
     module: its networks with their weights.
     folder: the folder that it was read from.
     kind: the class of transformers.
+    fillers: what the folder has of the table's fillers, by the names of the table.
   """
 
   config: ConfigDict
@@ -47,6 +48,7 @@ class Theirs(NamedTuple):
   module: nnx.Module
   folder: Path
   kind: str
+  fillers: Mapping[str, np.ndarray]
 
 
 class Opened(NamedTuple):
@@ -64,6 +66,7 @@ class Opened(NamedTuple):
     named: the stored name of each parameter by its name in the table.
     tied: stored names of second copies, each with that of the first.
     fixed: stored names of tensors that are no parameters of ours, each with its numbers.
+    fillers: what the folder has of the table's fillers, by the names of the table.
   """
 
   config: ConfigDict
@@ -77,6 +80,7 @@ class Opened(NamedTuple):
   named: dict[str, str]
   tied: dict[str, str]
   fixed: dict[str, np.ndarray]
+  fillers: dict[str, np.ndarray]
 
   def sizes(self) -> dict[str, tuple[int, int]]:
     """The number of parameters, and of other values, of each network."""
@@ -107,9 +111,9 @@ def read(path: Path) -> Theirs:
       are missing, left over or of another shape, files that lead out of the folder.
   """
   opened = open_model(path)
-  graphdef, _, extras = opened.abstract
-  module = nnx.merge(graphdef, read_arrays(opened, finish=_on_device), extras)
-  return Theirs(opened.config, opened.objective, module, opened.folder, opened.kind)
+  module = nnx.merge(opened.abstract[0], read_arrays(opened, finish=_on_device))
+  made = (opened.config, opened.objective, module, opened.folder, opened.kind)
+  return Theirs(*made, opened.fillers)
 
 
 def open_model(path: Path) -> Opened:
@@ -129,6 +133,7 @@ def open_model(path: Path) -> Opened:
   recipes = family.read_config(fields, kind)
   table = family.table(recipes, kind, Tokens())
   named = _named(table, tensors, folder)
+  fillers = _fillers(table, tensors, named, folder)
   for argument in set(recipes) & set(family.CLASSES[kind].optional):
     own = [rule.theirs for rule in table.rules if rule.paths[0].startswith(f"{argument}/")]
     if not any(name in named for name in own):
@@ -140,24 +145,26 @@ def open_model(path: Path) -> Opened:
   fixed = {named.pop(name): value for name, value in table.constants.items() if name in named}
   tied = _take_copies(table, named)
   made = (config, objective, abstract, folder, fields)
-  return Opened(*made, kind, table, tensors, named, tied, fixed)
+  return Opened(*made, kind, table, tensors, named, tied, fixed, fillers)
 
 
 def read_arrays(
   opened: Opened, *, finish: Callable[[str, np.ndarray], Any], only: str = ""
 ) -> dict[str, Any]:
-  """Reads the parameters of a model's networks, nested dicts of what `finish` makes of each.
+  """Reads the arrays of a model's networks, nested dicts of what `finish` makes of each.
 
   Args:
     opened: the model, as of `open_model`.
-    finish: the function of a parameter's path, "encoder/norm/scale", and its value; no more than
+    finish: the function of an array's path, "encoder/norm/scale", and its value; no more than
       one is in memory beside what it returns.
     only: what begins the paths of those that are made, "encoder/"; "" makes all.
 
   Raises:
     UserError: for tensors that are missing, left over, or not what the table has.
   """
-  wanted = {path: tuple(leaf.shape) for path, leaf in flatten(opened.abstract[1]).items()}
+  _, params, extras = opened.abstract
+  leaves = flatten(params) | flatten(extras)  # statistics of batches are among the latter
+  wanted = {path: tuple(leaf.shape) for path, leaf in leaves.items()}
   with _about(opened.folder):
     _check_fixed(opened)
     _check_tied(opened)
@@ -225,6 +232,27 @@ def _named(table: Table, tensors: TensorFolder, folder: Path) -> dict[str, str]:
   if left:
     _log.warning("%s: left behind, as nothing of ours holds it: %s", folder, ", ".join(left))
   return named
+
+
+def _fillers(
+  table: Table, tensors: TensorFolder, named: dict[str, str], folder: Path
+) -> dict[str, np.ndarray]:
+  """Takes out what is nothing to our networks, with a line where it was learned."""
+  found = {name: named.pop(name) for name in table.fillers if name in named}
+  for name, stored in found.items():
+    if tensors.shape(stored) != table.fillers[name].shape:
+      expected = list(table.fillers[name].shape)
+      shape = list(tensors.shape(stored))
+      raise UserError(f"hf:{folder}: {stored} has shape {shape}, expected {expected}")
+  learned = [stored for name, stored in found.items() if table.fillers[name].dtype.kind == "f"]
+  if learned:
+    said = "%s: no network of ours holds, kept for an export of this folder only: %s"
+    _log.warning(said, folder, ", ".join(learned))
+  return {name: _as_filler(tensors, stored, table.fillers[name]) for name, stored in found.items()}
+
+
+def _as_filler(tensors: TensorFolder, stored: str, filler: np.ndarray) -> np.ndarray:
+  return tensors[stored] if filler.dtype.kind == "f" else tensors.integers(stored)
 
 
 class _Renamed(Mapping):

@@ -50,7 +50,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
     mlp_dim=fields.integer("n_inner", 4 * width),
     activation=fields.activation("activation_function", "gelu_new"),
     eps=fields.number("layer_norm_epsilon", 1e-5),
-    dropout=max(fields.rate(name, 0.1) for name in ("resid_pdrop", "embd_pdrop")),
+    dropout=fields.one_rate("resid_pdrop", "embd_pdrop", default=0.1),
     attention_dropout=fields.rate("attn_pdrop", 0.1),
     init_std=fields.number("initializer_range", 0.02),
   )

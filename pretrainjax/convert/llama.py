@@ -1,8 +1,10 @@
-"""Our Llama <-> Hugging Face's LlamaForCausalLM, and what Mistral and Qwen share with it.
+"""Our Llama <-> Hugging Face's LlamaForCausalLM and LlamaModel, and what Mistral and Qwen share.
 
+A bare model has no head: read here it is tied, as nothing else could be its head.
 Channels of queries and keys are paired as theirs (i with i + half), so that nothing is permuted.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
-from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes
+from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, rope_theta
 from pretrainjax.convert.table import (
   SAME,
@@ -26,8 +28,11 @@ from pretrainjax.convert.table import (
 from pretrainjax.models.llama import Llama
 
 MODEL_TYPE = "llama"
-CLASSES = {"LlamaForCausalLM": Holds(("backbone",))}
+CLASSES = {"LlamaForCausalLM": Holds(("backbone",)), "LlamaModel": Holds(("backbone",))}
 _PREFIX = "model."
+_FULL, _SLIDING = "full_attention", "sliding_attention"
+_WINDOW = 4096  # of Qwen, where nothing is said
+_log = logging.getLogger(__name__)
 _TABLE, _HEAD = f"{_PREFIX}embed_tokens.weight", "lm_head.weight"
 # Wavelengths of rotary positions, which older files hold.
 _WAVES = re.compile(r"rotary_emb\.inv_freq$")
@@ -43,7 +48,8 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
     raise fields.refused("num_attention_heads", "a divisor of hidden_size")
   kv_heads = fields.integer("num_key_value_heads", heads)
   length = fields.integer("max_position_embeddings", 2048)
-  return {"backbone": recipe(Llama, **read_decoder(fields, kv_heads=kv_heads, length=length))}
+  sizes = read_decoder(fields, kind, kv_heads=kv_heads, length=length)
+  return {"backbone": recipe(Llama, **sizes)}
 
 
 def fits(recipes: Recipes, kind: str) -> bool:
@@ -61,26 +67,36 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
 def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`; those of Mistral and Qwen have the same names."""
   backbone = recipes["backbone"]
-  options = {name: backbone[name] for name in ("tied", "qkv_bias", "qk_norm")}
+  is_bare = kind.endswith("Model")
+  options = {name: backbone[name] for name in ("qkv_bias", "qk_norm")}
+  options["tied"] = backbone.tied or is_bare
   return Table(
     tuple(rule.under("encoder/") for rule in rules(**options)),
+    plain=lambda name: with_prefix(name, _PREFIX, ("lm_head.", "score.")),
+    written=lambda name: name.removeprefix(_PREFIX) if is_bare else name,
     copies={_HEAD: _TABLE} if backbone.tied else {},
     buffers=(_WAVES.pattern,),
+    left=() if backbone.tied or not is_bare else ("encoder/output_embedding",),
   )
 
 
 def read_decoder(
-  fields: Fields, *, kv_heads: int, length: int, head_dim: int | None = None
+  fields: Fields, kind: str, *, kv_heads: int, length: int, head_dim: int | None = None
 ) -> dict[str, Any]:
   """The arguments of `Llama` out of a config.json of its kind.
 
   Args:
     fields: the config.json of Llama, Mistral, Qwen2 or Qwen3.
+    kind: the class that it names.
     kv_heads: the number of heads of keys and values.
     length: tokens of the longest row.
     head_dim: width of one head where nothing is said; None is hidden_size / num_attention_heads.
   """
   fields.must_be("hidden_act", "silu", "swish")
+  tied = fields.flag("tie_word_embeddings", False)
+  if not tied and kind.endswith("Model"):
+    _log.warning("%s: %s has no head, the table of tokens stands in for one", fields.path, kind)
+    tied = True
   width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
   head_dim = fields.integer("head_dim", head_dim or width // heads)
   return {
@@ -92,7 +108,7 @@ def read_decoder(
     "num_kv_heads": kv_heads,
     "mlp_dim": fields.integer("intermediate_size"),
     "head_dim": None if head_dim * heads == width else head_dim,
-    "tied": fields.flag("tie_word_embeddings", False),
+    "tied": tied,
     "theta": rope_theta(fields, default=10_000.0, old="rope_theta"),
     "eps": fields.number("rms_norm_eps", 1e-6),
     "attention_dropout": fields.rate("attention_dropout", 0.0),
@@ -100,14 +116,40 @@ def read_decoder(
   }
 
 
-def read_qwen(fields: Fields, *, head_dim: int | None = None) -> dict[str, Any]:
+def read_qwen(fields: Fields, kind: str, *, head_dim: int | None = None) -> dict[str, Any]:
   """The arguments of `Llama` out of a config.json of Qwen2 or Qwen3, see `read_decoder`."""
-  fields.must_be("use_sliding_window", False)
-  kinds = fields.get("layer_types", [])
-  if not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds):
-    raise fields.refused("layer_types", "'full_attention' everywhere: ours has one kind of layers")
   sizes = {"length": fields.integer("max_position_embeddings", 32_768), "head_dim": head_dim}
-  return read_decoder(fields, kv_heads=fields.integer("num_key_value_heads"), **sizes)
+  sizes |= {"kv_heads": fields.integer("num_key_value_heads")}
+  return read_decoder(fields, kind, **sizes) | {"window": _qwen_window(fields)}
+
+
+def _qwen_window(fields: Fields) -> int | None:
+  """The window of all layers; windows of some are refused."""
+  kinds, uses = fields.get("layer_types", None), fields.flag("use_sliding_window", False)
+  uses = uses and fields.values.get("sliding_window", _WINDOW) is not None
+  if kinds is None:
+    first = fields.integer("max_window_layers", 28, lowest=0) if uses else 1 << 31
+    count = fields.integer("num_hidden_layers")
+    if 0 < first < count:
+      raise fields.refused("max_window_layers", f"0, or {count}: ours has one kind of layers")
+    kinds = [_FULL if first else _SLIDING]
+  allowed = (_FULL, _SLIDING) if uses else (_FULL,)
+  found = kinds if isinstance(kinds, list) else [kinds]
+  if any(kind not in allowed or kind != found[0] for kind in found) or found is not kinds:
+    raise fields.refused("layer_types", "one kind for all: ours has one kind of layers")
+  if found[:1] != [_SLIDING]:
+    return None
+  return fields.integer("sliding_window", _WINDOW, lowest=2) - 1  # theirs counts the token itself
+
+
+def write_qwen(backbone: ConfigDict, tokens: Tokens) -> dict[str, Any]:
+  """What config.json of Qwen2 and Qwen3 says, see `write_decoder`."""
+  window, count = backbone.window, backbone.num_layers
+  fields = write_decoder(backbone, tokens) | {"use_sliding_window": window is not None}
+  if window is None:
+    return fields
+  kinds = {"max_window_layers": 0, "layer_types": [_SLIDING] * count}
+  return fields | {"sliding_window": window + 1} | kinds
 
 
 def is_decoder(

@@ -1,4 +1,4 @@
-"""Our Llama with a window <-> Hugging Face's MistralForCausalLM."""
+"""Our Llama with a window <-> Hugging Face's MistralForCausalLM and MistralModel."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from pretrainjax.models.llama import Llama
 __all__ = ["CLASSES", "MODEL_TYPE", "fits", "read_config", "table", "write_config"]
 
 MODEL_TYPE = "mistral"
-CLASSES = {"MistralForCausalLM": Holds(("backbone",))}
+CLASSES = {"MistralForCausalLM": Holds(("backbone",)), "MistralModel": Holds(("backbone",))}
 # What their class takes where config.json says nothing; null is no window.
 _WINDOW = 4096
 
@@ -26,7 +26,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
   if fields.values.get("sliding_window", _WINDOW) is not None:
     # Theirs counts the token itself.
     window = fields.integer("sliding_window", _WINDOW, lowest=2) - 1
-  sizes = read_decoder(fields, kv_heads=kv_heads, length=length)
+  sizes = read_decoder(fields, kind, kv_heads=kv_heads, length=length)
   return {"backbone": recipe(Llama, **sizes, window=window)}
 
 

@@ -39,8 +39,6 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
   fields.must_be("hidden_activation", "gelu")
   fields.must_be("decoder_bias", True)
   fields.must_be("tie_word_embeddings", True)
-  rates = ("embedding_dropout", "mlp_dropout")
-  dropout = max(fields.rate(name, 0.0) for name in rates)
   backbone = recipe(
     ModernBERT,
     vocab_size=fields.integer("vocab_size", 50368),
@@ -54,7 +52,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
     global_theta=rope_theta(fields, _FULL, default=160_000.0, old="global_rope_theta"),
     local_theta=rope_theta(fields, _SLIDING, default=10_000.0, old="local_rope_theta"),
     eps=fields.number("norm_eps", 1e-5),
-    dropout=dropout,
+    dropout=fields.one_rate("embedding_dropout", "mlp_dropout", default=0.0),
     attention_dropout=fields.rate("attention_dropout", 0.0),
     init_std=fields.number("initializer_range", 0.02),
   )

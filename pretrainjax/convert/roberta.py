@@ -18,11 +18,11 @@ from pretrainjax.convert.bert import (
   is_encoder,
   plain_name,
   plain_names,
-  read_classifier,
   read_encoder,
   write_encoder,
   write_heads,
 )
+from pretrainjax.convert.classes import read_classifier
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.table import (
@@ -60,7 +60,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
   backbone = recipe(BERT, **read_encoder(fields, offset=offset))
   if kind.endswith("ForSequenceClassification"):
     hidden = {"hidden_dim": backbone.embed_dim, "dropout": backbone.dropout}
-    return {"backbone": backbone, "head": read_classifier(fields, backbone, **hidden)}
+    return {"backbone": backbone, "head": read_classifier(fields, backbone.embed_dim, **hidden)}
   if kind.endswith("Model"):
     sizes = {"embed_dim": backbone.embed_dim, "init_std": backbone.init_std}
     return {"backbone": backbone, "pooler": recipe(Pooler, **sizes)}

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +22,13 @@ from pretrainjax.untrusted import BadFile, open_file, parse_json, read_json
 
 WHOLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-DTYPES: Mapping[str, Any] = {
+DTYPES: dict[str, Any] = {
   "F32": np.dtype(np.float32),
   "F16": np.dtype(np.float16),
   "BF16": np.dtype(ml_dtypes.bfloat16),
 }
 _MAX_HEADER = 100_000_000  # the library's own limit
+_INTEGERS: dict[str, Any] = {"I64": np.dtype(np.int64)}
 _SIZES = {"F64": 8, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2}
 _SIZES |= {"F32": 4, "F16": 2, "BF16": 2}  # others have one byte, or are refused by their size
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
@@ -67,18 +68,26 @@ class TensorFolder(Mapping):
       raise UserError(f"{folder}: its {WHOLE} holds no tensors")
 
   def __getitem__(self, name: str) -> np.ndarray:
+    values = self._stored(name, DTYPES)
+    if not np.isfinite(values).all():
+      raise UserError(f"{self._places[name].path}: {name} holds numbers that are not finite")
+    return values.astype(np.float32, copy=False)
+
+  def integers(self, name: str) -> np.ndarray:
+    """A tensor of whole numbers, such as a counter of steps."""
+    return self._stored(name, _INTEGERS)
+
+  def _stored(self, name: str, dtypes: Mapping[str, Any]) -> np.ndarray:
     place = self._places[name]
-    if place.dtype not in DTYPES:
-      expected = ", ".join(DTYPES)
+    if place.dtype not in dtypes:
+      expected = ", ".join(dtypes)
       raise UserError(f"{place.path}: {name} is of {place.dtype}, expected one of {expected}")
-    values = aligned(place.shape, DTYPES[place.dtype])
+    values = aligned(place.shape, dtypes[place.dtype])
     with open_file(place.path, inside=self._inside) as file:
       file.seek(place.start)
       if values.size and file.readinto(values.reshape(-1).view(np.uint8)) != values.nbytes:
         raise UserError(f"{place.path}: breaks off within {name}")
-    if not np.isfinite(values).all():
-      raise UserError(f"{place.path}: {name} holds numbers that are not finite")
-    return values.astype(np.float32, copy=False)
+    return values
 
   def __contains__(self, name: object) -> bool:
     return name in self._places  # which a Mapping by itself would read it for
@@ -110,6 +119,7 @@ def write(
   make: Callable[[str], np.ndarray],
   *,
   dtype: str = "F32",
+  counters: Collection[str] = (),
   max_shard_size: int = 5 * 10**9,
 ) -> list[Path]:
   """Writes tensors into one file, or where they are too large into shards and their index.
@@ -119,13 +129,14 @@ def write(
     entries: the shape of each tensor by name.
     make: the function that makes a tensor; it is called once a name, in order.
     dtype: a key of `DTYPES`, in which the tensors are written.
+    counters: the names of those that are written as int64 instead.
     max_shard_size: the most bytes of a file; a tensor that is larger has a file of its own.
 
   Returns:
     The paths of the files.
   """
   size = DTYPES[dtype].itemsize
-  sizes = {name: math.prod(shape) * size for name, shape in entries.items()}
+  sizes = {n: math.prod(s) * (8 if n in counters else size) for n, s in entries.items()}
   shards = _shards(sizes, max_shard_size)
   names = [WHOLE]
   if len(shards) > 1:
@@ -135,7 +146,8 @@ def write(
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": files}
     (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
   for name, shard in zip(names, shards, strict=True):
-    write_file(folder / name, {n: entries[n] for n in shard}, make, dtype=dtype)
+    some = {n: entries[n] for n in shard}
+    write_file(folder / name, some, make, dtype=dtype, counters=counters)
   return [folder / name for name in names]
 
 
@@ -145,6 +157,7 @@ def write_file(
   make: Callable[[str], np.ndarray],
   *,
   dtype: str = "F32",
+  counters: Collection[str] = (),
 ) -> None:
   """Writes tensors into a file that must not be there yet.
 
@@ -153,22 +166,26 @@ def write_file(
     entries: the shape of each tensor by name.
     make: the function that makes a tensor; it is called once a name, in order.
     dtype: a key of `DTYPES`, in which the tensors are written.
+    counters: the names of those that are written as int64 instead.
 
   Raises:
     FileExistsError: where there is such a file.
   """
   header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-  place, size = 0, DTYPES[dtype].itemsize
+  place = 0
+  kinds = DTYPES | _INTEGERS
+  entries = dict(sorted(entries.items(), key=lambda entry: entry[0] not in counters))  # aligned
+  dtypes = {name: "I64" if name in counters else dtype for name in entries}
   for name, shape in entries.items():
-    end = place + math.prod(shape) * size
-    header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [place, end]}
+    end = place + math.prod(shape) * kinds[dtypes[name]].itemsize
+    header[name] = {"dtype": dtypes[name], "shape": list(shape), "data_offsets": [place, end]}
     place = end
   text = json.dumps(header, separators=(",", ":")).encode()
   text += b" " * (-len(text) % 8)  # so that the numbers are aligned
   with path.open("xb") as file:
     file.write(len(text).to_bytes(8, "little") + text)
     for name, shape in entries.items():
-      values = np.ascontiguousarray(make(name), DTYPES[dtype])
+      values = np.asarray(make(name), kinds[dtypes[name]], order="C")
       assert values.shape == tuple(shape), f"{name}: planned {shape}, made {values.shape}"
       file.write(values.reshape(-1).view(np.uint8).data)
     file.flush()
@@ -251,7 +268,7 @@ def _place(path: Path, name: str, entry: Any, start: int) -> _Place:
       raise ValueError
   except (KeyError, TypeError, ValueError):
     raise BadFile(path, f"says nothing sensible of the tensor '{name}'") from None
-  if math.prod(shape) * _SIZES.get(dtype, 1) != last - first and dtype in DTYPES:
+  if math.prod(shape) * _SIZES.get(dtype, 1) != last - first and dtype in DTYPES | _INTEGERS:
     raise BadFile(path, f"has {last - first} bytes for '{name}', {dtype}{shape}")
   return _Place(path, start + first, tuple(shape), dtype)
 

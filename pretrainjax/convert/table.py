@@ -79,6 +79,8 @@ class Rule(NamedTuple):
 SAME = Layout(lambda x: x, lambda x: x)
 # A linear layer: ours (in, out), torch's (out, in).
 LINEAR = Layout(np.transpose, np.transpose)
+# A convolution: ours (rows, columns, in, out), torch's (out, in, rows, columns).
+CONV = Layout(lambda x: x.transpose(3, 2, 0, 1), lambda x: x.transpose(2, 3, 1, 0))
 # A learned token: ours "D", theirs "1 1 D".
 TOKEN = Layout(lambda x: x.reshape(1, 1, -1), lambda x: x.reshape(-1))
 

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
+from pretrainjax.convert.classes import is_linear, read_classifier, write_classes
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
 from pretrainjax.convert.table import (
@@ -28,7 +29,7 @@ from pretrainjax.convert.table import (
   to_theirs,
 )
 from pretrainjax.errors import UserError
-from pretrainjax.models.heads import Head, Pooler
+from pretrainjax.models.heads import Pooler
 from pretrainjax.models.layers.patch import grid_size
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.vit import ViT
@@ -68,16 +69,13 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
     fields.must_be("pooler_act", "tanh")
     fields.must_be("pooler_output_size", backbone.embed_dim)
     return {"backbone": backbone, "pooler": recipe(Pooler, embed_dim=backbone.embed_dim)}
-  labels = fields.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
-  if not isinstance(labels, dict) or not labels:
-    raise fields.refused("id2label", "a dictionary of the classes")
-  head = recipe(Head, in_dim=backbone.embed_dim, num_classes=len(labels))
-  return {"backbone": backbone, "head": head}
+  return {"backbone": backbone, "head": read_classifier(fields, backbone.embed_dim)}
 
 
 def read_encoder(fields: Fields) -> dict[str, Any]:
   """The arguments of `ViT` out of a config.json of ViT or ViTMAE, but for its positions."""
   fields.must_be("qkv_bias", True)
+  fields.no_rate("attention_probs_dropout_prob")
   size = fields.get("image_size", 224)
   is_pair = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
   return {
@@ -101,20 +99,23 @@ def fits(recipes: Recipes, kind: str) -> bool:
     return False
   if kind == "ViTModel":
     return True
-  is_linear = makes(head, Head) and head.hidden_dim is None and not head.batch_norm
-  return is_linear and backbone.pool == "cls" and not backbone.pool_norm
+  return is_linear(head) and backbone.pool == "cls" and not backbone.pool_norm
 
 
-def is_encoder(backbone: ConfigDict, *, registers: bool = False, scaled: bool = False) -> bool:
+def is_encoder(
+  backbone: ConfigDict, *, registers: bool = False, scaled: bool = False, gated: bool = False
+) -> bool:
   """Whether a recipe makes a `ViT` that their classes can express, whatever its pooling.
 
   Args:
     backbone: the recipe of the encoder.
     registers: whether it has registers.
     scaled: whether its branches have learned scales.
+    gated: whether its perceptrons may be gated.
   """
   return (
     makes(backbone, ViT)
+    and (gated or not backbone.gated)
     and (backbone.use_cls, backbone.final_norm, backbone.pool_norm) == (True, True, False)
     and (backbone.num_registers > 0, backbone.layer_scale is not None) == (registers, scaled)
     and backbone.pool in ("cls", "mean")
@@ -125,8 +126,7 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
   """The config.json of a class, see `family.Family`."""
   fields = write_encoder(recipes["backbone"])
   if kind == "ViTForImageClassification":
-    names = {str(i): f"LABEL_{i}" for i in range(recipes["head"].num_classes)}
-    fields |= {"id2label": names, "label2id": {name: int(i) for i, name in names.items()}}
+    fields |= write_classes(recipes["head"].num_classes)
   return fields
 
 

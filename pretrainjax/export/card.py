@@ -25,7 +25,7 @@ def card(
   *,
   license_name: str,
   reference: Reference,
-  library: str = "transformers",
+  library: str | None = None,
   uses: Mapping[str, str] | None = None,
 ) -> str:
   """The text of README.md.
@@ -35,21 +35,22 @@ def card(
     written: what was written of it.
     license_name: the licence of the weights, "" where the user named none.
     reference: the reference that the user typed.
-    library: the library that loads it.
-    uses: Python code that loads it, by what it needs; None takes transformers, and ours.
+    library: the library that loads it; None takes that of `written`.
+    uses: Python code that loads it, by what it needs; None takes that library, and ours.
   """
   config, backbone = loaded.config, loaded.config.objective.backbone
   is_text = "vocab_size" in backbone
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
   if uses is None:
+    theirs = _theirs(written.kind, is_text=is_text)
     uses = {
-      "transformers": _theirs(written.kind, is_text=is_text),
+      written.library: _with_timm(backbone) if written.library == "timm" else theirs,
       "pretrainjax": _ours(written.kind, is_text=is_text),
     }
   shown = [f"With {name}:\n\n```python\n{code}\n```" for name, code in uses.items()]
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(library, is_text=is_text, license_name=license_name),
+    _front(library or written.library, is_text=is_text, license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
@@ -115,6 +116,27 @@ def _theirs(kind: str, *, is_text: bool) -> str:
     f'model = {kind}.from_pretrained("FOLDER")\n'
     'batch = processor(images, return_tensors="pt")\n'
     "output = model(**batch)"
+  )
+
+
+def _with_timm(backbone: ConfigDict) -> str:
+  if backbone.get("stem") != "cifar":
+    return (
+      "import timm\n"
+      'model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()\n'
+      "settings = timm.data.resolve_model_data_config(model)\n"
+      "transform = timm.data.create_transform(**settings)\n"
+      "output = model(transform(image)[None])"
+    )
+  return (
+    "import json, safetensors.torch, timm, torch\n"
+    'config = json.load(open("FOLDER/config.json"))\n'
+    'options = config["model_args"] | {"num_classes": config["num_classes"]}\n'
+    'model = timm.create_model(config["architecture"], **options)\n'
+    "# timm has no stem for small images: a 3x3 convolution, and no pooling.\n"
+    'model.conv1 = torch.nn.Conv2d(options["in_chans"], 64, 3, padding=1, bias=False)\n'
+    "model.maxpool = torch.nn.Identity()\n"
+    'model.load_state_dict(safetensors.torch.load_file("FOLDER/model.safetensors"))'
   )
 
 

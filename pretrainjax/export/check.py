@@ -13,13 +13,17 @@ from flax import nnx
 
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import Networks
+from pretrainjax.export.timm import load_timm
 from pretrainjax.export.write import Written
 from pretrainjax.models.causal import CausalModel
 from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.models.vit import ViT
 from pretrainjax.objectives.split import split
 from pretrainjax.types import Text
 
 _ROWS, _LONGEST = 3, 512
+_TIMM = ("VisionTransformer", "ResNet")
+_IMAGE_SIZE = (45, 38)  # for networks that take any
 
 
 class Case(NamedTuple):
@@ -55,19 +59,14 @@ def differences(
     adapter: the folder of an adapter that PEFT is to load onto it; None has none.
 
   Raises:
-    UserError: where transformers is not installed, finds tensors missing or left over.
+    UserError: where the other library is not installed, finds tensors missing or left over.
   """
   try:
-    torch, transformers = map(importlib.import_module, ("torch", "transformers"))
+    torch = importlib.import_module("torch")
   except ImportError as error:
-    raise UserError(f"--check: needs torch and transformers ({error.name} is missing)") from error
-  options = {"output_loading_info": True, "attn_implementation": "eager"}
-  if written.kind.endswith("Model") and "pooler" not in written.held:
-    options |= _without_pooler(written.kind)
-  model, info = getattr(transformers, written.kind).from_pretrained(folder, **options)
-  wrong = {key: sorted(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
-  if any(wrong.values()):
-    raise UserError(f"--check: transformers finds {wrong}")
+    raise UserError("--check: needs torch, which is missing") from error
+  load = load_timm if written.library == "timm" else functools.partial(_load, written)
+  model = load(folder)
   if adapter is not None:
     _adapt(model, adapter)
   found, model = {}, model.eval().float()
@@ -81,6 +80,21 @@ def differences(
       ours, theirs = ours[case.present], theirs[case.present]
     found[case.name] = float(np.abs(ours - theirs).max())
   return found
+
+
+def _load(written: Written, folder: Path) -> Any:
+  try:
+    family = getattr(importlib.import_module("transformers"), written.kind)
+  except ImportError as error:
+    raise UserError(f"--check: needs {written.kind} of transformers ({error})") from error
+  options = {"output_loading_info": True, "attn_implementation": "eager"}
+  if written.kind.endswith("Model") and "pooler" not in written.held:
+    options |= _without_pooler(written.kind)
+  model, info = family.from_pretrained(folder, **options)
+  wrong = {key: sorted(info[key]) for key in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+  if any(wrong.values()):
+    raise UserError(f"--check: transformers finds {wrong}")
+  return model
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -108,7 +122,7 @@ def cases(networks: Networks) -> Iterator[Case]:
   if hasattr(encoder, "vocab_size"):
     yield from _texts(encoder, random)
     return
-  shape = (_ROWS, *(side * encoder.patch_size for side in encoder.grid), encoder.num_channels)
+  shape = (_ROWS, *(networks.image_size or _IMAGE_SIZE), encoder.num_channels)
   for name, pixels in (
     ("ordinary images", random.integers(0, 256, shape)),
     ("black images", np.zeros(shape)),
@@ -136,6 +150,8 @@ def _texts(encoder: Any, random: np.random.Generator) -> Iterator[Case]:
 def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
   """What our networks say of a case: scores where their class has a head, else features of tokens.
 
+  Of timm's classes without a head it is what is pooled.
+
   Args:
     modules: the networks by name.
     kind: the class of transformers.
@@ -143,8 +159,13 @@ def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
   """
   encoder = modules["encoder"]
   if case.images is not None:
-    head = modules.get("head")
-    return encoder.sequence(case.images) if head is None else head(encoder(case.images).pooled)
+    if kind in _TIMM:
+      pooled, head = encoder(case.images).pooled, modules.get("head")
+      return pooled if head is None else head(pooled)
+    if "ForImage" in kind:
+      return modules["head"](encoder(case.images).pooled)
+    has_prefix = isinstance(encoder, ViT)
+    return encoder.sequence(case.images) if has_prefix else encoder(case.images).tokens
   text = Text(jnp.asarray(case.tokens), jnp.asarray(case.present, jnp.int32))
   table = encoder.token_embedding[...]
   hidden, head = encoder.sequence(text), modules.get("head")
@@ -182,7 +203,12 @@ def theirs_of(torch: Any, model: Any, kind: str, case: Case) -> Any:
     if kind == "ViTMAEForPreTraining":
       return _unmasked(torch, model, pixels)
     output = model(pixels)
-    return output.logits if "ForImage" in kind else output.last_hidden_state
+    if kind in _TIMM:
+      return output
+    if "ForImage" in kind:
+      return output.logits
+    hidden = output.last_hidden_state  # of convolutions "B D h w"
+    return hidden.flatten(2).transpose(1, 2) if hidden.ndim == 4 else hidden
   tokens, mask = (torch.from_numpy(np.array(a)).long() for a in (case.tokens, case.present))
   arguments = {"input_ids": tokens, "attention_mask": mask}
   if kind == "T5ForConditionalGeneration":

@@ -19,12 +19,13 @@ from pretrainjax.export.forms import FORMS, add_flags, write_form
 from pretrainjax.export.made import summary
 from pretrainjax.export.networks import networks_of
 from pretrainjax.export.sentence_transformers import write_sentence_transformers
+from pretrainjax.export.timm import write_timm
 from pretrainjax.export.write import new_folder, write_transformers
 from pretrainjax.user_path import user_path
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _DTYPES = ("float32", "bfloat16", "float16")
-_FORMS = ("transformers", "sentence-transformers", *FORMS)
+_FORMS = ("transformers", "sentence-transformers", "timm", *FORMS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +74,8 @@ def _work(request: Request) -> None:
   is_encoder = options.form == "sentence-transformers"
   networks = networks_of(loaded, reference.part or ("encoder" if is_encoder else None))
   with new_folder(out) as folder:
-    written = write_transformers(
+    write = write_timm if options.form == "timm" else write_transformers
+    written = write(
       folder,
       networks,
       tokenizer=loaded.tokenizer,

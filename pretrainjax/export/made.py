@@ -55,6 +55,7 @@ def summary(written: Written, loaded: Loaded, out: Path) -> str:
     out: the folder that was made.
   """
   left = f"; not part of it: {', '.join(written.left)}" if written.left else ""
+  left += f"; zeros, as ours has none: {', '.join(written.zeros)}" if written.zeros else ""
   count = f"{written.num_parameters:,} parameters"
   return f"{written.kind}, {count} of step {loaded.step} ({', '.join(written.held)}{left}): {out}"
 

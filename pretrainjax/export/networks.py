@@ -11,7 +11,6 @@ from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.convert.electra import as_generator
 from pretrainjax.convert.table import flatten
 from pretrainjax.errors import UserError, nearest
-from pretrainjax.objectives.split import split
 
 
 class Networks(NamedTuple):
@@ -21,11 +20,15 @@ class Networks(NamedTuple):
     recipes: the arguments of an objective that make them, and its hyper-parameters.
     params: their parameters by path, "encoder/...".
     modules: the networks by the first word of their paths.
+    image_size: rows and columns of images, where something says them.
+    fillers: tensors of the model that they came from that are nothing to them, by name.
   """
 
   recipes: Mapping[str, Any]
   params: Mapping[str, Any]
   modules: Mapping[str, nnx.Module]
+  image_size: tuple[int, int] | None = None
+  fillers: Mapping[str, np.ndarray] = {}
 
 
 def networks_of(loaded: Loaded, part: str | None = None) -> Networks:
@@ -55,14 +58,23 @@ def networks_of(loaded: Loaded, part: str | None = None) -> Networks:
   else:
     made_by = loaded.objective.recipes
     modules = {n: p.module for n, p in parts.items() if made_by.get(n, n) in recipes}
-  return Networks(recipes, flatten({n: _tree(m) for n, m in modules.items()}), modules)
+  params = flatten({n: _tree(m) for n, m in modules.items()})
+  size = _image_size(recipes.get("backbone") or {}, loaded.config)
+  return Networks(recipes, params, modules, size, loaded.fillers)
 
 
 def _recipes(objective: ConfigDict) -> dict[str, Any]:
   return {name: objective[name] for name in objective if objective[name] is not None}
 
 
+def _image_size(backbone: Any, config: ConfigDict) -> tuple[int, int] | None:
+  """The size of an encoder of images, or of those that it was trained on where it takes any."""
+  data = config.get("data") or {}
+  transform = data.get("transform") or {}
+  size = backbone.get("image_size") or transform.get("size")
+  return (size, size) if isinstance(size, int) else size
+
+
 def _tree(module: nnx.Module) -> dict[str, Any]:
-  _, params, extras = split(module)
-  stored = {p: leaf for p, leaf in flatten(extras).items() if isinstance(leaf, np.ndarray)}
-  return params | stored
+  """The parameters of a network, and the statistics of its batch norms."""
+  return nnx.to_pure_dict(nnx.state(module, (nnx.Param, nnx.BatchStat)))

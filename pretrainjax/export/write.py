@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from pretrainjax.checkpoint import manifest
 from pretrainjax.convert import safetensors
-from pretrainjax.convert.family import Table, Tokens, class_for
+from pretrainjax.convert.family import Family, Library, Table, Tokens, class_for
 from pretrainjax.convert.processor import OLD as PREPROCESSOR
 from pretrainjax.convert.processor import write_statistics
 from pretrainjax.convert.table import plan
@@ -20,9 +21,9 @@ from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import Networks
 from pretrainjax.export.tokenizer import tokenizer_files
-from pretrainjax.models.vit import grid_size
 
 _NAMES = {"backbone": "encoder"}  # of the networks that arguments make, where they differ
+IMAGE_SIZE = (224, 224)  # of networks that take any, where nothing says it
 _DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 DTYPES = tuple(_DTYPES)
 
@@ -35,12 +36,16 @@ class Written(NamedTuple):
     held: the names of the networks that it holds.
     left: the names of those that it does not.
     num_parameters: the number of numbers in its tensors.
+    zeros: what is no part of our networks, and was written as zeros: "mask_token" of DINOv2.
+    library: whose class it is.
   """
 
   kind: str
   held: tuple[str, ...]
   left: tuple[str, ...]
   num_parameters: int
+  zeros: tuple[str, ...] = ()
+  library: Library = "transformers"
 
 
 @contextlib.contextmanager
@@ -101,25 +106,20 @@ def write_transformers(
   Returns:
     What was written. config.json is the last file, so that nothing loads before.
   """
-  family, name, arguments = class_for(networks.recipes, kind=kind)
+  found = class_for(networks.recipes, kind=kind)
+  family, name, arguments = found
   tokens = Tokens()
   if tokenizer is not None:
     tokens = Tokens(tokenizer.pad_id, tokenizer.begin_id, tokenizer.end_id)
-  held = {_NAMES.get(argument, argument) for argument in arguments}
-  recipes = {n: r for n, r in networks.recipes.items() if n in arguments or not _is_recipe(r)}
-  table = family.table(recipes, name, tokens)
-  params = {path: leaf for path, leaf in networks.params.items() if path.split("/")[0] in held}
-  files = _Tensors(table, params)
-  safetensors.write(
-    folder, files.shapes(), files.make, dtype=_DTYPES[dtype], max_shard_size=max_shard_size
-  )
+  recipes = recipes_of(networks, arguments)
+  how = {"dtype": dtype, "max_shard_size": max_shard_size}
+  written = write_weights(folder, networks, found, tokens=tokens, **how)
   backbone = networks.recipes["backbone"]
   if tokenizer is not None:
     for file, content in tokenizer_files(tokenizer, backbone, kind=name).items():
       (folder / file).write_text(content, encoding="utf-8")
   if "image_mean" in backbone:
-    rows, columns = grid_size(backbone.image_size, backbone.patch_size)
-    size = (rows * backbone.patch_size, columns * backbone.patch_size)
+    size = networks.image_size or IMAGE_SIZE
     statistics = {"mean": backbone.image_mean, "std": backbone.image_std, "size": size}
     _json(folder / PREPROCESSOR, write_statistics(**statistics, num_channels=backbone.num_channels))
   config = {"architectures": [name], "model_type": family.MODEL_TYPE, "torch_dtype": dtype}
@@ -129,19 +129,72 @@ def write_transformers(
     generation = {key: config[key] for key in ids if config.get(key) is not None}
     _json(folder / "generation_config.json", {"_from_model_config": True} | generation)
   _json(folder / "config.json", config)
-  there = {path.split("/")[0] for path in networks.params}
-  count = sum(int(np.prod(shape)) for shape in files.shapes().values())
-  return Written(name, tuple(sorted(held)), tuple(sorted(there - held)), count)
+  return written
+
+
+def recipes_of(networks: Networks, arguments: Collection[str]) -> dict[str, Any]:
+  """The recipes of some networks, and the hyper-parameters beside all of them.
+
+  Args:
+    networks: what is exported.
+    arguments: those of the objective that make what is held.
+  """
+  return {n: r for n, r in networks.recipes.items() if n in arguments or not _is_recipe(r)}
+
+
+def write_weights(
+  folder: Path,
+  networks: Networks,
+  found: tuple[Family, str, tuple[str, ...]],
+  *,
+  tokens: Tokens,
+  dtype: str,
+  max_shard_size: int,
+) -> Written:
+  """Writes the tensors of a class.
+
+  Args:
+    folder: the folder, which is there.
+    networks: what is exported.
+    found: the class that they are written as, of `class_for`.
+    tokens: the special tokens of an encoder of texts.
+    dtype: one of `DTYPES`.
+    max_shard_size: the most bytes of a file of weights.
+  """
+  family, name, arguments = found
+  held = {_NAMES.get(argument, argument) for argument in arguments}
+  table = family.table(recipes_of(networks, arguments), name, tokens)
+  there = {path: path.split("/")[0] for path in networks.params}
+  params = {
+    path: leaf
+    for path, leaf in networks.params.items()
+    if there[path] in held and path not in table.left
+  }
+  left = {*there.values()} - held | {path.rpartition("/")[2] for path in table.left}
+  files = _Tensors(table, params, networks.fillers)
+  how = {"dtype": _DTYPES[dtype], "counters": files.counters, "max_shard_size": max_shard_size}
+  safetensors.write(folder, files.shapes(), files.make, **how)
+  count = sum(math.prod(s) for n, s in files.shapes().items() if n not in files.counters)
+  return Written(name, tuple(sorted(held)), tuple(sorted(left)), count, tuple(sorted(files.zeros)))
 
 
 class _Tensors:
-  """Their tensors, each made when it is asked for."""
+  """Their tensors, each made when it is asked for.
 
-  def __init__(self, table: Table, params: Mapping[str, Any]):
+  Attributes:
+    counters: the names of those that are whole numbers.
+    zeros: the last words of the names of what nothing is known of.
+  """
+
+  def __init__(self, table: Table, params: Mapping[str, Any], known: Mapping[str, np.ndarray]):
     self._params, self._table = params, table
     shapes = {path: tuple(leaf.shape) for path, leaf in params.items()}
     self._planned = {table.written(one.name): one for one in plan(table.rules, shapes)}
-    self._constants = {table.written(name): value for name, value in table.constants.items()}
+    fixed = {**table.constants, **table.fillers}
+    fixed |= {name: known[name] for name in table.fillers if name in known}
+    self._constants = {table.written(name): value for name, value in fixed.items()}
+    self.counters = {name for name, value in self._constants.items() if value.dtype.kind == "i"}
+    self.zeros = {name.rpartition(".")[2] for name in table.fillers if name not in known}
 
   def shapes(self) -> dict[str, tuple[int, ...]]:
     """The shape of each tensor by its name, sorted."""

@@ -1,6 +1,6 @@
 """Residual convolutional networks."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,51 @@ from jaxtyping import Array, Float, Num
 from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.norm import BatchNorm
 from pretrainjax.models.pixels import check_statistics
-from pretrainjax.ranges import Finite, PositiveFloat, PositiveInt, ranged
+from pretrainjax.ranges import FewInt, Finite, PositiveFloat, PositiveInt, ranged
 from pretrainjax.types import Encoded
 
 # Blocks a stage, and whether they are bottlenecks: arXiv 1512.03385, table 1. Depth 10 is not in
 # it: half of 18, as work on few labels has it (arXiv 1904.04232), and quick to compile.
-DEPTHS = {10: ((1, 1, 1, 1), False), 18: ((2, 2, 2, 2), False), 50: ((3, 4, 6, 3), True)}
+DEPTHS = {
+  10: ((1, 1, 1, 1), False),
+  18: ((2, 2, 2, 2), False),
+  34: ((3, 4, 6, 3), False),
+  50: ((3, 4, 6, 3), True),
+  101: ((3, 4, 23, 3), True),
+  152: ((3, 8, 36, 3), True),
+}
+STEM_DIM = 64
 _EXPANSION = 4
+
+
+class Stages(NamedTuple):
+  """The stages of a ResNet.
+
+  Attributes:
+    counts: blocks of each stage.
+    widths: channels that each stage gives out.
+    bottleneck: whether blocks have three convolutions.
+  """
+
+  counts: tuple[int, ...]
+  widths: tuple[int, ...]
+  bottleneck: bool
+
+
+def stages_of(depth: int) -> Stages:
+  """The stages that a depth of the paper stands for.
+
+  Raises:
+    ValueError: for a depth that is none.
+
+  >>> stages_of(50).widths
+  (256, 512, 1024, 2048)
+  """
+  if depth not in DEPTHS:
+    raise ValueError(f"depth={depth}: expected one of {sorted(DEPTHS)}")
+  counts, bottleneck = DEPTHS[depth]
+  first = STEM_DIM * _EXPANSION if bottleneck else STEM_DIM
+  return Stages(counts, tuple(first * 2**i for i in range(len(counts))), bottleneck)
 
 
 def _conv(
@@ -42,7 +80,7 @@ class ResidualBlock(nnx.Module):
 
   Args:
     in_dim: channels of the input.
-    width: channels of the inner convolutions; a bottleneck gives out 4 times as many.
+    out_dim: channels of the output; the inner convolutions of a bottleneck have a quarter of them.
     stride: the stride of the (first) 3x3 convolution: v1.5, where v1 has it in the first 1x1.
     bottleneck: True for three convolutions, False for two.
     last_scale: first value of the last BatchNorm's scale.
@@ -55,7 +93,7 @@ class ResidualBlock(nnx.Module):
     self,
     *,
     in_dim: PositiveInt,
-    width: PositiveInt,
+    out_dim: PositiveInt,
     stride: PositiveInt,
     bottleneck: bool,
     last_scale: Finite,
@@ -63,8 +101,8 @@ class ResidualBlock(nnx.Module):
     rngs: nnx.Rngs,
   ):
     sizes = (1, 3, 1) if bottleneck else (3, 3)
-    out_dim = width * _EXPANSION if bottleneck else width
-    widths = [in_dim] + [width] * (len(sizes) - 1) + [out_dim]
+    inner = out_dim // _EXPANSION if bottleneck else out_dim
+    widths = [in_dim] + [inner] * (len(sizes) - 1) + [out_dim]
     strided = sizes.index(3)
     self.num_convs = len(sizes)
     for i, size in enumerate(sizes):
@@ -92,10 +130,14 @@ class ResidualBlock(nnx.Module):
 
 
 class ResNet(ImageEncoder):
-  """ResNet-10, ResNet-18 or ResNet-50 (v1.5), without the classifier.
+  """ResNet (v1.5), without the classifier.
 
   Args:
-    depth: 10, 18 or 50.
+    depth: 10, 18, 34, 50, 101 or 152; None for stages of one's own.
+    counts: blocks of each stage, with depth=None.
+    widths: channels that each stage gives out, with depth=None.
+    bottleneck: whether blocks have three convolutions and not two, with depth=None.
+    stem_dim: channels of the first convolution.
     num_channels: channels C of the images.
     stem: "imagenet" is a 7x7 convolution of stride 2 and a max-pool, "cifar" one 3x3
       convolution, which keeps the resolution of small images.
@@ -112,7 +154,11 @@ class ResNet(ImageEncoder):
   def __init__(
     self,
     *,
-    depth: Literal[10, 18, 50] = 50,
+    depth: Literal[10, 18, 34, 50, 101, 152] | None = 50,
+    counts: tuple[FewInt, ...] | None = None,
+    widths: tuple[PositiveInt, ...] | None = None,
+    bottleneck: bool | None = None,
+    stem_dim: PositiveInt = STEM_DIM,
     num_channels: PositiveInt = 3,
     stem: Literal["imagenet", "cifar"] = "imagenet",
     zero_init_last: bool = True,
@@ -121,32 +167,29 @@ class ResNet(ImageEncoder):
     dtype: Literal["float32", "bfloat16"] = "float32",
     rngs: nnx.Rngs,
   ):
-    if depth not in DEPTHS:
-      raise ValueError(f"depth={depth}: expected one of {sorted(DEPTHS)}")
+    stages = _stages(depth, counts, widths, bottleneck)
     check_statistics(image_mean, image_std, num_channels)
     self.num_channels, self.stem, self.dtype = num_channels, stem, dtype
     self.image_mean, self.image_std = image_mean, image_std
     self.image_shape = (None, None, num_channels)
-    counts, bottleneck = DEPTHS[depth]
     size, stride = (7, 2) if stem == "imagenet" else (3, 1)
-    self.stem_conv = _conv(num_channels, 64, size, stride=stride, dtype=dtype, rngs=rngs)
-    self.stem_norm = BatchNorm(num_features=64)
-    self.embed_dim = 64  # grows with each block
+    self.stem_conv = _conv(num_channels, stem_dim, size, stride=stride, dtype=dtype, rngs=rngs)
+    self.stem_norm = BatchNorm(num_features=stem_dim)
+    self.embed_dim = stem_dim  # grows with each block
     names = []
-    for stage, index in [(s, b) for s in range(4) for b in range(counts[s])]:
+    for stage, index in [(s, b) for s, count in enumerate(stages.counts) for b in range(count)]:
       names.append(f"stage{stage + 1}_block{index + 1}")
-      width = 64 * 2**stage
       block = ResidualBlock(
         in_dim=self.embed_dim,
-        width=width,
+        out_dim=stages.widths[stage],
         stride=2 if stage > 0 and index == 0 else 1,
-        bottleneck=bottleneck,
+        bottleneck=stages.bottleneck,
         last_scale=0.0 if zero_init_last else 1.0,
         dtype=dtype,
         rngs=rngs,
       )
       setattr(self, names[-1], block)
-      self.embed_dim = width * _EXPANSION if bottleneck else width
+      self.embed_dim = stages.widths[stage]
     self.block_names = tuple(names)
 
   def __call__(
@@ -180,6 +223,26 @@ class ResNet(ImageEncoder):
     tokens = x.reshape(x.shape[0], -1, self.embed_dim)  # B h w D -> B N D
     pooled = jnp.mean(tokens.astype(jnp.float32), axis=1).astype(x.dtype)
     return Encoded(tokens=tokens, pooled=pooled, valid=jnp.ones(tokens.shape[:2], bool))
+
+
+def _stages(
+  depth: int | None,
+  counts: tuple[int, ...] | None,
+  widths: tuple[int, ...] | None,
+  bottleneck: bool | None,
+) -> Stages:
+  own = {"counts": counts, "widths": widths, "bottleneck": bottleneck}
+  if depth is not None:
+    if given := [name for name, value in own.items() if value is not None]:
+      raise ValueError(f"{given[0]}={own[given[0]]}: expected depth=None beside it")
+    return stages_of(depth)
+  if counts is None or widths is None or bottleneck is None:
+    raise ValueError("depth=None: expected counts, widths and bottleneck")
+  if not counts or len(counts) != len(widths):
+    raise ValueError(f"widths={widths}: expected one for each of counts={counts}")
+  if bottleneck and min(widths) < _EXPANSION:
+    raise ValueError(f"widths={widths}: expected at least {_EXPANSION} for bottlenecks")
+  return Stages(counts, widths, bottleneck)
 
 
 def _max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:

@@ -86,6 +86,7 @@ class ViT(ImageEncoder):
     num_registers: further tokens that belong to no patch (arXiv 2309.16588).
     layer_scale: initial value of learned scales of the residual branches; None has none.
     activation: the activation of the perceptrons.
+    gated: whether they are gated; with "silu" SwiGLU, as in DINOv2's largest (arXiv 2304.07193).
     eps: the number added to variances in the layer norms: 1e-6 in MAE, DINO and timm, 1e-12 by
       default in Hugging Face's.
     drop_path: rate of the last block, rising from 0 in the first, in [0, 1).
@@ -124,6 +125,7 @@ class ViT(ImageEncoder):
     num_registers: NonNegativeInt = 0,
     layer_scale: Finite | None = None,
     activation: Activation = "gelu",
+    gated: bool = False,
     eps: PositiveFloat = 1e-6,
     drop_path: Rate = 0.0,
     dropout: Rate = 0.0,
@@ -157,7 +159,8 @@ class ViT(ImageEncoder):
     table = (self.grid[0] * self.grid[1], embed_dim)
     self.position_table = _learned(table, rngs) if position == "learned" else None
     sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "mlp_dim": mlp_dim, "eps": eps}
-    branches = {"activation": activation, "layer_scale": layer_scale, "dropout": dropout}
+    branches = {"activation": activation, "gated": gated, "dropout": dropout}
+    branches |= {"layer_scale": layer_scale}
     self.blocks = make_stack(num_layers, rngs=rngs, **sizes, **branches, dtype=dtype)
     self.norm = LayerNorm(embed_dim=embed_dim, eps=eps) if final_norm else None
     self.attention_pool = AttentionPool(**sizes, dtype=dtype, rngs=rngs) if pool == "map" else None

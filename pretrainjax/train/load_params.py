@@ -108,10 +108,11 @@ def _imported(
   opened: Opened, reference: Reference, part: str, sharding: Placement, dtype: Any
 ) -> dict[str, Any]:
   """The arrays of a network that transformers wrote, one at a time in the memory of the host."""
-  _, params, _ = opened.abstract
+  _, params, extras = opened.abstract
   if part not in params:
     raise UserError(f"'{reference.whole}': the model has no part '{part}'{nearest(part, params)}")
-  leaves = {tuple(path.split("/")): leaf for path, leaf in flatten(params[part]).items()}
+  named = flatten(params[part]) | flatten(extras.get(part, {}))  # statistics of batches
+  leaves = {tuple(path.split("/")): leaf for path, leaf in named.items()}
   placed = _placed(leaves, sharding)
 
   def finish(path: str, leaf: np.ndarray) -> Any:

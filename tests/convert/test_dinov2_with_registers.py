@@ -22,6 +22,9 @@ def test_config_json_says_how_many_registers_there_are(said, count):
   assert recipes["backbone"].num_registers == count
   assert class_for(recipes)[:2] == (dinov2_with_registers, KIND)
   assert not dinov2.fits(recipes, "Dinov2Model")
+  classifier = "Dinov2WithRegistersForImageClassification"
+  assert dinov2_with_registers.read_config(Fields(CONFIG | said), classifier) == recipes
+  assert not dinov2_with_registers.fits(recipes, classifier)
   written = dinov2_with_registers.write_config(recipes, KIND, Tokens())
   assert dinov2_with_registers.read_config(Fields(written), KIND) == recipes
 

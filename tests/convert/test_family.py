@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from pretrainjax.config.objects import recipe
@@ -25,6 +28,7 @@ def test_each_file_of_the_folder_that_has_classes_is_a_family():
     "modernbert",
     "qwen2",
     "qwen3",
+    "resnet",
     "roberta",
     "t5",
     "vit",
@@ -77,8 +81,8 @@ def test_networks_are_written_as_the_class_that_holds_most_of_them():
 def test_what_no_class_can_be_is_refused():
   with pytest.raises(UserError, match="no class of transformers holds this BERT"):
     class_for({"backbone": recipe(BERT, **SIZES, mlp_dim=10, order="pre")})
-  with pytest.raises(UserError, match="no class of transformers holds this ResNet"):
-    class_for({"backbone": recipe(ResNet, depth=18)})
+  with pytest.raises(UserError, match="holds this ResNet .*, but one of timm"):
+    class_for({"backbone": recipe(ResNet, stem="cifar")})
   with pytest.raises(UserError, match="found 'BertModell', expected a class that fits; did you"):
     class_for({"backbone": recipe(BERT, **SIZES, mlp_dim=10)}, kind="BertModell")
 
@@ -88,3 +92,16 @@ def test_prefixes_of_bare_models():
   assert with_prefix("bert.encoder.x", "bert.", ("cls.",)) == "bert.encoder.x"
   assert with_prefix("cls.x", "bert.", ("cls.",)) == "cls.x"
   assert not makes(None, BERT)
+
+
+def test_the_page_lists_every_class_with_a_case_that_is_there():
+  root = Path(__file__).parents[2]
+  page = (root / "docs" / "weights.md").read_text()
+  for library in ("transformers", "timm"):
+    for kind in (kind for family in families(library) for kind in family.CLASSES):
+      assert kind in page, kind
+  rows = [line.split("|") for line in page.partition("| class |")[2].splitlines()[2:]]
+  listed = {case for row in rows if len(row) == 6 for case in re.findall(r"`(\w+)`", row[4])}
+  parity = root / "tests" / "parity"
+  tests = "".join((parity / f"test_{name}.py").read_text() for name in ("round_trip", "timm"))
+  assert listed == set(re.findall(r'^  "(\w+)": \(', tests, re.MULTILINE))

@@ -57,3 +57,24 @@ def test_rotary_bases_of_both_versions():
   ):
     with pytest.raises(UserError, match="expected"):
       rope_theta(Fields(stretched), **how)
+
+
+def test_rates_that_differ_are_told_and_the_largest_is_taken(caplog):
+  fields = Fields({"resid_pdrop": 0.3, "embd_pdrop": 0.125})
+  assert fields.one_rate("resid_pdrop", "embd_pdrop", default=0.1) == 0.3
+  said = "ours has one rate for resid_pdrop 0.3, embd_pdrop 0.125: 0.3 is taken"
+  assert said in caplog.text
+  caplog.clear()
+  assert Fields({"resid_pdrop": 0.1}).one_rate("resid_pdrop", "embd_pdrop", default=0.1) == 0.1
+  fields.no_rate("attn_pdrop")
+  assert not caplog.records
+  fields.no_rate("resid_pdrop")
+  assert "resid_pdrop: found 0.3, ours has none there: 0 is taken" in caplog.text
+
+
+def test_lists_of_sizes():
+  assert Fields({"depths": [2, 3]}).integers("depths") == (2, 3)
+  assert Fields({}).integers("depths", (1,)) == (1,)
+  for broken in ([], [0], [1.0], [True], 3, "12"):
+    with pytest.raises(UserError, match="depths: found .*, expected a list of whole numbers"):
+      Fields({"depths": broken}).integers("depths")

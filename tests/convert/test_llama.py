@@ -1,10 +1,16 @@
 import jax
 import numpy as np
 import pytest
+import their_folders
 from flax import nnx
 
+from pretrainjax.checkpoint.encoder import load
 from pretrainjax.convert import llama
+from pretrainjax.convert.family import class_for
+from pretrainjax.convert.safetensors import TensorFolder
 from pretrainjax.errors import UserError
+from pretrainjax.export.networks import networks_of
+from pretrainjax.export.write import write_transformers
 from pretrainjax.models.llama import Llama
 from pretrainjax.objectives.split import split
 
@@ -41,3 +47,32 @@ def test_refuses_what_does_not_fit():
     llama.from_hf(tensors, tied=True)
   with pytest.raises(UserError, match="unknown tensors model.layers.0.self_attn.q_proj.bias"):
     llama.from_hf(tensors | {"model.layers.0.self_attn.q_proj.bias": np.ones(8)}, tied=False)
+
+
+CONFIG = {
+  "model_type": "llama",
+  "vocab_size": 11,
+  "hidden_size": 8,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 10,
+  "max_position_embeddings": 7,
+}
+HOW = {"tokenizer": None, "dtype": "float32", "max_shard_size": 10**9}
+
+
+def test_a_bare_model_is_written_without_a_head_and_read_with_a_line(tmp_path, monkeypatch, caplog):
+  monkeypatch.setitem(their_folders.CONFIGS, "LlamaForCausalLM", CONFIG)
+  folder = their_folders.make(tmp_path / "whole", "LlamaForCausalLM")
+  networks = networks_of(load(f"hf:{folder}"), None)
+  assert class_for(networks.recipes)[1] == "LlamaForCausalLM"
+  (tmp_path / "bare").mkdir()
+  written = write_transformers(tmp_path / "bare", networks, kind="LlamaModel", **HOW)
+  assert (written.kind, written.left) == ("LlamaModel", ("output_embedding",))
+  names = {n.removeprefix("model.") for n in TensorFolder(folder)} - {"lm_head.weight"}
+  assert set(TensorFolder(tmp_path / "bare")) == names
+  assert not caplog.records
+  found = load(f"hf:{tmp_path}/bare")
+  assert "LlamaModel has no head" in caplog.text and found.config.objective.backbone.tied
+  table = networks.params["encoder/token_embedding"]
+  np.testing.assert_array_equal(found.encoder.token_embedding[...], table)

@@ -28,12 +28,36 @@ def test_queries_keys_and_values_have_biases():
   assert qwen2.read_config(Fields(written), KIND) == recipes
 
 
+ALL = {"use_sliding_window": True, "sliding_window": 3}
+
+
+@pytest.mark.parametrize(
+  "changes, window",
+  [
+    (ALL | {"max_window_layers": 0}, 2),
+    (ALL | {"layer_types": ["sliding_attention"] * 3}, 2),
+    (ALL | {"max_window_layers": 3}, None),
+    (ALL | {"sliding_window": None, "max_window_layers": 0}, None),
+    (ALL, None),  # 28 layers have none where nothing is said
+    ({"sliding_window": 3, "max_window_layers": 0}, None),
+  ],
+)
+def test_a_window_of_all_layers_is_ours(changes, window):
+  recipes = qwen2.read_config(Fields(CONFIG | changes), KIND)
+  assert recipes["backbone"].window == window and class_for(recipes)[:2] == (qwen2, KIND)
+  written = qwen2.write_config(recipes, KIND, Tokens())
+  assert written["use_sliding_window"] == (window is not None)
+  assert qwen2.read_config(Fields(written), KIND) == recipes
+
+
 @pytest.mark.parametrize(
   "changes, said",
   [
-    ({"use_sliding_window": True}, "use_sliding_window: found True, expected False"),
-    ({"layer_types": ["full_attention", "sliding_attention"]}, "layer_types: found"),
+    (ALL | {"max_window_layers": 1}, "max_window_layers: found 1, expected 0, or 3"),
+    (ALL | {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types: found"),
+    ({"layer_types": ["sliding_attention"] * 3}, "layer_types: found"),
     ({"layer_types": "full_attention"}, "layer_types: found"),
+    ({"layer_types": 3}, "layer_types: found 3"),
   ],
 )
 def test_windows_of_some_layers_are_refused(changes, said):

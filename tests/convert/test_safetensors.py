@@ -45,6 +45,23 @@ def test_what_is_there_is_told_without_reading_it(tmp_path, monkeypatch):
   assert (tensors.shape("a"), tensors.dtype("a"), tensors.nbytes("a")) == ((2, 3), "float16", 12)
 
 
+@pytest.mark.parametrize("dtype", ["F32", "BF16"])
+@pytest.mark.parametrize("limit", [10**9, 1])
+def test_counters_stay_whole_numbers_at_an_aligned_place(dtype, limit, tmp_path):
+  tensors = TENSORS | {"count": np.int64(1 << 40)}
+  files = written(tmp_path, tensors, dtype=dtype, counters={"count"}, max_shard_size=limit)
+  found = TensorFolder(tmp_path)
+  assert found.integers("count") == 1 << 40 and found.integers("count").shape == ()
+  np.testing.assert_array_equal(found["b"], TENSORS["b"])
+  with pytest.raises(UserError, match="count is of I64, expected one of F32"):
+    found["count"]
+  with pytest.raises(UserError, match="b is of .*, expected one of I64"):
+    found.integers("b")
+  if limit > 1:
+    header = json.loads(files[0].read_bytes()[8:].split(b"}}", 1)[0] + b"}}")
+    assert header["count"]["data_offsets"] == [0, 8]
+
+
 def test_half_precision_is_rounded_to_nearest(tmp_path):
   written(tmp_path, {"a": np.float32([1.00390625])}, dtype="BF16")
   expected = np.float32([1.00390625]).astype(ml_dtypes.bfloat16).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pretrainjax.models.resnet import ResNet
+from pretrainjax.models.resnet import ResNet, stages_of
 from pretrainjax.types import Encoder
 
 
@@ -19,12 +19,14 @@ def images(size=16):
 
 @pytest.mark.parametrize(
   ("depth", "stem", "classes", "published"),
-  # torchvision's resnet18 and resnet50, pytorchcv's resnet10; 11.17 million is what CIFAR papers
-  # quote.
+  # torchvision's, but for pytorchcv's resnet10; 11.17 million is what CIFAR papers quote.
   [
     (10, "imagenet", 1000, 5_418_792),
     (18, "imagenet", 1000, 11_689_512),
+    (34, "imagenet", 1000, 21_797_672),
     (50, "imagenet", 1000, 25_557_032),
+    (101, "imagenet", 1000, 44_549_160),
+    (152, "imagenet", 1000, 60_192_808),
     (18, "cifar", 10, 11_173_962),
   ],
 )
@@ -86,3 +88,36 @@ def test_bfloat16_computes_in_half_and_keeps_statistics_wide():
 def test_keep_is_refused(small):
   with pytest.raises(ValueError, match="keep must be None"):
     small(images(), keep=jnp.zeros((2, 1), int))
+
+
+def test_stages_of_ones_own_are_those_of_a_depth():
+  def shapes(**arguments):
+    return nnx.state(nnx.eval_shape(lambda: ResNet(**arguments, rngs=nnx.Rngs(0))))
+
+  own = stages_of(50)._asdict()
+  assert shapes(depth=None, **own) == shapes(depth=50)
+  odd = {"counts": (2, 1), "widths": (9, 14), "bottleneck": True, "stem_dim": 5}
+  model = nnx.eval_shape(lambda: ResNet(depth=None, **odd, rngs=nnx.Rngs(0)))
+  assert model.block_names == ("stage1_block1", "stage1_block2", "stage2_block1")
+  assert model.embed_dim == 14 and model.stage2_block1.conv2.kernel.shape == (3, 3, 3, 3)
+
+
+@pytest.mark.parametrize(
+  "arguments, reason",
+  [
+    ({"counts": (1,)}, "expected depth=None beside it"),
+    ({"depth": None, "counts": (1,)}, "expected counts, widths and bottleneck"),
+    ({"depth": None, "counts": (1, 1), "widths": (8,), "bottleneck": False}, "one for each of"),
+    ({"depth": None, "counts": (), "widths": (), "bottleneck": False}, "one for each of"),
+    ({"depth": None, "counts": (1,), "widths": (3,), "bottleneck": True}, "at least 4"),
+    ({"depth": None, "counts": (0,), "widths": (3,), "bottleneck": False}, "counts=.* expected"),
+  ],
+)
+def test_stages_that_do_not_fit_are_refused(arguments, reason):
+  with pytest.raises(ValueError, match=reason):
+    ResNet(**arguments, rngs=nnx.Rngs(0))
+
+
+def test_a_depth_that_is_none_is_refused():
+  with pytest.raises(ValueError, match="depth=19: expected one of"):
+    stages_of(19)

@@ -28,6 +28,14 @@ CONFIGS = {
     "n_layer": 2,
     "n_head": 2,
   },
+  "ResNetModel": {
+    "model_type": "resnet",
+    "num_channels": 2,
+    "embedding_size": 3,
+    "hidden_sizes": [4, 5],
+    "depths": [1, 2],
+    "layer_type": "bottleneck",
+  },
   "ViTModel": {
     "model_type": "vit",
     "image_size": 6,
@@ -67,7 +75,8 @@ def _shapes(recipes, table):
   from pretrainjax.objectives.imported import Imported
   from pretrainjax.objectives.split import abstract_split
 
-  leaves = flatten(abstract_split(build(spec(Imported, **recipes)))[1])
+  _, params, extras = abstract_split(build(spec(Imported, **recipes)))
+  leaves = flatten(params) | flatten(extras)
   hollow = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in leaves.items()}
   shapes = {path: leaf.shape for path, leaf in hollow.items()}
   return {one.name: one.shape(hollow.__getitem__) for one in plan(table.rules, shapes)}

@@ -10,12 +10,12 @@ from fake_texts import TinyText, random_texts
 from flax import nnx
 
 from pretrainjax.augment.color import ColorAugment
-from pretrainjax.models import resnet
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.decoder import MAEDecoder
 from pretrainjax.models.gpt import GPT
 from pretrainjax.models.heads import Head, Pooler, Projector
 from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.models.resnet import ResNet
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
 from pretrainjax.models.vit import ViT
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
@@ -41,14 +41,10 @@ def vit(**changes):
 
 
 def small_resnet(*, rngs):
-  """ResNet-18 with the blocks of its first stage only, which compiles in a tenth of the time."""
-  full = resnet.DEPTHS[18]
-  resnet.DEPTHS[18] = ((1, 0, 0, 0), False)
-  try:
-    # Without zero_init_last the residual branch has a gradient from the start.
-    return resnet.ResNet(depth=18, stem="cifar", zero_init_last=False, rngs=rngs)
-  finally:
-    resnet.DEPTHS[18] = full
+  """One block of ResNet-18, which compiles in a tenth of the time."""
+  # Without zero_init_last the residual branch has a gradient from the start.
+  stages = {"depth": None, "counts": (1,), "widths": (64,), "bottleneck": False}
+  return ResNet(**stages, stem="cifar", zero_init_last=False, rngs=rngs)
 
 
 def mae(backbone=None, decoder=None, **changes):

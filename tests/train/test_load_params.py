@@ -145,7 +145,7 @@ except UserError as error:
   assert said[1].startswith("sharding.tensor: found 3, expected a divisor of 64, which is axis")
 
 
-@pytest.mark.parametrize("kind", ["BertForMaskedLM", "GPT2LMHeadModel", "ViTModel"])
+@pytest.mark.parametrize("kind", ["BertForMaskedLM", "GPT2LMHeadModel", "ResNetModel", "ViTModel"])
 def test_of_a_model_of_transformers(kind, tmp_path):
   folder = f"hf:{their_folders.make(tmp_path, kind)}"
   for name, part in pj.load(folder).parts.items():
