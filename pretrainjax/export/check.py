@@ -12,6 +12,7 @@ import numpy as np
 from flax import nnx
 
 from pretrainjax.errors import UserError
+from pretrainjax.export.difference import TOLERANCES, largest_difference
 from pretrainjax.export.networks import Networks
 from pretrainjax.export.timm import load_timm
 from pretrainjax.export.write import Written
@@ -36,19 +37,29 @@ class Case(NamedTuple):
 
 
 def compare(
-  folder: Path, networks: Networks, written: Written, *, adapter: Path | None = None
+  folder: Path,
+  networks: Networks,
+  written: Written,
+  *,
+  adapter: Path | None = None,
+  dtype: str = "float32",
 ) -> str:
   """Loads a folder with transformers and compares outputs; a line for each kind of input.
 
   The arguments, and what is raised, are those of `differences`.
   """
-  found = differences(folder, networks, written, adapter=adapter)
+  found = differences(folder, networks, written, adapter=adapter, dtype=dtype)
   lines = [f"check {name}: largest difference {value:.2e}" for name, value in found.items()]
   return "\n".join(lines)
 
 
 def differences(
-  folder: Path, networks: Networks, written: Written, *, adapter: Path | None = None
+  folder: Path,
+  networks: Networks,
+  written: Written,
+  *,
+  adapter: Path | None = None,
+  dtype: str = "float32",
 ) -> dict[str, float]:
   """The largest difference of outputs for each kind of input.
 
@@ -57,9 +68,11 @@ def differences(
     networks: what it was made of.
     written: what was written.
     adapter: the folder of an adapter that PEFT is to load onto it; None has none.
+    dtype: the dtype that the weights were written in, a key of `TOLERANCES`.
 
   Raises:
-    UserError: where the other library is not installed, finds tensors missing or left over.
+    UserError: where the other library is not installed, finds tensors missing or left over, or
+      computes something else.
   """
   try:
     torch = importlib.import_module("torch")
@@ -78,7 +91,8 @@ def differences(
       theirs = np.asarray(theirs_of(torch, model, written.kind, case).numpy(), np.float64)
     if case.present is not None:
       ours, theirs = ours[case.present], theirs[case.present]
-    found[case.name] = float(np.abs(ours - theirs).max())
+    tolerance = TOLERANCES[dtype]
+    found[case.name] = largest_difference(case.name, ours, theirs, tolerance=tolerance)
   return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pretrainjax.errors import UserError
 from pretrainjax.export import reload
+from pretrainjax.export.difference import TOLERANCES, largest_difference
 from pretrainjax.export.function import BATCH, Function, Input
 
 # Sizes of batches and images: so few that each is compiled within seconds.
@@ -21,15 +22,16 @@ _LONGEST = 512
 Arrays = Mapping[str, np.ndarray]
 
 
-def check_program(folder: Path, function: Function) -> str:
+def check_program(folder: Path, function: Function, *, dtype: str = "float32") -> str:
   """Runs a program in a process of its own; a line for each kind of input.
 
   Args:
     folder: the folder of the program.
     function: the function that it was made of.
+    dtype: the dtype that the weights were written in, a key of `TOLERANCES`.
 
   Raises:
-    UserError: where it does not run there.
+    UserError: where it does not run there, or computes something else.
   """
   cases = dict(cases_of(function))
   arrays = {f"{case}/{name}": x for case, given in cases.items() for name, x in given.items()}
@@ -42,18 +44,26 @@ def check_program(folder: Path, function: Function) -> str:
       last = (done.stderr.strip().splitlines() or ["no message"])[-1]
       raise UserError(f"--check: the program does not run by itself: {last[:300]}")
     with np.load(made) as outputs:
-      return differences(function, cases, dict(outputs))
+      return differences(function, cases, dict(outputs), dtype=dtype)
 
 
-def differences(function: Function, cases: Mapping[str, Arrays], outputs: Arrays) -> str:
+def differences(
+  function: Function, cases: Mapping[str, Arrays], outputs: Arrays, *, dtype: str = "float32"
+) -> str:
   """The largest difference for each case and output, a line a case.
 
   Args:
     function: the function, whose outputs are those that are expected.
     cases: the inputs of each case.
     outputs: what the program made of them, as "CASE/NAME".
+    dtype: the dtype that the weights were written in.
+
+  Raises:
+    UserError: where one is beyond what rounding makes.
   """
   call, lines = jax.jit(function.call), []
+  computed = getattr(function.encoder, "dtype", "float32")
+  tolerance = max(TOLERANCES[dtype], TOLERANCES[computed])
   for case, given in cases.items():
     expected = call(function.weights, *(given[one.name] for one in function.inputs))
     present = given.get("segments")
@@ -62,7 +72,8 @@ def differences(function: Function, cases: Mapping[str, Arrays], outputs: Arrays
       theirs, ours = outputs[f"{case}/{name}"], np.asarray(array, np.float32)
       if present is not None and ours.shape[:2] == present.shape:  # what padding gets is not used
         theirs, ours = theirs[present > 0], ours[present > 0]
-      found.append(f"{name} {np.abs(theirs.astype(np.float64) - ours).max():.2e}")
+      largest = largest_difference(f"{name} of {case}", ours, theirs, tolerance=tolerance)
+      found.append(f"{name} {largest:.2e}")
     lines.append(f"check {case}: largest difference of {', '.join(found)}")
   return "\n".join(lines)
 

@@ -88,7 +88,7 @@ def _work(request: Request) -> None:
     text = card(loaded, written, license_name=options.license, reference=reference)
     (folder / "README.md").write_text(text, encoding="utf-8")
     if options.check:
-      print(compare(folder, networks, written))
+      print(compare(folder, networks, written, dtype=options.dtype))
   print(summary(written, loaded, out))
 
 

@@ -36,7 +36,7 @@ def make_program(
   write_signature(folder, function, facts)
   written = written_of(function, "program of StableHLO")
   uses = {"JAX, without pretrainjax": _use(function, facts)}
-  return Made(written, "jax", uses, lambda: check_program(folder, function))
+  return Made(written, "jax", uses, lambda: check_program(folder, function, dtype=options.dtype))
 
 
 def written_of(function: Function, kind: str) -> Written:

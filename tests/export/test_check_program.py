@@ -40,9 +40,12 @@ def test_the_largest_difference_leaves_padding_out(function):
   expected = function.call(function.weights, *given.values())
   outputs = {f"padded texts/{name}": np.array(x) for name, x in expected.items()}
   outputs["padded texts/tokens"][given["segments"] == 0] = 9e9
-  outputs["padded texts/pooled"][2, 1] += 0.5
+  outputs["padded texts/pooled"][2, 1] += 5e-4
   line = differences(function, case, outputs)
-  assert "pooled 5.00e-01" in line and "e+09" not in line
+  assert "pooled 5.00e-04" in line and "e+09" not in line
+  outputs["padded texts/pooled"][2, 1] = np.nan
+  with pytest.raises(UserError, match="of pooled of padded texts, outputs up to .* differ by nan"):
+    differences(function, case, outputs)
 
 
 def test_cases_are_ordinary_and_odd(function):

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
 
 def test_a_folder_that_plain_jax_loads(run, tmp_path, monkeypatch, capsys):
   told = "check: no difference"
-  monkeypatch.setattr("pretrainjax.export.stablehlo.check_program", lambda *_: told)
+  monkeypatch.setattr("pretrainjax.export.stablehlo.check_program", lambda *_, dtype: told)
   out = tmp_path / "out"
   assert main([run, f"--out={out}", "--form=stablehlo", "--license=mit", "--check"]) == 0
   said = capsys.readouterr().out
