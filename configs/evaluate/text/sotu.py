@@ -3,7 +3,7 @@
 Another text: --datasets=NAME. get_config(arg): "smoke" takes some rows.
 
 Command:  pretrainjax evaluate --config=sotu --workdir=runs/gpt_sotu --no_random_init
-Minutes:  not noted
+Minutes:  less than 1 on two cores of an AMD EPYC
 Expected: 1.360 bits per byte after gpt_sotu:long; unigrams 2.024, 5-grams 1.361
 """
 

@@ -3,7 +3,7 @@
 get_config(arg): "smoke" takes some rows.
 
 Command:  pretrainjax evaluate --config=sotu_masked --workdir=runs/bert_sotu
-Minutes:  not noted
+Minutes:  less than 1 on two cores of an AMD EPYC
 Expected: test loss 6.385 after bert_sotu:long
 """
 

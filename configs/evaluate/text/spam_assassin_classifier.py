@@ -4,7 +4,7 @@ get_config(arg): "smoke" takes some.
 
 Command:  pretrainjax evaluate --config=spam_assassin_classifier --workdir=runs/spam \\
             --no_random_init
-Minutes:  not noted
+Minutes:  less than 1 on two cores of an AMD EPYC
 Expected: top-1 84.05 % after bert_spam_assassin:published from BERT, the mean of three seeds
 """
 

@@ -8,7 +8,7 @@ get_config(arg): "published" chooses none and trains on 1% of all labels, as the
 "short" takes a tenth of the steps, "smoke" two.
 
 Command:  pretrainjax finetune --config=mlp_fashion_mnist:published --workdir=runs/mlp_fashion_mnist
-Minutes:  not noted
+Minutes:  less than 1 on two cores of an AMD EPYC
 Expected: test top-1 78.57 %, with 10 % of the labels and twice the steps 82.83 %; means of three
           seeds
 """

@@ -15,7 +15,7 @@ as the figures below; "short" takes a tenth of the steps, "smoke" two steps of a
 
 Command:  pretrainjax finetune --config=bert_spam_assassin:published --workdir=runs/spam \\
             --config.init=runs/bert_sotu --config.train.duration.steps=100
-Minutes:  not noted
+Minutes:  about 1 on two cores of an AMD EPYC
 Expected: test top-1 84.05 % from BERT, 77.27 % from ELECTRA, 82.71 % by
           ":published_scratch"; means of three seeds
 """
