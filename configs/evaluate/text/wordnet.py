@@ -3,7 +3,7 @@
 get_config(arg): "smoke" takes some.
 
 Command:  pretrainjax evaluate --config=wordnet --workdir=runs/simcse_wordnet
-Minutes:  not noted
+Minutes:  less than 1 on two cores of an AMD EPYC
 Expected: after simcse_wordnet:published_supervised recall@1 12.73 %, MRR 17.55 %; untrained 1.72 %,
           2.59 %
 """
