@@ -5,14 +5,14 @@ The same tables that convert whole models say which of their layers an update be
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pretrainjax.convert import safetensors
-from pretrainjax.convert.table import LINEAR, Rule, Tensors, flatten
+from pretrainjax.convert.table import LINEAR, Planned, Rule, Tensors, flatten, tensors_of
 from pretrainjax.errors import UserError
 from pretrainjax.models.layers.lora import LORA_A, LORA_B
 from pretrainjax.objectives.lora import LoRA
@@ -163,17 +163,25 @@ def _trained_whole(
   rules: tuple[Rule, ...], leaves: Mapping[str, Any], is_trained: Callable[..., bool]
 ) -> Tensors:
   """The tensors of what was trained beside the updates, by their names."""
-  tensors = {}
+  found = [
+    rule
+    for rule in rules
+    if all(path in leaves and is_trained(tuple(path.split("/"))) for path in rule.paths)
+  ]
+  return {one.name: one.make(lambda p: np.asarray(leaves[p])) for one in planned(found, leaves)}
+
+
+def planned(rules: Iterable[Rule], leaves: Mapping[str, Any]) -> Iterator[Planned]:
+  """The tensors of those rules whose parameters are all there.
+
+  Args:
+    rules: the table of the plain network, or a part of it.
+    leaves: the parameters by path.
+  """
+  shapes = {path: np.shape(leaf) for path, leaf in leaves.items()}
   for rule in rules:
-    if not all(path in leaves and is_trained(tuple(path.split("/"))) for path in rule.paths):
-      continue
-    values = [np.asarray(leaves[path]) for path in rule.paths]
-    if _LAYER not in rule.theirs:
-      tensors[rule.theirs] = rule.fuse(values)
-      continue
-    for layer, parts in enumerate(zip(*values, strict=True), start=rule.first):
-      tensors[rule.theirs.format(layer=layer)] = rule.fuse(parts)
-  return tensors
+    if all(path in leaves for path in rule.paths):
+      yield from tensors_of(rule, shapes)
 
 
 def _outermost(modules: set[str]) -> list[str]:

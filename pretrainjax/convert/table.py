@@ -193,11 +193,21 @@ def plan(rules: tuple[Rule, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iter
   unknown = [path for path in shapes if path not in known]
   _refuse("parameters", unknown, [path for path in known if path not in shapes])
   for rule in rules:
-    if _LAYER in rule.theirs:
-      for layer in range(shapes[rule.paths[0]][0]):
-        yield Planned(rule.theirs.format(layer=layer + rule.first), rule, layer)
-    else:
-      yield Planned(rule.theirs, rule, None)
+    yield from tensors_of(rule, shapes)
+
+
+def tensors_of(rule: Rule, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Planned]:
+  """Lists the tensors of one rule.
+
+  Args:
+    rule: the rule, all of whose parameters are there.
+    shapes: the shape of each of our parameters by its path.
+  """
+  if _LAYER not in rule.theirs:
+    yield Planned(rule.theirs, rule, None)
+    return
+  for layer in range(shapes[rule.paths[0]][0]):
+    yield Planned(rule.theirs.format(layer=layer + rule.first), rule, layer)
 
 
 def to_ours(

@@ -1,7 +1,7 @@
 """The low-rank updates of a run in PEFT's files, with the networks that were trained whole."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.convert.family import Tokens, class_for
-from pretrainjax.convert.peft import PREFIX, PeftAdapter, to_peft, write_peft
+from pretrainjax.convert.peft import PREFIX, PeftAdapter, planned, to_peft, write_peft
 from pretrainjax.convert.table import Rule, flatten
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import Networks, networks_of
@@ -110,24 +110,15 @@ def _with_whole_modules(
 ) -> PeftAdapter:
   """An adapter with all tensors of the modules that it saves: PEFT looks for each of them."""
   modules = tuple(f"{module}." for module in adapter.config["modules_to_save"] or ())
-  made = {name: make for rule in rules for name, make in _tensors(rule, leaves)}
-  made |= {copy: made[one] for copy, one in copies.items() if one in made}
-  whole = {f"{PREFIX}.{name}": make for name, make in made.items() if name.startswith(modules)}
-  missing = {name: make() for name, make in whole.items() if name not in adapter.tensors}
+  found = {one.name: one for one in planned(rules, leaves)}
+  found |= {copy: found[one] for copy, one in copies.items() if one in found}
+  whole = {f"{PREFIX}.{name}": one for name, one in found.items() if name.startswith(modules)}
+  missing = {
+    name: one.make(lambda path: np.asarray(leaves[path]))
+    for name, one in whole.items()
+    if name not in adapter.tensors
+  }
   return adapter._replace(tensors={**adapter.tensors, **missing})
-
-
-def _tensors(rule: Rule, leaves: Mapping[str, Any]) -> Iterator[tuple[str, Callable]]:
-  """The tensors of a rule by name, each made when it is asked for."""
-  if not all(path in leaves for path in rule.paths):
-    return
-  parts = [np.asarray(leaves[path]) for path in rule.paths]
-  if "{layer}" not in rule.theirs:
-    yield rule.theirs, lambda: np.ascontiguousarray(rule.fuse(parts))
-    return
-  for i in range(len(parts[0])):
-    name = rule.theirs.format(layer=i + rule.first)
-    yield name, lambda i=i: np.ascontiguousarray(rule.fuse([part[i] for part in parts]))
 
 
 def _trained_whole(leaves: Mapping[str, Any], is_trained: Callable[..., bool]) -> set[str]:

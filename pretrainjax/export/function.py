@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax import export
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.encoder import Loaded
@@ -103,6 +104,16 @@ def function_of(
   held = {name.split("/")[0] for name in weights}
   left = {name.split("/")[0] for name in names} - held
   return Function(call, weights, inputs, limits, tuple(sorted(held)), tuple(sorted(left)), encoder)
+
+
+def symbolic_inputs(function: Function) -> list[jax.ShapeDtypeStruct]:
+  """The inputs of a function with symbols of `jax.export` where any size will do."""
+  scope = export.SymbolicScope(function.limits)
+  shapes = [", ".join(map(str, one.shape)) for one in function.inputs]
+  return [
+    jax.ShapeDtypeStruct(export.symbolic_shape(shape, scope=scope), one.dtype)
+    for shape, one in zip(shapes, function.inputs, strict=True)
+  ]
 
 
 def _computing_in(recipes: ConfigDict, dtype: str, allow: tuple[str, ...]) -> Objective:

@@ -10,14 +10,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import export
 
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import packages
 from pretrainjax.errors import UserError
 from pretrainjax.export.check_program import cases_of, differences
-from pretrainjax.export.function import Function, function_of
+from pretrainjax.export.function import Function, function_of, symbolic_inputs
 from pretrainjax.export.made import Made
 from pretrainjax.export.program import write_signature
 from pretrainjax.export.stablehlo import describe_inputs, written_of
@@ -77,12 +76,7 @@ def make_onnx(
 def _convert(path: Path, function: Function) -> list[dict[str, Any]]:
   """Writes the model; returns its outputs for the signature."""
   weights = {name: np.asarray(array) for name, array in function.weights.items()}
-  scope = export.SymbolicScope(function.limits)
-  shapes = [", ".join(map(str, one.shape)) for one in function.inputs]
-  inputs = [
-    jax.ShapeDtypeStruct(export.symbolic_shape(shape, scope=scope), one.dtype)
-    for shape, one in zip(shapes, function.inputs, strict=True)
-  ]
+  inputs = symbolic_inputs(function)
 
   def call(*given: Any) -> tuple:
     return tuple(array for _, array in sorted(function.call(weights, *given).items()))

@@ -12,7 +12,7 @@ from jax import export
 
 from pretrainjax.convert import safetensors
 from pretrainjax.errors import UserError
-from pretrainjax.export.function import Function
+from pretrainjax.export.function import Function, symbolic_inputs
 
 PROGRAM, SIGNATURE = "program.jax_export", "signature.json"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -123,10 +123,4 @@ def _outputs(exported: export.Exported) -> list[dict[str, Any]]:
 def _exported(
   call: Any, weights: tuple, function: Function, platforms: Sequence[str]
 ) -> export.Exported:
-  scope = export.SymbolicScope(function.limits)
-  shapes = [", ".join(map(str, one.shape)) for one in function.inputs]
-  inputs = [
-    jax.ShapeDtypeStruct(export.symbolic_shape(shape, scope=scope), one.dtype)
-    for shape, one in zip(shapes, function.inputs, strict=True)
-  ]
-  return export.export(jax.jit(call), platforms=platforms)(*weights, *inputs)
+  return export.export(jax.jit(call), platforms=platforms)(*weights, *symbolic_inputs(function))
