@@ -13,6 +13,7 @@ import pretrainjax.convert
 from pretrainjax.config.allowed import TARGET
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.table import Rule
+from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
 
 Library = Literal["transformers", "timm"]
@@ -27,6 +28,13 @@ class Tokens(NamedTuple):
   pad: int | None = None
   begin: int | None = None
   end: int | None = None
+
+  @classmethod
+  def of(cls, tokenizer: Tokenizer | None) -> "Tokens":
+    """Those of a tokenizer, or none where there is none."""
+    if tokenizer is None:
+      return cls()
+    return cls(tokenizer.pad_id, tokenizer.begin_id, tokenizer.end_id)
 
 
 class Table(NamedTuple):

@@ -14,12 +14,11 @@ from pretrainjax.convert.peft import PREFIX, PeftAdapter, planned, to_peft, writ
 from pretrainjax.convert.table import Rule, flatten
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import Networks, networks_of
-from pretrainjax.export.write import Written
+from pretrainjax.export.write import Written, names_of
 from pretrainjax.models.layers.lora import LORA_A, LORA_B
 from pretrainjax.objectives.lora import Adapted, merge
 from pretrainjax.objectives.split import split
 
-_NAMES = {"backbone": "encoder"}  # of the networks that arguments make, where they differ
 # PEFT's tasks, by the ends of names of classes; of others it need not know.
 _TASKS = {
   "ForSequenceClassification": "SEQ_CLS",
@@ -68,11 +67,8 @@ def write_adapter(
   found = {name: split(network)[1] for name, network in objective.parts(loaded.module).items()}
   networks = networks_of(_merged(loaded, objective), part)
   family, name, arguments = class_for(networks.recipes, kind=kind)
-  held = {_NAMES.get(argument, argument) for argument in arguments} & set(found)
-  tokenizer, tokens = loaded.tokenizer, Tokens()
-  if tokenizer is not None:
-    tokens = Tokens(tokenizer.pad_id, tokenizer.begin_id, tokenizer.end_id)
-  table = family.table(networks.recipes, name, tokens)
+  held = names_of(arguments) & set(found)
+  table = family.table(networks.recipes, name, Tokens.of(loaded.tokenizer))
   rules = tuple(rule._replace(theirs=table.written(rule.theirs)) for rule in table.rules)
   params = {network: found[network] for network in held}
   adapter = to_peft(

@@ -25,8 +25,8 @@ def card(
   *,
   license_name: str,
   reference: Reference,
-  library: str | None = None,
-  uses: Mapping[str, str] | None = None,
+  library: str,
+  uses: Mapping[str, str],
 ) -> str:
   """The text of README.md.
 
@@ -35,22 +35,16 @@ def card(
     written: what was written of it.
     license_name: the licence of the weights, "" where the user named none.
     reference: the reference that the user typed.
-    library: the library that loads it; None takes that of `written`.
-    uses: Python code that loads it, by what it needs; None takes that library, and ours.
+    library: the library that loads it.
+    uses: Python code that loads it, by what it needs.
   """
   config, backbone = loaded.config, loaded.config.objective.backbone
   is_text = "vocab_size" in backbone
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
-  if uses is None:
-    theirs = _theirs(written.kind, is_text=is_text)
-    uses = {
-      written.library: _with_timm(backbone) if written.library == "timm" else theirs,
-      "pretrainjax": _ours(written.kind, is_text=is_text),
-    }
   shown = [f"With {name}:\n\n```python\n{code}\n```" for name, code in uses.items()]
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(library or written.library, is_text=is_text, license_name=license_name),
+    _front(library, is_text=is_text, license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
@@ -59,6 +53,21 @@ def card(
     f"## Config\n\n```json\n{json.dumps(json.loads(to_json(config)), indent=1)}\n```",
   ]
   return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def uses_of(written: Written, backbone: ConfigDict) -> dict[str, str]:
+  """Python code that loads a folder of another library: with that library, and with ours.
+
+  Args:
+    written: what was written.
+    backbone: the recipe of the encoder.
+  """
+  is_text, library = "vocab_size" in backbone, written.library
+  theirs = _theirs(written.kind, is_text=is_text)
+  return {
+    library: _with_timm(backbone) if library == "timm" else theirs,
+    "pretrainjax": _ours(written.kind, is_text=is_text),
+  }
 
 
 def _front(library: str, *, is_text: bool, license_name: str) -> str:

@@ -36,21 +36,9 @@ class Case(NamedTuple):
   present: Any = None
 
 
-def compare(
-  folder: Path,
-  networks: Networks,
-  written: Written,
-  *,
-  adapter: Path | None = None,
-  dtype: str = "float32",
-) -> str:
-  """Loads a folder with transformers and compares outputs; a line for each kind of input.
-
-  The arguments, and what is raised, are those of `differences`.
-  """
-  found = differences(folder, networks, written, adapter=adapter, dtype=dtype)
-  lines = [f"check {name}: largest difference {value:.2e}" for name, value in found.items()]
-  return "\n".join(lines)
+def lines_of(found: Mapping[str, float]) -> str:
+  """What the user is told of `differences`, a line for each kind of input."""
+  return "\n".join(f"check {name}: largest difference {value:.2e}" for name, value in found.items())
 
 
 def differences(

@@ -8,24 +8,15 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
-from pretrainjax.checkpoint.encoder import load
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Request, launch
 from pretrainjax.config.allowed import add_allow_flag
 from pretrainjax.errors import UserError, nearest
-from pretrainjax.export.card import card
-from pretrainjax.export.check import compare
 from pretrainjax.export.forms import FORMS, add_flags, write_form
-from pretrainjax.export.made import summary
-from pretrainjax.export.networks import networks_of
-from pretrainjax.export.sentence_transformers import write_sentence_transformers
-from pretrainjax.export.timm import write_timm
-from pretrainjax.export.write import new_folder, write_transformers
 from pretrainjax.user_path import user_path
 
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _DTYPES = ("float32", "bfloat16", "float16")
-_FORMS = ("transformers", "sentence-transformers", "timm", *FORMS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_flags(parser: argparse.ArgumentParser) -> None:
   add_allow_flag(parser)
   parser.add_argument("--out", metavar="DIR", help="the folder to make")
-  parser.add_argument("--form", default="transformers", help=f"one of {', '.join(_FORMS)}")
+  parser.add_argument("--form", default="transformers", help=f"one of {', '.join(FORMS)}")
   parser.add_argument("--architecture", metavar="CLASS", help="of transformers; else the fullest")
   parser.add_argument("--dtype", default="float32", help=f"of weights: {', '.join(_DTYPES)}")
   parser.add_argument("--max_shard_size", default="5GB", help="of a file of weights (default: 5GB)")
@@ -65,38 +56,15 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
 
 def _work(request: Request) -> None:
   options, reference = request.options, Reference.parse(request.workdir)
-  out, limit = _checked(options)
-  if options.form in FORMS:
-    options.max_shard_size = limit
-    print(write_form(out, reference, options=options))
-    return
-  loaded = load(str(reference.whole), weights=options.weights, allow=options.allow)
-  is_encoder = options.form == "sentence-transformers"
-  networks = networks_of(loaded, reference.part or ("encoder" if is_encoder else None))
-  with new_folder(out) as folder:
-    write = write_timm if options.form == "timm" else write_transformers
-    written = write(
-      folder,
-      networks,
-      tokenizer=loaded.tokenizer,
-      kind=options.architecture,
-      dtype=options.dtype,
-      max_shard_size=limit,
-    )
-    if is_encoder:
-      write_sentence_transformers(folder, networks.recipes["backbone"], kind=written.kind)
-    text = card(loaded, written, license_name=options.license, reference=reference)
-    (folder / "README.md").write_text(text, encoding="utf-8")
-    if options.check:
-      print(compare(folder, networks, written, dtype=options.dtype))
-  print(summary(written, loaded, out))
+  out, options.max_shard_size = _checked(options)
+  print(write_form(out, reference, options=options))
 
 
 def _checked(options: argparse.Namespace) -> tuple[Path, int]:
   if not options.out:
     raise UserError("--out: found nothing, expected a folder to make")
   weights = ("auto", "ema", "online")
-  for name, choices in (("form", _FORMS), ("dtype", _DTYPES), ("weights", weights)):
+  for name, choices in (("form", FORMS), ("dtype", _DTYPES), ("weights", weights)):
     if (found := getattr(options, name)) not in choices:
       raise UserError(f"--{name}: found '{found}'{nearest(found, choices)}")
   size = re.fullmatch(r"([0-9]{1,12})([KMG]B)?", options.max_shard_size)

@@ -1,4 +1,4 @@
-"""What `--form` may ask for beside folders of transformers: programs, and adapters."""
+"""What `--form` may ask for: folders of other libraries, programs, and adapters."""
 
 import argparse
 from pathlib import Path
@@ -7,6 +7,7 @@ from pretrainjax.checkpoint.encoder import load
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.export.card import card
+from pretrainjax.export.folders import make_sentence_transformers, make_timm, make_transformers
 from pretrainjax.export.made import Maker, summary
 from pretrainjax.export.onnx import check_converter, make_onnx
 from pretrainjax.export.peft import make_adapter
@@ -14,7 +15,15 @@ from pretrainjax.export.program import PLACES, PLATFORMS, check_serializer
 from pretrainjax.export.stablehlo import make_program
 from pretrainjax.export.write import new_folder
 
-FORMS: dict[str, Maker] = {"stablehlo": make_program, "onnx": make_onnx, "peft": make_adapter}
+FORMS: dict[str, Maker] = {
+  "transformers": make_transformers,
+  "sentence-transformers": make_sentence_transformers,
+  "timm": make_timm,
+  "stablehlo": make_program,
+  "onnx": make_onnx,
+  "peft": make_adapter,
+}
+_WITH_FLAGS = ("stablehlo", "onnx", "peft")  # those of `add_flags`
 _COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
@@ -45,7 +54,8 @@ def write_form(out: Path, reference: Reference, *, options: argparse.Namespace) 
   Raises:
     UserError: for flags that the form does not have, or a run that it cannot hold.
   """
-  _check_flags(options)
+  if options.form in _WITH_FLAGS:
+    _check_flags(options)
   updates = "beside" if options.form == "peft" else "merged"
   how = {"weights": options.weights, "updates": updates, "allow": options.allow}
   loaded = load(str(reference.whole), **how)

@@ -5,11 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ml_collections import ConfigDict
-
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.reference import Reference
-from pretrainjax.export.tokenizer import tokenizer_files
 from pretrainjax.export.write import Written
 
 
@@ -58,19 +55,3 @@ def summary(written: Written, loaded: Loaded, out: Path) -> str:
   left += f"; zeros, as ours has none: {', '.join(written.zeros)}" if written.zeros else ""
   count = f"{written.num_parameters:,} parameters"
   return f"{written.kind}, {count} of step {loaded.step} ({', '.join(written.held)}{left}): {out}"
-
-
-def write_tokenizer(folder: Path, loaded: Loaded, backbone: ConfigDict, *, kind: str) -> bool:
-  """Writes the files of the tokenizer of a run on text; returns whether there is one.
-
-  Args:
-    folder: the folder, which is there.
-    loaded: the run that was loaded.
-    backbone: the recipe of the encoder.
-    kind: the class of transformers that reads them, see `tokenizer_files`.
-  """
-  if loaded.tokenizer is None:
-    return False
-  for file, content in tokenizer_files(loaded.tokenizer, backbone, kind=kind).items():
-    (folder / file).write_text(content, encoding="utf-8")
-  return True

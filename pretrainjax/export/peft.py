@@ -7,8 +7,9 @@ from pathlib import Path
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.export.adapter import Adapter, write_adapter
-from pretrainjax.export.check import compare
-from pretrainjax.export.made import Made, write_tokenizer
+from pretrainjax.export.check import differences, lines_of
+from pretrainjax.export.made import Made
+from pretrainjax.export.tokenizer import write_tokenizer
 from pretrainjax.export.write import write_transformers
 
 
@@ -22,7 +23,7 @@ def make_adapter(
   how = {"part": reference.part, "kind": options.architecture, "base": base}
   adapter = write_adapter(folder, loaded, **how)
   recipes, written = adapter.networks.recipes, adapter.written
-  write_tokenizer(folder, loaded, recipes["backbone"], kind=written.kind)
+  write_tokenizer(folder, loaded.tokenizer, recipes["backbone"], kind=written.kind)
   is_classifier = written.kind.endswith("Classification")
   labels = f", num_labels={recipes['head'].num_classes}" if is_classifier else ""
   code = (
@@ -37,6 +38,6 @@ def make_adapter(
 def _check(folder: Path, adapter: Adapter) -> str:
   """Compares it on its base model, which is written for this."""
   with tempfile.TemporaryDirectory() as base:
-    how = {"kind": adapter.written.kind, "dtype": "float32", "max_shard_size": 5 * 10**9}
-    written = write_transformers(Path(base), adapter.base, tokenizer=None, **how)
-    return compare(Path(base), adapter.networks, written, adapter=folder)
+    kind = adapter.written.kind
+    written = write_transformers(Path(base), adapter.base, tokenizer=None, kind=kind)
+    return lines_of(differences(Path(base), adapter.networks, written, adapter=folder))

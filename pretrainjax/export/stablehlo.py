@@ -12,8 +12,9 @@ from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import packages
 from pretrainjax.export.check_program import check_program
 from pretrainjax.export.function import Function, function_of
-from pretrainjax.export.made import Made, write_tokenizer
+from pretrainjax.export.made import Made
 from pretrainjax.export.program import write_program, write_signature
+from pretrainjax.export.tokenizer import write_tokenizer
 from pretrainjax.export.write import Written
 from pretrainjax.models.causal import CausalModel
 
@@ -66,7 +67,7 @@ def describe_inputs(
     return {"image": {"mean": list(encoder.image_mean), "std": list(encoder.image_std)}}
   recipe = loaded.parts[part or "encoder"].config or loaded.config.objective.backbone
   kind = "ForCausalLM" if isinstance(encoder, CausalModel) else ""
-  has_one = write_tokenizer(folder, loaded, recipe, kind=kind)
+  has_one = write_tokenizer(folder, loaded.tokenizer, recipe, kind=kind)
   return {"tokenizer": "tokenizer.json"} if has_one else {}
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pretrainjax.convert.family import Tokens, class_for
 from pretrainjax.convert.safetensors import WHOLE
-from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import Networks
 from pretrainjax.export.write import IMAGE_SIZE, Written, recipes_of, write_weights
@@ -19,22 +18,17 @@ def write_timm(
   folder: Path,
   networks: Networks,
   *,
-  tokenizer: Tokenizer | None,
-  kind: str | None,
-  dtype: str,
-  max_shard_size: int,
+  kind: str | None = None,
+  dtype: str = "float32",
 ) -> Written:
   """Writes the weights by timm's names, and config.json, which says the scaling of images too.
 
   Args:
     folder: the folder, which is there.
     networks: what is exported.
-    tokenizer: as for `write_transformers`; encoders of images have none.
     kind: the class of timm; None takes the one that holds the networks.
     dtype: one of `DTYPES`.
-    max_shard_size: as for `write_transformers`; timm reads one file only.
   """
-  del tokenizer, max_shard_size
   found = class_for(networks.recipes, kind=kind, library="timm")
   family, name, arguments = found
   how = {"tokens": Tokens(), "dtype": dtype, "max_shard_size": _WHOLE}

@@ -1,6 +1,7 @@
 """The tokenizer of an exported encoder of texts, in the files that transformers reads."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,6 +15,24 @@ _ROLES = {
   "sep_token": "[SEP]",
   "mask_token": "[MASK]",
 }
+
+
+def write_tokenizer(
+  folder: Path, tokenizer: Tokenizer | None, backbone: ConfigDict, *, kind: str
+) -> bool:
+  """Writes the files of a tokenizer; returns whether there is one.
+
+  Args:
+    folder: the folder, which is there.
+    tokenizer: the tokenizer of a run on text; None for others.
+    backbone: the recipe of the encoder.
+    kind: the class of transformers that reads them.
+  """
+  if tokenizer is None:
+    return False
+  for file, content in tokenizer_files(tokenizer, backbone, kind=kind).items():
+    (folder / file).write_text(content, encoding="utf-8")
+  return True
 
 
 def tokenizer_files(tokenizer: Tokenizer, backbone: ConfigDict, *, kind: str) -> dict[str, str]:

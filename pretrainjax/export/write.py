@@ -20,7 +20,7 @@ from pretrainjax.convert.table import plan
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import Networks
-from pretrainjax.export.tokenizer import tokenizer_files
+from pretrainjax.export.tokenizer import write_tokenizer
 
 _NAMES = {"backbone": "encoder"}  # of the networks that arguments make, where they differ
 IMAGE_SIZE = (224, 224)  # of networks that take any, where nothing says it
@@ -108,16 +108,12 @@ def write_transformers(
   """
   found = class_for(networks.recipes, kind=kind)
   family, name, arguments = found
-  tokens = Tokens()
-  if tokenizer is not None:
-    tokens = Tokens(tokenizer.pad_id, tokenizer.begin_id, tokenizer.end_id)
+  tokens = Tokens.of(tokenizer)
   recipes = recipes_of(networks, arguments)
   how = {"dtype": dtype, "max_shard_size": max_shard_size}
   written = write_weights(folder, networks, found, tokens=tokens, **how)
   backbone = networks.recipes["backbone"]
-  if tokenizer is not None:
-    for file, content in tokenizer_files(tokenizer, backbone, kind=name).items():
-      (folder / file).write_text(content, encoding="utf-8")
+  write_tokenizer(folder, tokenizer, backbone, kind=name)
   if "image_mean" in backbone:
     size = networks.image_size or IMAGE_SIZE
     statistics = {"mean": backbone.image_mean, "std": backbone.image_std, "size": size}
@@ -130,6 +126,11 @@ def write_transformers(
     _json(folder / "generation_config.json", {"_from_model_config": True} | generation)
   _json(folder / "config.json", config)
   return written
+
+
+def names_of(arguments: Collection[str]) -> set[str]:
+  """The names of the networks that arguments of an objective make."""
+  return {_NAMES.get(argument, argument) for argument in arguments}
 
 
 def recipes_of(networks: Networks, arguments: Collection[str]) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def write_weights(
     max_shard_size: the most bytes of a file of weights.
   """
   family, name, arguments = found
-  held = {_NAMES.get(argument, argument) for argument in arguments}
+  held = names_of(arguments)
   table = family.table(recipes_of(networks, arguments), name, tokens)
   there = {path: path.split("/")[0] for path in networks.params}
   params = {

@@ -4,19 +4,19 @@ import their_folders
 
 from pretrainjax.checkpoint.encoder import load
 from pretrainjax.checkpoint.reference import Reference
-from pretrainjax.export.card import card
+from pretrainjax.export.card import card, uses_of
 from pretrainjax.export.write import Written
+
+HOW = {"library": "transformers", "uses": {}}
 
 
 def test_it_says_what_it_is_and_how_to_load_it(tmp_path):
   folder = their_folders.make(tmp_path / "minilm")
   written = Written("BertForMaskedLM", ("encoder", "head"), ("projector",), 1234)
-  text = card(
-    load(f"hf:{folder}"),
-    written,
-    license_name="mit",
-    reference=Reference.parse(f"hf:{folder}"),
-  )
+  loaded, reference = load(f"hf:{folder}"), Reference.parse(f"hf:{folder}")
+  uses = uses_of(written, loaded.config.objective.backbone)
+  how = {"license_name": "mit", "reference": reference, "library": "transformers", "uses": uses}
+  text = card(loaded, written, **how)
   assert text.startswith("---\nlibrary_name: transformers\nlicense: mit\n")
   for part in (
     "# minilm",
@@ -42,6 +42,6 @@ def test_measured_numbers_have_their_protocol(tmp_path):
   ]
   (tmp_path / "evaluation" / "results.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
   written = Written("BertForMaskedLM", ("encoder",), (), 1)
-  text = card(loaded, written, license_name="", reference=Reference.parse(tmp_path))
+  text = card(loaded, written, license_name="", reference=Reference.parse(tmp_path), **HOW)
   assert "license: unknown" in text and "| knn" in text and "k=20" in text
   assert "0.5" in text and "0.25" not in text

@@ -1,6 +1,5 @@
 """The whole circle with timm: made and stored by timm, read here, written, read by timm."""
 
-import functools
 import json
 
 import numpy as np
@@ -26,7 +25,6 @@ timm = pytest.importorskip("timm")
 pytest.importorskip("safetensors")
 
 pytestmark = pytest.mark.parity
-HOW = {"tokenizer": None, "kind": None, "dtype": "float32", "max_shard_size": 10**9}
 VIT = dict(patch_size=5, in_chans=2, embed_dim=24, depth=2, num_heads=3, mlp_ratio=1.7)
 FOUR = dict(layers=[1, 2, 1, 1], channels=[6, 8, 5, 7])
 # name -> class, architecture, its arguments.
@@ -60,9 +58,8 @@ def test_read_train_write(name, tmp_path):
   torch.manual_seed(0)
   model = randomise(timm.create_model(architecture, **arguments).eval())
   timm.models.save_for_hf(model, tmp_path, safe_serialization=True)
-  write = functools.partial(write_timm, **HOW)
   rate = 0.01 if kind == "ResNet" else 0.5  # norms with given statistics grow fast
-  how = {"write": write, "library": "timm", "learning_rate": rate}
+  how = {"write": write_timm, "library": "timm", "learning_rate": rate}
   again = read_train_write(model, kind, load_all(tmp_path), tmp_path, **how)
   found = timm.create_model(f"local-dir:{again}", pretrained=True)
   config = json.loads((tmp_path / "config.json").read_text())
@@ -90,11 +87,11 @@ def test_what_is_made_here_is_loaded_there(backbone, tmp_path):
   _, params, extras = split(module)
   leaves = flatten(params) | flatten(extras)
   networks = Networks({"backbone": backbone}, leaves, dict(module.items()), (12, 12))
-  lines = check.differences(tmp_path, networks, write_timm(tmp_path, networks, **HOW))
+  lines = check.differences(tmp_path, networks, write_timm(tmp_path, networks))
   assert len(lines) > 3 and max(lines.values()) < 1e-4, lines
   again = networks_of(load(f"hf:{tmp_path}"), None)
   (tmp_path / "again").mkdir()
-  write_timm(tmp_path / "again", again, **HOW)
+  write_timm(tmp_path / "again", again)
   first, second = TensorFolder(tmp_path), TensorFolder(tmp_path / "again")
   assert sorted(first) == sorted(second)
   for name in first:
