@@ -14,6 +14,7 @@ from flax import nnx
 from pretrainjax.errors import UserError
 from pretrainjax.export.difference import TOLERANCES, largest_difference
 from pretrainjax.export.networks import Networks
+from pretrainjax.export.odd_inputs import lowest_token, odd_images, rare_tokens
 from pretrainjax.export.timm import load_timm
 from pretrainjax.export.write import Written
 from pretrainjax.models.causal import CausalModel
@@ -125,27 +126,22 @@ def cases(networks: Networks) -> Iterator[Case]:
     yield from _texts(encoder, random)
     return
   shape = (_ROWS, *(networks.image_size or _IMAGE_SIZE), encoder.num_channels)
-  for name, pixels in (
-    ("ordinary images", random.integers(0, 256, shape)),
-    ("black images", np.zeros(shape)),
-    ("white images", np.full(shape, 255)),
-    ("images of two values", random.integers(0, 2, shape) * 255),
-  ):
-    yield Case(name, images=np.asarray(encoder.normalize(jnp.asarray(pixels, jnp.uint8))))
+  ordinary = random.integers(0, 256, shape).astype(np.uint8)
+  for name, pixels in (("ordinary images", ordinary), *odd_images(shape, random)):
+    yield Case(name, images=np.asarray(encoder.normalize(jnp.asarray(pixels))))
 
 
 def _texts(encoder: Any, random: np.random.Generator) -> Iterator[Case]:
   # All but one have the same shape, so that our networks are compiled twice only.
   size, length = encoder.vocab_size, min(encoder.max_length, _LONGEST)
-  low = min(5, size - 1)
-  tokens = random.integers(low, size, (_ROWS, length)).astype(np.int32)
+  tokens = random.integers(lowest_token(size), size, (_ROWS, length)).astype(np.int32)
   present = np.ones((_ROWS, length), bool)
   yield Case(f"texts of {length} tokens", tokens=tokens, present=present)
   lengths = np.maximum(np.array([length // 2, length - 1, 1]), 1)
   padded = np.arange(length)[None] < lengths[:, None]
   yield Case("padded texts", tokens=tokens, present=padded)
   yield Case("texts of one token", tokens=tokens[:, :1], present=present[:, :1])
-  rare = size - 1 - np.arange(tokens.size).reshape(tokens.shape) % (size - low)
+  rare = rare_tokens(tokens.shape, vocab_size=size)
   yield Case("the last tokens of the vocabulary", tokens=rare.astype(np.int32), present=present)
 
 

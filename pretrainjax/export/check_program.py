@@ -14,6 +14,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.export import reload
 from pretrainjax.export.difference import TOLERANCES, largest_difference
 from pretrainjax.export.function import BATCH, Function, Input
+from pretrainjax.export.odd_inputs import lowest_token, odd_images, rare_tokens
 
 # Sizes of batches and images: so few that each is compiled within seconds.
 _BATCH_SIZES = (3, 1, 8)
@@ -89,25 +90,21 @@ def cases_of(function: Function) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     shape = _shape(images, {BATCH: size} | dict(zip("hw", sides, strict=True)))
     ordinary = random.integers(0, 256, shape)
     yield f"{size} ordinary images", {images.name: ordinary.astype(np.uint8)}
-  for name, pixels in (
-    ("black images", np.zeros(shape)),
-    ("white images", np.full(shape, 255)),
-    ("images of two values", random.integers(0, 2, shape) * 255),
-  ):
-    yield name, {images.name: pixels.astype(np.uint8)}
+  for name, pixels in odd_images(shape, random):
+    yield name, {images.name: pixels}
 
 
 def _texts(function: Function, random: np.random.Generator) -> Iterator[tuple[str, Any]]:
   encoder: Any = function.encoder
   size, longest = encoder.vocab_size, min(encoder.max_length, _LONGEST)
-  low, half = min(5, size - 1), max(longest // 2, 1)
+  low, half = lowest_token(size), max(longest // 2, 1)
   for rows, length in zip(_BATCH_SIZES, (longest, half, half), strict=True):
     tokens = random.integers(low, size, (rows, length))
     yield f"{rows} texts of {length} tokens", _text(function, tokens, np.ones_like(tokens))
   lengths = np.array([1, max(half - 1, 1), half, *random.integers(1, half + 1, len(tokens) - 3)])
   yield "padded texts", _text(function, tokens, np.arange(half)[None] < lengths[:, None])
   yield "texts of one token", _text(function, tokens[:, :1], np.ones_like(tokens[:, :1]))
-  rare = size - 1 - np.arange(tokens.size).reshape(tokens.shape) % (size - low)
+  rare = rare_tokens(tokens.shape, vocab_size=size)
   yield "the last tokens of the vocabulary", _text(function, rare, np.ones_like(rare))
 
 

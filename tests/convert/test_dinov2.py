@@ -14,16 +14,7 @@ from pretrainjax.export.networks import networks_of
 from pretrainjax.export.write import write_transformers
 
 KIND = "Dinov2Model"
-CONFIG = {
-  "model_type": "dinov2",
-  "image_size": 6,
-  "patch_size": 3,
-  "num_channels": 2,
-  "hidden_size": 8,
-  "num_hidden_layers": 2,
-  "num_attention_heads": 2,
-  "mlp_ratio": 3,
-}
+CONFIG = their_folders.DINOV2 | {"model_type": "dinov2", "mlp_ratio": 3}
 
 
 def read(**changes):

@@ -1,4 +1,5 @@
 import pytest
+import their_folders
 
 from pretrainjax.convert import dinov2, dinov2_with_registers
 from pretrainjax.convert.family import Tokens, class_for
@@ -6,14 +7,7 @@ from pretrainjax.convert.fields import Fields
 from pretrainjax.errors import UserError
 
 KIND = "Dinov2WithRegistersModel"
-CONFIG = {
-  "image_size": 6,
-  "patch_size": 3,
-  "num_channels": 2,
-  "hidden_size": 8,
-  "num_hidden_layers": 2,
-  "num_attention_heads": 2,
-}
+CONFIG = their_folders.DINOV2
 
 
 @pytest.mark.parametrize("said, count", [({}, 4), ({"num_register_tokens": 2}, 2)])

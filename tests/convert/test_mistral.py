@@ -1,19 +1,12 @@
 import pytest
+import their_folders
 
 from pretrainjax.convert import llama, mistral
 from pretrainjax.convert.family import Tokens, class_for
 from pretrainjax.convert.fields import Fields
 from pretrainjax.errors import UserError
 
-CONFIG = {
-  "vocab_size": 11,
-  "hidden_size": 8,
-  "num_hidden_layers": 3,
-  "num_attention_heads": 2,
-  "num_key_value_heads": 1,
-  "intermediate_size": 10,
-  "max_position_embeddings": 7,
-}
+CONFIG = their_folders.LLAMA
 
 
 def read(**changes):

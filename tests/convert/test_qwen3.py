@@ -1,4 +1,5 @@
 import pytest
+import their_folders
 
 from pretrainjax.convert import qwen3
 from pretrainjax.convert.family import Tokens, class_for
@@ -6,15 +7,7 @@ from pretrainjax.convert.fields import Fields
 from pretrainjax.errors import UserError
 
 KIND = "Qwen3ForCausalLM"
-CONFIG = {
-  "vocab_size": 11,
-  "hidden_size": 8,
-  "num_hidden_layers": 3,
-  "num_attention_heads": 2,
-  "num_key_value_heads": 1,
-  "intermediate_size": 10,
-  "max_position_embeddings": 7,
-}
+CONFIG = their_folders.LLAMA
 
 
 @pytest.mark.parametrize(

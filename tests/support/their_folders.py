@@ -16,6 +16,23 @@ BERT = {
   "intermediate_size": 10,
   "max_position_embeddings": 7,
 }
+LLAMA = {
+  "vocab_size": 11,
+  "hidden_size": 8,
+  "num_hidden_layers": 3,
+  "num_attention_heads": 2,
+  "num_key_value_heads": 1,
+  "intermediate_size": 10,
+  "max_position_embeddings": 7,
+}
+DINOV2 = {
+  "image_size": 6,
+  "patch_size": 3,
+  "num_channels": 2,
+  "hidden_size": 8,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+}
 CONFIGS = {
   "BertForMaskedLM": BERT | {"model_type": "bert"},
   "BertForSequenceClassification": BERT | {"model_type": "bert"},

@@ -1,0 +1,36 @@
+"""Inputs on which an export may differ though it agrees on ordinary ones."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+
+def lowest_token(vocab_size: int) -> int:
+  """The first token that is no special one, as ordinary texts have them."""
+  return min(5, vocab_size - 1)
+
+
+def rare_tokens(shape: Sequence[int], *, vocab_size: int) -> Int[np.ndarray, "B N"]:
+  """Rows of the vocabulary's last tokens, from the last one down.
+
+  Args:
+    shape: the rows and tokens, "B N".
+    vocab_size: the size of the vocabulary.
+  """
+  places = np.arange(np.prod(shape)).reshape(shape)
+  return vocab_size - 1 - places % (vocab_size - lowest_token(vocab_size))
+
+
+def odd_images(
+  shape: Sequence[int], random: np.random.Generator
+) -> Iterator[tuple[str, UInt8[np.ndarray, "B H W C"]]]:
+  """Images of extreme pixels, each kind with its name.
+
+  Args:
+    shape: the shape of the images, "B H W C".
+    random: where pixels are drawn.
+  """
+  yield "black images", np.zeros(shape, np.uint8)
+  yield "white images", np.full(shape, 255, np.uint8)
+  yield "images of two values", (random.integers(0, 2, shape) * 255).astype(np.uint8)
