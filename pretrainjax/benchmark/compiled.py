@@ -45,7 +45,7 @@ class Memory:
     return self.arguments + self.outputs - self.aliased + self.temporaries
 
 
-def abstract_state(run: Run) -> TrainState:
+def program_state(run: Run) -> TrainState:
   """A new state as the program takes it, every leaf a shape with its sharding."""
   state = run.abstract_state
   if run.parallel.mode == "pmap":  # a copy on each device, along a new first axis
@@ -88,7 +88,7 @@ def compile_step(run: Run, state: Any, batch: Any) -> Step:
 
   Args:
     run: the run that is measured, built from its config.
-    state: the state's arrays, or what `abstract_state` gives.
+    state: the state's arrays, or what `program_state` gives.
     batch: the batch's arrays, or what `abstract_batch` gives.
   """
   program = run.parallel.program(run.step(), state)

@@ -13,9 +13,9 @@ from pretrainjax.benchmark.batches import batch_shapes
 from pretrainjax.benchmark.collectives import by_group, by_kind, read_collectives
 from pretrainjax.benchmark.compiled import (
   abstract_batch,
-  abstract_state,
   compile_step,
   memory_of,
+  program_state,
 )
 from pretrainjax.benchmark.stand_in import StandIn
 from pretrainjax.config.allowed import ANYTHING
@@ -94,7 +94,7 @@ def report_mesh(config: ConfigDict, axes: Mapping[str, int]) -> MeshReport:
   """
   run = run_on_mesh(config, axes)
   shapes = batch_shapes(run.data, run.config.objective)
-  state, batch = abstract_state(run), abstract_batch(run, shapes)
+  state, batch = program_state(run), abstract_batch(run, shapes)
   step = compile_step(run, state, batch)
   memory, exchanges = memory_of(step, state), read_collectives(step.text)
   return MeshReport(

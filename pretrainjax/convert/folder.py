@@ -66,7 +66,7 @@ class Opened(NamedTuple):
     named: the stored name of each parameter by its name in the table.
     tied: stored names of second copies, each with that of the first.
     fixed: stored names of tensors that are no parameters of ours, each with its numbers.
-    fillers: what the folder has of the table's fillers, by the names of the table.
+    fillers: the stored names of the table's fillers that are there, by the names of the table.
   """
 
   config: ConfigDict
@@ -80,7 +80,7 @@ class Opened(NamedTuple):
   named: dict[str, str]
   tied: dict[str, str]
   fixed: dict[str, np.ndarray]
-  fillers: dict[str, np.ndarray]
+  fillers: dict[str, str]
 
   def sizes(self) -> dict[str, tuple[int, int]]:
     """The number of parameters, and of other values, of each network."""
@@ -111,9 +111,10 @@ def read(path: Path) -> Theirs:
       are missing, left over or of another shape, files that lead out of the folder.
   """
   opened = open_model(path)
+  fillers = _read_fillers(opened)
   module = nnx.merge(opened.abstract[0], read_arrays(opened, finish=_on_device))
   made = (opened.config, opened.objective, module, opened.folder, opened.kind)
-  return Theirs(*made, opened.fillers)
+  return Theirs(*made, fillers)
 
 
 def open_model(path: Path) -> Opened:
@@ -133,7 +134,7 @@ def open_model(path: Path) -> Opened:
   recipes = family.read_config(fields, kind)
   table = family.table(recipes, kind, Tokens())
   named = _named(table, tensors, folder)
-  fillers = _fillers(table, tensors, named, folder)
+  fillers = _take_fillers(table, tensors, named, folder)
   for argument in set(recipes) & set(family.CLASSES[kind].optional):
     own = [rule.theirs for rule in table.rules if rule.paths[0].startswith(f"{argument}/")]
     if not any(name in named for name in own):
@@ -234,25 +235,29 @@ def _named(table: Table, tensors: TensorFolder, folder: Path) -> dict[str, str]:
   return named
 
 
-def _fillers(
+def _take_fillers(
   table: Table, tensors: TensorFolder, named: dict[str, str], folder: Path
-) -> dict[str, np.ndarray]:
-  """Takes out what is nothing to our networks, with a line where it was learned."""
+) -> dict[str, str]:
+  """Takes out the names of what is nothing to our networks."""
   found = {name: named.pop(name) for name in table.fillers if name in named}
   for name, stored in found.items():
     if tensors.shape(stored) != table.fillers[name].shape:
       expected = list(table.fillers[name].shape)
       shape = list(tensors.shape(stored))
       raise UserError(f"hf:{folder}: {stored} has shape {shape}, expected {expected}")
-  learned = [stored for name, stored in found.items() if table.fillers[name].dtype.kind == "f"]
-  if learned:
+  return found
+
+
+def _read_fillers(opened: Opened) -> dict[str, np.ndarray]:
+  """What is nothing to our networks, by the names of the table; a line says what was learned."""
+  is_learned = {name: opened.table.fillers[name].dtype.kind == "f" for name in opened.fillers}
+  if learned := [stored for name, stored in opened.fillers.items() if is_learned[name]]:
     said = "%s: no network of ours holds, kept for an export of this folder only: %s"
-    _log.warning(said, folder, ", ".join(learned))
-  return {name: _as_filler(tensors, stored, table.fillers[name]) for name, stored in found.items()}
-
-
-def _as_filler(tensors: TensorFolder, stored: str, filler: np.ndarray) -> np.ndarray:
-  return tensors[stored] if filler.dtype.kind == "f" else tensors.integers(stored)
+    _log.warning(said, opened.folder, ", ".join(learned))
+  return {
+    name: opened.tensors[stored] if is_learned[name] else opened.tensors.integers(stored)
+    for name, stored in opened.fillers.items()
+  }
 
 
 class _Renamed(Mapping):

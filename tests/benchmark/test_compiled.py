@@ -8,9 +8,9 @@ import pytest
 from pretrainjax.benchmark.batches import batch_shapes
 from pretrainjax.benchmark.compiled import (
   abstract_batch,
-  abstract_state,
   compile_step,
   memory_of,
+  program_state,
 )
 from pretrainjax.benchmark.mesh_report import run_on_mesh
 from pretrainjax.config.text import load_config
@@ -28,7 +28,7 @@ def test_memory_is_that_of_the_arrays(mode):
   config.parallel.mode = mode
   config.train.ema_decay = 0.9
   run = run_on_mesh(config, ONE)
-  state, shapes = abstract_state(run), batch_shapes(run.data, config.objective)
+  state, shapes = program_state(run), batch_shapes(run.data, config.objective)
   step = compile_step(run, state, abstract_batch(run, shapes))
   memory = memory_of(step, state)
 

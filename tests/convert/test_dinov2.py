@@ -8,6 +8,7 @@ from pretrainjax.checkpoint.encoder import load
 from pretrainjax.convert import dinov2, vit
 from pretrainjax.convert.family import Tokens, class_for
 from pretrainjax.convert.fields import Fields
+from pretrainjax.convert.folder import open_model
 from pretrainjax.convert.safetensors import TensorFolder
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import networks_of
@@ -59,6 +60,10 @@ def test_the_mask_token_comes_along_where_it_is_known_else_as_zeros(tmp_path, mo
   monkeypatch.setitem(their_folders.CONFIGS, KIND, CONFIG)
   tensors = their_folders.tensors_of(KIND) | {"embeddings.mask_token": np.ones((1, 8), np.float32)}
   folder = their_folders.make(tmp_path / "theirs", KIND, tensors=tensors)
+  with caplog.at_level(logging.WARNING), monkeypatch.context() as patched:
+    patched.setattr(TensorFolder, "__getitem__", lambda *_: pytest.fail("a tensor was read"))
+    assert open_model(folder).fillers == {"embeddings.mask_token": "embeddings.mask_token"}
+    assert not caplog.text
   with caplog.at_level(logging.WARNING):
     networks = networks_of(load(f"hf:{folder}"), None)
   assert "kept for an export of this folder only: embeddings.mask_token" in caplog.text
