@@ -31,9 +31,10 @@ def train_split(smoke: bool) -> str:
   return "train[:64]" if smoke else "train"
 
 
-def still(*, split: str, smoke: bool = False) -> ConfigDict:
+def still(*, split: str, smoke: bool = False, **changes) -> ConfigDict:
   """A split as it is, for evaluation."""
-  return data(split=split, batch_size=16 if smoke else 500, transform=spec(Resize, size=None))
+  size = 16 if smoke else 500
+  return data(split=split, batch_size=size, transform=spec(Resize, size=None), **changes)
 
 
 def evals(*, every: int, smoke: bool = False) -> ConfigDict:

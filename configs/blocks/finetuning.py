@@ -12,13 +12,17 @@ from pretrainjax.train.schedule import WarmupCosine
 
 # The fresh norm after mean pooling replaces the one before it.
 CHANGES = {"pool": "mean", "final_norm": False, "pool_norm": True, "drop_path": 0.1}
+# Steps between two checkpoints.
+SAVED_EVERY = 1000
 
 
 def mae_recipe(
   *,
   backbone: ConfigDict,
   data: ConfigDict,
+  validation: ConfigDict,
   test: ConfigDict,
+  every: int,
   learning_rate: float | None = None,
   base_learning_rate: float | None = None,
   layer_decay: float,
@@ -26,7 +30,16 @@ def mae_recipe(
 ) -> ConfigDict:
   """Layer decay, drop path, mixup .8, CutMix 1, smoothing .1, 100 epochs with 5 of warmup.
 
-  One of `learning_rate` and `base_learning_rate`, the rate for 256 examples a step, is given.
+  Args:
+    backbone: what is fine-tuned.
+    data: what is trained on.
+    validation: what the checkpoint is chosen by, not trained on.
+    test: what is measured once, of the chosen checkpoint.
+    every: the steps between two measurements of `validation`, a multiple of `SAVED_EVERY`.
+    learning_rate: the rate; this or the next is given.
+    base_learning_rate: the rate for 256 examples a step.
+    layer_decay: the factor of the rate from a layer to the one below.
+    smoke: whether it is two steps of a tiny model.
   """
   head = recipe(Head, in_dim=None, num_classes=None, init_std=0.0 if smoke else 2e-5)
   config = training.run(
@@ -50,7 +63,14 @@ def mae_recipe(
     ),
     duration=training.steps(2) if smoke else training.epochs(100),
     log_every=1 if smoke else 50,
-    evals=ConfigDict({"accuracy": spec(ClassificationAccuracy, data=test)}),
+    evals=ConfigDict(
+      {
+        "validation": spec(ClassificationAccuracy, data=validation, every=0 if smoke else every),
+        "test": spec(ClassificationAccuracy, data=test),
+      }
+    ),
+    # Saved more often than measured: a measurement may be an hour away.
+    **(training.chosen_by("validation/top1", every=every) | {"checkpoint_every": SAVED_EVERY}),
   )
   return training.from_checkpoint(
     config, changes=CHANGES, fresh=("pool_norm/*",), unused=("norm/*",)

@@ -52,10 +52,10 @@ def train_split(smoke: bool) -> str:
   return "train[:64]" if smoke else "train"
 
 
-def still(*, split: str, smoke: bool = False) -> ConfigDict:
+def still(*, split: str, smoke: bool = False, **changes) -> ConfigDict:
   """A split as it is, for evaluation: short side 256, centre 224."""
   transform = spec(Resize, size=SIZE, short_side=256)
-  return data(split=split, batch_size=16 if smoke else 500, transform=transform)
+  return data(split=split, batch_size=16 if smoke else 500, transform=transform, **changes)
 
 
 def evals(*, every: int, smoke: bool = False) -> ConfigDict:

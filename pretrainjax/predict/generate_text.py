@@ -1,8 +1,9 @@
 """Generates texts after prompts: `predict generate --workdir=WORKDIR --prompt=TEXT`.
 
-A text ends with the model's context, which is said, or goes on from its last half with --slide. One
-prompt is shown as it is written; several, and what goes to --out, are one JSON object a line
-with "prompt", "text", "reason" (end, stop, length, context) and "tokens" (how many).
+Conversations among --prompts (a field "messages") become prompts as by `prepare text`. A text ends
+with the model's context, which is said, or goes on from its last half with --slide. One prompt is
+shown as it is written; several, and what goes to --out, are one JSON object a line with "prompt",
+"text", "reason" (end, stop, length, context) and "tokens" (how many).
 """
 
 import argparse
@@ -78,7 +79,7 @@ def _prompts(options: argparse.Namespace) -> list[str]:
   path = user_path(options.prompts)
   how: dict[str, str] = {"flag": "--prompts", "encoding": options.encoding}
   field = text_field(path, named=options.field, usual="prompt", **how)
-  return list(read_texts(path, field=field, **how))
+  return list(read_texts(path, field=field, conversations=True, **how))
 
 
 def _new_file(out: Path) -> Path:

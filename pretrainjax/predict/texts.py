@@ -8,6 +8,7 @@ from typing import Any
 from pretrainjax.data.records import Damaged, lines, parsed
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.prepare.contract import Reached, Unreadable
+from pretrainjax.prepare.text.chat import NoChat, prompt_of
 from pretrainjax.prepare.text.columns import completed, field_names, guessed
 from pretrainjax.prepare.text.fields import Fields, value_at
 from pretrainjax.prepare.text.formats import RECORDS, SUFFIXES, Reader, kind_of
@@ -35,7 +36,12 @@ def add_flags(parser: argparse.ArgumentParser, *, usual: str) -> None:
 
 
 def read_texts(
-  path: Path, *, field: str = "text", flag: str = "--input", encoding: str = "utf-8"
+  path: Path,
+  *,
+  field: str = "text",
+  flag: str = "--input",
+  encoding: str = "utf-8",
+  conversations: bool = False,
 ) -> Iterator[str]:
   """Yields the texts of a file, in order; never more of it is in memory than a piece.
 
@@ -45,6 +51,8 @@ def read_texts(
       is "1", "2" and so on.
     flag: the flag that named the file, for messages.
     encoding: the encoding of a file without a byte order mark.
+    conversations: whether a field may hold messages, which become a prompt as `prepare text` makes
+      one; otherwise they are refused.
 
   Raises:
     UserError: for a file that is missing or of another kind, and for a record without a text.
@@ -54,7 +62,7 @@ def read_texts(
     if kind == "lines":
       yield from _lines(path, encoding)
     else:
-      yield from _texts_of_records(path, kind, field, encoding)
+      yield from _texts_of_records(path, kind, field, encoding, conversations)
   except NoText as error:
     raise UserError(f"{flag}: '{path}' is {error}") from error
   except Damaged as error:
@@ -82,7 +90,9 @@ def text_field(path: Path, *, named: str | None, usual: str, flag: str, encoding
     return usual
   is_columns = kind in _COLUMNS
   found = completed(Fields(), rows, kind=kind, file=path.name) if is_columns else guessed(rows)
-  return usual if found is None or found.messages is not None else found.text
+  if found is not None and found.messages is not None:
+    return found.messages
+  return usual if found is None else found.text
 
 
 def import_parquet():
@@ -124,13 +134,31 @@ def _lines(path: Path, encoding: str) -> Iterator[str]:
       yield _decoded(line, path, number).rstrip("\r\n")
 
 
-def _texts_of_records(path: Path, kind: str, field: str, encoding: str) -> Iterator[str]:
+def _texts_of_records(
+  path: Path, kind: str, field: str, encoding: str, conversations: bool
+) -> Iterator[str]:
   for number, record in _reader(field, encoding).raw_records(path):
     place = f"{path}: row {number + 1} of" if kind == "parquet" else f"{path}:{number}:"
     if isinstance(record, str):
       raise UserError(f"{place} found no text, but something that is {record}")
     if not isinstance(record, Reached):
-      yield _whole(_text(record, kind, field, place), place)
+      messages = _messages(record, field) if conversations else None
+      text = _text(record, kind, field, place) if messages is None else _prompt(messages, place)
+      yield _whole(text, place)
+
+
+def _messages(record: Any, field: str) -> list | None:
+  """The conversation of a record; None where its field is something else."""
+  value = value_at(record, field) if isinstance(record, Mapping) else None
+  is_conversation = isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
+  return value if is_conversation else None
+
+
+def _prompt(messages: list, place: str) -> str:
+  try:
+    return prompt_of(messages)
+  except NoChat as error:
+    raise UserError(f"{place} found {error}, expected messages with role and content") from None
 
 
 def _text(record: Any, kind: str, field: str, place: str) -> str:

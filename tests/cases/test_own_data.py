@@ -84,6 +84,15 @@ def test_images_of_another_shape_are_one_line(flags, said, data_dir, tmp_path, c
   assert not (tmp_path / "w").exists(), "nothing was begun"
 
 
+def test_a_checkpoint_of_images_of_another_shape_is_one_line(trained, data_dir, tmp_path, capsys):
+  ended = finetune(
+    capsys, data_dir, tmp_path / "w", "--datasets=colour", f"--config.init={trained}"
+  )
+  assert ended.status == 2 and len(ended.errors) == 1, ended.errors
+  assert "num_channels: found 1, expected 3" in ended.errors[0]
+  assert not (tmp_path / "w").exists(), "nothing was begun"
+
+
 @pytest.mark.repeat
 def test_an_evaluation_of_images_of_another_shape_is_one_line(trained, data_dir, tmp_path, capsys):
   config = f"--config={binaries.ROOT}/configs/evaluate/image/fashion_mnist.py:smoke"

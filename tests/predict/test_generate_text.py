@@ -86,6 +86,15 @@ def test_lines_of_a_text_file_are_prompts(run, capsys):
   assert [json.loads(line)["prompt"] for line in lines] == ["ab", "c"]
 
 
+def test_conversations_are_prompts_as_prepare_text_makes_them(run, capsys):
+  turns = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "c"}]
+  lines = [json.dumps({"messages": turns[:count]}) for count in (1, 2)]
+  (run.folder / "talks.jsonl").write_text("\n".join(lines))
+  run(f"--prompts={run.folder}/talks.jsonl")
+  lines = capsys.readouterr().out.splitlines()
+  assert [json.loads(line)["prompt"] for line in lines] == ["ab", "ab"]
+
+
 def test_mistakes_are_told_by_their_flag(run):
   (run.folder / "there.jsonl").touch()
   for flags, message in {

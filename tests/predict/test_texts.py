@@ -73,6 +73,7 @@ def test_fields_are_named_as_for_prepare_text(tmp_path):
     ("a.tsv", "it is so good\t1\nnor is it bad\t0\n", "1"),
     ("a.csv", "review,prompt\nx,y\n", "prompt"),
     ("a.jsonl", '{"data": {"text": "x"}}', "data.text"),
+    ("a.jsonl", '{"messages": [{"role": "user", "content": "x"}]}', "messages"),
     ("eng.testa", "1 a O\n2 b O\n3 c O\n", "1"),
     ("a.txt", "x", "prompt"),
     ("a.jsonl", '{"n": 1}', "prompt"),
@@ -83,6 +84,21 @@ def test_a_field_that_is_not_named_is_the_usual_one_or_a_guess(tmp_path, name, c
   options = {"usual": "prompt", "flag": "--prompts", "encoding": "utf-8"}
   assert text_field(tmp_path / name, named=None, **options) == field
   assert text_field(tmp_path / name, named="z", **options) == "z"
+
+
+def test_conversations_become_prompts_where_they_may(tmp_path):
+  asked, answer = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
+  talks = [[asked], [asked, answer], [asked, answer, asked]]
+  path = tmp_path / "a.jsonl"
+  path.write_text("\n".join(json.dumps({"messages": talk}) for talk in talks))
+  options = {"field": "messages", "flag": "--prompts"}
+  found = list(read_texts(path, conversations=True, **options))
+  assert found == ["Why?", "Why?", "user: Why?\n\nassistant: So.\n\nuser: Why?"]
+  with pytest.raises(UserError, match=r"a.jsonl:1: .*expected a text"):
+    list(read_texts(path, **options))
+  path.write_text(json.dumps({"messages": [{"role": "user"}]}))
+  with pytest.raises(UserError, match=r"a.jsonl:1: found a message without role and content"):
+    list(read_texts(path, conversations=True, **options))
 
 
 def test_other_encodings(tmp_path):

@@ -1,6 +1,6 @@
 """Conversations as a prompt and its response."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # As OpenAI, Hugging Face and ShareGPT write them.
@@ -24,15 +24,39 @@ def prompt_and_response(messages: Any) -> tuple[str, str]:
   Raises:
     NoChat: for anything else, or a conversation without an answer.
   """
-  if not isinstance(messages, list):
-    raise NoChat("no list of messages")
-  turns = [_turn(message) for message in messages]
+  turns = _turns(messages)
   last = next((i for i in reversed(range(len(turns))) if turns[i][0] in _ANSWERS), None)
   if not last:
     raise NoChat("no message, or none that answers one")
-  before = turns[:last]
-  texts = [text if len(before) == 1 else f"{role}: {text}" for role, text in before]
-  return "\n\n".join(texts), turns[last][1]
+  return _prompt(turns[:last]), turns[last][1]
+
+
+def prompt_of(messages: Any) -> str:
+  """What an answer is to follow: a conversation up to its last answer, or all of it without one.
+
+  Args:
+    messages: as of `prompt_and_response`.
+
+  Raises:
+    NoChat: for anything else.
+  """
+  turns = _turns(messages)
+  if turns and turns[-1][0] in _ANSWERS:
+    turns = turns[:-1]
+  if not turns:
+    raise NoChat("no message, or none that answers one")
+  return _prompt(turns)
+
+
+def _turns(messages: Any) -> list[tuple[str, str]]:
+  if not isinstance(messages, list):
+    raise NoChat("no list of messages")
+  return [_turn(message) for message in messages]
+
+
+def _prompt(turns: Sequence[tuple[str, str]]) -> str:
+  texts = [text if len(turns) == 1 else f"{role}: {text}" for role, text in turns]
+  return "\n\n".join(texts)
 
 
 def _turn(message: Any) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pretrainjax.prepare.text.chat import NoChat, prompt_and_response
+from pretrainjax.prepare.text.chat import NoChat, prompt_and_response, prompt_of
 
 
 def said(*turns: tuple[str, str]) -> list[dict]:
@@ -24,6 +24,16 @@ def test_of_several_each_stands_behind_its_role():
 def test_contents_of_parts():
   parts = [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]
   assert prompt_and_response(said(("user", parts), ("assistant", "c"))) == ("ab", "c")
+
+
+def test_a_prompt_ends_where_an_answer_is_wanted():
+  question, answer = ("user", "Why?"), ("assistant", "So.")
+  assert prompt_of(said(question)) == prompt_of(said(question, answer)) == "Why?"
+  assert prompt_of(said(question, answer, ("user", "And?"))).endswith("\n\nuser: And?")
+  assert prompt_of(said(question, answer)) == prompt_and_response(said(question, answer))[0]
+  for messages in ([], said(answer), ["hello"]):
+    with pytest.raises(NoChat):
+      prompt_of(messages)
 
 
 @pytest.mark.parametrize(
