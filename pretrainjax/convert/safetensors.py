@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from pretrainjax.convert.table import aligned
+from pretrainjax.convert.memory import aligned
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.untrusted import BadFile, open_file, parse_json, read_json
 

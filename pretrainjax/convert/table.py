@@ -4,18 +4,17 @@ A table is a tuple of `Rule`s. Reading it left to right exports, right to left i
 two directions cannot disagree; whatever it does not mention is an error, never left out.
 """
 
-import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from pretrainjax.convert.memory import aligned, contiguous, fill
 from pretrainjax.errors import UserError, nearest
 
 Tensors = dict[str, np.ndarray]
 _LAYER = "{layer}"
-_ALIGNMENT = 64
 
 
 class Layout(NamedTuple):
@@ -61,7 +60,7 @@ class Rule(NamedTuple):
     return theirs[0] if len(theirs) == 1 else np.concatenate(theirs, axis=self.axis)
 
   def split(self, tensor: np.ndarray) -> list[np.ndarray]:
-    """Makes our parameters (of one layer) from their tensor."""
+    """Makes our parameters (of one layer) from their tensor, views of it where that can be."""
     count, shape = len(self.paths), list(tensor.shape)
     if tensor.dtype.kind in "OSUM":
       raise UserError(f"conversion: {self.theirs} holds {tensor.dtype}, expected numbers")
@@ -71,7 +70,7 @@ class Rule(NamedTuple):
     places = [self.cut] if self.cut else count
     parts = np.split(tensor, places, axis=self.axis) if count > 1 else [tensor]
     try:
-      return [np.ascontiguousarray(self.layout.to_ours(part)) for part in parts]
+      return [self.layout.to_ours(part) for part in parts]
     except (ValueError, IndexError) as error:
       raise UserError(f"conversion: {self.theirs} has shape {shape} ({error})") from error
 
@@ -166,7 +165,7 @@ class Planned(NamedTuple):
     Args:
       read: the function that gives one of our parameters by its path.
     """
-    return np.ascontiguousarray(self._made(read))
+    return contiguous(self._made(read))
 
   def shape(self, read: Callable[[str], np.ndarray]) -> tuple[int, ...]:
     """The shape of the tensor, for parameters without values of their own (broadcast ones)."""
@@ -273,7 +272,7 @@ def _gathered(
         expected = list(wanted[path])
         raise UserError(f"conversion: {name} makes {path} {list(shape)}, expected {expected}")
       if not is_stack:
-        made[path] = part
+        made[path] = contiguous(part)
         continue
       if layer == 0:
         made[path] = aligned(shape, part.dtype)
@@ -281,16 +280,8 @@ def _gathered(
       if place.shape != part.shape:
         first, second = sorted((list(place.shape), list(part.shape)))
         raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")
-      place[...] = part
+      fill(place, part)
   return made
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-  """An array without values whose memory JAX can take over on a CPU, where it copies others."""
-  size = math.prod(shape) * np.dtype(dtype).itemsize
-  memory = np.empty(size + _ALIGNMENT, np.uint8)
-  start = -memory.ctypes.data % _ALIGNMENT
-  return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def taken(tensors: Mapping[str, Any], name: str, *, rank: int) -> np.ndarray:
