@@ -151,6 +151,43 @@ def span_mask(
   return jax.vmap(one)(collectives.example_keys(key, batch_size))
 
 
+def random_spans(
+  key: Key[Array, ""], valid: Bool[Array, "B T"], *, start_rate: float, span_length: int
+) -> Bool[Array, "B T"]:
+  """Chooses spans of real time that may overlap, each step beginning one with the same odds.
+
+  Args:
+    key: the step's key for masks, equal on all devices.
+    valid: True for real steps of time, which come first; a span ends with them.
+    start_rate: the odds that a span begins at a step, in (0, 1).
+    span_length: the steps of a span.
+
+  Returns:
+    True for what is hidden: about 1 - (1 - start_rate)^span_length of each row, one span at least.
+
+  Reference: wav2vec 2.0, arXiv 2006.11477, section 3.1, and BEST-RQ, 2202.01855, section 4.1; there
+  wav2vec 2.0's code draws a fixed number of starts.
+
+  >>> valid = jnp.arange(9)[None] < 6
+  >>> hidden = random_spans(jax.random.key(0), valid, start_rate=0.01, span_length=3)
+  >>> 1 <= int(hidden.sum()) <= 3, bool(hidden[0, 6:].any())
+  (True, False)
+  """
+  batch_size, length = valid.shape
+
+  def one(key, valid):
+    start_key, first_key = jax.random.split(key)
+    starts = (jax.random.uniform(start_key, (length,)) < start_rate) & valid
+    # Steps that come first: where the one of a row without any begins does not hang on padding.
+    place = jnp.floor(jax.random.uniform(first_key) * jnp.sum(valid))
+    starts |= ~jnp.any(starts) & (jnp.arange(length) == place)
+    reach = jnp.cumsum(starts)
+    before = jnp.pad(reach, (span_length, 0))[:length]
+    return (reach > before) & valid  # a span began within the last span_length steps
+
+  return jax.vmap(one)(collectives.example_keys(key, batch_size), valid)
+
+
 class Chosen(NamedTuple):
   """The places of a row that a loss is about, as many slots in every row.
 

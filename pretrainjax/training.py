@@ -22,6 +22,7 @@ from pretrainjax.report.start import config_changes, start_text
 from pretrainjax.report.table import config_table, results_table
 from pretrainjax.train import warm_start
 from pretrainjax.train.assemble import Run, assemble
+from pretrainjax.train.learn_first import learns_first, learnt_first
 from pretrainjax.train.loop import Stopped, fit
 from pretrainjax.train.open_values import filled_in
 from pretrainjax.train.parallel import scalar
@@ -220,6 +221,8 @@ def _print_outcome(run: Run, workdir: Path, *, steps: Sequence[int], best: Best 
 
 
 def _new(run: Run, first: TrainState | None) -> TrainState:
+  if learns_first(run.objective):
+    first = learnt_first(run, run.init() if first is None else first)
   # From the host: one process's device cannot send to another one's.
   if first is not None:
     return run.parallel.place(jax.device_get(first))

@@ -177,3 +177,38 @@ def test_chosen_rows_differ_and_do_not_depend_on_the_batch_size():
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[:3]), small, large)
   same = _choose(np.ones((8, 40), bool), 0.2).positions
   assert len({tuple(sorted(row)) for row in np.asarray(same).tolist()}) == 8
+
+
+def _spans(valid, start_rate, span_length, key=0):
+  spans = masking.random_spans(
+    jax.random.key(key), jnp.asarray(valid), start_rate=start_rate, span_length=span_length
+  )
+  return np.asarray(spans)
+
+
+def test_random_spans_hide_the_share_of_the_papers():
+  valid = np.ones((300, 500), bool)
+  for start_rate, span_length in ((0.065, 10), (0.08, 10), (0.01, 40)):
+    expected = 1 - (1 - start_rate) ** span_length
+    found = _spans(valid, start_rate, span_length)[:, span_length:].mean()
+    np.testing.assert_allclose(found, expected, atol=0.01)  # wav2vec 2.0: .49
+
+
+def test_random_spans_are_as_long_as_said_but_at_the_end():
+  hidden = _spans(np.ones((200, 60), bool), 0.02, 7)
+  for row in hidden:
+    edges = np.flatnonzero(np.diff(np.pad(row.astype(int), 1)))
+    for start, end in edges.reshape(-1, 2):
+      assert end - start >= 7 or end == 60
+
+
+def test_random_spans_keep_to_real_steps_and_leave_no_row_whole():
+  lengths = np.arange(1, 41)
+  valid = np.arange(40)[None] < lengths[:, None]
+  hidden = _spans(valid, 0.001, 3)
+  assert not (hidden & ~valid).any() and hidden.any(axis=1).all()
+  # The same with more padding, and in a smaller batch.
+  more = _spans(np.pad(valid, ((0, 0), (0, 0))), 0.001, 3)
+  np.testing.assert_array_equal(hidden, more)
+  np.testing.assert_array_equal(_spans(valid[:5], 0.001, 3), hidden[:5])
+  assert not _spans(np.zeros((2, 5), bool), 0.5, 2).any()

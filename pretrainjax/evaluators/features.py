@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pretrainjax.evaluators.bar import progress_bar
 from pretrainjax.evaluators.base import Examples, short_rows
+from pretrainjax.process.bar import progress_bar
 from pretrainjax.types import Batch, Encoded, Encoder, check_encoder
 
 

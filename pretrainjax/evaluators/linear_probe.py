@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.evaluators.accuracy import classification_outcome
-from pretrainjax.evaluators.bar import progress_bar
 from pretrainjax.evaluators.base import (
   Evaluation,
   Examples,
@@ -27,6 +26,7 @@ from pretrainjax.evaluators.logistic import (
   standardise,
   zeros,
 )
+from pretrainjax.process.bar import progress_bar
 from pretrainjax.ranges import (
   NonNegativeFloat,
   NonNegativeInt,

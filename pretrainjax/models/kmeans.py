@@ -30,7 +30,7 @@ def nearest(rows: Float[Array, "S F"], centroids: Float[Array, "V F"]) -> Int[Ar
 
   Args:
     rows: any number of rows.
-    centroids: the centroids.
+    centroids: the centroids that they are compared with.
 
   >>> nearest(jnp.array([[0.9], [5.0]]), jnp.array([[0.0], [1.0], [9.0]])).tolist()
   [1, 1]
@@ -58,10 +58,10 @@ def fit(
 
   Args:
     chunks: rows; the first chunk holds at least `num_codes` distinct ones. Gone through once.
-    key: of the draws of k-means++.
+    key: the key of the draws of k-means++.
     num_codes: the number of clusters, V.
-    tries: of k-means++.
-    passes: of Lloyd's algorithm over the first chunk.
+    tries: the number of times that k-means++ begins anew.
+    passes: the passes of Lloyd's algorithm over the first chunk.
 
   Raises:
     ValueError: for fewer rows in the first chunk than clusters, or none at all.
@@ -104,7 +104,7 @@ def plus_plus(
 
   Args:
     rows: what is drawn from.
-    key: of the draws.
+    key: the key of the draws.
     num_codes: how many are drawn.
   """
   keys = jax.random.split(key, num_codes)
@@ -131,7 +131,7 @@ def moved(clusters: Clusters, rows: Float[Array, "S F"]) -> Clusters:
 
   Args:
     clusters: what is known so far.
-    rows: further rows.
+    rows: the rows that are new.
   """
   numbers = _numbers(rows, clusters.centroids)
   given = jnp.zeros_like(clusters.counts).at[numbers].add(1.0)

@@ -90,7 +90,7 @@ def perplexity(
   Args:
     codes: numbers in [0, V).
     weights: 0 for rows that do not count.
-    num_codes: V.
+    num_codes: the number of codes, V.
 
   >>> float(perplexity(jnp.array([0, 3, 3, 0]), jnp.ones(4), num_codes=5))
   2.0

@@ -1,13 +1,25 @@
 """What every objective is: hyper-parameters, a module to make, a loss to lower."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from pretrainjax.errors import UserError
 from pretrainjax.types import Batch, Encoded, Encoder, Metrics
+
+
+class Alarm(NamedTuple):
+  """When a metric is a sign that something is wrong.
+
+  Attributes:
+    below: the least healthy value.
+    says: what is wrong then, for a person.
+  """
+
+  below: float
+  says: str
 
 
 class Towers(nnx.Module):
@@ -28,12 +40,14 @@ class Objective:
   Attributes:
     recipes: which argument makes a part, where it has not the part's name.
     inherited: parts that a new run takes of another one where none is named.
+    alarms: metrics that warn once where a row of metrics is below what is healthy, by name.
     borrowed: parts that have to come from another run, such as a frozen teacher.
   """
 
   recipes: ClassVar[Mapping[str, str]] = {"encoder": "backbone"}
   inherited: ClassVar[tuple[str, ...]] = ("encoder",)
   borrowed: ClassVar[tuple[str, ...]] = ()
+  alarms: ClassVar[Mapping[str, Alarm]] = {}
 
   def init(self, *, rngs: nnx.Rngs) -> nnx.Module:
     """Makes everything that has parameters or state.
@@ -88,6 +102,20 @@ class Objective:
       module: the module, its parameters updated.
       step: steps taken before this one.
       progress: the same as a share of the run's total steps, in [0, 1]; for schedules.
+    """
+
+  @property
+  def first_batches(self) -> int:
+    """The batches that `learn_first` wants; 0 where nothing is learnt before step 1."""
+    return 0
+
+  def learn_first(self, module: nnx.Module, batches: Iterator[Batch], key: Key[Array, ""]) -> None:
+    """Changes `module` in place before step 1 by what is learnt from the data: cluster centres.
+
+    Args:
+      module: the module with its first arrays, after what was loaded of other runs.
+      batches: `first_batches` whole batches of the training data, in the order of training.
+      key: for what is drawn, the same in all processes.
     """
 
   def encoder(self, module: nnx.Module) -> Encoder:

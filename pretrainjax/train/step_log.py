@@ -1,5 +1,6 @@
 """What becomes of a step once the devices are done with it: rows of metrics, or a warning."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.process.distributed import is_main
 from pretrainjax.train.assemble import Run
 from pretrainjax.train.bad_steps import record_skipped_step, stop_after_bad_steps
 from pretrainjax.train.feed import DeviceBatch
@@ -16,6 +18,8 @@ from pretrainjax.train.progress import Progress
 from pretrainjax.train.roll_back import Spike, should_roll_back
 from pretrainjax.train.spikes import LossTrend
 from pretrainjax.train.tracking import Tracker
+
+_log = logging.getLogger(__name__)
 
 
 class QueuedStep(NamedTuple):
@@ -72,6 +76,7 @@ class StepLog:
     self._run, self._workdir, self._checkpoints = run, workdir, checkpoints
     self._tracker, self._progress = tracker, progress
     self.interval = Interval()
+    self._alarms = dict(run.objective.alarms)
 
   def finish(self, one: QueuedStep, *, waited: float) -> Spike | None:
     """Waits for a step, and logs what there is to say of it.
@@ -103,9 +108,17 @@ class StepLog:
 
   def _write_row(self, step: int, values: Mapping[str, float]) -> None:
     mean = self.interval.mean(values)
+    self._warn(step, mean)
     self._tracker.write(step, mean | self._progress.rates())
     self._progress.show(mean)
     self.interval.start()
+
+  def _warn(self, step: int, mean: Mapping[str, float]) -> None:
+    """Says once of each metric when it is below what is healthy."""
+    for name, alarm in self._alarms.items():
+      if mean.get(name, alarm.below) < alarm.below and is_main():
+        _log.warning("step %d: %s is %.4g: %s", step, name, mean[name], alarm.says)
+        self._alarms = {other: a for other, a in self._alarms.items() if other != name}
 
   def _spike(self, one: QueuedStep, trend: LossTrend, *, loss: float) -> Spike | None:
     """The spike that a step is the last of, where the run is to roll back for it."""

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from pretrainjax.evaluators import bar
 from pretrainjax.evaluators.bar import batches_of
+from pretrainjax.process import bar
 
 
 class Data:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import toy_runs
 
 from pretrainjax.checkpoint.manager import Checkpoints
+from pretrainjax.objectives.base import Alarm
 from pretrainjax.train.feed import DeviceBatch
 from pretrainjax.train.progress import Progress
 from pretrainjax.train.spikes import initial_trend
@@ -37,3 +38,20 @@ def test_rows_are_means_once_an_interval_and_at_the_end(tmp_path):
   tracker.close()
   found = [(row["step"], row["loss"], row["learning_rate"]) for row in toy_runs.rows(tmp_path)]
   assert found == [(2, 1.5, 0.5), (4, 3.5, 0.5), (5, 5.0, 0.5)]
+
+
+def test_a_metric_below_what_is_healthy_is_told_once(tmp_path, caplog, monkeypatch):
+  run = toy_runs.make(toy_runs.Batches(), steps=4, log_every=1)
+  alarms = {"code_perplexity": Alarm(2.0, "the units have collapsed")}
+  monkeypatch.setattr(type(run.objective), "alarms", alarms)
+  tracker = Tracker(tmp_path, Tracking(tensorboard=False))
+  with Checkpoints(tmp_path) as checkpoints:
+    progress = Progress(start=0, total=4, batch_size=16)
+    to = {"workdir": tmp_path, "checkpoints": checkpoints, "tracker": tracker}
+    log = StepLog(run, **to, progress=progress)
+    for step, used in enumerate((9.0, 1.5, 1.2), start=1):
+      values = metrics(1.0) | {"code_perplexity": jnp.float32(used)}
+      log.finish(queued(step, values, DeviceBatch({}, step - 1, {})), waited=0.0)
+  tracker.close()
+  told = [record.getMessage() for record in caplog.records]
+  assert told == ["step 2: code_perplexity is 1.5: the units have collapsed"]

@@ -6,7 +6,7 @@ optimizer, sharding and converters know of that axis.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.scope import Rotary, Scope
 from pretrainjax.ranges import PositiveInt
 
+Module = TypeVar("Module", bound=nnx.Module)
 # What the backward pass finds saved of a layer: "none" all (no recomputation), "dots" the
 # results of weight matrices, "full" only the layer's input.
 Remat = Literal["none", "dots", "full"]
@@ -103,6 +104,27 @@ def unstack(blocks: Block) -> list[Block]:
   num_layers = jax.tree.leaves(stacked)[0].shape[0]
   parts = (jax.tree.map(lambda a, i=i: a[i], stacked) for i in range(num_layers))
   return [nnx.merge(graphdef, part) for part in parts]
+
+
+def first_layers(encoder: Module, count: int) -> Module:
+  """An encoder that ends after some layers of its stack, "blocks"; arrays are shared.
+
+  Args:
+    encoder: the encoder that is cut.
+    count: how many layers it keeps, at least 1. What follows the stack, a norm, stays.
+
+  Raises:
+    ValueError: for more layers than there are.
+  """
+  graphdef, state = nnx.split(encoder)
+  flat = nnx.to_flat_state(state)
+  depth = min(leaf.shape[0] for path, leaf in flat if path[0] == "blocks")
+  if not 1 <= count <= depth:
+    raise ValueError(f"found layer {count}, expected 1 to {depth}")
+  cut = [
+    (path, leaf.replace(leaf[...][:count]) if path[0] == "blocks" else leaf) for path, leaf in flat
+  ]
+  return nnx.merge(graphdef, nnx.from_flat_state(cut))
 
 
 def step_layers(

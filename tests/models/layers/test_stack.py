@@ -8,7 +8,13 @@ from pretrainjax.models.layers.attention import Cache
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.rotary import rotary_angles
 from pretrainjax.models.layers.scope import Scope
-from pretrainjax.models.layers.stack import make_stack, run_stack, step_layers, unstack
+from pretrainjax.models.layers.stack import (
+  first_layers,
+  make_stack,
+  run_stack,
+  step_layers,
+  unstack,
+)
 
 SIZES = {"embed_dim": 8, "num_heads": 2, "mlp_dim": 12}
 X = jax.random.normal(jax.random.key(0), (3, 5, 8))
@@ -164,3 +170,25 @@ def test_steps_without_a_loop_are_those_with_one(stack):
   for i, cache in enumerate(caches):
     np.testing.assert_allclose(cache.keys, stepped.keys[i], atol=1e-6)
     np.testing.assert_allclose(cache.values, stepped.values[i], atol=1e-6)
+
+
+class Ends(nnx.Module):
+  """A stack with a norm behind it."""
+
+  def __init__(self, blocks):
+    self.blocks, self.scale = blocks, nnx.Param(jnp.full(8, 3.0))
+
+  def __call__(self, x):
+    return run_stack(self.blocks, x) * self.scale[...].reshape(1, 1, -1)
+
+
+def test_an_encoder_may_end_after_some_layers():
+  encoder = Ends(make_stack(3, embed_dim=8, num_heads=2, mlp_dim=8, rngs=nnx.Rngs(0)))
+  x = jax.random.normal(jax.random.key(0), (2, 4, 8))
+  y = x
+  for count, block in enumerate(unstack(encoder.blocks), start=1):
+    y = block(y)
+    np.testing.assert_allclose(first_layers(encoder, count)(x), y * 3, rtol=1e-5, atol=1e-5)
+  for count in (0, 4):
+    with pytest.raises(ValueError, match=f"found layer {count}, expected 1 to 3"):
+      first_layers(encoder, count)
