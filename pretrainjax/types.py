@@ -12,15 +12,17 @@ True means present: in `valid` and in any mask, True takes part.
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from pretrainjax.errors import UserError
 
 # One step's host or device arrays by name. Images: "image" (B H W C, or B V H W C with
 # several views; uint8 from the pipeline). Text: "tokens" and "segments" (int32 B T, or B V T
-# with several texts an example), perhaps "types" (likewise). All: "label" (B), "valid" (B,
-# absent = all True).
+# with several texts an example), perhaps "types" (likewise). Sound: "audio" (int16 B S, at 16 kHz,
+# zeros behind the end) and "num_samples" (int32 B). All: "label" (B), "valid" (B, absent = all
+# True).
 Batch = Mapping[str, Any]
 
 # Scalars of one step by name.
@@ -45,6 +47,19 @@ class Text(NamedTuple):
   types: Int[Array, "B T"] | None = None
 
 
+class Sound(NamedTuple):
+  """The input of encoders of sound.
+
+  Attributes:
+    audio: the samples of each row, int16 or floats in [-1, 1]; behind its end whatever is there is
+      no part of the row.
+    num_samples: the real samples of each row.
+  """
+
+  audio: Num[Array | np.ndarray, "B S"]
+  num_samples: Int[Array | np.ndarray, " B"]
+
+
 class Encoded(NamedTuple):
   """The output of encoders of every modality.
 
@@ -66,7 +81,7 @@ class Encoder(Protocol):
   embed_dim: int
 
   def inputs(self, batch: Batch) -> Any:
-    """Takes the encoder's inputs out of a batch: images as they are, text as `Text`.
+    """Takes the encoder's inputs out of a batch: images as they are, `Text`, `Sound`.
 
     Args:
       batch: the arrays by name; an axis of views is left in place, "B V ...".

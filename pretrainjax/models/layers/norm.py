@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pretrainjax import collectives
 from pretrainjax.ranges import Finite, PositiveFloat, PositiveInt, Rate
@@ -111,15 +111,19 @@ class BatchNorm(nnx.Module):
     self.mean = nnx.BatchStat(jnp.zeros(shape, jnp.float32))
     self.var = nnx.BatchStat(jnp.ones(shape, jnp.float32))
 
-  def __call__(self, x: Float[Array, "*B C"], *, deterministic: bool) -> Float[Array, "*B C"]:
+  def __call__(
+    self, x: Float[Array, "*B C"], *, deterministic: bool, valid: Bool[Array, "*B"] | None = None
+  ) -> Float[Array, "*B C"]:
     """Normalises the last axis.
 
     Args:
       x: any leading axes.
       deterministic: True uses the running statistics; False the batch's, and moves the former.
+      valid: True for what is counted in a batch's statistics; None counts all.
     """
     wide = x.astype(jnp.float32)
-    mean, variance = (self.mean[...], self.var[...]) if deterministic else self._update(wide)
+    running = (self.mean[...], self.var[...])
+    mean, variance = running if deterministic else self._update(wide, valid)
     factor = lax.rsqrt(variance + self.eps)
     if self.scale is not None:
       factor = factor * self.scale[...]
@@ -129,10 +133,20 @@ class BatchNorm(nnx.Module):
     last = (1,) * (x.ndim - 1) + (-1,)
     return (wide * factor.reshape(last) + shift.reshape(last)).astype(x.dtype)
 
-  def _update(self, x: Float[Array, "*B C"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+  def _update(
+    self, x: Float[Array, "*B C"], valid: Bool[Array, "*B"] | None
+  ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
     axes = tuple(range(x.ndim - 1))
-    moments = (jnp.mean(x, axis=axes), jnp.mean(jnp.square(x), axis=axes))
-    mean, mean_square = collectives.mean(moments)
+    if valid is None:
+      moments = (jnp.mean(x, axis=axes), jnp.mean(jnp.square(x), axis=axes))
+      mean, mean_square = collectives.mean(moments)
+    else:
+      x = jnp.where(valid[..., None], x, 0.0)
+      share = jnp.mean(valid.astype(jnp.float32))
+      moments = (jnp.mean(x, axis=axes), jnp.mean(jnp.square(x), axis=axes), share)
+      mean, mean_square, share = collectives.mean(moments)
+      share = jnp.maximum(share, jnp.finfo(jnp.float32).tiny)
+      mean, mean_square = mean / share, mean_square / share
     variance = jnp.maximum(mean_square - jnp.square(mean), 0.0)
     for running, new in ((self.mean, mean), (self.var, variance)):
       old = running[...]

@@ -128,3 +128,13 @@ def test_layer_norm_without_shift():
   x = jax.random.normal(jax.random.key(0), (2, 6))
   assert layer.bias is None
   np.testing.assert_allclose(layer(x), LayerNorm(embed_dim=6, eps=1e-5)(x), atol=1e-6)
+
+
+def test_a_batch_norm_leaves_out_what_is_not_valid():
+  x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 3)), jnp.float32)
+  valid = jnp.arange(5)[None] < jnp.array([[5], [2]])
+  norms = [BatchNorm(num_features=3), BatchNorm(num_features=3)]
+  found = norms[0](x, deterministic=False, valid=valid)
+  real = norms[1](x[valid], deterministic=False)
+  np.testing.assert_allclose(found[valid], real, atol=1e-5)
+  np.testing.assert_allclose(norms[0].var[...], norms[1].var[...], atol=1e-6)
