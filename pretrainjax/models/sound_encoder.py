@@ -73,7 +73,7 @@ class SoundEncoder(nnx.Module):
 
 
 def hide(
-  x: Float[Array, "B N D"], masked: Bool[Array, "B N"] | None, *, vector: nnx.Param | None
+  x: Float[Array, "B N D"], masked: Bool[Array, "B N"] | None, *, vector: nnx.Variable | None
 ) -> Float[Array, "B N D"]:
   """Puts a learned vector in the place of frames.
 
