@@ -65,10 +65,12 @@ TASKS = {
       "--config=bert_spam_assassin:published",
       "--config.objective.head.hidden_dim=128",
       "--config.objective.head.dropout=0.0",
+      "--config.objective.head.init_std=0.02",
       "--config.optimizer.layer_decay=None",
     ),
     "BertForSequenceClassification",
-    {"classifier_dropout": 0.0},
+    # What was pretrained without dropout is fine-tuned with it.
+    {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "classifier_dropout": 0.0},
   ),
 }
 

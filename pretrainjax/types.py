@@ -21,8 +21,9 @@ from pretrainjax.errors import UserError
 # One step's host or device arrays by name. Images: "image" (B H W C, or B V H W C with
 # several views; uint8 from the pipeline). Text: "tokens" and "segments" (int32 B T, or B V T
 # with several texts an example), perhaps "types" (likewise). Sound: "audio" (int16 B S, at 16 kHz,
-# zeros behind the end) and "num_samples" (int32 B). All: "label" (B), "valid" (B, absent = all
-# True).
+# 0 after its end) and "num_samples" (int32 B, the samples of each row that are sound); of those
+# with a transcript "tokens" and "segments" (int32 B T, without special tokens). All: "label" (B),
+# "valid" (B, absent = all True).
 Batch = Mapping[str, Any]
 
 # Scalars of one step by name.

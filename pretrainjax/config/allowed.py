@@ -24,6 +24,7 @@ _OURS = (
   "pretrainjax.losses",
   "pretrainjax.augment",
   "pretrainjax.masking",
+  "pretrainjax.data.audio_data",
   "pretrainjax.data.image",
   "pretrainjax.data.image_data",
   "pretrainjax.data.pixels:Pixels",
@@ -45,6 +46,8 @@ _OURS = (
     for name in ("cleaning:Cleaning", "duplicates:Duplicates", "fields:Fields", "form:Form")
   ),
   "pretrainjax.prepare.image.shrink:Shrink",
+  "pretrainjax.prepare.audio.columns:AudioFields",
+  "pretrainjax.prepare.audio.look:Look",
   "pretrainjax.prepare.stages.holdout:Holdout",
   "pretrainjax.prepare.text.training:Tokenization",
 )

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -12,8 +12,8 @@ from pretrainjax.data.prepared import PreparedSplit
 
 # Batches among whose rows those of like length are put together, for each bucket.
 _BATCHES_A_BUCKET = 16
-# Lengths are multiples of it: kernels like round numbers.
-_ROUND = 8
+# Sizes among which those with the least padding are looked for, at most.
+_SIZES = 400
 # Lengths of a pass of evaluation, each of which is a program to be compiled, for so many batches.
 _PASS_LENGTHS, _BATCHES_A_LENGTH = 4, 8
 # Of random numbers, apart from those of an example's fields.
@@ -74,23 +74,39 @@ def _lengths(source: PreparedSplit, numbers: np.ndarray, field: Field) -> list[i
 
 
 def bucket_lengths(
-  lengths: Int[np.ndarray, " S"], *, buckets: int, longest: int
+  lengths: Int[np.ndarray, " S"],
+  *,
+  buckets: int,
+  longest: int,
+  step: int = 8,
+  by: Literal["rows", "padding"] = "rows",
 ) -> tuple[int, ...]:
-  """A few lengths for rows of many: quantiles, so that all buckets hold about as many rows.
+  """A few lengths for rows of many.
 
   Args:
     lengths: the lengths of all rows, at most `longest`; below 0 where not known.
     buckets: how many lengths, at most; fewer where they would be equal.
-    longest: the length of the last bucket, which holds any row.
+    longest: the length that holds any row.
+    step: lengths are multiples of it, but for `longest`.
+    by: "rows" takes quantiles, so that all buckets hold about as many rows, and `longest`;
+      "padding" the lengths with the least padding, for rows of which a few are many times as long
+      as most.
 
   >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=64)
   (16, 64)
+  >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=80, by="padding")
+  (32, 64)
   """
   known = lengths[lengths >= 0]
+  if by == "padding" and len(known):
+    # The search takes the square of the number of sizes.
+    coarse = step * -(-longest // (step * _SIZES))
+    sizes = -(-np.maximum(known, 1).astype(int) // coarse) * coarse
+    return few_lengths(np.minimum(sizes, longest), count=buckets)
   shares = np.arange(1, buckets) / buckets
   found = np.quantile(known, shares, method="higher") if len(known) else np.array([])
-  rounded = -(-found.astype(int) // _ROUND) * _ROUND
-  return tuple(sorted({*np.minimum(np.maximum(rounded, _ROUND), longest).tolist(), longest}))
+  rounded = -(-found.astype(int) // step) * step
+  return tuple(sorted({*np.minimum(np.maximum(rounded, step), longest).tolist(), longest}))
 
 
 def padding_of(lengths: Int[np.ndarray, " S"], buckets: tuple[int, ...]) -> Padding:
@@ -113,16 +129,19 @@ class Rows(NamedTuple):
   length: int
 
 
-def pass_by_length(lengths: Int[np.ndarray, " S"], *, batch_size: int, longest: int) -> list[Rows]:
+def pass_by_length(
+  lengths: Int[np.ndarray, " S"], *, batch_size: int, longest: int, step: int = 8
+) -> list[Rows]:
   """Batches of one pass, examples of like length together, in rows of few lengths.
 
   Args:
     lengths: the lengths of all rows; below 0 where not known, which the longest holds.
     batch_size: rows in a batch; the last one may have fewer.
     longest: the length that holds any row.
+    step: rows have multiples of it.
   """
   needed = np.where(lengths < 0, longest, lengths)
-  needed = np.minimum(-(-np.maximum(needed, 1) // _ROUND) * _ROUND, longest)
+  needed = np.minimum(-(-np.maximum(needed, 1) // step) * step, longest)
   order = np.argsort(needed, kind="stable")
   batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
   ends = np.array([needed[batch[-1]] for batch in batches])

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -134,6 +134,16 @@ class Field:
   def has_lengths(self) -> bool:
     """Whether rows could be of several lengths: `length_of` and `cut` are there for them."""
     return False
+
+  @property
+  def length_step(self) -> int:
+    """Lengths of rows are multiples of it: kernels like round numbers."""
+    return 8
+
+  @property
+  def buckets_by(self) -> Literal["rows", "padding"]:
+    """By what the lengths of buckets are chosen, see `buckets.bucket_lengths`."""
+    return "rows"
 
   @property
   def longest(self) -> int:

@@ -261,7 +261,8 @@ class Pipeline:
     if not self.field.has_lengths:
       return [(np.arange(i, min(i + size, count)), None) for i in range(0, count, size)]
     lengths = np.concatenate(self._record_lengths)
-    return list(pass_by_length(lengths, batch_size=size, longest=self.field.longest))
+    shape = {"longest": self.field.longest, "step": self.field.length_step}
+    return list(pass_by_length(lengths, batch_size=size, **shape))
 
   @functools.cached_property
   def rows_used(self) -> tuple[np.ndarray, ...]:
@@ -358,6 +359,7 @@ class Pipeline:
       return None
     lengths = np.concatenate(self.row_lengths)
     sizes = {"buckets": self.field.num_buckets, "longest": self.field.longest}
+    sizes |= {"step": self.field.length_step, "by": self.field.buckets_by}
     return padding_of(lengths, bucket_lengths(lengths, **sizes))
 
   def _open(self) -> None:

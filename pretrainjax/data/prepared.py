@@ -71,18 +71,26 @@ class PreparedSplit:
   @functools.cached_property
   def context_ids(self) -> np.ndarray | None:
     """The number of the context that each record is a window of, int64; None of other records."""
-    if not self.has("context_id"):
+    return self._all_ids("context_id")
+
+  @functools.cached_property
+  def group_ids(self) -> np.ndarray | None:
+    """The number of the group, such as a speaker, that a record is of, int64; None without."""
+    return self._all_ids("group_id")
+
+  def _all_ids(self, feature: str) -> np.ndarray | None:
+    if not self.has(feature):
       return None
     parts = (range(start, min(start + 1024, len(self))) for start in range(0, len(self), 1024))
-    return np.array([number for part in parts for number in self._context_ids(part)], np.int64)
+    return np.array([number for part in parts for number in self._ids(feature, part)], np.int64)
 
-  def _context_ids(self, rows: range) -> list[int]:
+  def _ids(self, feature: str, rows: range) -> list[int]:
     try:
-      return [fields["context_id"].int64_list.value[0] for fields in self.records(rows)]
+      return [fields[feature].int64_list.value[0] for fields in self.records(rows)]
     except (RuntimeError, IndexError):  # one of them: find out which
       if len(rows) == 1:
         return [-1]
-      return [self._context_ids(range(row, row + 1))[0] for row in rows]
+      return [self._ids(feature, range(row, row + 1))[0] for row in rows]
 
   def _labels(self, rows: range) -> list[int | None]:
     try:

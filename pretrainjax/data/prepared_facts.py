@@ -188,6 +188,32 @@ class PreparedFacts:
       raise LookupError(f"the tokenizer of '{self.names}' has no sentinels")
     return self.tokenizer.sentinel_ids
 
+  # --- sound ----------------------------------------------------------------------------------
+
+  @property
+  def sampling_rate(self) -> int:
+    """Samples a second."""
+    return self._of_sound("sampling_rate", int)
+
+  @property
+  def longest_seconds(self) -> float:
+    """Seconds of the longest sound."""
+    return self._of_sound("longest_seconds", float)
+
+  @property
+  def transcript_length(self) -> int:
+    """Tokens of the longest transcript."""
+    if not self.sources[0].has("tokens"):
+      raise LookupError(f"'{self.names}' has no transcripts")
+    return self._of_sound("transcript_length", int)
+
+  def _of_sound(self, fact: str, kind: type) -> Any:
+    """The largest of all datasets."""
+    for source in self.sources:
+      if not source.has("audio"):
+        raise LookupError(f"'{source.name}' has no sound")
+    return max(source.noted(fact, kind) for source in self.sources)
+
   def _some(self, count: int, what: str) -> int:
     if not count:
       raise LookupError(f"'{self.names}' has no {what}")

@@ -91,8 +91,9 @@ def rows_used(
 
 
 def _held_out_of(source: PreparedSplit) -> np.ndarray:
-  """As `held_out`; windows of one context stay together."""
-  if source.context_ids is not None:
-    _, first, places = np.unique(source.context_ids, return_index=True, return_inverse=True)
+  """As `held_out`; windows of one context, and sounds of one speaker, stay together."""
+  groups = source.context_ids if source.context_ids is not None else source.group_ids
+  if groups is not None and len(np.unique(groups)) > 1:
+    _, first, places = np.unique(groups, return_index=True, return_inverse=True)
     return held_out(np.zeros(len(first), np.int32))[places]
   return held_out(source.labels if source.has_labels else np.zeros(len(source), np.int32))

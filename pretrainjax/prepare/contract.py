@@ -36,6 +36,18 @@ class Reached(NamedTuple):
   amount: int
 
 
+class Remark(NamedTuple):
+  """Something that a person should know of an example that is kept.
+
+  Attributes:
+    what: a few words that can be counted.
+    number: what they are about, such as the highest value; 0 where there is none.
+  """
+
+  what: str
+  number: float = 0.0
+
+
 class Part(NamedTuple):
   """A file of a source, or some files, whose records come in the same order every time.
 

@@ -23,6 +23,7 @@ from pretrainjax.prepare.stages.shards import VERSION, shard_lengths, write_meta
 from pretrainjax.prepare.stages.tally import Tally
 
 _WORK = "incomplete"
+_FORM = 2  # of what lies in it; what has another form is begun anew
 _SHOWN = 3
 _log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def write_dataset(job: Job, *, data_dir: Path, source_facts: dict[str, Any]) -> 
         return folder
       with job.source.open(data_dir) as corpus:
         settings = job.preparation.settings()
-        facts = [source_facts, settings, job.num_shards, corpus.identity]
+        facts = [_FORM, source_facts, settings, job.num_shards, corpus.identity]
         work = _work_folder(folder.parent, facts)
         with open_journal(work) as journal:
           journal.put("facts", facts)

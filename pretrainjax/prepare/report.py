@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.prepare.audio import told as sounds_told
 from pretrainjax.prepare.image import told
 from pretrainjax.prepare.stages.place import REPORT
 
@@ -20,7 +21,9 @@ def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
   yield f"from           {report['origin']}"
   for note in report.get("notes", ()):
     yield f"read as        {note}"
-  if "written" in report:
+  if "sampling_rate" in report:
+    yield from sounds_told.lines(report)
+  elif "written" in report:
     yield from _of_images(report)
     yield from told.lines(report)
   if "splits" in report:
@@ -88,4 +91,5 @@ def _twice(report: dict[str, Any]) -> str:
   twice = report["duplicates_between_splits"]
   count = report.get("num_duplicates_between_splits", len(twice))
   shown = "; ".join(f"{d[0]} {d[1]} = {d[2]} {d[3]}" for d in twice[:_SHOWN])
-  return f"in two splits  {count:,} by decoded pixels{': ' + shown if twice else ''}"
+  content = report["duplicates_are_equal_in"]
+  return f"in two splits  {count:,} by {content}{': ' + shown if twice else ''}"

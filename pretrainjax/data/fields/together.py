@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -131,6 +131,16 @@ class Together(Field):
   def has_lengths(self) -> bool:
     """See `Field`; where one field's rows alone do."""
     return sum(field.has_lengths for _, field in self._by_name()) == 1
+
+  @property
+  def length_step(self) -> int:
+    """See `Field`."""
+    return self._bucketed.length_step
+
+  @property
+  def buckets_by(self) -> Literal["rows", "padding"]:
+    """See `Field`."""
+    return self._bucketed.buckets_by
 
   @property
   def longest(self) -> int:

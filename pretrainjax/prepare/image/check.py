@@ -12,8 +12,8 @@ import cv2
 from pretrainjax.data.decode import MAX_BYTES, READABLE, decode_whole
 from pretrainjax.data.image_header import format_of
 from pretrainjax.data.pixels import Finished, Pixels
-from pretrainjax.prepare.contract import Unreadable
-from pretrainjax.prepare.image.example import Image, Remark, pixel_digest
+from pretrainjax.prepare.contract import Remark, Unreadable
+from pretrainjax.prepare.image.example import Image, pixel_digest
 from pretrainjax.prepare.image.shrink import Shrink
 from pretrainjax.untrusted import BadFile, read_bytes
 

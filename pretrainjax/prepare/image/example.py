@@ -8,21 +8,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from pretrainjax.prepare.contract import Corpus, Part
+from pretrainjax.prepare.contract import Corpus, Part, Remark
 
 _AT_ONCE = 1000
-
-
-class Remark(NamedTuple):
-  """Something that a person should know of an image that is kept.
-
-  Attributes:
-    what: a few words that can be counted.
-    number: what they are about, such as the highest value; 0 where there is none.
-  """
-
-  what: str
-  number: float = 0.0
 
 
 class Image(NamedTuple):

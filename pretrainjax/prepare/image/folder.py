@@ -15,15 +15,15 @@ from pretrainjax.data.image_header import HEAD, format_of
 from pretrainjax.data.pixels import Pixels
 from pretrainjax.errors import UserError, printable
 from pretrainjax.prepare.contract import Corpus, Part, Unreadable
-from pretrainjax.prepare.files.walk import File, Listing, open_listing
-from pretrainjax.prepare.image.check import ImageFile, Look, examined
-from pretrainjax.prepare.image.example import Image
-from pretrainjax.prepare.image.layout import (
+from pretrainjax.prepare.files.layout import (
   Layout,
   find_layout,
   folders_in_classes,
   parse_meanings,
 )
+from pretrainjax.prepare.files.walk import File, Listing, open_listing
+from pretrainjax.prepare.image.check import ImageFile, Look, examined
+from pretrainjax.prepare.image.example import Image
 from pretrainjax.prepare.image.preparation import ImagePreparation
 from pretrainjax.prepare.image.shrink import Shrink
 from pretrainjax.prepare.stages.holdout import Stratified

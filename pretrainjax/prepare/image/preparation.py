@@ -14,9 +14,10 @@ from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.contract import Encoded, Opened, Size
 from pretrainjax.prepare.image.example import Image
-from pretrainjax.prepare.image.table import ImageTable, Row
+from pretrainjax.prepare.image.table import ImageTable
 from pretrainjax.prepare.image.told import facts
 from pretrainjax.prepare.stages.appended import Appended
+from pretrainjax.prepare.stages.example_table import Row
 from pretrainjax.prepare.stages.tally import Tally
 
 LISTED = 1000  # in prepared.json; the whole lists are in files of their own

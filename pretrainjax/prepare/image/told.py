@@ -5,7 +5,8 @@ from typing import Any
 
 from pretrainjax.prepare.contract import Corpus
 from pretrainjax.prepare.image.check import FEW_LEVELS
-from pretrainjax.prepare.image.table import HeldOut, ImageTable
+from pretrainjax.prepare.image.table import ImageTable
+from pretrainjax.prepare.stages.example_table import HeldOut
 
 _SHOWN = 5
 _MOST = 100  # classes that are named in the report

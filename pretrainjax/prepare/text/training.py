@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from pretrainjax.untrusted import BadFile
 from pretrainjax.user_path import user_path
 
 _ALPHABET = 1000  # characters that WordPiece can spell words with, as in BERT's trainer
+_SPACE = "\u2581"  # what stands for a space in a token
 # No words; training looks at each as a whole, in a time that grows with the square of its length.
 _LONG = re.compile(r"\S{4096,}|\s{4096,}")
 
@@ -31,7 +33,8 @@ class Tokenization:
 
   Attributes:
     path: an existing tokenizer.json, or a .model of SentencePiece; None trains one.
-    kind: byte-level "bpe" (knows every text), "wordpiece" (BERT's) or "unigram" (T5's).
+    kind: byte-level "bpe" (knows every text), "wordpiece" (BERT's), "unigram" (T5's), or
+      "characters": one token each, the most frequent where there are too many.
     vocab_size: the most tokens, special ones and sentinels included; a small corpus gives fewer.
     lowercase: whether WordPiece makes all letters small and drops accents.
     min_frequency: how often a pair of tokens must come to be joined; Unigram has no such limit.
@@ -43,7 +46,7 @@ class Tokenization:
   """
 
   path: str | None = None
-  kind: Literal["bpe", "wordpiece", "unigram"] = "bpe"
+  kind: Literal["bpe", "wordpiece", "unigram", "characters"] = "bpe"
   vocab_size: PositiveInt = 8192
   lowercase: bool = True
   min_frequency: PositiveInt = 2
@@ -87,8 +90,13 @@ def make_tokenizer(
       if place % every == 0:
         yield from _without_long_words(text)
 
-  train = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[options.kind]
-  return Tokenizer(train(options, sample))
+  kinds = {
+    "bpe": _bpe,
+    "wordpiece": _wordpiece,
+    "unigram": _unigram,
+    "characters": _characters,
+  }
+  return Tokenizer(kinds[options.kind](options, sample))
 
 
 def existing(path: Path) -> Tokenizer:
@@ -179,6 +187,23 @@ def _unigram(options: Tokenization, texts: Callable[[], Iterator[str]]) -> str:
   facts = json.loads(made.to_str())
   facts["model"]["vocab"] = _settled(facts["model"]["vocab"], len(options.special_tokens))
   return json.dumps(facts, ensure_ascii=False)
+
+
+def _characters(options: Tokenization, texts: Callable[[], Iterator[str]]) -> str:
+  """A BPE that joins nothing; a space is a token as others are."""
+  counts: collections.Counter[str] = collections.Counter()
+  for text in texts():
+    counts.update(unicodedata.normalize("NFC", text).replace(" ", _SPACE))
+  by_count = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+  kept = by_count[: options.vocab_size - len(options.special_tokens)]
+  names = [*options.special_tokens, *sorted(letter for letter, _ in kept)]
+  vocabulary = {name: number for number, name in enumerate(names)}
+  made = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="[UNK]"))
+  made.normalizer = normalizers.NFC()
+  made.pre_tokenizer = pre_tokenizers.Metaspace(_SPACE, prepend_scheme="never", split=False)
+  made.decoder = decoders.Metaspace(_SPACE, prepend_scheme="never", split=False)
+  made.add_special_tokens(options.special_tokens)
+  return made.to_str()
 
 
 def _settled(pieces: list, num_special: int) -> list:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pretrainjax.prepare.image.example import Image, pixel_digest
-from pretrainjax.prepare.image.table import Duplicate, ImageTable
+from pretrainjax.prepare.image.table import ImageTable
+from pretrainjax.prepare.stages.example_table import Duplicate
 from pretrainjax.prepare.stages.holdout import Stratified
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pretrainjax.errors import UserError
-from pretrainjax.prepare.image.layout import find_layout, folders_in_classes, parse_meanings
+from pretrainjax.prepare.files.layout import find_layout, folders_in_classes, parse_meanings
 
 
 def placed(*paths: str, **options) -> dict[str, tuple | None]:

@@ -1,4 +1,4 @@
-"""Which folders of a path name the split and the class of an image."""
+"""Which folders of a path name the split and the class of an image, or of another file."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -61,7 +61,7 @@ def find_layout(
   the first folder that is left, or where one folder holds all there is, by those in it.
 
   Args:
-    folders: those that hold images, below the root.
+    folders: those that hold examples, below the root.
     root: the root, for messages.
     meanings: what a folder of a name is: one of `SPLITS`, `CLASS` or `LEFT_OUT`; others are told
       by `split_of_name`.

@@ -1,0 +1,112 @@
+"""Sounds on their way into a set: who is held out, what stands there twice, transcripts."""
+
+import json
+
+import numpy as np
+import pytest
+import tiny_sounds
+
+from pretrainjax.data.prepared import PreparedSplit
+from pretrainjax.data.tokenizer import Tokenizer
+from pretrainjax.errors import UserError
+from pretrainjax.prepare.audio.example import Facts
+from pretrainjax.prepare.audio.preparation import AudioPreparation
+
+
+def report(folder) -> dict:
+  return json.loads((folder / "prepared.json").read_text())
+
+
+def of(index: int, *, samples: int = 1600, group: str | None = None, **facts):
+  return tiny_sounds.counting(index, samples)._replace(facts=Facts(**facts), group=group)
+
+
+def test_nobody_is_on_both_sides(tmp_path):
+  sounds = [of(i, group=f"speaker{i % 7}", text="word") for i in range(70)]
+  folder = tiny_sounds.write("said", tmp_path, sounds, fraction=0.25)
+  splits = {split: tiny_sounds.keys("said", split, tmp_path) for split in ("train", "test")}
+  who = {split: {int(key) % 7 for key in keys} for split, keys in splits.items()}
+  assert {split: len(found) for split, found in who.items()} == {"train": 5, "test": 2}
+  assert not who["train"] & who["test"]
+  assert report(folder)["held_out"] == {"fraction": 0.25, "share_of": "groups"}
+  assert report(folder)["num_groups_in_two_splits"] == 0
+
+
+def test_of_two_speakers_one_is_held_out_and_of_one_none(tmp_path):
+  two = [of(i, group="ab"[i % 2]) for i in range(10)]
+  folder = tiny_sounds.write("two", tmp_path, two, fraction=0.1)
+  assert report(folder)["written"] == {"train": 5, "test": 5}
+  one = [of(i, group="a") for i in range(10)]
+  folder = tiny_sounds.write("one", tmp_path, one, fraction=0.1)
+  assert report(folder)["written"] == {"train": 10}
+  assert report(folder)["held_out"]["share_of"] == "nothing"
+
+
+def test_groups_of_one_class_are_held_out_class_by_class(tmp_path):
+  """Pieces of a file are of its class."""
+  sounds = [of(i, group=f"file{i // 2}", label="abc"[i // 2 % 3]) for i in range(60)]
+  tiny_sounds.write("pieces", tmp_path, sounds, fraction=0.2)
+  held_out = [int(key) for key in tiny_sounds.keys("pieces", "test", tmp_path)]
+  assert sorted(i // 2 % 3 for i in held_out) == [0] * 4 + [1] * 4 + [2] * 4
+  assert len({i // 2 for i in held_out}) == 6
+
+
+def test_who_is_on_both_sides_of_given_splits_is_told(tmp_path):
+  sounds = [of(i, group=f"{i // 2}", split=("train", "test")[i % 2]) for i in range(4)]
+  found = report(tiny_sounds.write("given", tmp_path, sounds, fraction=0.5))
+  assert found["num_groups_in_two_splits"] == 2 and found["groups_in_two_splits"] == ["0", "1"]
+
+
+def test_equal_samples_in_two_splits_are_found(tmp_path):
+  again = of(1, split="test")._replace(key="again")
+  sounds = [of(0), of(1), of(2), again]
+  found = report(tiny_sounds.write("twice", tmp_path, sounds))
+  assert found["duplicates_between_splits"] == [["train", "0001", "test", "again"]]
+  assert found["written"] == {"train": 3, "test": 1}
+  dropping = AudioPreparation(drop_duplicates=True)
+  found = report(tiny_sounds.write("once", tmp_path, sounds, preparation=dropping))
+  assert found["written"] == {"train": 2, "test": 1}
+  assert found["dropped"] == {"same samples as an example of another split": 1}
+
+
+def test_a_record_holds_what_was_said(tmp_path):
+  texts = ["Yes!", "Oui, \u00e7a va."]
+  sounds = [
+    of(i, text=text, label="ab"[i], strings={"speaker": f"s{i}"}) for i, text in enumerate(texts)
+  ]
+  sounds.append(of(2, text="?!", label="a"))
+  folder = tiny_sounds.write("said", tmp_path, sounds)
+  source = PreparedSplit("said", "train", tmp_path)
+  tokenizer = Tokenizer.load(folder / "tokenizer.json")
+  records = sorted(source.records([0, 1]), key=lambda r: r["filename"].bytes_list.value[0])
+  for i, record in enumerate(records):
+    values = {name: record[name].bytes_list.value[0] for name in ("audio", "text", "tokens")}
+    assert np.array_equal(np.frombuffer(values["audio"], np.int16), sounds[i].audio)
+    assert values["text"].decode() == texts[i]
+    ids = np.frombuffer(values["tokens"], source.dtype("tokens"))
+    assert tokenizer.decode(ids) == ("yes", "oui \u00e7a va")[i]
+    assert record["speaker"].bytes_list.value[0].decode() == f"s{i}"
+    assert source.label(record) == i
+  found = report(folder)
+  assert found["dropped"] == {"no word in its transcript": 1}
+  assert found["transcript_rule"] == "words" and found["transcript_length"] == 9
+  assert found["unknown_tokens"] == 0 and found["tokens"] == 12
+  assert found["sampling_rate"] == 16_000 and found["longest_seconds"] == 0.1
+
+
+def test_some_with_and_some_without(tmp_path):
+  with pytest.raises(UserError, match="a transcript .0000. and without .0001.*transcripts=false"):
+    tiny_sounds.write("some", tmp_path, [of(0, text="word"), of(1)])
+  with pytest.raises(UserError, match="with a class .0001. and without .0000.*labels=none"):
+    tiny_sounds.write("other", tmp_path, [of(0), of(1, label="a")])
+
+
+def test_a_tokenizer_from_elsewhere(tmp_path):
+  sounds = [of(0, text="abc")]
+  first = tiny_sounds.write("first", tmp_path, sounds)
+  path = str(first / "tokenizer.json")
+  options = AudioPreparation().tokenizer
+  taken = AudioPreparation(tokenizer=type(options)(path=path, kind="characters", num_sentinels=0))
+  folder = tiny_sounds.write("second", tmp_path, [of(0, text="a bad cab")], preparation=taken)
+  assert report(folder)["tokenizer"] == report(first)["tokenizer"]
+  assert report(folder)["unknown_tokens"] == 3  # "d" and two spaces
