@@ -16,13 +16,7 @@ from pretrainjax.masking import random_spans
 from pretrainjax.models.quantizer import ProductQuantizer
 from pretrainjax.objectives.masked.wav2vec2 import Wav2Vec2Pretraining, unused_share
 
-BOOKS = {"num_groups": 2, "num_codes": 6, "code_dim": 4, "out_dim": 8}
-
-
-def wav2vec2(**changes):
-  books = functools.partial(ProductQuantizer, in_dim=8, embed_dim=16, **BOOKS)
-  sizes = {"start_rate": 0.2, "span_length": 2, "num_distractors": 10}
-  return Wav2Vec2Pretraining(backbone=tiny_sound.wav2vec2, quantizer=books, **(sizes | changes))
+BOOKS, wav2vec2 = tiny_sound.BOOKS, tiny_sound.pretraining
 
 
 def test_the_loss_is_put_together_as_the_paper_has_it():
