@@ -25,7 +25,9 @@ def token_weights(weights: Float[Array, "*M"] | Bool[Array, "*M"]) -> Float[Arra
   return weights / jnp.maximum(count, 1e-6)
 
 
-def token_mean(values: Float[Array, "*M"], weights: Float[Array, "*M"]) -> Float[Array, ""]:
+def token_mean(
+  values: Float[Array, "*M"], weights: Float[Array, "*M"] | Bool[Array, "*M"]
+) -> Float[Array, ""]:
   """The weighted mean over tokens, such that the mean over devices is the whole batch's.
 
       sum_m weights_m * values_m / mean over devices of (sum_m weights_m)
@@ -34,7 +36,7 @@ def token_mean(values: Float[Array, "*M"], weights: Float[Array, "*M"]) -> Float
 
   Args:
     values: one number a token, any float dtype.
-    weights: one number of 0 or above a token, see `token_weights`.
+    weights: one number of 0 or above a token, or True where it counts, see `token_weights`.
 
   >>> token_mean(jnp.array([1.0, 5.0, 3.0]), jnp.array([1.0, 0.0, 1.0])).tolist()
   2.0

@@ -123,7 +123,14 @@ class Wav2Vec2(SoundEncoder):
 
   def features(self, inputs: Sound) -> Frames:
     """The features of the convolutions, normalised: what is projected, and what is quantised."""
-    frames = self.waveform(normalised_audio(inputs) if self.normalise else inputs)
+    return self.normalised(self.convolved(inputs))
+
+  def convolved(self, inputs: Sound) -> Frames:
+    """The features of the convolutions as they are."""
+    return self.waveform(normalised_audio(inputs) if self.normalise else inputs)
+
+  def normalised(self, frames: Frames) -> Frames:
+    """What `features` makes of those of `convolved`."""
     if self.feature_norm is None:
       return frames
     return Frames(self.feature_norm(frames.features), frames.valid)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tiny_objectives as tiny
+import tiny_sound
 from jax.sharding import NamedSharding, PartitionSpec
 from new_objectives import VICReg
 
@@ -111,6 +112,10 @@ ROWS = {
   "distillation": Row(
     Distillation(tiny.bert(dropout=0.2), tiny.bert(), level="tokens"), tiny.texts(B)
   ),
+  # Rows have different lengths, some of them no hidden tokens in common.
+  "best_rq": Row(tiny_sound.best_rq(), tiny_sound.sounds(B)),
+  "hubert": Row(tiny_sound.hubert(), tiny_sound.sounds(B)),
+  "wav2vec2": Row(tiny_sound.pretraining(), tiny_sound.sounds(B)),
   # Squares of the deviations, times 25, nearly cancel: measured 1.1e-5 in one of 512 numbers.
   "vicreg": Row(VICReg(tiny.vit(), projector(), augment=tiny.augment()), VIEWS, tolerance=2e-5),
 }

@@ -20,6 +20,9 @@ REPEATS = (
   "span_corruption",
   "electra",
   "distillation",
+  "best_rq",
+  "hubert",
+  "wav2vec2",
 )
 
 

@@ -9,8 +9,12 @@ from flax import nnx
 from pretrainjax.models.layers.frames import Convolution, Frames
 from pretrainjax.models.layers.log_mel import speech_log_mel
 from pretrainjax.models.layers.pool import mean_pool
+from pretrainjax.models.quantizer import ProductQuantizer
 from pretrainjax.models.sound_encoder import SoundEncoder, hide
+from pretrainjax.models.unit_head import UnitHead
 from pretrainjax.models.wav2vec2 import Wav2Vec2
+from pretrainjax.objectives.masked.masked_units import BestRQ, HuBERT
+from pretrainjax.objectives.masked.wav2vec2 import Wav2Vec2Pretraining
 from pretrainjax.types import Encoded
 
 WAVEFORM = {
@@ -24,6 +28,8 @@ WAVEFORM = {
   "position_size": 4,
   "position_groups": 2,
 }
+CODES = 12
+BOOKS = {"num_groups": 2, "num_codes": 6, "code_dim": 4, "out_dim": 8}
 wav2vec2 = functools.partial(Wav2Vec2, **WAVEFORM)
 
 
@@ -57,3 +63,21 @@ def sounds(batch_size: int = 4, *, seconds: float = 0.5, seed: int = 0) -> dict[
   audio = 8000 * np.sin(2 * np.pi * pitch * times) + rng.normal(size=(batch_size, length)) * 300
   num_samples = np.linspace(length, length // 2, batch_size).astype(np.int32)
   return {"audio": audio.astype(np.int16), "num_samples": num_samples}
+
+
+def best_rq(backbone=LogMelEncoder, num_codebooks=2, **changes):
+  head = functools.partial(UnitHead, in_dim=16, num_codes=CODES, num_codebooks=num_codebooks)
+  sizes = {"num_codes": CODES, "num_codebooks": num_codebooks, "start_rate": 0.2, "span_length": 2}
+  return BestRQ(backbone=backbone, head=head, **(sizes | changes))
+
+
+def hubert(backbone=wav2vec2, **changes):
+  head = functools.partial(UnitHead, in_dim=16, num_codes=CODES, code_dim=8)
+  sizes = {"num_codes": CODES, "start_rate": 0.2, "span_length": 2, "fit_batches": 2}
+  return HuBERT(backbone=backbone, head=head, **(sizes | changes))
+
+
+def pretraining(**changes):
+  books = functools.partial(ProductQuantizer, in_dim=8, embed_dim=16, **BOOKS)
+  sizes = {"start_rate": 0.2, "span_length": 2, "num_distractors": 10}
+  return Wav2Vec2Pretraining(backbone=wav2vec2, quantizer=books, **(sizes | changes))

@@ -1,7 +1,5 @@
 """BEST-RQ and HuBERT: units, what is hidden, and the loss by NumPy."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,23 +13,11 @@ from pretrainjax.errors import UserError
 from pretrainjax.models.layers.frames import Frames
 from pretrainjax.models.layers.mfcc import mfcc
 from pretrainjax.models.quantizers import perplexity
-from pretrainjax.models.unit_head import UnitHead
-from pretrainjax.objectives.masked.masked_units import BestRQ, HuBERT, aligned, stacked
+from pretrainjax.objectives.masked.masked_units import aligned, stacked
 from pretrainjax.types import Sound
 
-CODES = 12
-
-
-def best_rq(backbone=tiny_sound.LogMelEncoder, num_codebooks=2, **changes):
-  head = functools.partial(UnitHead, in_dim=16, num_codes=CODES, num_codebooks=num_codebooks)
-  sizes = {"num_codes": CODES, "num_codebooks": num_codebooks, "start_rate": 0.2, "span_length": 2}
-  return BestRQ(backbone=backbone, head=head, **(sizes | changes))
-
-
-def hubert(backbone=tiny_sound.wav2vec2, **changes):
-  head = functools.partial(UnitHead, in_dim=16, num_codes=CODES, code_dim=8)
-  sizes = {"num_codes": CODES, "start_rate": 0.2, "span_length": 2, "fit_batches": 2}
-  return HuBERT(backbone=backbone, head=head, **(sizes | changes))
+CODES = tiny_sound.CODES
+best_rq, hubert = tiny_sound.best_rq, tiny_sound.hubert
 
 
 def learnt(objective, batches):
