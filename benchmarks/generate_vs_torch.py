@@ -125,7 +125,7 @@ def serve_side(flags: argparse.Namespace) -> None:
   os.environ["NPROC"] = os.environ["OMP_NUM_THREADS"] = str(flags.threads)
   name, batch = flags.sizes[0], flags.batches[0]
   make = ours if flags.side == OURS else peer
-  size, weights = SIZES[name], flags.out / f"{name.replace(' ', '_')}.safetensors"
+  size, weights = SIZES[name], flags.out / name.replace(" ", "_")
   generate, bandwidth, version = make(size, weights, batch=batch, tokens=flags.tokens)
   start = time.perf_counter()
   found = generate()
@@ -154,19 +154,18 @@ def prompts_of(size: Size, batch: int) -> list[list[int]]:
 def ours(size: Size, weights: Path, *, batch: int, tokens: int, dtype: str = "float32") -> Made:
   """What generates, bytes a second that are summed, and the version."""
   import jax
-  import safetensors.numpy
   from flax import nnx
 
-  from pretrainjax.convert.gpt2 import from_hf
   from pretrainjax.generation.generate import Generator
   from pretrainjax.generation.sampling import Sampling
   from pretrainjax.models.gpt import GPT
+  from pretrainjax.train.load_params import load_params
 
   bandwidth = account.jax_bandwidth(size.weight_bytes)
   sizes = {"embed_dim": size.width, "num_layers": size.layers, "num_heads": size.heads}
   sizes |= {"vocab_size": size.vocab, "max_length": size.length, "mlp_dim": 4 * size.width}
   graphdef, _ = nnx.split(nnx.eval_shape(lambda: GPT(**sizes, dtype=dtype, rngs=nnx.Rngs(0))))
-  params = nnx.State(jax.tree.map(jax.numpy.asarray, from_hf(safetensors.numpy.load_file(weights))))
+  params = nnx.State(load_params(f"hf:{weights}"))
   # No token has the number that would end a text.
   generator = Generator(nnx.merge(graphdef, params), end_id=size.vocab)
   prompts = prompts_of(size, batch)
@@ -194,7 +193,6 @@ def peer(
 
   `compiled` takes a cache of static shape, for which transformers compiles the model.
   """
-  import safetensors.torch
   import torch
   import transformers
 
@@ -212,8 +210,7 @@ def peer(
     pad_token_id=0,
   )
   model = transformers.GPT2LMHeadModel(config).eval()
-  tensors = {k: v.contiguous() for k, v in model.state_dict().items() if k != "lm_head.weight"}
-  safetensors.torch.save_file(tensors, weights)
+  model.save_pretrained(weights)
   model = model.to(device, getattr(torch, dtype))
   prompts = torch.tensor(prompts_of(size, batch), device=device)
   attention_mask = torch.ones_like(prompts)

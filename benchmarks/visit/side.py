@@ -102,7 +102,7 @@ def generate_handlers(
 
   def make() -> None:
     options: dict[str, Any] = {"batch": batch, "tokens": tokens, "dtype": dtype}
-    weights = folder / f"weights-{batch}.safetensors"
+    weights = folder / f"weights-{batch}"
     if side == OURS:
       run, bandwidth, version = generate.ours(size, weights, **options)
     else:

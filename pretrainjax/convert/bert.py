@@ -1,27 +1,15 @@
 """Our BERT <-> Hugging Face's BertModel and BertForMaskedLM, and what RoBERTa and ELECTRA share."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
 from pretrainjax.convert.classes import read_classifier, write_classes
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
-from pretrainjax.convert.table import (
-  SAME,
-  Layout,
-  Rule,
-  Tensors,
-  drop_copies,
-  linear_rules,
-  norm_rules,
-  to_ours,
-  to_theirs,
-)
+from pretrainjax.convert.table import SAME, Layout, Rule, linear_rules, norm_rules
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.heads import Head, Pooler
 from pretrainjax.models.lm_head import MaskedLMHead
@@ -33,8 +21,6 @@ CLASSES = {
   "BertForSequenceClassification": Holds(("backbone", "head")),
   "BertModel": Holds(("backbone",), optional=("pooler",)),
 }
-# What published files have beside the encoder: buffers, and the parts of other objectives.
-UNUSED = ("bert.pooler.", "pooler.", "cls.seq_relationship.")
 _HEAD = "cls.predictions"
 _COPIES = {
   f"{_HEAD}.decoder.weight": "bert.embeddings.word_embeddings.weight",
@@ -54,7 +40,7 @@ def fits(recipes: Recipes, kind: str) -> bool:
   backbone = recipes["backbone"]
   if not is_encoder(backbone) or backbone.num_types < 2 or backbone.position_offset:
     return False
-  return _narrow(backbone) is None and fits_heads(recipes, kind)
+  return not is_narrow(backbone) and fits_heads(recipes, kind)
 
 
 def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
@@ -72,19 +58,18 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
 
 def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`."""
-  rules = encoder_rules("encoder/", "bert.")
+  rules = encoder_rules("bert.")
   if kind.endswith(("ForMaskedLM", "ForPreTraining")):
-    rules = _rules()
+    rules += _head_rules()
   if kind.endswith("ForSequenceClassification"):
     rules += linear_rules("head/hidden", "bert.pooler.dense")
     rules += linear_rules("head/classifier", "classifier")
   if "pooler" in recipes:
     rules += linear_rules("pooler/dense", "bert.pooler.dense")
-  heads = ("cls.", "classifier.")
   is_bare = kind.endswith("Model")
   return Table(
     rules,
-    plain=lambda name: with_prefix(plain_name(name), "bert.", heads),
+    plain=lambda name: with_prefix(plain_name(name), "bert.", ("cls.", "classifier.")),
     written=lambda name: name.removeprefix("bert.") if is_bare else name,
     copies=_COPIES,
     buffers=BUFFERS,
@@ -99,13 +84,10 @@ def read_encoder(fields: Fields, *, offset: int = 0) -> dict[str, Any]:
     fields: the config.json of BERT, RoBERTa or ELECTRA.
     offset: rows of the table of positions before the first one's.
   """
-  for name, expected in (
-    ("is_decoder", (False,)),
-    ("add_cross_attention", (False,)),
-    ("position_embedding_type", ("absolute",)),
-    ("tie_word_embeddings", (True,)),
-  ):
-    fields.must_be(name, *expected)
+  fields.must_be("is_decoder", False)
+  fields.must_be("add_cross_attention", False)
+  fields.must_be("position_embedding_type", "absolute")
+  fields.must_be("tie_word_embeddings", True)
   length = fields.integer("max_position_embeddings", 512)
   if length <= offset:
     raise fields.refused("max_position_embeddings", f"more than {offset}")
@@ -186,10 +168,9 @@ def fits_heads(recipes: Recipes, kind: str) -> bool:
   return (head.activation, head.eps) == (backbone.activation, backbone.eps)
 
 
-def _narrow(backbone: ConfigDict) -> int | None:
-  """The width of the tables of tokens, where it is another one than that of the tokens."""
-  width = backbone.embedding_dim
-  return None if width in (None, backbone.embed_dim) else width
+def is_narrow(backbone: ConfigDict) -> bool:
+  """Whether the tables of a `BERT` have another width than its tokens."""
+  return backbone.embedding_dim not in (None, backbone.embed_dim)
 
 
 def plain_name(name: str) -> str:
@@ -198,90 +179,31 @@ def plain_name(name: str) -> str:
   return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
 
 
-def to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A masked language model's parameters as the tensors of BertForMaskedLM.
-
-  Args:
-    params: pure nested dict of a module with `encoder` (a `BERT` without projection) and `head`
-      (a `MaskedLMHead`).
-
-  Returns:
-    Tensors by name; the table of tokens, to which the decoder is tied, is there once.
-
-  Raises:
-    UserError: for parameters that the class has no place for.
-  """
-  return to_theirs(_rules(), params)
-
-
-def from_hf(
-  tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = UNUSED
-) -> dict[str, Any]:
-  """The inverse of `to_hf`.
-
-  Args:
-    tensors: the tensors of a BertForMaskedLM or BertForPreTraining.
-    ignore: prefixes of tensors to leave out on purpose.
-
-  Returns:
-    A pure nested dict {"encoder": ..., "head": ...}.
-
-  Raises:
-    UserError: for tensors that are missing or unknown, or a decoder that is not tied.
-  """
-  return to_ours(_rules(), drop_copies(plain_names(tensors, ignore), _COPIES))
-
-
-def encoder_to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A BERT's parameters as the tensors of BertModel(add_pooling_layer=False)."""
-  return to_theirs(encoder_rules("", ""), params)
-
-
-def encoder_from_hf(
-  tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = (*UNUSED, "cls.")
-) -> dict[str, Any]:
-  """The inverse of `encoder_to_hf`; the prefix "bert." of models that contain one is taken off."""
-  named = plain_names(tensors, ignore)
-  return to_ours(encoder_rules("", ""), {n.removeprefix("bert."): t for n, t in named.items()})
-
-
 def encoder_rules(
-  ours: str, theirs: str, *, positions: Layout = SAME, projection: bool = False
+  theirs: str, *, positions: Layout = SAME, projection: bool = False
 ) -> tuple[Rule, ...]:
   """The table of an encoder.
 
   Args:
-    ours: prefix of our paths, "" or "encoder/".
-    theirs: prefix of their names, "" or "bert.".
+    theirs: prefix of their names, "bert.".
     positions: layout of the table of positions.
     projection: whether tables are narrower than tokens (ELECTRA).
   """
   tables = f"{theirs}embeddings"
   rules = (
-    Rule(f"{ours}token_embedding", f"{tables}.word_embeddings.weight", SAME),
-    Rule(f"{ours}position_table", f"{tables}.position_embeddings.weight", positions),
-    Rule(f"{ours}type_embedding", f"{tables}.token_type_embeddings.weight", SAME),
-    *norm_rules(f"{ours}embedding_norm", f"{tables}.LayerNorm"),
-    *_block_rules(f"{ours}blocks", f"{theirs}encoder.layer.{{layer}}"),
+    Rule("encoder/token_embedding", f"{tables}.word_embeddings.weight", SAME),
+    Rule("encoder/position_table", f"{tables}.position_embeddings.weight", positions),
+    Rule("encoder/type_embedding", f"{tables}.token_type_embeddings.weight", SAME),
+    *norm_rules("encoder/embedding_norm", f"{tables}.LayerNorm"),
+    *_block_rules("encoder/blocks", f"{theirs}encoder.layer.{{layer}}"),
   )
   if projection:
-    rules += linear_rules(f"{ours}embedding_projection", f"{theirs}embeddings_project")
+    rules += linear_rules("encoder/embedding_projection", f"{theirs}embeddings_project")
   return rules
 
 
-def plain_names(tensors: Mapping[str, np.ndarray], ignore: tuple[str, ...]) -> Tensors:
-  """The tensors by today's names, without buffers and what is ignored."""
-  named = {}
-  for name, tensor in tensors.items():
-    name = plain_name(name)
-    if not name.startswith(ignore) and not name.endswith("embeddings.position_ids"):
-      named[name] = tensor
-  return named
-
-
-def _rules() -> tuple[Rule, ...]:
+def _head_rules() -> tuple[Rule, ...]:
   return (
-    *encoder_rules("encoder/", "bert."),
     *linear_rules("head/dense", f"{_HEAD}.transform.dense"),
     *norm_rules("head/norm", f"{_HEAD}.transform.LayerNorm"),
     Rule("head/bias", f"{_HEAD}.bias", SAME),

@@ -5,7 +5,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
-from pretrainjax.convert.bert import fits_heads, write_heads
+from pretrainjax.convert.bert import fits_heads, is_narrow, write_heads
 from pretrainjax.convert.classes import read_classifier
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
@@ -59,7 +59,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
 def fits(recipes: Recipes, kind: str) -> bool:
   """Whether a class can express networks, see `family.Family`."""
   backbone, head = recipes["backbone"], recipes.get("head")
-  if not makes(backbone, BERT) or backbone.embedding_dim not in (None, backbone.embed_dim):
+  if not makes(backbone, BERT) or is_narrow(backbone):
     return False
   types_and_offset = (backbone.num_types, backbone.position_offset)
   if types_and_offset != (0, 0) or (backbone.order, backbone.eps) != ("post", _EPS):

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,10 @@ from pretrainjax.convert import processor, vocabulary
 from pretrainjax.convert.family import Table, Tokens, family_of
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.hub import locate
+from pretrainjax.convert.matching import Matched, arrays_of, match
 from pretrainjax.convert.safetensors import TensorFolder
 from pretrainjax.convert.sentence_transformers import read_pooling
-from pretrainjax.convert.table import flatten, names_by_rule, to_ours
+from pretrainjax.convert.table import flatten, names_by_rule
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, one_line
 from pretrainjax.objectives.imported import Imported
@@ -63,10 +63,7 @@ class Opened(NamedTuple):
     kind: the class of transformers.
     table: what the tensors of the class are to us.
     tensors: the tensors that are there, by the names that they are stored under.
-    named: the stored name of each parameter by its name in the table.
-    tied: stored names of second copies, each with that of the first.
-    fixed: stored names of tensors that are no parameters of ours, each with its numbers.
-    fillers: the stored names of the table's fillers that are there, by the names of the table.
+    matched: what each of them is to the table.
   """
 
   config: ConfigDict
@@ -77,10 +74,7 @@ class Opened(NamedTuple):
   kind: str
   table: Table
   tensors: TensorFolder
-  named: dict[str, str]
-  tied: dict[str, str]
-  fixed: dict[str, np.ndarray]
-  fillers: dict[str, str]
+  matched: Matched
 
   def sizes(self) -> dict[str, tuple[int, int]]:
     """The number of parameters, and of other values, of each network."""
@@ -91,9 +85,9 @@ class Opened(NamedTuple):
   def names_of(self, part: str) -> list[str]:
     """The stored names of the tensors that a network's parameters are made of."""
     with _about(self.folder):
-      by_rule = names_by_rule(self.table.rules, self.named)
+      by_rule = names_by_rule(self.table.rules, self.matched.named)
     names = [n for rule, ns in by_rule.items() if rule.paths[0].startswith(f"{part}/") for n in ns]
-    return [self.named[name] for name in names]
+    return [self.matched.named[name] for name in names]
 
 
 def _count(tree: Any) -> int:
@@ -133,20 +127,23 @@ def open_model(path: Path) -> Opened:
   fields = Fields(fields.values, fields.path, tensors)
   recipes = family.read_config(fields, kind)
   table = family.table(recipes, kind, Tokens())
-  named = _named(table, tensors, folder)
-  fillers = _take_fillers(table, tensors, named, folder)
+  present = {table.plain(name) for name in tensors}
   for argument in set(recipes) & set(family.CLASSES[kind].optional):
-    own = [rule.theirs for rule in table.rules if rule.paths[0].startswith(f"{argument}/")]
-    if not any(name in named for name in own):
+    own = {rule.theirs for rule in table.rules if rule.paths[0].startswith(f"{argument}/")}
+    if not own & present:
       del recipes[argument]
       table = family.table(recipes, kind, Tokens())
+  with _about(folder):
+    matched = match(table, tensors)
+  _check_fillers(table, tensors, matched, folder)
+  if matched.left:
+    said = "%s: left behind, as nothing of ours holds it: %s"
+    _log.warning(said, folder, ", ".join(matched.left))
   _set_inputs(recipes["backbone"], folder, inside)
   config = ConfigDict({"objective": spec(Imported, **recipes)})
   objective, abstract = _networks(config, fields)
-  fixed = {named.pop(name): value for name, value in table.constants.items() if name in named}
-  tied = _take_copies(table, named)
   made = (config, objective, abstract, folder, fields)
-  return Opened(*made, kind, table, tensors, named, tied, fixed, fillers)
+  return Opened(*made, kind, table, tensors, matched)
 
 
 def read_arrays(
@@ -167,10 +164,8 @@ def read_arrays(
   leaves = flatten(params) | flatten(extras)  # statistics of batches are among the latter
   wanted = {path: tuple(leaf.shape) for path, leaf in leaves.items()}
   with _about(opened.folder):
-    _check_fixed(opened)
-    _check_tied(opened)
-    tensors = _Renamed(opened.tensors, opened.named)
-    found = to_ours(opened.table.rules, tensors, wanted=wanted, finish=finish, only=only)
+    how = {"wanted": wanted, "finish": finish, "only": only}
+    found = arrays_of(opened.table, opened.matched, opened.tensors, **how)
   missing = sorted({path for path in wanted if path.startswith(only)} - set(flatten(found)))
   assert not missing, f"the table of {opened.folder} fills no {missing[:3]}"
   return found
@@ -215,68 +210,25 @@ def _networks(config: ConfigDict, fields: Fields) -> tuple[Imported, tuple]:
     raise UserError(f"{fields.path}: makes no model: {one_line(error)[:400]}") from error
 
 
-def _named(table: Table, tensors: TensorFolder, folder: Path) -> dict[str, str]:
-  """The stored name of each tensor by its name in the table; what is no parameter is left out."""
-  named: dict[str, str] = {}
-  left = []
-  for name in tensors:
-    plain = table.plain(name)
-    if any(re.search(pattern, plain) for pattern in table.buffers):
-      continue
-    if plain in named:
-      raise UserError(f"{folder}: tensors {named[plain]} and {name} are both {plain}")
-    named[plain] = name
-  known = {rule.theirs for rule in table.rules}
-  for plain in list(named):
-    if plain not in known and any(re.search(pattern, plain) for pattern in table.others):
-      left.append(named.pop(plain))
-  if left:
-    _log.warning("%s: left behind, as nothing of ours holds it: %s", folder, ", ".join(left))
-  return named
-
-
-def _take_fillers(
-  table: Table, tensors: TensorFolder, named: dict[str, str], folder: Path
-) -> dict[str, str]:
-  """Takes out the names of what is nothing to our networks."""
-  found = {name: named.pop(name) for name in table.fillers if name in named}
-  for name, stored in found.items():
-    if tensors.shape(stored) != table.fillers[name].shape:
-      expected = list(table.fillers[name].shape)
-      shape = list(tensors.shape(stored))
+def _check_fillers(table: Table, tensors: TensorFolder, matched: Matched, folder: Path) -> None:
+  """Refuses what is nothing to our networks where it has another shape than an export gives it."""
+  for name, stored in matched.fillers.items():
+    shape, expected = list(tensors.shape(stored)), list(table.fillers[name].shape)
+    if shape != expected:
       raise UserError(f"hf:{folder}: {stored} has shape {shape}, expected {expected}")
-  return found
 
 
 def _read_fillers(opened: Opened) -> dict[str, np.ndarray]:
   """What is nothing to our networks, by the names of the table; a line says what was learned."""
-  is_learned = {name: opened.table.fillers[name].dtype.kind == "f" for name in opened.fillers}
-  if learned := [stored for name, stored in opened.fillers.items() if is_learned[name]]:
+  there = opened.matched.fillers
+  is_learned = {name: opened.table.fillers[name].dtype.kind == "f" for name in there}
+  if learned := [stored for name, stored in there.items() if is_learned[name]]:
     said = "%s: no network of ours holds, kept for an export of this folder only: %s"
     _log.warning(said, opened.folder, ", ".join(learned))
   return {
     name: opened.tensors[stored] if is_learned[name] else opened.tensors.integers(stored)
-    for name, stored in opened.fillers.items()
+    for name, stored in there.items()
   }
-
-
-class _Renamed(Mapping):
-  """Tensors by other names, each still read when it is asked for."""
-
-  def __init__(self, tensors: TensorFolder, names: Mapping[str, str]):
-    self._tensors, self._names = tensors, names
-
-  def __getitem__(self, name: str) -> np.ndarray:
-    return self._tensors[self._names[name]]
-
-  def __contains__(self, name: object) -> bool:
-    return name in self._names  # which a Mapping by itself would read it for
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self._names)
-
-  def __len__(self) -> int:
-    return len(self._names)
 
 
 @contextlib.contextmanager
@@ -293,29 +245,3 @@ def _about(folder: Path) -> Iterator[None]:
 def _on_device(_: str, leaf: np.ndarray) -> jax.Array:
   """The array for JAX, which takes memory of the right alignment over where it is a CPU's."""
   return jax.device_put(leaf, may_alias=True)
-
-
-def _take_copies(table: Table, named: dict[str, str]) -> dict[str, str]:
-  """Takes tied tensors out that are stored twice; one of them stays."""
-  tied = {}
-  for copy, original in table.copies.items():
-    if copy in named and original not in named:
-      named[original] = named.pop(copy)
-    elif copy in named:
-      tied[named.pop(copy)] = named[original]
-  return tied
-
-
-def _check_fixed(opened: Opened) -> None:
-  """Refuses fixed tensors that are not what our networks compute in their place."""
-  for name, expected in opened.fixed.items():
-    found = opened.tensors[name]
-    if found.shape != expected.shape or not np.allclose(found, expected, atol=1e-5):
-      raise UserError(f"conversion: {name} is not the fixed sine-cosine table")
-
-
-def _check_tied(opened: Opened) -> None:
-  """Refuses second copies that differ from the first."""
-  for copy, original in opened.tied.items():
-    if not np.array_equal(opened.tensors[copy], opened.tensors[original]):
-      raise UserError(f"conversion: {copy} is not tied to {original}, as our model has it")

@@ -3,34 +3,20 @@
 Its linear layers are Conv1D, laid out as ours, and queries, keys and values are fused.
 """
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
-from pretrainjax.convert.table import (
-  SAME,
-  Rule,
-  Tensors,
-  drop_copies,
-  linear_rules,
-  norm_rules,
-  to_ours,
-  to_theirs,
-)
+from pretrainjax.convert.table import SAME, Rule, linear_rules, norm_rules
 from pretrainjax.models.gpt import GPT
 
 MODEL_TYPE = "gpt2"
 CLASSES = {"GPT2LMHeadModel": Holds(("backbone",)), "GPT2Model": Holds(("backbone",))}
 _PREFIX = "transformer."
 _TABLE = f"{_PREFIX}wte.weight"
-# Causal masks, which older files hold.
-_MASKS = re.compile(r"\.attn\.(masked_)?bias$")
 
 
 def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
@@ -89,22 +75,21 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
 def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`."""
   return Table(
-    tuple(rule.under("encoder/") for rule in rules()),
+    _rules(),
     plain=lambda name: with_prefix(name, _PREFIX, ("lm_head.", "score.")),
     written=lambda name: name.removeprefix(_PREFIX) if kind == "GPT2Model" else name,
     copies={"lm_head.weight": _TABLE},
-    buffers=(_MASKS.pattern,),
+    buffers=(r"\.attn\.(masked_)?bias$",),  # causal masks, which older files hold
   )
 
 
-def rules() -> tuple[Rule, ...]:
-  """The table of a GPT's parameters and their names on the other side."""
-  layer, ours = f"{_PREFIX}h.{{layer}}", "blocks"
+def _rules() -> tuple[Rule, ...]:
+  layer, ours = f"{_PREFIX}h.{{layer}}", "encoder/blocks"
   fused = tuple(f"{ours}/attention/{part}" for part in ("query", "key", "value"))
   kernels, biases = (tuple(f"{p}/{name}" for p in fused) for name in ("kernel", "bias"))
   return (
-    Rule("token_embedding", _TABLE, SAME),
-    Rule("position_table", f"{_PREFIX}wpe.weight", SAME),
+    Rule("encoder/token_embedding", _TABLE, SAME),
+    Rule("encoder/position_table", f"{_PREFIX}wpe.weight", SAME),
     *norm_rules(f"{ours}/norm1", f"{layer}.ln_1"),
     Rule(kernels, f"{layer}.attn.c_attn.weight", SAME, axis=1),
     Rule(biases, f"{layer}.attn.c_attn.bias", SAME),
@@ -112,40 +97,5 @@ def rules() -> tuple[Rule, ...]:
     *norm_rules(f"{ours}/norm2", f"{layer}.ln_2"),
     *linear_rules(f"{ours}/mlp/up", f"{layer}.mlp.c_fc", layout=SAME),
     *linear_rules(f"{ours}/mlp/down", f"{layer}.mlp.c_proj", layout=SAME),
-    *norm_rules("norm", f"{_PREFIX}ln_f"),
+    *norm_rules("encoder/norm", f"{_PREFIX}ln_f"),
   )
-
-
-def to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A GPT's parameters as those of GPT2LMHeadModel.
-
-  Args:
-    params: pure nested dict of a `GPT`.
-
-  Returns:
-    Tensors by name; the head is tied, so that it is not among them.
-
-  Raises:
-    UserError: for parameters that the class has no place for.
-  """
-  return to_theirs(rules(), params)
-
-
-def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """The inverse of `to_hf`.
-
-  Args:
-    tensors: the tensors of a GPT2LMHeadModel, or of a GPT2Model, whose names lack "transformer.".
-
-  Returns:
-    A pure nested dict.
-
-  Raises:
-    UserError: for tensors that are missing or unknown, or a head that is not tied.
-  """
-  named = {
-    name if name.startswith((_PREFIX, "lm_head.")) else f"{_PREFIX}{name}": tensor
-    for name, tensor in tensors.items()
-    if not _MASKS.search(name)
-  }
-  return to_ours(rules(), drop_copies(named, {"lm_head.weight": _TABLE}))

@@ -5,26 +5,14 @@ Channels of queries and keys are paired as theirs (i with i + half), so that not
 """
 
 import logging
-import re
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, rope_theta
-from pretrainjax.convert.table import (
-  SAME,
-  Rule,
-  Tensors,
-  drop_copies,
-  linear_rules,
-  norm_rules,
-  to_ours,
-  to_theirs,
-)
+from pretrainjax.convert.table import SAME, Rule, linear_rules, norm_rules
 from pretrainjax.models.llama import Llama
 
 MODEL_TYPE = "llama"
@@ -34,8 +22,6 @@ _FULL, _SLIDING = "full_attention", "sliding_attention"
 _WINDOW = 4096  # of Qwen, where nothing is said
 _log = logging.getLogger(__name__)
 _TABLE, _HEAD = f"{_PREFIX}embed_tokens.weight", "lm_head.weight"
-# Wavelengths of rotary positions, which older files hold.
-_WAVES = re.compile(r"rotary_emb\.inv_freq$")
 
 
 def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
@@ -71,11 +57,11 @@ def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   options = {name: backbone[name] for name in ("qkv_bias", "qk_norm")}
   options["tied"] = backbone.tied or is_bare
   return Table(
-    tuple(rule.under("encoder/") for rule in rules(**options)),
+    _rules(**options),
     plain=lambda name: with_prefix(name, _PREFIX, ("lm_head.", "score.")),
     written=lambda name: name.removeprefix(_PREFIX) if is_bare else name,
     copies={_HEAD: _TABLE} if backbone.tied else {},
-    buffers=(_WAVES.pattern,),
+    buffers=(r"rotary_emb\.inv_freq$",),  # wavelengths, which older files hold
     left=() if backbone.tied or not is_bare else ("encoder/output_embedding",),
   )
 
@@ -192,7 +178,7 @@ def write_decoder(backbone: ConfigDict, tokens: Tokens) -> dict[str, Any]:
   }
 
 
-def rules(*, tied: bool, qkv_bias: bool = False, qk_norm: bool = False) -> tuple[Rule, ...]:
+def _rules(*, tied: bool, qkv_bias: bool, qk_norm: bool) -> tuple[Rule, ...]:
   """The table of a Llama's parameters.
 
   Args:
@@ -215,44 +201,11 @@ def rules(*, tied: bool, qkv_bias: bool = False, qk_norm: bool = False) -> tuple
   norms = {"norm1": "input_layernorm", "norm2": "post_attention_layernorm"}
   if qk_norm:
     norms |= {f"attention/{n}_norm": f"self_attn.{n[0]}_norm" for n in ("query", "key")}
-  table = (Rule("token_embedding", _TABLE, SAME),)
-  table += () if tied else (Rule("output_embedding", _HEAD, SAME),)
+  table = (Rule("encoder/token_embedding", _TABLE, SAME),)
+  table += () if tied else (Rule("encoder/output_embedding", _HEAD, SAME),)
   for ours, theirs in norms.items():
-    table += norm_rules(f"blocks/{ours}", f"{layer}.{theirs}", bias=False)
+    table += norm_rules(f"encoder/blocks/{ours}", f"{layer}.{theirs}", bias=False)
   for ours, theirs in (biased | plain).items():
     has_bias = qkv_bias and ours in biased
-    table += linear_rules(f"blocks/{ours}", f"{layer}.{theirs}", bias=has_bias)
-  return table + norm_rules("norm", f"{_PREFIX}norm", bias=False)
-
-
-def to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A Llama's parameters as those of LlamaForCausalLM.
-
-  Args:
-    params: pure nested dict of a `Llama`; if it has no output_embedding, its head is tied, which
-      config.json must say (tie_word_embeddings).
-
-  Returns:
-    Tensors by name; a tied head is not among them.
-
-  Raises:
-    UserError: for parameters that the class has no place for.
-  """
-  return to_theirs(rules(tied="output_embedding" not in params), params)
-
-
-def from_hf(tensors: Mapping[str, np.ndarray], *, tied: bool) -> dict[str, Any]:
-  """The inverse of `to_hf`.
-
-  Args:
-    tensors: the tensors of a LlamaForCausalLM.
-    tied: tie_word_embeddings of its config.json.
-
-  Returns:
-    A pure nested dict.
-
-  Raises:
-    UserError: for tensors that are missing or unknown, or a head that is not tied but should be.
-  """
-  named = {name: tensor for name, tensor in tensors.items() if not _WAVES.search(name)}
-  return to_ours(rules(tied=tied), drop_copies(named, {_HEAD: _TABLE}) if tied else named)
+    table += linear_rules(f"encoder/blocks/{ours}", f"{layer}.{theirs}", bias=has_bias)
+  return table + norm_rules("encoder/norm", f"{_PREFIX}norm", bias=False)

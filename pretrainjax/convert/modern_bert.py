@@ -1,25 +1,13 @@
 """Our ModernBERT <-> Hugging Face's ModernBertModel and ModernBertForMaskedLM."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, rope_theta, their_activation
-from pretrainjax.convert.table import (
-  LINEAR,
-  SAME,
-  Rule,
-  Tensors,
-  drop_copies,
-  linear_rules,
-  norm_rules,
-  to_ours,
-  to_theirs,
-)
+from pretrainjax.convert.table import LINEAR, SAME, Rule, linear_rules, norm_rules
 from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.models.modern_bert import ModernBERT
 
@@ -126,7 +114,7 @@ def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`."""
   is_bare = kind == "ModernBertModel"
   return Table(
-    _encoder_rules("encoder/", "model.") if is_bare else _rules(),
+    _encoder_rules() if is_bare else (*_encoder_rules(), *_head_rules()),
     plain=lambda name: with_prefix(name, "model.", ("head.", "decoder.", "classifier.")),
     written=lambda name: name.removeprefix("model.") if is_bare else name,
     copies=_COPIES,
@@ -150,69 +138,24 @@ def _global_every(fields: Fields) -> int:
   return fields.integer("global_attn_every_n_layers", every)
 
 
-def to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A masked language model's parameters as the tensors of ModernBertForMaskedLM.
-
-  Args:
-    params: pure nested dict of a module with `encoder` (a `ModernBERT`) and `head` (a
-      `MaskedLMHead` with norm="layer_scale" and without bias of its linear layer).
-
-  Returns:
-    Tensors by name; the table of tokens, to which the decoder is tied, is there once.
-
-  Raises:
-    UserError: for parameters that the class has no place for.
-  """
-  return to_theirs(_rules(), params)
-
-
-def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """The inverse of `to_hf`.
-
-  Args:
-    tensors: the tensors of a ModernBertForMaskedLM.
-
-  Returns:
-    A pure nested dict {"encoder": ..., "head": ...}.
-
-  Raises:
-    UserError: for tensors that are missing or unknown, or a decoder that is not tied.
-  """
-  return to_ours(_rules(), drop_copies(tensors, _COPIES))
-
-
-def encoder_to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A ModernBERT's parameters as the tensors of ModernBertModel."""
-  return to_theirs(_encoder_rules("", ""), params)
-
-
-def encoder_from_hf(
-  tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = ("head.", "decoder.")
-) -> dict[str, Any]:
-  """The inverse of `encoder_to_hf`; a prefix "model." is taken off, a head left out."""
-  named = {n.removeprefix("model."): t for n, t in tensors.items() if not n.startswith(ignore)}
-  return to_ours(_encoder_rules("", ""), named)
-
-
-def _rules() -> tuple[Rule, ...]:
+def _head_rules() -> tuple[Rule, ...]:
   return (
-    *_encoder_rules("encoder/", "model."),
     *linear_rules("head/dense", "head.dense", bias=False),
     *norm_rules("head/norm", "head.norm", bias=False),
     Rule("head/bias", "decoder.bias", SAME),
   )
 
 
-def _encoder_rules(ours: str, theirs: str) -> tuple[Rule, ...]:
-  layer = f"{theirs}layers.{{layer}}"
+def _encoder_rules() -> tuple[Rule, ...]:
+  layer = "model.layers.{layer}"
   return (
-    Rule(f"{ours}token_embedding", f"{theirs}embeddings.tok_embeddings.weight", SAME),
-    *norm_rules(f"{ours}embedding_norm", f"{theirs}embeddings.norm", bias=False),
+    Rule("encoder/token_embedding", "model.embeddings.tok_embeddings.weight", SAME),
+    *norm_rules("encoder/embedding_norm", "model.embeddings.norm", bias=False),
     # Their layer 0, which has no norm before attention, is not in our stack.
-    *_block_rules(f"{ours}stem", f"{theirs}layers.0", first=0),
-    *_block_rules(f"{ours}blocks", layer, first=1),
-    *norm_rules(f"{ours}blocks/norm1", f"{layer}.attn_norm", bias=False, first=1),
-    *norm_rules(f"{ours}norm", f"{theirs}final_norm", bias=False),
+    *_block_rules("encoder/stem", "model.layers.0", first=0),
+    *_block_rules("encoder/blocks", layer, first=1),
+    *norm_rules("encoder/blocks/norm1", f"{layer}.attn_norm", bias=False, first=1),
+    *norm_rules("encoder/norm", "model.final_norm", bias=False),
   )
 
 

@@ -4,10 +4,8 @@ Their positions begin at `pad_token_id` + 1: the table has as many rows more, wh
 (`position_offset`) where it was made from theirs, and else gets when it is written.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
@@ -16,8 +14,8 @@ from pretrainjax.convert.bert import (
   encoder_rules,
   fits_heads,
   is_encoder,
+  is_narrow,
   plain_name,
-  plain_names,
   read_encoder,
   write_encoder,
   write_heads,
@@ -25,17 +23,7 @@ from pretrainjax.convert.bert import (
 from pretrainjax.convert.classes import read_classifier
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields
-from pretrainjax.convert.table import (
-  SAME,
-  Rule,
-  Tensors,
-  drop_copies,
-  linear_rules,
-  norm_rules,
-  rows_after,
-  to_ours,
-  to_theirs,
-)
+from pretrainjax.convert.table import SAME, Rule, linear_rules, norm_rules, rows_after
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.heads import Head, Pooler
 from pretrainjax.models.lm_head import MaskedLMHead
@@ -46,8 +34,6 @@ CLASSES = {
   "RobertaForSequenceClassification": Holds(("backbone", "head")),
   "RobertaModel": Holds(("backbone",), optional=("pooler",)),
 }
-UNUSED = ("roberta.pooler.", "pooler.")
-_POSITIONS = rows_after(2)
 _COPIES = {
   "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
   "lm_head.decoder.bias": "lm_head.bias",
@@ -71,7 +57,7 @@ def read_config(fields: Fields, kind: str) -> dict[str, ConfigDict]:
 def fits(recipes: Recipes, kind: str) -> bool:
   """Whether a class can express networks, see `family.Family`."""
   backbone, head = recipes["backbone"], recipes.get("head")
-  if not is_encoder(backbone) or backbone.embedding_dim not in (None, backbone.embed_dim):
+  if not is_encoder(backbone) or is_narrow(backbone):
     return False
   if backbone.num_types > 1 and not backbone.position_offset:
     return False  # a BERT
@@ -99,7 +85,7 @@ def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`."""
   has_rows = recipes["backbone"].position_offset > 0
   positions = SAME if has_rows else rows_after(_offset(recipes, tokens))
-  rules = encoder_rules("encoder/", "roberta.", positions=positions)
+  rules = encoder_rules("roberta.", positions=positions)
   if kind.endswith("ForMaskedLM"):
     rules += _head_rules()
   if kind.endswith("ForSequenceClassification"):
@@ -122,61 +108,6 @@ def _offset(recipes: Recipes, tokens: Tokens) -> int:
   """The rows of their table of positions before the first one's."""
   own = recipes["backbone"].position_offset
   return own or 1 + (1 if tokens.pad is None else tokens.pad)
-
-
-def to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A masked language model's parameters as the tensors of RobertaForMaskedLM.
-
-  Args:
-    params: pure nested dict of a module with `encoder` (a `BERT` with num_types=1) and `head` (a
-      `MaskedLMHead`).
-
-  Returns:
-    Tensors by name; the two first rows of the positions are 0, and used for padding at most.
-
-  Raises:
-    UserError: for parameters that the class has no place for.
-  """
-  return to_theirs(_rules(), params)
-
-
-def from_hf(
-  tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = UNUSED
-) -> dict[str, Any]:
-  """The inverse of `to_hf`.
-
-  Args:
-    tensors: the tensors of a RobertaForMaskedLM.
-    ignore: prefixes of tensors to leave out on purpose.
-
-  Returns:
-    A pure nested dict {"encoder": ..., "head": ...}.
-
-  Raises:
-    UserError: for tensors that are missing or unknown, or a decoder that is not tied.
-  """
-  return to_ours(_rules(), drop_copies(plain_names(tensors, ignore), _COPIES))
-
-
-def encoder_to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A BERT's parameters as the tensors of RobertaModel(add_pooling_layer=False)."""
-  return to_theirs(encoder_rules("", "", positions=_POSITIONS), params)
-
-
-def encoder_from_hf(
-  tensors: Mapping[str, np.ndarray], *, ignore: tuple[str, ...] = (*UNUSED, "lm_head.")
-) -> dict[str, Any]:
-  """The inverse of `encoder_to_hf`; a prefix "roberta." is taken off."""
-  named = plain_names(tensors, ignore)
-  rules = encoder_rules("", "", positions=_POSITIONS)
-  return to_ours(rules, {n.removeprefix("roberta."): t for n, t in named.items()})
-
-
-def _rules() -> tuple[Rule, ...]:
-  return (
-    *encoder_rules("encoder/", "roberta.", positions=_POSITIONS),
-    *_head_rules(),
-  )
 
 
 def _head_rules() -> tuple[Rule, ...]:

@@ -3,25 +3,14 @@
 A decoder without a table of its own is one with tied embeddings.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import recipe
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes
 from pretrainjax.convert.fields import ACTIVATIONS, Fields, their_activation
-from pretrainjax.convert.table import (
-  SAME,
-  Rule,
-  Tensors,
-  drop_copies,
-  linear_rules,
-  norm_rules,
-  to_ours,
-  to_theirs,
-)
+from pretrainjax.convert.table import SAME, Rule, linear_rules, norm_rules
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
 
 MODEL_TYPE = "t5"
@@ -128,56 +117,14 @@ def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:
 def table(recipes: Recipes, kind: str, tokens: Tokens) -> Table:
   """The tensors of a class, see `family.Family`."""
   gated = recipes["backbone"].gated
+  rules = (Rule("encoder/token_embedding", _SHARED, SAME),)
+  rules += _side("encoder", cross=False, gated=gated)
   if kind == "T5EncoderModel":
-    shared = Rule("encoder/token_embedding", _SHARED, SAME)
-    encoder = (shared, *_side("encoder", cross=False, gated=gated))
-    return Table(encoder, copies=_COPIES, others=(r"^decoder\.", r"^lm_head\."))
-  tied = recipes["decoder"].tied
-  copies = _COPIES | ({_HEAD: _SHARED} if tied else {})
-  return Table(_rules(tied=tied, gated=gated), copies=copies)
-
-
-def to_hf(params: Mapping[str, Any]) -> Tensors:
-  """A T5's parameters as the tensors of T5ForConditionalGeneration.
-
-  Args:
-    params: pure nested dict of a module with `encoder` (a `T5Encoder`) and `decoder` (a
-      `T5Decoder`).
-
-  Returns:
-    Tensors by name, shared ones once.
-
-  Raises:
-    UserError: for parameters that the class has no place for.
-  """
-  return to_theirs(
-    _rules(tied="output_table" not in params["decoder"], gated=_gated(params)), params
-  )
-
-
-def from_hf(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """The inverse of `to_hf`; without a head, or with a copy of the table as one, it is tied.
-
-  Raises:
-    UserError: for tensors that are missing or unknown.
-  """
-  named = drop_copies(dict(tensors), _COPIES)
-  tied = _HEAD not in named or np.array_equal(named[_HEAD], named.get(_SHARED, ()))
-  if tied:
-    named.pop(_HEAD, None)
-  gated = any(".wi_0." in name for name in named)
-  return to_ours(_rules(tied=tied, gated=gated), named)
-
-
-def _gated(params: Mapping[str, Any]) -> bool:
-  return "gate" in params["encoder"]["blocks"]["mlp"]
-
-
-def _rules(*, tied: bool, gated: bool) -> tuple[Rule, ...]:
-  head = () if tied else (Rule("decoder/output_table", _HEAD, SAME),)
-  shared = Rule("encoder/token_embedding", _SHARED, SAME)
-  sides = _side("encoder", cross=False, gated=gated) + _side("decoder", cross=True, gated=gated)
-  return (shared, *sides, *head)
+    return Table(rules, copies=_COPIES, others=(r"^decoder\.", r"^lm_head\."))
+  rules += _side("decoder", cross=True, gated=gated)
+  if recipes["decoder"].tied:
+    return Table(rules, copies=_COPIES | {_HEAD: _SHARED})
+  return Table((*rules, Rule("decoder/output_table", _HEAD, SAME)), copies=_COPIES)
 
 
 def _side(side: str, *, cross: bool, gated: bool) -> tuple[Rule, ...]:

@@ -49,11 +49,6 @@ class Rule(NamedTuple):
     """The paths of our parameters of this rule."""
     return (self.ours,) if isinstance(self.ours, str) else self.ours
 
-  def under(self, prefix: str) -> "Rule":
-    """The same rule, where our parameters lie below a prefix such as "encoder/"."""
-    paths = tuple(f"{prefix}{path}" for path in self.paths)
-    return self._replace(ours=paths[0] if isinstance(self.ours, str) else paths)
-
   def fuse(self, parts: Sequence[np.ndarray]) -> np.ndarray:
     """Makes their tensor (of one layer) from our parameters."""
     theirs = [self.layout.to_theirs(part) for part in parts]
@@ -130,20 +125,6 @@ def patch_layout(num_channels: int) -> Layout:
     return kernel.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0])
 
   return Layout(to_theirs, to_ours)
-
-
-def to_theirs(rules: tuple[Rule, ...], params: Mapping[str, Any]) -> Tensors:
-  """Converts our nested dict into their named tensors.
-
-  Raises:
-    UserError: for a parameter that the table lacks, or the other way round.
-  """
-  leaves = flatten(params)
-  shapes = {path: np.shape(leaf) for path, leaf in leaves.items()}
-  return {
-    planned.name: planned.make(lambda path: np.asarray(leaves[path]))
-    for planned in plan(rules, shapes)
-  }
 
 
 class Planned(NamedTuple):
@@ -282,44 +263,6 @@ def _gathered(
         raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")
       fill(place, part)
   return made
-
-
-def taken(tensors: Mapping[str, Any], name: str, *, rank: int) -> np.ndarray:
-  """Returns one tensor that must be looked at before the table is read, checked for its rank.
-
-  Args:
-    tensors: the tensors of the other side, by name.
-    name: the name of the one that is wanted.
-    rank: the number of axes that it must have.
-
-  Raises:
-    UserError: where it is not there, or of another rank or kind.
-  """
-  if name not in tensors:
-    raise UserError(f"conversion: missing tensors {name}")
-  tensor = np.asarray(tensors[name])
-  if tensor.ndim != rank or tensor.dtype.kind in "OSUM" or 0 in tensor.shape:
-    shape = list(tensor.shape)
-    raise UserError(f"conversion: {name} is {tensor.dtype}{shape}, expected {rank} axes of numbers")
-  return tensor
-
-
-def drop_copies(tensors: Mapping[str, Any], copies: Mapping[str, str]) -> Tensors:
-  """Leaves out tensors that models keep twice, in memory and sometimes on disk (tied ones).
-
-  Args:
-    tensors: the tensors of the other side, by name.
-    copies: name of the copy -> name of what it is tied to; either may be missing.
-
-  Raises:
-    UserError: for a copy that differs, as then the model is not tied.
-  """
-  for copy, original in copies.items():
-    if copy in tensors and original in tensors:
-      if not np.array_equal(tensors[copy], tensors[original]):
-        raise UserError(f"conversion: {copy} is not tied to {original}, as our model has it")
-  renamed = {copies[n]: t for n, t in tensors.items() if n in copies and copies[n] not in tensors}
-  return renamed | {n: np.asarray(t) for n, t in tensors.items() if n not in copies}
 
 
 def _names(rule: Rule, tensors: Collection[str]) -> list[str]:

@@ -62,7 +62,7 @@ def test_the_mask_token_comes_along_where_it_is_known_else_as_zeros(tmp_path, mo
   folder = their_folders.make(tmp_path / "theirs", KIND, tensors=tensors)
   with caplog.at_level(logging.WARNING), monkeypatch.context() as patched:
     patched.setattr(TensorFolder, "__getitem__", lambda *_: pytest.fail("a tensor was read"))
-    assert open_model(folder).fillers == {"embeddings.mask_token": "embeddings.mask_token"}
+    assert open_model(folder).matched.fillers == {"embeddings.mask_token": "embeddings.mask_token"}
     assert not caplog.text
   with caplog.at_level(logging.WARNING):
     networks = networks_of(load(f"hf:{folder}"), None)

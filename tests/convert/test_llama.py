@@ -1,52 +1,50 @@
-import jax
 import numpy as np
 import pytest
 import their_folders
-from flax import nnx
+from their_tensors import noise, ours, same, theirs
 
 from pretrainjax.checkpoint.encoder import load
-from pretrainjax.convert import llama
+from pretrainjax.config.objects import recipe
 from pretrainjax.convert.family import class_for
 from pretrainjax.convert.safetensors import TensorFolder
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import networks_of
 from pretrainjax.export.write import write_transformers
 from pretrainjax.models.llama import Llama
-from pretrainjax.objectives.split import split
+
+KIND = "LlamaForCausalLM"
 
 
-def params(*, tied):
+def made(*, tied):
+  """Recipes, parameters and tensors."""
   sizes = {"embed_dim": 8, "num_layers": 3, "num_heads": 4, "num_kv_heads": 2, "mlp_dim": 10}
-  model = nnx.eval_shape(
-    lambda: Llama(vocab_size=11, max_length=7, tied=tied, rngs=nnx.Rngs(0), **sizes)
-  )
-  rng = np.random.default_rng(0)
-  return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), split(model)[1])
+  recipes = {"backbone": recipe(Llama, vocab_size=11, max_length=7, tied=tied, **sizes)}
+  params = noise(recipes)
+  return recipes, params, theirs(KIND, params, recipes)
 
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_both_directions_are_inverse(tied):
-  tensors = llama.to_hf(params(tied=tied))
+  recipes, params, tensors = made(tied=tied)
   assert tensors["model.layers.2.self_attn.k_proj.weight"].shape == (4, 8)
   assert ("lm_head.weight" in tensors) == (not tied)
-  back = llama.from_hf(tensors, tied=tied)
-  jax.tree.map(np.testing.assert_array_equal, back, params(tied=tied))
+  same(ours(KIND, tensors, recipes), params)
 
 
 def test_reads_files_with_wavelengths_or_a_copy_of_the_head():
-  tensors = llama.to_hf(params(tied=True))
+  recipes, params, tensors = made(tied=True)
   tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = np.ones(1)
   tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
-  back = llama.from_hf(tensors, tied=True)
-  jax.tree.map(np.testing.assert_array_equal, back, params(tied=True))
+  same(ours(KIND, tensors, recipes), params)
 
 
 def test_refuses_what_does_not_fit():
-  tensors = llama.to_hf(params(tied=False))
-  with pytest.raises(UserError, match="lm_head.weight is not tied"):
-    llama.from_hf(tensors, tied=True)
+  recipes, _, tensors = made(tied=False)
   with pytest.raises(UserError, match="unknown tensors model.layers.0.self_attn.q_proj.bias"):
-    llama.from_hf(tensors | {"model.layers.0.self_attn.q_proj.bias": np.ones(8)}, tied=False)
+    ours(KIND, tensors | {"model.layers.0.self_attn.q_proj.bias": np.ones(8)}, recipes)
+  recipes, _, _ = made(tied=True)
+  with pytest.raises(UserError, match="lm_head.weight is not tied"):
+    ours(KIND, tensors, recipes)
 
 
 CONFIG = {

@@ -7,31 +7,34 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from their_tensors import made as tensors_of
+from their_tensors import written_rules
 
-from pretrainjax.convert import bert, gpt2
+from pretrainjax.config.objects import recipe
 from pretrainjax.convert.peft import CONFIG, TENSORS, to_peft, write_peft
 from pretrainjax.convert.safetensors import WHOLE, TensorFolder
-from pretrainjax.convert.table import to_theirs
 from pretrainjax.errors import UserError
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.gpt import GPT
+from pretrainjax.objectives.base import Towers
 from pretrainjax.objectives.lora import LoRA, merge_arrays
 
 SIZES = {"vocab_size": 11, "max_length": 7, "embed_dim": 6, "num_heads": 2, "mlp_dim": 10}
-# (network, table, patterns, their layers that have an update, of how many parts)
+# (network, class, patterns, their layers that have an update, of how many parts)
 CASES = {
-  "bert": (BERT, bert.encoder_rules("", ""), ("*attention/query", "*mlp/down"), 2, 1),
-  "gpt2": (GPT, gpt2.rules(), ("*attention/query", "*attention/value", "*mlp/up"), 2, 2),
+  "bert": (BERT, "BertModel", ("*attention/query", "*mlp/down"), 2, 1),
+  "gpt2": (GPT, "GPT2LMHeadModel", ("*attention/query", "*attention/value", "*mlp/up"), 2, 2),
 }
 
 
 def made(name, **lora):
   """A network of noise with updates, its settings and its table."""
-  network, rules, layers, _, _ = CASES[name]
+  network, kind, layers, _, _ = CASES[name]
+  rules = written_rules(kind, {"backbone": recipe(network, num_layers=3, **SIZES)})
   lora = LoRA(rank=2, alpha=3.0, layers=layers, **lora)
 
   def init():
-    module = network(num_layers=3, rngs=nnx.Rngs(0), **SIZES)
+    module = Towers(encoder=network(num_layers=3, rngs=nnx.Rngs(0), **SIZES))
     lora.adapt(module, rngs=nnx.Rngs(1))
     return module
 
@@ -48,8 +51,8 @@ def never(path):
 def test_it_is_the_difference_that_merging_makes(name):
   params, lora, rules = made(name)
   adapter = to_peft(params, rules, lora=lora, is_trained=never)
-  before = to_theirs(rules, merge_arrays(params, scale=0.0))
-  after = to_theirs(rules, merge_arrays(params, scale=lora.scale))
+  before = tensors_of(rules, merge_arrays(params, scale=0.0))
+  after = tensors_of(rules, merge_arrays(params, scale=lora.scale))
   config, tensors = adapter.config, dict(adapter.tensors)
   assert len(config["target_modules"]) == 3 * CASES[name][3]
   for module in config["target_modules"]:
@@ -78,20 +81,20 @@ def escaped(module: str) -> str:
 def test_what_was_trained_whole_goes_with_it():
   params, lora, rules = made("bert")
   adapter = to_peft(
-    params, rules, lora=lora, is_trained=lambda path: path[0] == "embedding_norm", base="b"
+    params, rules, lora=lora, is_trained=lambda path: path[1] == "embedding_norm", base="b"
   )
   assert adapter.config["modules_to_save"] == ["embeddings.LayerNorm"]
   assert adapter.config["base_model_name_or_path"] == "b"
   np.testing.assert_array_equal(
     adapter.tensors["base_model.model.embeddings.LayerNorm.weight"],
-    params["embedding_norm"]["scale"],
+    params["encoder"]["embedding_norm"]["scale"],
   )
 
 
 def test_what_has_no_place_is_said():
   params, lora, rules = made("bert")
   fewer = tuple(rule for rule in rules if "down" not in str(rule.ours))
-  with pytest.raises(UserError, match="no layer for the update of blocks/mlp/down"):
+  with pytest.raises(UserError, match="no layer for the update of encoder/blocks/mlp/down"):
     to_peft(params, fewer, lora=lora, is_trained=never)
   with pytest.raises(UserError, match="found no low-rank updates"):
     to_peft(merge_arrays(params, scale=1.0), rules, lora=lora, is_trained=never)

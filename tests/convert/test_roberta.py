@@ -1,44 +1,41 @@
-import jax
 import numpy as np
 import pytest
-from flax import nnx
+from their_tensors import noise, ours, same, theirs
 
-from pretrainjax.convert import roberta
+from pretrainjax.config.objects import recipe
 from pretrainjax.errors import UserError
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.lm_head import MaskedLMHead
-from pretrainjax.objectives.base import Towers
-from pretrainjax.objectives.split import split
 
+KIND = "RobertaForMaskedLM"
 SIZES = {"vocab_size": 11, "max_length": 7, "embed_dim": 6, "num_layers": 3, "num_heads": 2}
+SIZES |= {"mlp_dim": 10, "num_types": 1}
+BACKBONE = recipe(BERT, **SIZES)
+RECIPES = {"backbone": BACKBONE, "head": recipe(MaskedLMHead, embed_dim=6, vocab_size=11)}
 
 
 @pytest.fixture(scope="module")
 def params():
-  rngs = nnx.Rngs(0)
-  encoder = BERT(**SIZES, mlp_dim=10, num_types=1, rngs=rngs)
-  found = split(Towers(encoder=encoder, head=MaskedLMHead(embed_dim=6, vocab_size=11, rngs=rngs)))[
-    1
-  ]
-  rng = np.random.default_rng(0)
-  return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), found)
+  return noise(RECIPES)
 
 
 def test_both_directions_are_inverse(params):
-  back = roberta.from_hf(roberta.to_hf(params))
-  jax.tree.map(np.testing.assert_array_equal, back, params)
-  alone = roberta.encoder_from_hf(roberta.encoder_to_hf(params["encoder"]))
-  jax.tree.map(np.testing.assert_array_equal, alone, params["encoder"])
+  same(ours(KIND, theirs(KIND, params, RECIPES), RECIPES), params)
+  alone, backbone = {"encoder": params["encoder"]}, {"backbone": BACKBONE}
+  same(ours("RobertaModel", theirs("RobertaModel", alone, backbone), backbone), alone)
 
 
 def test_their_positions_begin_two_rows_later(params):
-  tensors = roberta.to_hf(params)
+  tensors = theirs(KIND, params, RECIPES)
   table = tensors["roberta.embeddings.position_embeddings.weight"]
-  assert table.shape == (9, 6)
+  assert table.shape == (9, 6) and not table[:2].any()
   np.testing.assert_array_equal(table[2:], params["encoder"]["position_table"])
+  as_read = RECIPES | {"backbone": recipe(BERT, **SIZES, position_offset=2)}
+  found = ours(KIND, tensors, as_read)
+  np.testing.assert_array_equal(found["encoder"]["position_table"], table)
 
 
 def test_refuses_what_does_not_fit(params):
-  tensors = roberta.to_hf(params)
+  tensors = theirs(KIND, params, RECIPES)
   with pytest.raises(UserError, match="unknown tensors roberta.extra"):
-    roberta.from_hf(tensors | {"roberta.extra": np.zeros(1)})
+    ours(KIND, tensors | {"roberta.extra": np.zeros(1)}, RECIPES)

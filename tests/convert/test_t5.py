@@ -1,43 +1,42 @@
-import jax
 import numpy as np
 import pytest
-from flax import nnx
+from their_tensors import noise, ours, same, theirs
 
-from pretrainjax.convert import t5
+from pretrainjax.config.objects import recipe
 from pretrainjax.errors import UserError
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
-from pretrainjax.objectives.base import Towers
 
+KIND = "T5ForConditionalGeneration"
 SIZES = {"vocab_size": 11, "embed_dim": 6, "num_layers": 2, "num_heads": 2, "head_dim": 3}
 SIZES["mlp_dim"] = 8
 
 
-def params(tied):
-  rngs = nnx.Rngs(0)
-  towers = Towers(
-    encoder=T5Encoder(**SIZES, rngs=rngs), decoder=T5Decoder(**SIZES, tied=tied, rngs=rngs)
-  )
-  return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(towers, nnx.Param)))
+def made(tied):
+  """Recipes, parameters and tensors."""
+  backbone, decoder = recipe(T5Encoder, **SIZES), recipe(T5Decoder, **SIZES, tied=tied)
+  recipes = {"backbone": backbone, "decoder": decoder}
+  params = noise(recipes)
+  return recipes, params, theirs(KIND, params, recipes)
 
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_there_and_back_is_exact(tied):
-  ours = params(tied)
-  tensors = t5.to_hf(ours)
+  recipes, params, tensors = made(tied)
   assert ("lm_head.weight" in tensors) != tied
-  jax.tree.map(np.testing.assert_array_equal, t5.from_hf(tensors), ours)
+  same(ours(KIND, tensors, recipes), params)
 
 
 def test_copies_of_the_table_are_left_out_and_other_tables_refused():
-  tensors = t5.to_hf(params(True))
+  recipes, params, tensors = made(True)
   copied = tensors | {"encoder.embed_tokens.weight": tensors["shared.weight"]}
   copied["lm_head.weight"] = tensors["shared.weight"]
-  jax.tree.map(np.testing.assert_array_equal, t5.from_hf(copied), params(True))
+  same(ours(KIND, copied, recipes), params)
   copied["decoder.embed_tokens.weight"] = tensors["shared.weight"] + 1
   with pytest.raises(UserError, match="decoder.embed_tokens.weight"):
-    t5.from_hf(copied)
+    ours(KIND, copied, recipes)
 
 
 def test_unknown_tensors_are_refused():
+  recipes, _, tensors = made(False)
   with pytest.raises(UserError, match="unknown tensors encoder.block.0.layer.0.x"):
-    t5.from_hf(t5.to_hf(params(False)) | {"encoder.block.0.layer.0.x": np.zeros(1)})
+    ours(KIND, tensors | {"encoder.block.0.layer.0.x": np.zeros(1)}, recipes)

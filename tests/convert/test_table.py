@@ -1,19 +1,18 @@
 import numpy as np
 import pytest
+from their_tensors import made
 
 from pretrainjax.convert.table import (
   LINEAR,
   SAME,
   TOKEN,
   Rule,
-  drop_copies,
   flatten,
   linear_rules,
   norm_rules,
   patch_layout,
   rows_after,
   to_ours,
-  to_theirs,
 )
 from pretrainjax.errors import UserError
 
@@ -32,7 +31,7 @@ def params():
 
 
 def test_there_and_back():
-  tensors = to_theirs(RULES, params())
+  tensors = made(RULES, params())
   assert tensors["layer.2.up.weight"].shape == (5, 4) and tensors["token"].shape == (1, 1, 4)
   again = to_ours(RULES, tensors)
   np.testing.assert_array_equal(again["blocks"]["up"]["kernel"], params()["blocks"]["up"]["kernel"])
@@ -50,25 +49,25 @@ def test_patch_layout_is_the_order_of_patchify():
 
 def test_unknown_parameters_are_named():
   with pytest.raises(UserError, match="unknown parameters extra/scale"):
-    to_theirs(RULES, params() | {"extra": {"scale": np.ones(2)}})
+    made(RULES, params() | {"extra": {"scale": np.ones(2)}})
 
 
 def test_missing_parameters_are_named():
   short = params()
   del short["token"]
   with pytest.raises(UserError, match="missing parameters token"):
-    to_theirs(RULES, short)
+    made(RULES, short)
 
 
 def test_a_gap_in_the_layers_is_named():
-  tensors = to_theirs(RULES, params())
+  tensors = made(RULES, params())
   del tensors["layer.1.up.bias"]
   with pytest.raises(UserError, match=r"missing tensors layer\.1\.up\.bias"):
     to_ours(RULES, tensors)
 
 
 def test_a_misspelt_tensor_is_named_with_its_neighbour():
-  tensors = to_theirs(RULES, params())
+  tensors = made(RULES, params())
   tensors["embed.weihgt"] = tensors.pop("embed.weight")
   with pytest.raises(UserError, match="unknown tensors embed.weihgt; did you mean 'embed.weight'"):
     to_ours(RULES, tensors)
@@ -96,7 +95,7 @@ def fused_params():
 
 
 def test_fused_tensors_and_stacks_that_begin_later():
-  tensors = to_theirs(FUSED, fused_params())
+  tensors = made(FUSED, fused_params())
   assert {n for n in tensors if "qk" in n} == {
     f"h.{i}.qk.{w}" for i in (1, 2) for w in ("bias", "weight")
   }
@@ -110,15 +109,6 @@ def test_fused_tensors_and_stacks_that_begin_later():
 
 
 def test_a_fused_tensor_that_does_not_split_is_named():
-  tensors = to_theirs(FUSED, fused_params()) | {"h.0.conv": np.ones((2, 5))}
+  tensors = made(FUSED, fused_params()) | {"h.0.conv": np.ones((2, 5))}
   with pytest.raises(UserError, match=r"h\.0\.conv has shape \[2, 5\]: expected 2 equal parts"):
     to_ours(FUSED, tensors)
-
-
-def test_copies_are_left_out_if_they_are_copies():
-  copies = {"decoder.weight": "table", "decoder.bias": "bias"}
-  tensors = {"table": np.ones(2), "decoder.weight": np.ones(2), "decoder.bias": np.zeros(2)}
-  assert set(drop_copies(tensors, copies)) == {"table", "bias"}
-  tensors["table"] = np.zeros(2)
-  with pytest.raises(UserError, match="decoder.weight is not tied to table"):
-    drop_copies(tensors, copies)

@@ -1,50 +1,58 @@
 """Without torch: round trips and mistakes. Numbers are compared in tests/parity."""
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
+from their_tensors import noise, ours, same, theirs
 
+from pretrainjax.config.objects import recipe
 from pretrainjax.convert import vit
+from pretrainjax.convert.family import class_for
 from pretrainjax.errors import UserError
 from pretrainjax.models.vit import ViT
 
+KIND = "ViTModel"
 
-def params(**kwargs):
+
+def made(**changes):
   sizes = {"patch_size": 4, "embed_dim": 8, "num_layers": 2, "num_heads": 2, "mlp_dim": 12}
-  model = ViT(image_size=(8, 12), **sizes, **kwargs, rngs=nnx.Rngs(0))
-  return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+  return {"backbone": recipe(ViT, image_size=(8, 12), **sizes, **changes)}
+
+
+# As a run of ours may be, whose class token has no position; and as theirs are read.
+LEARNED = made(position="learned")
+AS_READ = made(position="learned", cls_position=True)
 
 
 def test_there_and_back():
-  ours = params(position="learned")
-  tensors = vit.to_hf(ours, grid=(2, 3))
+  params = noise(LEARNED)
+  tensors = theirs(KIND, params, LEARNED)
   assert tensors[vit.POSITIONS].shape == (1, 7, 8) and not tensors[vit.POSITIONS][0, 0].any()
   assert tensors["encoder.layer.1.intermediate.dense.weight"].shape == (12, 8)
-  jax.tree.map(np.testing.assert_array_equal, vit.from_hf(tensors), ours)
+  same(ours(KIND, tensors, LEARNED), params)
 
 
-def test_the_position_of_the_class_token_moves_into_the_token():
-  tensors = vit.to_hf(params(position="learned"), grid=(2, 3))
-  before = tensors["embeddings.cls_token"].reshape(-1)
+def test_the_position_of_the_class_token_is_read():
+  params = noise(LEARNED)
+  tensors = theirs(KIND, params, LEARNED)
   tensors[vit.POSITIONS][0, 0] = 2.0
-  np.testing.assert_allclose(vit.from_hf(tensors)["cls_token"], before + 2)
+  found = ours(KIND, tensors, AS_READ)
+  np.testing.assert_array_equal(found["encoder"].pop("cls_position"), [[2.0] * 8])
+  same(found, params)
 
 
 def test_prefix_and_pooler_are_taken_off():
-  ours = params(position="learned")
-  tensors = {f"vit.{n}": t for n, t in vit.to_hf(ours, grid=(2, 3)).items()}
+  params = noise(AS_READ)
+  tensors = {f"vit.{n}": t for n, t in theirs(KIND, params, AS_READ).items()}
   tensors["pooler.dense.weight"] = np.ones((8, 8))
-  jax.tree.map(np.testing.assert_array_equal, vit.from_hf(tensors), ours)
-  with pytest.raises(UserError, match="unknown tensors pooler.dense.weight"):
-    vit.from_hf(tensors, ignore=())
+  same(ours(KIND, tensors, AS_READ), params)
+  with pytest.raises(UserError, match="unknown tensors vit.pool.dense.weight"):
+    ours(KIND, tensors | {"pool.dense.weight": np.ones((8, 8))}, AS_READ)
 
 
 def test_what_the_class_has_no_place_for_is_refused():
-  with pytest.raises(UserError, match="unknown parameters register_tokens"):
-    vit.to_hf(params(num_registers=2), grid=(2, 3))
-  with pytest.raises(UserError, match="scale1/scale"):
-    vit.to_hf(params(layer_scale=0.1), grid=(2, 3))
+  for changes in ({"num_registers": 2}, {"layer_scale": 0.1}):
+    with pytest.raises(UserError, match="found 'ViTModel', expected a class that fits"):
+      class_for(made(**changes), kind=KIND)
 
 
 def test_names_of_version_5_are_read():
@@ -55,4 +63,4 @@ def test_names_of_version_5_are_read():
       "decoder.decoder_layers.1.output.dense.bias"
     ),
   }
-  assert list(vit.version_4({name: np.ones(1) for name in names})) == list(names.values())
+  assert [vit.version_4_name(name) for name in names] == list(names.values())

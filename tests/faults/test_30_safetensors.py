@@ -1,6 +1,6 @@
 """Bad safetensors: overlapping, beyond the end, a huge header, and tensors that are not ours.
 
-The package has no reader of its own: the library reads, `convert` checks names, parts and depth,
+The library refuses by the header, `convert` checks names, parts and depth,
 and a manifest beside an export finds what the library cannot, bits that flipped.
 """
 
@@ -9,24 +9,24 @@ import struct
 import time
 
 import damage
-import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from flax import nnx
+from their_tensors import noise, reader, theirs
 
 from pretrainjax.checkpoint import manifest
-from pretrainjax.convert import gpt2
+from pretrainjax.config.objects import recipe
 from pretrainjax.errors import UserError
 from pretrainjax.models.gpt import GPT
-from pretrainjax.objectives.split import split
+
+KIND = "GPT2LMHeadModel"
+SIZES = {"embed_dim": 6, "num_layers": 2, "num_heads": 2, "mlp_dim": 10}
+RECIPES = {"backbone": recipe(GPT, vocab_size=11, max_length=7, **SIZES)}
 
 
 @pytest.fixture(scope="module")
 def tensors():
-  sizes = {"embed_dim": 6, "num_layers": 2, "num_heads": 2, "mlp_dim": 10}
-  params = split(GPT(vocab_size=11, max_length=7, rngs=nnx.Rngs(0), **sizes))[1]
-  return gpt2.to_hf(jax.device_get(params))
+  return theirs(KIND, noise(RECIPES), RECIPES)
 
 
 def file(header: dict | bytes, *, size: int | None = None, data: bytes = bytes(64)) -> bytes:
@@ -79,6 +79,7 @@ def test_a_flipped_bit_is_found_by_the_manifest(tensors, tmp_path, trial):
 def test_tensors_that_are_not_ours(tensors, trial):
   first = "transformer.h.0.attn.c_attn.weight"
   without = {name: tensor for name, tensor in tensors.items() if name != first}
+  read = reader(KIND, RECIPES)
   deep = tensors | {"transformer.h.999999999.ln_1.weight": tensors["transformer.h.0.ln_1.weight"]}
   for bad, words in (
     (without, "missing tensors"),
@@ -91,6 +92,6 @@ def test_tensors_that_are_not_ours(tensors, trial):
   ):
     start = time.monotonic()
     with pytest.raises(UserError, match=words) as refusal:
-      gpt2.from_hf(bad)
+      read(bad)
     assert str(refusal.value).isprintable() and time.monotonic() - start < 2.0
     trial(seconds=time.monotonic() - start)

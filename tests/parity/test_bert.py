@@ -5,23 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from transformers_models import (
-  close,
-  gradients_of,
-  jit,
-  load,
-  randomised,
-  saved,
-  trees_close,
-)
+from their_tensors import networks, ours, read, same, theirs
+from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
-from pretrainjax.convert import bert, roberta
+from pretrainjax.config.objects import recipe
 from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.layers.scope import positions_of
 from pretrainjax.models.lm_head import MaskedLMHead
-from pretrainjax.objectives.base import Towers
 from pretrainjax.objectives.masked.corruption import pick
 from pretrainjax.types import Text
 
@@ -34,23 +26,19 @@ pytestmark = pytest.mark.parity
 VOCAB, LENGTH, WIDTH = 37, 11, 15
 SIZES = {"vocab_size": VOCAB, "max_length": 13, "embed_dim": WIDTH, "num_heads": 3, "mlp_dim": 22}
 FAMILIES = {
-  "bert": dict(table=bert, kind="BertForMaskedLM", eps=1e-12, num_types=2, layers=3),
-  "roberta": dict(table=roberta, kind="RobertaForMaskedLM", eps=1e-5, num_types=1, layers=2),
+  "bert": dict(kind="BertForMaskedLM", eps=1e-12, num_types=2, layers=3),
+  "roberta": dict(kind="RobertaForMaskedLM", eps=1e-5, num_types=1, layers=2),
 }
 PAD = {"bert": 0, "roberta": 1}
 
 
-def make_ours(family):
-  facts, rngs = FAMILIES[family], nnx.Rngs(3)
-  encoder = BERT(
-    **SIZES,
-    num_layers=facts["layers"],
-    eps=facts["eps"],
-    num_types=facts["num_types"],
-    rngs=rngs,
-  )
-  head = MaskedLMHead(embed_dim=WIDTH, vocab_size=VOCAB, eps=facts["eps"], rngs=rngs)
-  return Towers(encoder=encoder, head=head)
+def recipes_of(family, **changes):
+  facts = FAMILIES[family]
+  arguments = {"num_layers": facts["layers"], "eps": facts["eps"], "num_types": facts["num_types"]}
+  return {
+    "backbone": recipe(BERT, **SIZES, **arguments, **changes),
+    "head": recipe(MaskedLMHead, embed_dim=WIDTH, vocab_size=VOCAB, eps=facts["eps"]),
+  }
 
 
 def hf_config(family):
@@ -119,9 +107,9 @@ def our_loss(graphdef, text, labels, scored):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_masked_lm_equals_transformers(family, tmp_path):
-  table = FAMILIES[family]["table"]
-  graphdef, params = randomised(make_ours(family))
-  theirs = load(tmp_path, FAMILIES[family]["kind"], hf_config(family), table.to_hf(params))
+  kind, recipes = FAMILIES[family]["kind"], recipes_of(family)
+  graphdef, params = randomised(networks(recipes))
+  model = load(tmp_path, kind, hf_config(family), theirs(kind, params, recipes))
   text = padded_text(family)
   rng = np.random.default_rng(2)
   labels = jnp.asarray(rng.integers(0, VOCAB, POSITIONS.shape))
@@ -129,7 +117,7 @@ def test_masked_lm_equals_transformers(family, tmp_path):
   their_labels = np.full(text.tokens.shape, -100)
   for row, column in np.argwhere(np.asarray(scored)):
     their_labels[row, POSITIONS[row, column]] = labels[row, column]
-  output = theirs(**their_arguments(text), labels=torch.from_numpy(their_labels).long())
+  output = model(**their_arguments(text), labels=torch.from_numpy(their_labels).long())
   output.loss.backward()
 
   def logits(params):
@@ -141,34 +129,37 @@ def test_masked_lm_equals_transformers(family, tmp_path):
   value = jit(jax.value_and_grad(our_loss(graphdef, text, labels, scored)))
   loss, gradients = value(params)
   close(loss, output.loss.item(), "loss")
-  trees_close(gradients, table.from_hf(gradients_of(theirs)))
+  trees_close(gradients, ours(kind, gradients_of(model), recipes))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_their_weights_come_back_from_their_own_file(family, tmp_path):
-  table = FAMILIES[family]["table"]
-  theirs = getattr(transformers, FAMILIES[family]["kind"])(hf_config(family)).eval()
-  in_memory = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
-  params = table.from_hf(saved(theirs, tmp_path))
-  jax.tree.map(np.testing.assert_array_equal, params, table.from_hf(in_memory))
-  graphdef, expected = nnx.split(make_ours(family), nnx.Param)
-  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, nnx.to_pure_dict(expected))
-  module, text = nnx.merge(graphdef, params), padded_text(family)
+  kind = FAMILIES[family]["kind"]
+  model = getattr(transformers, kind)(hf_config(family)).eval()
+  model.save_pretrained(tmp_path)
+  module, params = read(tmp_path)
+  recipes = recipes_of(family, position_offset=2 if family == "roberta" else 0)
+  in_memory = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+  same(params, ours(kind, in_memory, recipes))
+  _, expected = randomised(networks(recipes))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
+  text = padded_text(family)
   with torch.no_grad():
-    logits = theirs(**their_arguments(text)).logits.numpy()
+    logits = model(**their_arguments(text)).logits.numpy()
   found = module.head(module.encoder.sequence(text), module.encoder.token_embedding[...])
   close(found[text.segments > 0], logits[text.segments > 0], "logits")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_encoders_alone_equal_their_models(family, tmp_path):
-  table, kind = FAMILIES[family]["table"], FAMILIES[family]["kind"].replace("ForMaskedLM", "Model")
-  graphdef, params = randomised(make_ours(family).encoder)
-  tensors = table.encoder_to_hf(params)
-  theirs = load(tmp_path, kind, hf_config(family), tensors, add_pooling_layer=False)
+  kind = FAMILIES[family]["kind"].replace("ForMaskedLM", "Model")
+  recipes = {"backbone": recipes_of(family)["backbone"]}
+  graphdef, params = randomised(networks(recipes))
+  tensors = theirs(kind, params, recipes)
+  model = load(tmp_path, kind, hf_config(family), tensors, add_pooling_layer=False)
   text = padded_text(family)
   with torch.no_grad():
-    tokens = theirs(**their_arguments(text)).last_hidden_state.numpy()
+    tokens = model(**their_arguments(text)).last_hidden_state.numpy()
   present = text.segments > 0
-  close(nnx.merge(graphdef, params).sequence(text)[present], tokens[present], "tokens")
-  jax.tree.map(np.testing.assert_array_equal, table.encoder_from_hf(tensors), params)
+  close(nnx.merge(graphdef, params).encoder.sequence(text)[present], tokens[present], "tokens")
+  same(ours(kind, tensors, recipes), params)

@@ -1,22 +1,20 @@
 """Ours against GPT2LMHeadModel and LlamaForCausalLM: same weights, same text, same numbers."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from transformers_models import close, gradients_of, jit, load, randomised, saved, trees_close
+from their_tensors import networks, ours, read, same, theirs
+from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
-from pretrainjax.convert import gpt2, llama
+from pretrainjax.config.objects import build, recipe, spec
 from pretrainjax.generation.generate import Generator
 from pretrainjax.generation.sampling import Sampling
 from pretrainjax.models.gpt import GPT
 from pretrainjax.models.layers.scope import positions_of
 from pretrainjax.models.llama import Llama
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM, predicted_tokens
-from pretrainjax.objectives.base import Towers
 from pretrainjax.types import Text
 
 torch = pytest.importorskip("torch")
@@ -47,15 +45,15 @@ def llama_config(*, heads, kv_heads, layers, theta, tied, eps):
 
 def our_llama(*, heads, kv_heads, layers, theta, tied, eps):
   sizes = {"num_heads": heads, "num_kv_heads": kv_heads, "num_layers": layers, **SIZES}
-  return Llama(embed_dim=6 * heads, theta=theta, tied=tied, eps=eps, rngs=nnx.Rngs(3), **sizes)
+  return recipe(Llama, embed_dim=6 * heads, theta=theta, tied=tied, eps=eps, **sizes)
 
 
 WIDE = dict(heads=6, kv_heads=2, layers=2, theta=500.0, tied=False, eps=1e-5)
 SMALL = dict(heads=3, kv_heads=3, layers=3, theta=10_000.0, tied=True, eps=1e-6)
-# Of each: our model, their class and config, and both directions of the table.
+# Of each: our model, their class and config.
 FAMILIES = {
   "gpt2": (
-    lambda: GPT(embed_dim=15, num_layers=3, num_heads=3, rngs=nnx.Rngs(3), **SIZES),
+    recipe(GPT, embed_dim=15, num_layers=3, num_heads=3, **SIZES),
     "GPT2LMHeadModel",
     lambda: transformers.GPT2Config(
       n_positions=CONTEXT,
@@ -70,19 +68,16 @@ FAMILIES = {
       attn_pdrop=0.0,
       **IDS,
     ),
-    (gpt2.to_hf, gpt2.from_hf),
   ),
   "llama, grouped": (
-    functools.partial(our_llama, **WIDE),
+    our_llama(**WIDE),
     "LlamaForCausalLM",
     lambda: llama_config(**WIDE),
-    (llama.to_hf, functools.partial(llama.from_hf, tied=False)),
   ),
   "llama, tied": (
-    functools.partial(our_llama, **SMALL),
+    our_llama(**SMALL),
     "LlamaForCausalLM",
     lambda: llama_config(**SMALL),
-    (llama.to_hf, functools.partial(llama.from_hf, tied=True)),
   ),
 }
 ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -115,67 +110,71 @@ def their_labels(text):
 def logits_of(graphdef, params, text):
   @jit
   def logits(params):
-    model = nnx.merge(graphdef, params)
-    return jnp.einsum("btd,vd->btv", model.sequence(text), model.output_table)
+    encoder = nnx.merge(graphdef, params).encoder
+    return jnp.einsum("btd,vd->btv", encoder.sequence(text), encoder.output_table)
 
   return logits(params)
 
 
 @ALL
 def test_logits_loss_and_gradients_equal_transformers(family, tmp_path):
-  make, kind, config, (to_hf, from_hf) = family
-  graphdef, params = randomised(make())
-  theirs = load(tmp_path, kind, config(), to_hf(params))
+  backbone, kind, config = family
+  recipes = {"backbone": backbone}
+  graphdef, params = randomised(networks(recipes))
+  model = load(tmp_path, kind, config(), theirs(kind, params, recipes))
   text = padded_text()
-  output = theirs(**their_arguments(text), labels=their_labels(text))
+  output = model(**their_arguments(text), labels=their_labels(text))
   output.loss.backward()
   present = text.segments > 0
   found = logits_of(graphdef, params, text)
   close(found[present], output.logits.detach().numpy()[present], "logits")
 
   def loss(params):
-    module = Towers(encoder=nnx.merge(graphdef, params))
-    objective = CausalLM(backbone=make, chunk_size=8)
+    module = nnx.merge(graphdef, params)
+    objective = build(spec(CausalLM, backbone=backbone, chunk_size=8))
     batch = {"tokens": text.tokens, "segments": text.segments}
     return objective.loss(module, batch, rngs=nnx.Rngs(0), step=0)[0]
 
   value, gradients = jit(jax.value_and_grad(loss))(params)
   close(value, output.loss.item(), "loss")
-  trees_close(gradients, from_hf(gradients_of(theirs)))
+  trees_close(gradients, ours(kind, gradients_of(model), recipes))
 
 
 @ALL
 def test_their_weights_come_back_from_their_own_file(family, tmp_path):
-  make, kind, config, (_, from_hf) = family
-  theirs = getattr(transformers, kind)(config()).eval()
-  in_memory = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
-  params = from_hf(saved(theirs, tmp_path))
-  jax.tree.map(np.testing.assert_array_equal, params, from_hf(in_memory))
-  graphdef, expected = nnx.split(make(), nnx.Param)
-  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, nnx.to_pure_dict(expected))
+  backbone, kind, config = family
+  model = getattr(transformers, kind)(config()).eval()
+  model.save_pretrained(tmp_path)
+  module, params = read(tmp_path)
+  in_memory = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+  same(params, ours(kind, in_memory, {"backbone": backbone}))
+  _, expected = randomised(networks({"backbone": backbone}))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
   text = padded_text()
   with torch.no_grad():
-    logits = theirs(**their_arguments(text)).logits.numpy()
+    logits = model(**their_arguments(text)).logits.numpy()
   present = text.segments > 0
-  close(logits_of(graphdef, params, text)[present], logits[present], "logits")
+  found = logits_of(*nnx.split(module, nnx.Param), text)
+  close(found[present], logits[present], "logits")
 
 
 @ALL
 def test_greedy_texts_equal_those_of_generate(family, tmp_path):
-  make, kind, config, (to_hf, _) = family
-  graphdef, params = randomised(make())
-  theirs = load(tmp_path, kind, config(), to_hf(params))
+  backbone, kind, config = family
+  recipes = {"backbone": backbone}
+  graphdef, params = randomised(networks(recipes))
+  model = load(tmp_path, kind, config(), theirs(kind, params, recipes))
   prompts = [[2], [2, 9, 8], [2, 30, 31, 5, 6, 11, 19], [2, 23, 4, 9, 22]]
   longest = max(map(len, prompts))
   padded = np.array([[PAD] * (longest - len(p)) + p for p in prompts])
   with torch.no_grad():
-    expected = theirs.generate(
+    expected = model.generate(
       torch.from_numpy(padded),
       attention_mask=torch.from_numpy(np.int64(padded != PAD)),
       do_sample=False,
       max_new_tokens=14,
     ).numpy()[:, longest:]
-  run = Generator(nnx.merge(graphdef, params), end_id=END).start(
+  run = Generator(nnx.merge(graphdef, params).encoder, end_id=END).start(
     prompts, max_new_tokens=14, sampling=Sampling(temperature=0)
   )
   while not run.is_done:

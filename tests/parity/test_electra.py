@@ -1,24 +1,17 @@
 """Ours against ElectraForPreTraining and ElectraForMaskedLM: same weights, same numbers."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import nnx
-from transformers_models import (
-  close,
-  gradients_of,
-  jit,
-  load,
-  randomised,
-  saved,
-  trees_close,
-)
+from their_tensors import ours, read, same, theirs
+from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
-from pretrainjax.convert import electra
+from pretrainjax.config.objects import build, recipe, spec
+from pretrainjax.convert.electra import as_generator
+from pretrainjax.convert.table import flatten
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.heads import Head
@@ -36,21 +29,34 @@ pytestmark = pytest.mark.parity
 VOCAB, LENGTH, TABLES = 37, 11, 10
 WIDTHS = {"wider": 15, "as wide": TABLES}
 GENERATOR = {"embed_dim": 6, "num_layers": 2, "num_heads": 2, "mlp_dim": 9}
+SHARED = {"vocab_size": VOCAB, "max_length": 13, "embedding_dim": TABLES}
+
+
+def recipes_of(width):
+  sizes = {"embed_dim": width, "num_layers": 3, "num_heads": 5, "mlp_dim": 22}
+  hidden = {"hidden_dim": width, "activation": "gelu", "init_std": 0.02}
+  return {
+    "backbone": recipe(BERT, **sizes, **SHARED),
+    "generator": recipe(BERT, **GENERATOR, **SHARED),
+    "head": recipe(MaskedLMHead, embed_dim=6, embedding_dim=TABLES, vocab_size=VOCAB),
+    "detector": recipe(Head, in_dim=width, num_classes=1, **hidden),
+  }
 
 
 def make_ours(width):
-  shared = {"vocab_size": VOCAB, "max_length": 13, "embedding_dim": TABLES}
-  objective = Electra(
-    backbone=functools.partial(
-      BERT, embed_dim=width, num_layers=3, num_heads=5, mlp_dim=22, **shared
-    ),
-    generator=functools.partial(BERT, **GENERATOR, **shared),
-    head=functools.partial(MaskedLMHead, embed_dim=6, embedding_dim=TABLES, vocab_size=VOCAB),
-    detector=functools.partial(
-      Head, in_dim=width, num_classes=1, hidden_dim=width, activation="gelu", init_std=0.02
-    ),
-  )
-  return objective.init(rngs=nnx.Rngs(3))
+  return build(spec(Electra, **recipes_of(width))).init(rngs=nnx.Rngs(3))
+
+
+def discriminator(width, params):
+  """Class, parameters and recipes of the one model."""
+  recipes = {name: recipes_of(width)[name] for name in ("backbone", "detector")}
+  return "ElectraForPreTraining", {n: params[n] for n in ("encoder", "detector")}, recipes
+
+
+def generator(width, params):
+  """The same of the other."""
+  recipes, flat = as_generator(recipes_of(width), params)
+  return "ElectraForMaskedLM", flat, recipes
 
 
 def hf_config(width, *, layers=3, heads=5, mlp=22):
@@ -91,11 +97,11 @@ def their_arguments(text):
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_the_discriminator_equals_transformers(width, tmp_path):
   graphdef, params = randomised(make_ours(width))
-  tensors = electra.discriminator_to_hf(params)
-  theirs = load(tmp_path, "ElectraForPreTraining", hf_config(width), tensors)
+  kind, _, recipes = discriminator(width, params)
+  model = load(tmp_path, kind, hf_config(width), theirs(*discriminator(width, params)))
   text = padded_text()
   labels = np.random.default_rng(2).integers(0, 2, text.tokens.shape)
-  output = theirs(**their_arguments(text), labels=torch.from_numpy(labels).long())
+  output = model(**their_arguments(text), labels=torch.from_numpy(labels).long())
   output.loss.backward()
   present = text.segments > 0
 
@@ -109,17 +115,18 @@ def test_the_discriminator_equals_transformers(width, tmp_path):
   close(logits[present], output.logits.detach().numpy()[present], "logits")
   close(loss, output.loss.item(), "loss")
   gradients = {name: gradients[name] for name in ("encoder", "detector")}
-  trees_close(gradients, electra.discriminator_from_hf(gradients_of(theirs)))
+  trees_close(gradients, ours(kind, gradients_of(model), recipes))
 
 
 def test_the_generator_equals_transformers(tmp_path):
-  graphdef, params = randomised(make_ours(WIDTHS["wider"]))
-  tensors = electra.generator_to_hf(params)
-  theirs = load(tmp_path, "ElectraForMaskedLM", hf_config(**GENERATOR_SIZE), tensors)
+  width = WIDTHS["wider"]
+  graphdef, params = randomised(make_ours(width))
+  kind, _, recipes = generator(width, params)
+  model = load(tmp_path, kind, hf_config(**GENERATOR_SIZE), theirs(*generator(width, params)))
   text = padded_text()
   labels = np.random.default_rng(2).integers(5, VOCAB, text.tokens.shape)
   labels[text.segments == 0] = -100
-  output = theirs(**their_arguments(text), labels=torch.from_numpy(labels).long())
+  output = model(**their_arguments(text), labels=torch.from_numpy(labels).long())
   output.loss.backward()
   present = jnp.asarray(text.segments > 0, jnp.float32)
 
@@ -134,28 +141,25 @@ def test_the_generator_equals_transformers(tmp_path):
   (loss, logits), gradients = jit(jax.value_and_grad(our_loss, has_aux=True))(params)
   close(logits[present > 0], output.logits.detach().numpy()[present > 0], "logits")
   close(loss, output.loss.item(), "loss")
-  converted = electra.generator_from_hf(gradients_of(theirs))
-  shared = ("token_embedding", "position_table", "type_embedding", "embedding_norm")
-  tables = {name: gradients["encoder"][name] for name in shared}
-  ours = {"encoder": {**tables, **gradients["generator"]}, "head": gradients["head"]}
-  trees_close(ours, converted)
+  _, flat, _ = generator(width, gradients)
+  trees_close(flat, flatten(ours(kind, gradients_of(model), recipes)))
 
 
 def test_both_come_back_from_their_own_files(tmp_path):
   width = WIDTHS["wider"]
-  discriminator = transformers.ElectraForPreTraining(hf_config(width))
-  generator = transformers.ElectraForMaskedLM(hf_config(**GENERATOR_SIZE))
-  generator.electra.embeddings.load_state_dict(discriminator.electra.embeddings.state_dict())
-  params = electra.from_hf(
-    discriminator=saved(discriminator, tmp_path / "discriminator"),
-    generator=saved(generator, tmp_path / "generator"),
-  )
-  _, expected = nnx.split(make_ours(width), nnx.Param)
-  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, nnx.to_pure_dict(expected))
-  for model, convert in (
-    (discriminator, electra.discriminator_to_hf),
-    (generator, electra.generator_to_hf),
-  ):
-    tensors = convert(params)
+  discriminating = transformers.ElectraForPreTraining(hf_config(width))
+  generating = transformers.ElectraForMaskedLM(hf_config(**GENERATOR_SIZE))
+  generating.electra.embeddings.load_state_dict(discriminating.electra.embeddings.state_dict())
+  _, expected = randomised(make_ours(width))
+  tables = []
+  for model, part in ((discriminating, discriminator), (generating, generator)):
+    kind, shapes, recipes = part(width, expected)
+    model.save_pretrained(tmp_path / kind)
+    _, params = read(tmp_path / kind)
+    assert jax.tree.map(np.shape, flatten(params)) == jax.tree.map(np.shape, flatten(shapes))
+    tensors = theirs(kind, params, recipes)
     for name, parameter in model.named_parameters():
       np.testing.assert_array_equal(tensors[name], parameter.detach().numpy())
+    names = ("token_embedding", "position_table", "type_embedding", "embedding_norm")
+    tables.append({name: params["encoder"][name] for name in names})
+  same(*tables)

@@ -5,22 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from transformers_models import (
-  close,
-  gradients_of,
-  jit,
-  load,
-  randomised,
-  saved,
-  trees_close,
-)
+from their_tensors import networks, ours, read, same, theirs
+from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
-from pretrainjax.convert import modern_bert
+from pretrainjax.config.objects import recipe
 from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.models.modern_bert import ModernBERT
-from pretrainjax.objectives.base import Towers
 from pretrainjax.objectives.masked.corruption import pick
 from pretrainjax.types import Text
 
@@ -29,6 +21,7 @@ transformers = pytest.importorskip("transformers")
 pytest.importorskip("safetensors")
 
 pytestmark = pytest.mark.parity
+KIND = "ModernBertForMaskedLM"
 # Odd sizes on purpose; layers 0 and 3 are global, in the second case 0, 2 and 4.
 VOCAB, LENGTH, WIDTH = 37, 13, 18
 SIZES = {
@@ -37,9 +30,9 @@ SIZES = {
 }
 
 
-def make_ours(size):
-  rngs = nnx.Rngs(3)
-  encoder = ModernBERT(
+def recipes_of(size):
+  backbone = recipe(
+    ModernBERT,
     vocab_size=VOCAB,
     max_length=32,
     embed_dim=WIDTH,
@@ -47,12 +40,10 @@ def make_ours(size):
     global_theta=900.0,
     local_theta=70.0,
     **size,
-    rngs=rngs,
   )
-  head = MaskedLMHead(
-    embed_dim=WIDTH, vocab_size=VOCAB, eps=1e-5, norm="layer_scale", use_bias=False, rngs=rngs
-  )
-  return Towers(encoder=encoder, head=head)
+  how = {"eps": 1e-5, "norm": "layer_scale", "use_bias": False}
+  head = recipe(MaskedLMHead, embed_dim=WIDTH, vocab_size=VOCAB, **how)
+  return {"backbone": backbone, "head": head}
 
 
 def hf_config(size):
@@ -103,15 +94,15 @@ def logits_of(graphdef, text):
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_masked_lm_equals_transformers(size, tmp_path):
-  graphdef, params = randomised(make_ours(size))
-  tensors = modern_bert.to_hf(params)
-  theirs = load(tmp_path, "ModernBertForMaskedLM", hf_config(size), tensors)
+  recipes = recipes_of(size)
+  graphdef, params = randomised(networks(recipes))
+  model = load(tmp_path, KIND, hf_config(size), theirs(KIND, params, recipes))
   text = padded_text()
   positions = np.array([[0, 5, 12], [7, 2, 3], [4, 10, 8]], np.int32)
   labels = np.random.default_rng(2).integers(0, VOCAB, positions.shape)
   their_labels = np.full(text.tokens.shape, -100)
   np.put_along_axis(their_labels, positions, labels, axis=1)
-  output = theirs(**their_arguments(text), labels=torch.from_numpy(their_labels).long())
+  output = model(**their_arguments(text), labels=torch.from_numpy(their_labels).long())
   output.loss.backward()
 
   def our_loss(params):
@@ -130,33 +121,36 @@ def test_masked_lm_equals_transformers(size, tmp_path):
   close(logits[present], output.logits.detach().numpy()[present], "logits")
   loss, gradients = jit(jax.value_and_grad(our_loss))(params)
   close(loss, output.loss.item(), "loss")
-  trees_close(gradients, modern_bert.from_hf(gradients_of(theirs)))
+  trees_close(gradients, ours(KIND, gradients_of(model), recipes))
 
 
 def test_their_weights_come_back_from_their_own_file(tmp_path):
   size = SIZES["thirds"]
-  theirs = transformers.ModernBertForMaskedLM(hf_config(size)).eval()
-  in_memory = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
-  params = modern_bert.from_hf(saved(theirs, tmp_path))
-  jax.tree.map(np.testing.assert_array_equal, params, modern_bert.from_hf(in_memory))
-  graphdef, expected = nnx.split(make_ours(size), nnx.Param)
-  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, nnx.to_pure_dict(expected))
+  model = transformers.ModernBertForMaskedLM(hf_config(size)).eval()
+  model.save_pretrained(tmp_path)
+  module, params = read(tmp_path)
+  in_memory = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+  same(params, ours(KIND, in_memory, recipes_of(size)))
+  _, expected = randomised(networks(recipes_of(size)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
   text = padded_text()
   with torch.no_grad():
-    logits = theirs(**their_arguments(text)).logits.numpy()
+    logits = model(**their_arguments(text)).logits.numpy()
   present = text.segments > 0
+  graphdef, params = nnx.split(module, nnx.Param)
   close(logits_of(graphdef, text)(params)[present], logits[present], "logits")
 
 
 def test_the_encoder_alone_equals_their_model(tmp_path):
   size = SIZES["halves"]
-  graphdef, params = randomised(make_ours(size).encoder)
-  tensors = modern_bert.encoder_to_hf(params)
-  theirs = load(tmp_path, "ModernBertModel", hf_config(size), tensors)
+  recipes = {"backbone": recipes_of(size)["backbone"]}
+  graphdef, params = randomised(networks(recipes))
+  tensors = theirs("ModernBertModel", params, recipes)
+  model = load(tmp_path, "ModernBertModel", hf_config(size), tensors)
   text = padded_text()
   with torch.no_grad():
-    tokens = theirs(**their_arguments(text)).last_hidden_state.numpy()
-  found = jit(lambda p: nnx.merge(graphdef, p).sequence(text))(params)
+    tokens = model(**their_arguments(text)).last_hidden_state.numpy()
+  found = jit(lambda p: nnx.merge(graphdef, p).encoder.sequence(text))(params)
   present = text.segments > 0
   close(found[present], tokens[present], "tokens")
-  jax.tree.map(np.testing.assert_array_equal, modern_bert.encoder_from_hf(tensors), params)
+  same(ours("ModernBertModel", tensors, recipes), params)

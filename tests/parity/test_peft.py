@@ -8,13 +8,12 @@ import pytest
 from exported import SIZES as ENCODER
 from exported import adapted_run
 from flax import nnx
+from their_tensors import made, written_rules
 from transformers_models import jit, load, randomised
 
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.objects import recipe, spec
-from pretrainjax.convert import bert, gpt2
 from pretrainjax.convert.peft import TENSORS, to_peft, write_peft
-from pretrainjax.convert.table import to_theirs
 from pretrainjax.errors import UserError
 from pretrainjax.export.peft import make_adapter
 from pretrainjax.models.bert import BERT
@@ -22,6 +21,7 @@ from pretrainjax.models.gpt import GPT
 from pretrainjax.models.heads import Head
 from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
+from pretrainjax.objectives.base import Towers
 from pretrainjax.objectives.lora import LoRA, merge_arrays
 from pretrainjax.objectives.masked.masked_lm import MaskedLM
 from pretrainjax.objectives.supervised.classification import Classification
@@ -63,29 +63,23 @@ def theirs(name, folder, tensors):
 )
 def test_peft_loads_it_and_computes_the_same(name, layers, tmp_path):
   lora = LoRA(rank=2, alpha=5.0, layers=layers)
-  if name == "bert":
-    module, rules = (
-      BERT(num_layers=3, eps=1e-12, rngs=nnx.Rngs(0), **SIZES),
-      bert.encoder_rules("", ""),
-    )
-  else:
-    module, rules = GPT(num_layers=3, rngs=nnx.Rngs(0), **SIZES), gpt2.rules()
+  network, kind = {"bert": (BERT, "BertModel"), "gpt2": (GPT, "GPT2LMHeadModel")}[name]
+  rules = written_rules(kind, {"backbone": recipe(network, num_layers=3, **SIZES)})
+  module = Towers(encoder=network(num_layers=3, rngs=nnx.Rngs(0), **SIZES))
   lora.adapt(module, rngs=nnx.Rngs(1))
   graphdef, params = randomised(module)
   for folder in ("base", "adapter"):
     (tmp_path / folder).mkdir()
-  base = theirs(name, tmp_path / "base", to_theirs(rules, merge_arrays(params, scale=0.0)))
+  base = theirs(name, tmp_path / "base", made(rules, merge_arrays(params, scale=0.0)))
   adapter = to_peft(params, rules, lora=lora, is_trained=lambda path: path[-1] == "position_table")
   write_peft(tmp_path / "adapter", adapter)
   model = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
   with torch.no_grad():
     out = model(torch.from_numpy(TOKENS), output_hidden_states=True)
   found = out.hidden_states[-1].numpy()
-  expected = jit(lambda p: nnx.merge(graphdef, p)(TOKENS).tokens)(params)
+  expected = jit(lambda p: nnx.merge(graphdef, p).encoder(TOKENS).tokens)(params)
   np.testing.assert_allclose(found, expected, atol=1e-4)
-  plain = jit(lambda p: nnx.merge(graphdef, p)(TOKENS).tokens)(
-    params | {"blocks": without_updates(params["blocks"])}
-  )
+  plain = jit(lambda p: nnx.merge(graphdef, p).encoder(TOKENS).tokens)(without_updates(params))
   assert np.abs(plain - expected).max() > 0.1, "the updates do something"
 
 

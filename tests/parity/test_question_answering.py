@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
+from their_tensors import theirs
 from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
-from pretrainjax.convert import bert
+from pretrainjax.config.objects import recipe
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.heads import Head
 from pretrainjax.objectives.supervised.question_answering import QuestionAnswering
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.parity
 # Odd sizes on purpose.
 VOCAB, LENGTH, WIDTH = 37, 11, 15
 SIZES = {"vocab_size": VOCAB, "max_length": 13, "num_layers": 2, "num_heads": 3, "mlp_dim": 22}
+RECIPES = {"backbone": recipe(BERT, embed_dim=WIDTH, **SIZES)}
 OBJECTIVE = QuestionAnswering(
   backbone=functools.partial(BERT, embed_dim=WIDTH, **SIZES),
   head=functools.partial(Head, in_dim=WIDTH, num_classes=2),
@@ -42,12 +44,12 @@ def hf_config():
   )
 
 
-def to_hf(params):
+def their_tensors(params):
   """Our parameters by their names; their linear layer has the axes the other way round."""
   classifier = params["head"]["classifier"]
   head = {"weight": np.asarray(classifier["kernel"]).T, "bias": np.asarray(classifier["bias"])}
-  encoder = {f"bert.{n}": x for n, x in bert.encoder_to_hf(params["encoder"]).items()}
-  return encoder | {
+  encoder = theirs("BertModel", {"encoder": params["encoder"]}, RECIPES)
+  return {f"bert.{name}": array for name, array in encoder.items()} | {
     f"qa_outputs.{name}": np.ascontiguousarray(array) for name, array in head.items()
   }
 
@@ -71,14 +73,15 @@ def their_arguments(found, rows=slice(None), length=LENGTH):
 
 def test_logits_loss_and_gradients_equal_theirs(tmp_path):
   graphdef, params = randomised(OBJECTIVE.init(rngs=nnx.Rngs(0)))
-  theirs, found = load(tmp_path, "BertForQuestionAnswering", hf_config(), to_hf(params)), batch()
+  tensors, found = their_tensors(params), batch()
+  model = load(tmp_path, "BertForQuestionAnswering", hf_config(), tensors)
 
   def logits(params):
     module = nnx.merge(graphdef, params)
     return module.logits(module.encoder(module.encoder.inputs(found)).tokens)
 
   with torch.no_grad():
-    output = theirs(**their_arguments(found))
+    output = model(**their_arguments(found))
   real = found["segments"] > 0
   ours = np.asarray(jit(logits)(params))
   close(ours[..., 0][real], output.start_logits.numpy()[real], "start")
@@ -89,7 +92,7 @@ def test_logits_loss_and_gradients_equal_theirs(tmp_path):
   for row, length in enumerate(found["segments"].sum(axis=1)):
     start, end = (torch.tensor([int(place)]) for place in found["span"][row])
     arguments = their_arguments(found, slice(row, row + 1), length)
-    loss = theirs(**arguments, start_positions=start, end_positions=end).loss / 3
+    loss = model(**arguments, start_positions=start, end_positions=end).loss / 3
     loss.backward()
     total += loss.item()
 
@@ -99,11 +102,10 @@ def test_logits_loss_and_gradients_equal_theirs(tmp_path):
 
   loss, gradients = jit(jax.value_and_grad(our_loss))(params, found)
   close(loss, total, "loss")
-  by_name = gradients_of(theirs)
+  by_name = gradients_of(model)
   head = {
     "kernel": by_name.pop("qa_outputs.weight").T,
     "bias": by_name.pop("qa_outputs.bias"),
   }
   trees_close(gradients["head"], {"classifier": head})
-  encoder = {name.removeprefix("bert."): array for name, array in by_name.items()}
-  trees_close(gradients["encoder"], bert.encoder_from_hf(encoder))
+  trees_close({"encoder": gradients["encoder"]}, ours("BertModel", by_name, RECIPES))

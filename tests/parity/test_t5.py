@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from transformers_models import close, gradients_of, jit, load, randomised, saved, trees_close
+from their_tensors import networks, ours, read, theirs
+from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
-from pretrainjax.convert import t5
+from pretrainjax.config.objects import recipe
 from pretrainjax.losses.tokens import token_weights
 from pretrainjax.losses.vocabulary import vocabulary_loss
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
-from pretrainjax.objectives.base import Towers
 from pretrainjax.types import Text
 
 torch = pytest.importorskip("torch")
@@ -25,10 +25,11 @@ SIZES = {"vocab_size": VOCAB, "embed_dim": WIDTH, "num_layers": 3, "num_heads": 
 SIZES |= {"head_dim": 7, "mlp_dim": 22}
 
 
-def make_ours(tied):
-  rngs = nnx.Rngs(0)
-  decoder = T5Decoder(**SIZES, tied=tied, rngs=rngs)
-  return Towers(encoder=T5Encoder(**SIZES, rngs=rngs), decoder=decoder)
+KIND = "T5ForConditionalGeneration"
+
+
+def recipes_of(tied):
+  return {"backbone": recipe(T5Encoder, **SIZES), "decoder": recipe(T5Decoder, **SIZES, tied=tied)}
 
 
 def hf_config(tied):
@@ -71,12 +72,13 @@ def hidden_of(module, text, before):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_t5_equals_transformers(tied, tmp_path):
-  graphdef, params = randomised(make_ours(tied))
-  theirs = load(tmp_path, "T5ForConditionalGeneration", hf_config(tied), t5.to_hf(params))
+  recipes = recipes_of(tied)
+  graphdef, params = randomised(networks(recipes))
+  model = load(tmp_path, KIND, hf_config(tied), theirs(KIND, params, recipes))
   text, targets, scored = texts()
   # transformers starts the decoder with decoder_start and puts the padding where labels are -100.
   before = np.pad(np.where(scored, targets, 0)[:, :-1], ((0, 0), (1, 0)))
-  output = theirs(
+  output = model(
     input_ids=torch.from_numpy(text.tokens).long(),
     attention_mask=torch.from_numpy(text.segments).long(),
     labels=torch.from_numpy(np.where(scored, targets, -100)).long(),
@@ -100,24 +102,25 @@ def test_t5_equals_transformers(tied, tmp_path):
   close(jit(logits)(params), output.logits.detach().numpy(), "logits")
   value, gradients = jit(jax.value_and_grad(loss))(params)
   close(value, output.loss.item(), "loss")
-  found = gradients_of(theirs)
+  found = gradients_of(model)
   if tied:  # named once, whatever its copies are called
     found.pop("lm_head.weight", None)
-  trees_close(gradients, t5.from_hf(found))
+  trees_close(gradients, ours(KIND, found, recipes))
 
 
 def test_their_weights_come_back_from_their_own_file(tmp_path):
   """Tied only: transformers 5 makes no untied model anew whose two inputs share their table."""
-  theirs = transformers.T5ForConditionalGeneration(hf_config(True)).eval()
-  params = t5.from_hf(saved(theirs, tmp_path))
-  graphdef, expected = nnx.split(make_ours(True), nnx.Param)
-  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, nnx.to_pure_dict(expected))
+  model = transformers.T5ForConditionalGeneration(hf_config(True)).eval()
+  model.save_pretrained(tmp_path)
+  module, params = read(tmp_path)
+  _, expected = randomised(networks(recipes_of(True)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
   text, targets, _ = texts()
   with torch.no_grad():
-    logits = theirs(
+    logits = model(
       input_ids=torch.from_numpy(text.tokens).long(),
       attention_mask=torch.from_numpy(text.segments).long(),
       decoder_input_ids=torch.from_numpy(targets).long(),
     ).logits.numpy()
-  hidden, table = hidden_of(nnx.merge(graphdef, params), text, targets)
+  hidden, table = hidden_of(module, text, targets)
   close(jnp.einsum("bsd,vd->bsv", hidden, table), logits, "logits")

@@ -7,14 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from their_tensors import networks, ours, read, same, theirs
+from transformers_models import close, randomised, trees_close
 
-from pretrainjax.convert import vit, vit_mae
+from pretrainjax.config.objects import recipe
+from pretrainjax.convert import vit
 from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
 from pretrainjax.models.decoder import MAEDecoder
 from pretrainjax.models.layers.patch import patchify
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.vit import ViT
-from pretrainjax.objectives.base import Towers
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -29,9 +31,12 @@ SIZES = {
 DECODER = dict(embed_dim=20, num_layers=2, num_heads=5, mlp_dim=28)
 
 
-def make_ours(size):
-  rngs = nnx.Rngs(3)
-  encoder = ViT(
+KIND = "ViTMAEForPreTraining"
+
+
+def backbone_of(size, **changes):
+  return recipe(
+    ViT,
     image_size=size["image"],
     patch_size=size["patch"],
     num_channels=size["channels"],
@@ -39,26 +44,14 @@ def make_ours(size):
     num_layers=size["depth"],
     num_heads=size["heads"],
     mlp_dim=size["mlp"],
-    rngs=rngs,
+    **changes,
   )
-  decoder = MAEDecoder(
-    grid=encoder.grid,
-    patch_dim=encoder.patch_dim,
-    encoder_dim=size["width"],
-    rngs=rngs,
-    **DECODER,
-  )
-  return Towers(encoder=encoder, decoder=decoder)
 
 
-def randomised(module):
-  """Random values everywhere, so that no bias is 0 and no scale is 1."""
-  graphdef, params = nnx.split(module, nnx.Param)
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda x: np.float32(rng.normal(size=x.shape) * 0.2 + x), nnx.to_pure_dict(params)
-  )
-  return graphdef, params
+def recipes_of(size):
+  patch_dim, side = size["patch"] ** 2 * size["channels"], size["image"] // size["patch"]
+  sizes = {"grid": (side, side), "patch_dim": patch_dim, "encoder_dim": size["width"]}
+  return {"backbone": backbone_of(size), "decoder": recipe(MAEDecoder, **sizes, **DECODER)}
 
 
 def hf_config(size, *, norm_pix_loss):
@@ -80,7 +73,7 @@ def hf_config(size, *, norm_pix_loss):
   )
 
 
-def load_theirs(folder, config, tensors, kind="ViTMAEForPreTraining"):
+def load_theirs(folder, config, tensors, kind=KIND):
   """Through files, as a user's export goes."""
   (folder / "config.json").write_text(json.dumps(config.to_dict() | {"architectures": [kind]}))
   torch_tensors = {name: torch.from_numpy(t.copy()) for name, t in tensors.items()}
@@ -107,23 +100,20 @@ def our_loss(graphdef, images, keep, hidden, norm_pix_loss):
   return loss
 
 
-def close(ours, theirs, name):
-  np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-4, err_msg=name)
-
-
 @pytest.mark.parametrize("norm_pix_loss", [False, True])
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_mae_equals_transformers(size, norm_pix_loss, tmp_path):
-  graphdef, params = randomised(make_ours(size))
+  recipes = recipes_of(size)
+  graphdef, params = randomised(networks(recipes))
   module = nnx.merge(graphdef, params)
   grid, channels = module.encoder.grid, size["channels"]
-  tensors = vit_mae.to_hf(params, grid=grid, num_channels=channels)
-  theirs = load_theirs(tmp_path, hf_config(size, norm_pix_loss=norm_pix_loss), tensors)
+  tensors = theirs(KIND, params, recipes)
+  model = load_theirs(tmp_path, hf_config(size, norm_pix_loss=norm_pix_loss), tensors)
 
   rng = np.random.default_rng(1)
   images = rng.normal(size=(3, size["image"], size["image"], channels)).astype(np.float32)
   noise = rng.uniform(size=(3, grid[0] * grid[1])).astype(np.float32)
-  output = theirs(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(noise))
+  output = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(noise))
   output.loss.backward()
 
   # They keep the patches of least noise, in the order of the noise; ours is another order.
@@ -142,57 +132,42 @@ def test_mae_equals_transformers(size, norm_pix_loss, tmp_path):
 
   # Positions are fixed, whatever gradient torch may have for them; conversion checks their value.
   their_gradients = {
-    name: (p if "pos" in name else p.grad).detach().numpy() for name, p in theirs.named_parameters()
+    name: (p if "pos" in name else p.grad).detach().numpy() for name, p in model.named_parameters()
   }
-  converted = vit_mae.from_hf(their_gradients)
-  jax.tree_util.tree_map_with_path(
-    lambda path, a, b: close(a, b, jax.tree_util.keystr(path)), gradients, converted
-  )
+  trees_close(gradients, ours(KIND, their_gradients, recipes))
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_their_weights_come_back_from_their_own_file(size, tmp_path):
-  theirs = transformers.ViTMAEForPreTraining(hf_config(size, norm_pix_loss=False))
+  model = transformers.ViTMAEForPreTraining(hf_config(size, norm_pix_loss=False))
   # transformers 5.23 makes a new model with all positions 0; published weights have the table.
   grid = (size["image"] // size["patch"],) * 2
-  tables = (theirs.vit.embeddings.position_embeddings, theirs.decoder.decoder_pos_embed)
+  tables = (model.vit.embeddings.position_embeddings, model.decoder.decoder_pos_embed)
   for table in tables:
     table.data = torch.from_numpy(vit.with_cls_row(sincos_table(table.shape[-1], grid)))
-  theirs.save_pretrained(tmp_path)
-  saved = safetensors.load_file(tmp_path / "model.safetensors")
-  in_memory = theirs.state_dict()
-  params, again = (
-    vit_mae.from_hf({n: t.numpy() for n, t in tensors.items()}) for tensors in (saved, in_memory)
-  )
-  jax.tree.map(np.testing.assert_array_equal, params, again)
-  graphdef, expected = nnx.split(make_ours(size), nnx.Param)
-  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, nnx.to_pure_dict(expected))
+  model.save_pretrained(tmp_path)
+  module, params = read(tmp_path)
+  in_memory = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+  same(params, ours(KIND, in_memory, recipes_of(size)))
+  _, expected = randomised(networks(recipes_of(size)))
+  assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
 
   images = np.random.default_rng(1).normal(size=(2, size["image"], size["image"], size["channels"]))
   images = images.astype(np.float32)
   pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-  theirs.config.mask_ratio = 0.0
+  model.config.mask_ratio = 0.0
   num_patches = (size["image"] // size["patch"]) ** 2
   noise = torch.arange(num_patches).float().repeat(2, 1)  # their order stays, only with noise
   with torch.no_grad():
-    their_tokens = theirs.vit(pixels, noise=noise).last_hidden_state.numpy()
-  close(nnx.merge(graphdef, params).encoder.sequence(images), their_tokens, "tokens")
+    their_tokens = model.vit(pixels, noise=noise).last_hidden_state.numpy()
+  close(module.encoder.sequence(images), their_tokens, "tokens")
 
 
 @pytest.mark.parametrize("position", ["sincos", "learned"])
 def test_vit_equals_transformers(position, tmp_path):
   size = SIZES["wide"]
-  encoder = ViT(
-    image_size=size["image"],
-    patch_size=size["patch"],
-    embed_dim=size["width"],
-    num_layers=size["depth"],
-    num_heads=size["heads"],
-    mlp_dim=size["mlp"],
-    position=position,
-    rngs=nnx.Rngs(0),
-  )
-  graphdef, params = randomised(encoder)
+  recipes = {"backbone": backbone_of(size, position=position)}
+  graphdef, params = randomised(networks(recipes))
   config = transformers.ViTConfig(
     **{
       k: v
@@ -201,12 +176,15 @@ def test_vit_equals_transformers(position, tmp_path):
       or k in ("num_attention_heads", "intermediate_size", "layer_norm_eps")
     }
   )
-  theirs = load_theirs(tmp_path, config, vit.to_hf(params, grid=encoder.grid), kind="ViTModel")
+  tensors = theirs("ViTModel", params, recipes)
+  model = load_theirs(tmp_path, config, tensors, kind="ViTModel")
   images = np.random.default_rng(1).normal(size=(2, 21, 21, 3)).astype(np.float32)
   with torch.no_grad():
     pixels = torch.from_numpy(images.transpose(0, 3, 1, 2).copy())
-    expected = theirs(pixels).last_hidden_state.numpy()
-  close(nnx.merge(graphdef, params).sequence(images), expected, "tokens")
+    expected = model(pixels).last_hidden_state.numpy()
+  close(nnx.merge(graphdef, params).encoder.sequence(images), expected, "tokens")
   if position == "learned":
-    back = vit.from_hf({n: t.numpy() for n, t in theirs.state_dict().items()})
-    jax.tree.map(np.testing.assert_array_equal, back, params)
+    model.save_pretrained(tmp_path)
+    _, back = read(tmp_path)
+    assert not back["encoder"].pop("cls_position").any()  # which ours has none of
+    same(back, params)
