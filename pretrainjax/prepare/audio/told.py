@@ -84,6 +84,6 @@ def _of_holdout(held_out: Mapping[str, Any], *, has_classes: bool) -> str:
     "groups": "in whole groups, such as speakers or pieces of one file",
     "each class": "of each class" if has_classes else "of all sounds",
     "all images": "of all sounds",
-    "nothing": "rounds to nothing",
+    "nothing": "is nothing: there are too few to hold one out",
   }[held_out["share_of"]]
   return f"held out       {share} {of}"
