@@ -67,10 +67,13 @@ ALLOWED = {
   "prepare/stages/place.py": {"open": 1},
   "prepare/stages/journal.py": {"sqlite3.connect": 1},
   "prepare/files/walk.py": {"sqlite3.connect": 1},
+  "prepare/audio/transcripts.py": {"open": 2},
   "prepare/text/encode.py": {"open": 3},
   "prepare/text/fill.py": {"open": 2},
   "prepare/text/preparation.py": {"open": 1},
   "prepare/image/preparation.py": {"open": 1},
+  "prepare/audio/preparation.py": {"open": 1},
+  "prepare/audio/folder.py": {"sqlite3.connect": 1},  # a database without a file
   # What `export --check` has just written.
   "export/reload.py": {
     "(folder / 'signature.json').read_text": 1,

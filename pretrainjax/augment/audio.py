@@ -105,7 +105,7 @@ def _runs(key, count: int, widest, within, size: int) -> Bool[Array, " N"]:
   return jnp.any((places >= starts[:, None]) & (places < (starts + widths)[:, None]), axis=0)
 
 
-def to_float(waves: Waves) -> Float[Array, "B S"]:
+def _to_float(waves: Waves) -> Float[Array, "B S"]:
   """Samples as float32 in [-1, 1)."""
   if waves.dtype == jnp.int16:
     return waves.astype(jnp.float32) / _SCALE
@@ -133,7 +133,7 @@ def add_noise(
     Float32 samples; padding is 0. An example that is silent stays so.
   """
   real = _real(waves, num_samples)
-  sound = to_float(waves) * real
+  sound = _to_float(waves) * real
 
   def noise(key) -> tuple[Array, Array]:
     wave_key, level_key, choice_key = jax.random.split(key, 3)
@@ -202,7 +202,7 @@ def change_speed(
   Reference: Ko et al., Audio Augmentation for Speech Recognition (Interspeech 2015). Ours
   interpolates linearly between two samples.
   """
-  sound, size = to_float(waves) * _real(waves, num_samples), waves.shape[1]
+  sound, size = _to_float(waves) * _real(waves, num_samples), waves.shape[1]
   keys = collectives.example_keys(key, len(sound))
   speeds = jnp.asarray(factors, jnp.float32)
   speed = jax.vmap(lambda k: speeds[jax.random.randint(k, (), 0, len(factors))])(keys)

@@ -1,4 +1,4 @@
-"""Captions of the stamps of Tux Paint, spoken in about 12 languages, with what is said.
+"""Captions of the stamps of Tux Paint, spoken in 13 languages, with what is said.
 
 The words are those of the caption beside, which the voice need not follow to the letter: of 14
 English ones that were listened to, none has the article in it.
