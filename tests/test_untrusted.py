@@ -67,6 +67,7 @@ ALLOWED = {
   "prepare/stages/place.py": {"open": 1},
   "prepare/stages/journal.py": {"sqlite3.connect": 1},
   "prepare/files/walk.py": {"sqlite3.connect": 1},
+  "prepare/audio/transcripts.py": {"open": 2},
   "prepare/text/encode.py": {"open": 3},
   "prepare/text/fill.py": {"open": 2},
   "prepare/text/preparation.py": {"open": 1},

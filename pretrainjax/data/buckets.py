@@ -95,7 +95,7 @@ def bucket_lengths(
   >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=64)
   (16, 64)
   >>> bucket_lengths(np.array([3, 9, 10, 30, 64]), buckets=2, longest=80, by="padding")
-  (32, 64)
+  (16, 64)
   """
   known = lengths[lengths >= 0]
   if by == "padding" and len(known):

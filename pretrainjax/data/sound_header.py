@@ -26,7 +26,6 @@ _BEGINNINGS = {
   "MP3": re.compile(rb"ID3[\x02-\x04]|\xff[\xfa\xfb\xf2\xf3\xe2\xe3][\x10-\xeb]"),
 }
 _LAST = 1 << 17  # bytes: two pages of Ogg
-_ENDS_STREAM = 4
 # What programs write that cannot go back: 0, -1, and the largest of 31 bits, with a header less.
 _UNKNOWN = 0x7FFF_F000
 
@@ -37,7 +36,7 @@ def format_of(head: bytes) -> str | None:
 
 
 def is_cut(file: BinaryIO) -> bool:
-  """Whether a file ends before its header says, or an Ogg before its last page.
+  """Whether a file ends before its header says, or an Ogg within a page.
 
   Of FLAC and MP3 only decoding tells. The place in the file is another one afterwards.
   """
@@ -63,7 +62,7 @@ def _is_riff_cut(file: BinaryIO, size: int, order: str) -> bool:
 
 
 def _has_last_page(file: BinaryIO, size: int) -> bool:
-  """Whether the last page of an Ogg is whole and says that it ends the stream."""
+  """Whether the last page of an Ogg is whole; not all programs mark it as the last."""
   file.seek(max(size - _LAST, 0))
   data = file.read(_LAST)
   start = data.rfind(b"OggS")
@@ -71,5 +70,4 @@ def _has_last_page(file: BinaryIO, size: int) -> bool:
     return False
   segments = data[start + 26]
   lengths = data[start + 27 : start + 27 + segments]
-  is_whole = len(lengths) == segments and start + 27 + segments + sum(lengths) <= len(data)
-  return is_whole and bool(data[start + 5] & _ENDS_STREAM)
+  return len(lengths) == segments and start + 27 + segments + sum(lengths) <= len(data)

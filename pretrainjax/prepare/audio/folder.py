@@ -24,6 +24,7 @@ from pretrainjax.prepare.contract import Corpus, Part, Unreadable
 from pretrainjax.prepare.files.layout import Layout, find_layout, parse_meanings
 from pretrainjax.prepare.files.walk import File, Listing, open_listing
 from pretrainjax.prepare.stages.holdout import Stratified
+from pretrainjax.prepare.stages.place import check_name
 from pretrainjax.ranges import PositiveInt, Rate, Seed, check_ranges
 from pretrainjax.untrusted import open_file
 from pretrainjax.user_path import user_path
@@ -81,8 +82,7 @@ class Source:
   preparation = AudioPreparation()
 
   def __post_init__(self):
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", self.name):
-      raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
+    check_name(self.name)
     check_ranges(self)
     parse_meanings(self.split_names)
     for name in self.fields.keep:

@@ -28,7 +28,8 @@ class Look:
     trim_silence: whether silence at both ends is left out.
     silence_db: what counts as silence: frames of 20 ms, so far below the loudest one.
     margin_seconds: of silence that stays.
-    max_clipped: the largest share of samples at the limit of what a file can hold.
+    max_clipped: the largest share of samples at the limit of what a file can hold; from a
+      thousandth on a person is told of them.
   """
 
   min_seconds: NonNegativeFloat = 0.1
@@ -37,7 +38,7 @@ class Look:
   trim_silence: bool = False
   silence_db: PositiveFloat = 40.0
   margin_seconds: NonNegativeFloat = 0.1
-  max_clipped: Fraction = 0.1
+  max_clipped: Fraction = 1.0
 
   def __post_init__(self):
     check_ranges(self)

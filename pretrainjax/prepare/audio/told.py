@@ -81,9 +81,9 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
 def _of_holdout(held_out: Mapping[str, Any], *, has_classes: bool) -> str:
   share = f"--config.source.test_fraction={held_out['fraction']:g}"
   of = {
-    "groups": "in whole groups, such as speakers",
+    "groups": "in whole groups, such as speakers or pieces of one file",
     "each class": "of each class" if has_classes else "of all sounds",
     "all images": "of all sounds",
-    "nothing": "rounds to nothing",
+    "nothing": "is nothing: there are too few to hold one out",
   }[held_out["share_of"]]
   return f"held out       {share} {of}"

@@ -14,6 +14,7 @@ from pretrainjax.prepare.contract import Opened
 from pretrainjax.prepare.text.training import Tokenization, make_tokenizer
 
 TOKENIZER = "tokenizer.json"
+_PLAIN = "transcripts.txt"
 _AT_ONCE = 1024
 
 
@@ -66,16 +67,20 @@ def transcripts_of(
     options: the kind of the tokenizer, or its path.
     rule: how transcripts are normalised.
   """
-  path = opened.folder / TOKENIZER
+  path, plain = opened.folder / TOKENIZER, opened.folder / _PLAIN
   if not path.is_file():
     split = next(iter(table.sizes()))  # "train", where there is one
-
-    def texts() -> Iterator[str]:
-      return (normalized(text, rule) for text in table.texts(split))
-
-    made = make_tokenizer(options, texts, size=sum(len(text.encode()) for text in texts()))
+    # A file, since `tokenizers` reads in a thread, in which the table cannot be asked.
+    with open(plain, "w", encoding="utf-8") as lines:
+      lines.writelines(f"{normalized(text, rule)}\n" for text in table.texts(split))
+    made = make_tokenizer(options, lambda: _lines(plain), size=plain.stat().st_size)
     _write(path, made.text)
   return Transcripts(Tokenizer.load(path), rule)
+
+
+def _lines(path: Path) -> Iterator[str]:
+  with open(path, encoding="utf-8") as lines:
+    yield from (line.rstrip("\n") for line in lines)
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import os
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -27,6 +26,7 @@ from pretrainjax.prepare.image.example import Image
 from pretrainjax.prepare.image.preparation import ImagePreparation
 from pretrainjax.prepare.image.shrink import Shrink
 from pretrainjax.prepare.stages.holdout import Stratified
+from pretrainjax.prepare.stages.place import check_name
 from pretrainjax.ranges import PositiveInt, Rate, Seed, check_ranges
 from pretrainjax.untrusted import open_file
 from pretrainjax.user_path import user_path
@@ -79,10 +79,7 @@ class Source:
   preparation = ImagePreparation()
 
   def __post_init__(self):
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-      raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
-    if len(self.name) > 100:
-      raise ValueError(f"name='{self.name}': expected at most 100 letters")
+    check_name(self.name)
     check_ranges(self)
     parse_meanings(self.split_names)
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from pretrainjax.prepare.stages.shards import VERSION
 
 REPORT = "prepared.json"
 _log = logging.getLogger(__name__)
+
+
+def check_name(name: str) -> None:
+  """Raises ValueError for what cannot be the name of a dataset, which is that of a folder too."""
+  if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    raise ValueError(f"name='{name}': expected small letters, digits and underscores")
+  if len(name) > 100:
+    raise ValueError(f"name='{name}': expected at most 100 letters")
 
 
 def folder_of(name: str, data_dir: Path) -> Path:

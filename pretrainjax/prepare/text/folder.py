@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,6 +11,7 @@ from pretrainjax.errors import UserError, printable
 from pretrainjax.prepare.contract import Corpus, Part, Unreadable
 from pretrainjax.prepare.files.walk import File, Listing, open_listing
 from pretrainjax.prepare.stages.holdout import Holdout
+from pretrainjax.prepare.stages.place import check_name
 from pretrainjax.prepare.text.catalogue import open_dataset
 from pretrainjax.prepare.text.columns import completed, described
 from pretrainjax.prepare.text.fields import Fields
@@ -64,10 +64,7 @@ class Source:
   preparation = TextPreparation(holdout=Holdout(validation_fraction=0.02), form=Form(kind="auto"))
 
   def __post_init__(self):
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-      raise ValueError(f"name='{self.name}': expected small letters, digits and underscores")
-    if len(self.name) > 100:
-      raise ValueError(f"name='{self.name}': expected at most 100 letters")
+    check_name(self.name)
     check_ranges(self)
     try:
       "".encode(self.encoding)  # refuses those that turn bytes into bytes, such as "zip", too

@@ -11,6 +11,7 @@ from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.__main__ import main
 from pretrainjax.prepare.audio.folder import Source, why_no_sound
+from pretrainjax.prepare.audio.look import Look
 from pretrainjax.prepare.job import Job, write_dataset
 
 
@@ -90,7 +91,7 @@ def test_what_is_dropped_is_counted_and_named(tmp_path, write):
   write_wav(raw / "nan.wav", np.full(3200, np.nan, np.float32), subtype="FLOAT")
   write_wav(raw / "short.wav", tone(3, 0.01))
   write_wav(raw / "clipped.wav", 9 * tone(3), subtype="PCM_16")
-  found = write(test_fraction=0.0)
+  found = write(test_fraction=0.0, look=Look(max_clipped=0.1))
   assert dict(found["dropped_files"]) == {
     "clipped.wav": "clipped",
     "cut.wav": "cut short",

@@ -101,6 +101,21 @@ def test_some_with_and_some_without(tmp_path):
     tiny_sounds.write("other", tmp_path, [of(0), of(1, label="a")])
 
 
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece", "unigram"])
+def test_other_kinds_of_tokenizers(tmp_path, kind):
+  """Which read the transcripts in a thread of their own."""
+  options = type(AudioPreparation().tokenizer)(kind=kind, vocab_size=300, num_sentinels=0)
+  sounds = [of(i, text=f"a bad cab number {i % 3}") for i in range(6)]
+  preparation = AudioPreparation(tokenizer=options)
+  folder = tiny_sounds.write("said", tmp_path, sounds, preparation=preparation)
+  tokenizer = Tokenizer.load(folder / "tokenizer.json")
+  source = PreparedSplit("said", "train", tmp_path)
+  packed = [record["tokens"].bytes_list.value[0] for record in source.records(range(6))]
+  ids = [np.frombuffer(data, source.dtype("tokens")) for data in packed]
+  assert all(tokenizer.decode(one).startswith("a bad cab number") for one in ids)
+  assert report(folder)["transcript_length"] == max(map(len, ids))
+
+
 def test_a_tokenizer_from_elsewhere(tmp_path):
   sounds = [of(0, text="abc")]
   first = tiny_sounds.write("first", tmp_path, sounds)
