@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import build, spec
 from pretrainjax.convert import processor, vocabulary
-from pretrainjax.convert.family import Table, Tokens, family_of
+from pretrainjax.convert.family import Family, SoundFamily, Table, Tokens, family_of
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.hub import locate
 from pretrainjax.convert.safetensors import TensorFolder
@@ -140,7 +140,7 @@ def open_model(path: Path) -> Opened:
     if not any(name in named for name in own):
       del recipes[argument]
       table = family.table(recipes, kind, Tokens())
-  _set_inputs(recipes["backbone"], folder, inside)
+  _set_inputs(family, recipes["backbone"], folder, inside)
   config = ConfigDict({"objective": spec(Imported, **recipes)})
   objective, abstract = _networks(config, fields)
   fixed = {named.pop(name): value for name, value in table.constants.items() if name in named}
@@ -195,9 +195,13 @@ def _fields(folder: Path, inside: Path) -> Fields:
   return Fields(values, folder / CONFIG)
 
 
-def _set_inputs(backbone: ConfigDict, folder: Path, inside: Path) -> None:
-  """Sets what other files say: the scaling of images, the pooling of sentence-transformers."""
+def _set_inputs(family: Family, backbone: ConfigDict, folder: Path, inside: Path) -> None:
+  """Sets what other files say: the scaling of inputs, the pooling of sentence-transformers."""
   with backbone.ignore_type():
+    if isinstance(family, SoundFamily):
+      extractor = processor.read_extractor(folder, inside=inside)
+      found = {} if extractor is None else family.read_processor(extractor, backbone)
+      backbone.update(found)
     if "image_mean" in backbone:
       channels = {"num_channels": backbone.num_channels}
       found = processor.read_statistics(folder, inside=inside, **channels)
