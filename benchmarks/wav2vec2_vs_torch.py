@@ -101,7 +101,7 @@ def our_side(size: Size) -> OurSteps:
   """Our step, ready to be run."""
   import functools
 
-  from pretrainjax.models.quantizer import ProductQuantizer
+  from pretrainjax.models.product_quantizer import ProductQuantizer
   from pretrainjax.models.wav2vec2 import Wav2Vec2
   from pretrainjax.objectives.masked.wav2vec2 import Wav2Vec2Pretraining
   from pretrainjax.train.optimizer import Optimizer

@@ -84,6 +84,7 @@ COVERED_BY = {
   "export/folders.py": "tests/test_export.py",
   "export/made.py": "tests/export/test_forms.py",
   "export/peft.py": "tests/parity/test_peft.py",
+  "export/sounds.py": "tests/parity/test_round_trip.py",
   "export/stablehlo.py": "tests/export/test_forms.py",
   "benchmark/__main__.py": "tests/cases/test_output.py",
   "benchmark/command.py": "tests/test_benchmark.py",

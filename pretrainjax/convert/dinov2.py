@@ -15,6 +15,7 @@ from pretrainjax.convert.family import Holds, Recipes, Table, Tokens
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.table import (
   LINEAR,
+  ROWS,
   SAME,
   TOKEN,
   Rule,
@@ -25,7 +26,6 @@ from pretrainjax.convert.table import (
 from pretrainjax.convert.vit import (
   ATTENTION_ALIASES,
   POSITIONS,
-  ROWS,
   grid_of,
   is_encoder,
   positions,

@@ -107,6 +107,19 @@ class Family(Protocol):
     ...
 
 
+@runtime_checkable
+class SoundFamily(Family, Protocol):
+  """A family of encoders of sound, which says how samples become numbers too."""
+
+  def read_processor(self, fields: Fields, backbone: ConfigDict) -> dict[str, Any]:
+    """The arguments of the encoder that preprocessor_config.json holds."""
+    ...
+
+  def write_processor(self, recipes: Recipes) -> dict[str, Any]:
+    """The content of preprocessor_config.json."""
+    ...
+
+
 @functools.cache
 def families(library: Library = "transformers") -> tuple[Family, ...]:
   """All modules of this folder that are a family, sorted by name.

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import build, spec
 from pretrainjax.convert import processor, vocabulary
-from pretrainjax.convert.family import Table, Tokens, family_of
+from pretrainjax.convert.family import Family, SoundFamily, Table, Tokens, family_of
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.hub import locate
 from pretrainjax.convert.matching import Matched, arrays_of, match
@@ -139,7 +139,7 @@ def open_model(path: Path) -> Opened:
   if matched.left:
     said = "%s: left behind, as nothing of ours holds it: %s"
     _log.warning(said, folder, ", ".join(matched.left))
-  _set_inputs(recipes["backbone"], folder, inside)
+  _set_inputs(family, recipes["backbone"], folder, inside)
   config = ConfigDict({"objective": spec(Imported, **recipes)})
   objective, abstract = _networks(config, fields)
   made = (config, objective, abstract, folder, fields)
@@ -190,9 +190,13 @@ def _fields(folder: Path, inside: Path) -> Fields:
   return Fields(values, folder / CONFIG)
 
 
-def _set_inputs(backbone: ConfigDict, folder: Path, inside: Path) -> None:
-  """Sets what other files say: the scaling of images, the pooling of sentence-transformers."""
+def _set_inputs(family: Family, backbone: ConfigDict, folder: Path, inside: Path) -> None:
+  """Sets what other files say: the scaling of inputs, the pooling of sentence-transformers."""
   with backbone.ignore_type():
+    if isinstance(family, SoundFamily):
+      extractor = processor.read_extractor(folder, inside=inside)
+      found = {} if extractor is None else family.read_processor(extractor, backbone)
+      backbone.update(found)
     if "image_mean" in backbone:
       channels = {"num_channels": backbone.num_channels}
       found = processor.read_statistics(folder, inside=inside, **channels)

@@ -1,4 +1,7 @@
-"""How images become numbers, as preprocessor_config.json says it (processor_config.json in 5)."""
+"""How images and sound become numbers, as preprocessor_config.json says it.
+
+The file is called processor_config.json in transformers 5.
+"""
 
 import os
 from pathlib import Path
@@ -25,14 +28,9 @@ def read_statistics(folder: Path, *, inside: Path, num_channels: int) -> dict[st
   Raises:
     UserError: for a scaling that our encoders do not have.
   """
-  path = next((folder / name for name in (OLD, NEW) if os.path.lexists(folder / name)), None)
-  if path is None:
+  fields = _fields(folder, inside=inside, part="image_processor")
+  if fields is None:
     return {}
-  found = read_json(path, inside=inside)
-  found = found.get("image_processor", found) if isinstance(found, dict) else found
-  if not isinstance(found, dict):
-    raise UserError(f"{path}: is no dictionary")
-  fields = Fields(found, path)
   fields.must_be("do_rescale", True)
   if abs(fields.number("rescale_factor", 1 / 255) - 1 / 255) > 1e-6:
     raise fields.refused("rescale_factor", "1/255")
@@ -44,6 +42,30 @@ def read_statistics(folder: Path, *, inside: Path, num_channels: int) -> dict[st
     if not plain or len(numbers) != num_channels or (name == "image_std" and min(numbers) <= 0):
       raise fields.refused(name, f"{num_channels} numbers, one a channel")
   return {name: tuple(map(float, numbers)) for name, numbers in values.items()}
+
+
+def read_extractor(folder: Path, *, inside: Path) -> Fields | None:
+  """What the folder says of how sound becomes numbers; None where it has no such file.
+
+  Args:
+    folder: the folder of config.json.
+    inside: the folder that no link may lead out of.
+
+  Raises:
+    UserError: for a file that is no dictionary.
+  """
+  return _fields(folder, inside=inside, part="feature_extractor")
+
+
+def _fields(folder: Path, *, inside: Path, part: str) -> Fields | None:
+  path = next((folder / name for name in (OLD, NEW) if os.path.lexists(folder / name)), None)
+  if path is None:
+    return None
+  found = read_json(path, inside=inside)
+  found = found.get(part, found) if isinstance(found, dict) else found
+  if not isinstance(found, dict):
+    raise UserError(f"{path}: is no dictionary")
+  return Fields(found, path)
 
 
 def write_statistics(

@@ -75,8 +75,12 @@ SAME = Layout(lambda x: x, lambda x: x)
 LINEAR = Layout(np.transpose, np.transpose)
 # A convolution: ours (rows, columns, in, out), torch's (out, in, rows, columns).
 CONV = Layout(lambda x: x.transpose(3, 2, 0, 1), lambda x: x.transpose(2, 3, 1, 0))
+# A convolution in time: ours (frames, in, out), torch's (out, in, frames).
+CONV_TIME = Layout(lambda x: x.transpose(2, 1, 0), lambda x: x.transpose(2, 1, 0))
 # A learned token: ours "D", theirs "1 1 D".
 TOKEN = Layout(lambda x: x.reshape(1, 1, -1), lambda x: x.reshape(-1))
+# A table, or several tokens: ours "N D", theirs "1 N D".
+ROWS = Layout(lambda table: table[None], lambda table: table.reshape(table.shape[-2:]))
 
 
 def linear_rules(

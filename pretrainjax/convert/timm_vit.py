@@ -17,6 +17,7 @@ from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.table import (
   LINEAR,
+  ROWS,
   SAME,
   TOKEN,
   Rule,
@@ -24,7 +25,7 @@ from pretrainjax.convert.table import (
   norm_rules,
   patch_layout,
 )
-from pretrainjax.convert.vit import ROWS, grid_of
+from pretrainjax.convert.vit import grid_of
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.vit import VARIANTS, ViT
 

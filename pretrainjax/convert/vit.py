@@ -14,6 +14,7 @@ from pretrainjax.convert.classes import is_linear, read_classifier, write_classe
 from pretrainjax.convert.family import Holds, Recipes, Table, Tokens, makes, with_prefix
 from pretrainjax.convert.fields import Fields, their_activation
 from pretrainjax.convert.table import (
+  ROWS,
   SAME,
   TOKEN,
   Layout,
@@ -33,8 +34,7 @@ CLASSES = {
   "ViTModel": Holds(("backbone",), optional=("pooler",)),
 }
 POSITIONS = "embeddings.position_embeddings"
-# A table, or several tokens: ours "N D", theirs "1 N D".
-ROWS = Layout(lambda table: table[None], lambda table: table.reshape(table.shape[-2:]))
+_CLS = "embeddings.cls_token"
 # What transformers 5 calls the layers of attention in memory: pattern -> the name of version 4.
 ATTENTION_ALIASES = (
   (r"\.attention\.q_proj\.", ".attention.attention.query."),

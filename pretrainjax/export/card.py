@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
@@ -17,6 +17,7 @@ from pretrainjax.report.table import markdown_table
 from pretrainjax.untrusted import BadFile, parse_json, read_lines
 
 _MOST_ROWS = 50
+Reads = Literal["text", "images", "sound"]
 
 
 def card(
@@ -39,12 +40,11 @@ def card(
     uses: Python code that loads it, by what it needs.
   """
   config, backbone = loaded.config, loaded.config.objective.backbone
-  is_text = "vocab_size" in backbone
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
   shown = [f"With {name}:\n\n```python\n{code}\n```" for name, code in uses.items()]
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(library, is_text=is_text, license_name=license_name),
+    _front(library, reads=_reads(backbone), license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
@@ -62,16 +62,23 @@ def uses_of(written: Written, backbone: ConfigDict) -> dict[str, str]:
     written: what was written.
     backbone: the recipe of the encoder.
   """
-  is_text, library = "vocab_size" in backbone, written.library
-  theirs = _theirs(written.kind, is_text=is_text)
+  reads, library = _reads(backbone), written.library
+  theirs = _theirs(written.kind, reads=reads)
   return {
     library: _with_timm(backbone) if library == "timm" else theirs,
-    "pretrainjax": _ours(written.kind, is_text=is_text),
+    "pretrainjax": _ours(written.kind, reads=reads),
   }
 
 
-def _front(library: str, *, is_text: bool, license_name: str) -> str:
-  tag = "feature-extraction" if is_text else "image-feature-extraction"
+def _reads(backbone: ConfigDict) -> Reads:
+  """What an encoder reads, by what its recipe has to say of it."""
+  if "vocab_size" in backbone:
+    return "text"
+  return "images" if "image_mean" in backbone else "sound"
+
+
+def _front(library: str, *, reads: Reads, license_name: str) -> str:
+  tag = "image-feature-extraction" if reads == "images" else "feature-extraction"
   named = license_name or "unknown"
   return f"---\nlibrary_name: {library}\nlicense: {named}\npipeline_tag: {tag}\n---"
 
@@ -110,8 +117,17 @@ def _cell(value: Any) -> str:
   return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
-def _theirs(kind: str, *, is_text: bool) -> str:
-  if is_text:
+def _theirs(kind: str, *, reads: Reads) -> str:
+  if reads == "sound":
+    call = "model.generate" if kind.endswith("ForConditionalGeneration") else "model"
+    return (
+      f"from transformers import AutoFeatureExtractor, {kind}\n"
+      'extractor = AutoFeatureExtractor.from_pretrained("FOLDER")\n'
+      f'model = {kind}.from_pretrained("FOLDER")\n'
+      'batch = extractor(audio, sampling_rate=16000, return_tensors="pt")\n'
+      f"output = {call}(**batch)"
+    )
+  if reads == "text":
     return (
       f"from transformers import AutoTokenizer, {kind}\n"
       'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
@@ -149,17 +165,20 @@ def _with_timm(backbone: ConfigDict) -> str:
   )
 
 
-def _ours(kind: str, *, is_text: bool) -> str:
+def _ours(kind: str, *, reads: Reads) -> str:
   if kind.endswith(("LMHeadModel", "ForCausalLM")):
     return (
       "import pretrainjax as pj\n"
       'model = pj.load_model("hf:FOLDER")\n'
       'print(model.generate("a text", max_new_tokens=20)[0].text)'
     )
-  value = "tokens  # int32, rows of token ids" if is_text else "images  # uint8, B H W C"
+  load = 'import pretrainjax as pj\nencoder = pj.load_encoder("hf:FOLDER")\n'
+  if reads == "sound":
+    return (
+      f"from pretrainjax.types import Sound\n{load}"
+      "sound = Sound(audio, num_samples)  # int16, B S, at 16 kHz; int32, B\n"
+      "features = encoder(sound).pooled"
+    )
+  value = "tokens  # int32, rows of token ids" if reads == "text" else "images  # uint8, B H W C"
   name = value.split()[0]
-  return (
-    "import pretrainjax as pj\n"
-    'encoder = pj.load_encoder("hf:FOLDER")\n'
-    f"features = encoder({name}).pooled  # {name}{value.removeprefix(name)[3:]}"
-  )
+  return f"{load}features = encoder({name}).pooled  # {name}{value.removeprefix(name)[3:]}"

@@ -12,16 +12,18 @@ import numpy as np
 from flax import nnx
 
 from pretrainjax.errors import UserError
+from pretrainjax.export import sounds
 from pretrainjax.export.difference import TOLERANCES, largest_difference
 from pretrainjax.export.networks import Networks
-from pretrainjax.export.odd_inputs import lowest_token, odd_images, rare_tokens
+from pretrainjax.export.odd_inputs import lowest_token, odd_images, odd_sounds, rare_tokens
 from pretrainjax.export.timm import load_timm
 from pretrainjax.export.write import Written
 from pretrainjax.models.causal import CausalModel
 from pretrainjax.models.lm_head import MaskedLMHead
+from pretrainjax.models.sound_encoder import SoundEncoder
 from pretrainjax.models.vit import ViT
 from pretrainjax.objectives.split import split
-from pretrainjax.types import Text
+from pretrainjax.types import Sound, Text
 
 _ROWS, _LONGEST = 3, 512
 _TIMM = ("VisionTransformer", "ResNet")
@@ -29,12 +31,13 @@ _IMAGE_SIZE = (45, 38)  # for networks that take any
 
 
 class Case(NamedTuple):
-  """An input of both: images as floats, or texts; what is compared where `present`."""
+  """An input of both: images as floats, texts, or sound; what is compared where `present`."""
 
   name: str
   images: Any = None
   tokens: Any = None
   present: Any = None
+  sound: Sound | None = None
 
 
 def lines_of(found: Mapping[str, float]) -> str:
@@ -77,7 +80,8 @@ def differences(
     ours = _ours(graphdef, written.kind, params, extras, tuple(case)[1:])
     ours = np.asarray(ours, np.float64)
     with torch.no_grad():
-      theirs = np.asarray(theirs_of(torch, model, written.kind, case).numpy(), np.float64)
+      theirs = theirs_of(torch, model, written.kind, case, networks)
+    theirs = np.asarray(theirs.numpy(), np.float64)
     if case.present is not None:
       ours, theirs = ours[case.present], theirs[case.present]
     tolerance = TOLERANCES[dtype]
@@ -122,6 +126,10 @@ def _without_pooler(kind: str) -> dict[str, Any]:
 def cases(networks: Networks) -> Iterator[Case]:
   """Inputs of the networks: ordinary and odd ones."""
   encoder, random = networks.modules["encoder"], np.random.default_rng(0)
+  if isinstance(encoder, SoundEncoder):
+    for name, sound in odd_sounds(random, longest=sounds.longest_of(encoder)):
+      yield Case(name, sound=sound, present=sounds.present_of(encoder, sound))
+    return
   if hasattr(encoder, "vocab_size"):
     yield from _texts(encoder, random)
     return
@@ -156,6 +164,8 @@ def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
     case: the input of the networks.
   """
   encoder = modules["encoder"]
+  if case.sound is not None:
+    return sounds.ours_of(modules, kind, case.sound)
   if case.images is not None:
     if kind in _TIMM:
       pooled, head = encoder(case.images).pooled, modules.get("head")
@@ -187,7 +197,7 @@ def _by_token(scores: Any, case: Case) -> Any:
   return jnp.broadcast_to(scores[:, None], (*case.present.shape, scores.shape[-1]))
 
 
-def theirs_of(torch: Any, model: Any, kind: str, case: Case) -> Any:
+def theirs_of(torch: Any, model: Any, kind: str, case: Case, networks: Networks) -> Any:
   """What their model says of a case: scores where it has a head, else features of tokens.
 
   Args:
@@ -195,7 +205,10 @@ def theirs_of(torch: Any, model: Any, kind: str, case: Case) -> Any:
     model: the model, as transformers loaded it.
     kind: the class of the model.
     case: the input of the networks.
+    networks: ours, which make what some models read of sound.
   """
+  if case.sound is not None:
+    return sounds.theirs_of(torch, model, kind, case.sound, networks.modules["encoder"])
   if case.images is not None:
     pixels = torch.from_numpy(np.array(case.images.transpose(0, 3, 1, 2), order="C"))
     if kind == "ViTMAEForPreTraining":

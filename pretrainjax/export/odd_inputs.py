@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from pretrainjax.types import Sound
+
 
 def lowest_token(vocab_size: int) -> int:
   """The first token that is no special one, as ordinary texts have them."""
@@ -34,3 +36,20 @@ def odd_images(
   yield "black images", np.zeros(shape, np.uint8)
   yield "white images", np.full(shape, 255, np.uint8)
   yield "images of two values", (random.integers(0, 2, shape) * 255).astype(np.uint8)
+
+
+def odd_sounds(random: np.random.Generator, *, longest: int) -> Iterator[tuple[str, Sound]]:
+  """Sounds of odd lengths, each kind with its name.
+
+  Args:
+    random: where samples are drawn.
+    longest: the samples of the longest.
+  """
+  lengths = np.array([longest, longest * 2 // 3, longest // 2 + 1], np.int32)
+  noise = random.integers(-12_000, 12_000, (3, longest)).astype(np.int16)
+  yield "padded sounds", Sound(noise, lengths)
+  quiet = random.integers(-1, 2, (3, longest)).astype(np.int16)
+  yield "short sounds", Sound(noise[:, : longest // 4], np.full(3, longest // 4, np.int32))
+  yield "nearly silent sounds", Sound(quiet, lengths)
+  loud = np.where(noise > 0, 32_767, -32_768).astype(np.int16)
+  yield "clipped sounds", Sound(loud, lengths)

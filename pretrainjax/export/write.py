@@ -13,7 +13,14 @@ import numpy as np
 
 from pretrainjax.checkpoint import manifest
 from pretrainjax.convert import safetensors
-from pretrainjax.convert.family import Family, Library, Table, Tokens, class_for
+from pretrainjax.convert.family import (
+  Family,
+  Library,
+  SoundFamily,
+  Table,
+  Tokens,
+  class_for,
+)
 from pretrainjax.convert.processor import OLD as PREPROCESSOR
 from pretrainjax.convert.processor import write_statistics
 from pretrainjax.convert.table import plan
@@ -118,6 +125,8 @@ def write_transformers(
     size = networks.image_size or IMAGE_SIZE
     statistics = {"mean": backbone.image_mean, "std": backbone.image_std, "size": size}
     _json(folder / PREPROCESSOR, write_statistics(**statistics, num_channels=backbone.num_channels))
+  if isinstance(family, SoundFamily):
+    _json(folder / PREPROCESSOR, family.write_processor(recipes))
   config = {"architectures": [name], "model_type": family.MODEL_TYPE, "torch_dtype": dtype}
   config |= family.write_config(recipes, name, tokens)
   if name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):

@@ -9,7 +9,14 @@ from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.mlp import activation as activate
 from pretrainjax.models.layers.norm import BatchNorm
-from pretrainjax.ranges import FewInt, NonNegativeFloat, PositiveInt, Rate, ranged
+from pretrainjax.ranges import (
+  FewInt,
+  NonNegativeFloat,
+  NonNegativeInt,
+  PositiveInt,
+  Rate,
+  ranged,
+)
 
 
 class Head(nnx.Module):
@@ -75,6 +82,53 @@ class Head(nnx.Module):
     if self.hidden is not None:
       x = activate(self.activation)(self.hidden(x))
       x = drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
+    return self.classifier(x)
+
+
+class CTCHead(nnx.Module):
+  """Scores of labels for each frame, one of them the blank: what connectionist recognition reads.
+
+  Args:
+    in_dim: width of the features, D.
+    vocab_size: number of labels with the blank, V.
+    blank: the number of the blank.
+    dropout: rate on the features, in [0, 1).
+    init_std: standard deviation of the normal distribution that the kernel starts from.
+    rngs: keys for the initial parameters.
+
+  Raises:
+    ValueError: for a blank that is no label.
+
+  Reference: Graves et al., ICML 2006, section 3.
+  """
+
+  @ranged
+  def __init__(
+    self,
+    *,
+    in_dim: PositiveInt,
+    vocab_size: PositiveInt,
+    blank: NonNegativeInt = 0,
+    dropout: Rate = 0.0,
+    init_std: NonNegativeFloat = 0.02,
+    rngs: nnx.Rngs,
+  ):
+    if blank >= vocab_size:
+      raise ValueError(f"blank={blank}: expected below vocab_size={vocab_size}")
+    self.in_dim, self.vocab_size, self.blank, self.dropout = in_dim, vocab_size, blank, dropout
+    init = nnx.initializers.normal(init_std)
+    self.classifier = nnx.Linear(in_dim, vocab_size, kernel_init=init, rngs=rngs)
+
+  def __call__(
+    self,
+    tokens: Float[Array, "B N D"],
+    *,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B N V"]:
+    """Logits in float32; dropout needs `rngs`."""
+    x = tokens.astype("float32")
+    x = drop_values(x, rate=self.dropout, deterministic=deterministic, rngs=rngs)
     return self.classifier(x)
 
 

@@ -49,6 +49,15 @@ class SoundEncoder(nnx.Module):
     random = {"deterministic": deterministic, "rngs": rngs}
     return self.encode(self.features(inputs), masked=masked, **random)
 
+  @property
+  def receptive_field(self) -> int:
+    """The number of samples that a frame stands on."""
+    raise NotImplementedError
+
+  def valid(self, inputs: Sound) -> Bool[Array, "B N"]:
+    """Which tokens are real, as `Encoded.valid` has it, without the work of encoding."""
+    raise NotImplementedError
+
   def features(self, inputs: Sound) -> Frames:
     """What the front end makes of samples."""
     raise NotImplementedError

@@ -121,6 +121,15 @@ class Wav2Vec2(SoundEncoder):
     branches |= {"kernel_init": nnx.initializers.normal(init_std)}
     self.blocks = make_stack(num_layers, **sizes, **rates, **branches, **made)
 
+  @property
+  def receptive_field(self) -> int:
+    """The number of samples that a frame stands on."""
+    return self.waveform.receptive_field
+
+  def valid(self, inputs: Sound) -> Bool[Array, "B N"]:
+    """Which frames are real, see `SoundEncoder.valid`."""
+    return self.waveform.valid(inputs)
+
   def features(self, inputs: Sound) -> Frames:
     """The features of the convolutions, normalised: what is projected, and what is quantised."""
     return self.normalised(self.convolved(inputs))

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
 from pretrainjax.models.causal import CausalModel
-from pretrainjax.models.heads import Head
+from pretrainjax.models.heads import CTCHead, Head
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.types import Batch, Encoded, Metrics
 
@@ -19,10 +19,11 @@ class Imported(Objective):
 
   Args:
     backbone: makes the encoder.
-    head: makes what scores its features or tokens, a `MaskedLMHead` or a `Head`.
+    head: makes what scores its features or tokens, a `MaskedLMHead`, a `Head` or a `CTCHead`.
     decoder: makes the network behind the encoder, a `MAEDecoder` or a `T5Decoder`.
     detector: makes ELECTRA's detector of replaced tokens, a `Head`.
     pooler: makes BERT's pooler, a `Pooler`.
+    quantizer: makes the codebooks of wav2vec 2.0, a `ProductQuantizer`.
 
   >>> import functools
   >>> from pretrainjax.models.mlp import MLP
@@ -36,6 +37,7 @@ class Imported(Objective):
   decoder: Callable | None = None
   detector: Callable | None = None
   pooler: Callable | None = None
+  quantizer: Callable | None = None
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     makers = {
@@ -43,14 +45,17 @@ class Imported(Objective):
       "decoder": self.decoder,
       "detector": self.detector,
       "pooler": self.pooler,
+      "quantizer": self.quantizer,
     }
     networks = {name: make(rngs=rngs) for name, make in makers.items() if make is not None}
     return Towers(encoder=self.backbone(rngs=rngs), **networks)
 
-  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B _"]]:
+  def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B *N"]]:
     if isinstance(module.encoder, CausalModel):
       return {"logits": module.encoder.next_token_logits(encoded)}
     head = getattr(module, "head", None)
+    if isinstance(head, CTCHead):
+      return {"logits": head(encoded.tokens)}
     return {"logits": head(encoded.pooled)} if isinstance(head, Head) else {}
 
   def loss(

@@ -17,12 +17,14 @@ SIZES = {"vocab_size": 11, "max_length": 7, "embed_dim": 6, "num_layers": 2, "nu
 
 def test_each_file_of_the_folder_that_has_classes_is_a_family():
   assert [family.MODEL_TYPE for family in families()] == [
+    "audio-spectrogram-transformer",
     "bert",
     "dinov2",
     "dinov2_with_registers",
     "distilbert",
     "electra",
     "gpt2",
+    "hubert",
     "llama",
     "mistral",
     "modernbert",
@@ -33,6 +35,8 @@ def test_each_file_of_the_folder_that_has_classes_is_a_family():
     "t5",
     "vit",
     "vit_mae",
+    "wav2vec2",
+    "whisper",
   ]
   kinds = [kind for family in families() for kind in family.CLASSES]
   assert len(kinds) == len(set(kinds))

@@ -4,8 +4,10 @@ import their_folders
 
 from pretrainjax.checkpoint.encoder import load
 from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.config.objects import recipe
 from pretrainjax.export.card import card, uses_of
 from pretrainjax.export.write import Written
+from pretrainjax.models.whisper import WhisperEncoder
 
 HOW = {"library": "transformers", "uses": {}}
 
@@ -28,6 +30,17 @@ def test_it_says_what_it_is_and_how_to_load_it(tmp_path):
     '"vocab_size": 11',
   ):
     assert part in text, part
+
+
+def test_of_sound_it_says_what_both_read():
+  sizes = {"embed_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 8}
+  for kind, call in (
+    ("WhisperForConditionalGeneration", "model.generate("),
+    ("ASTModel", "model("),
+  ):
+    uses = uses_of(Written(kind, ("encoder",), (), 1), recipe(WhisperEncoder, **sizes))
+    assert "AutoFeatureExtractor" in uses["transformers"] and call in uses["transformers"]
+    assert "Sound(audio, num_samples)" in uses["pretrainjax"]
 
 
 def test_measured_numbers_have_their_protocol(tmp_path):

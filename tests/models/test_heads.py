@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from pretrainjax.models.heads import Head, Projector
+from pretrainjax.models.heads import CTCHead, Head, Projector
 
 X = jax.random.normal(jax.random.key(0), (16, 6)) * 3 + 1
 
@@ -97,3 +97,12 @@ def test_mistakes_are_named():
     Head(in_dim=6, num_classes=0, rngs=nnx.Rngs(0))
   with pytest.raises(ValueError, match=r"dropout=1.0: expected in \[0, 1\)"):
     Head(in_dim=6, num_classes=2, dropout=1.0, rngs=nnx.Rngs(0))
+
+
+def test_scores_of_labels_are_of_each_frame():
+  head = CTCHead(in_dim=4, vocab_size=6, blank=5, dropout=0.5, rngs=nnx.Rngs(0))
+  tokens = jnp.ones((2, 3, 4), jnp.bfloat16)
+  assert head(tokens).shape == (2, 3, 6) and head(tokens).dtype == jnp.float32
+  assert not np.allclose(head(tokens, deterministic=False, rngs=nnx.Rngs(0)), head(tokens))
+  with pytest.raises(ValueError, match="blank=6: expected below vocab_size=6"):
+    CTCHead(in_dim=4, vocab_size=6, blank=6, rngs=nnx.Rngs(0))

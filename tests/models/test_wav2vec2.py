@@ -35,6 +35,7 @@ def test_padding_changes_nothing(encoder):
   both = encoder(encoder.inputs(batch))
   alone = encoder(Sound(AUDIO[1:, :333], np.array([333])))
   count = alone.tokens.shape[1]
+  np.testing.assert_array_equal(encoder.valid(encoder.inputs(batch)), both.valid)
   assert (both.valid.sum(1).tolist(), alone.valid.all()) == ([30, count], True)
   np.testing.assert_allclose(both.tokens[1, :count], alone.tokens[0], atol=2e-5)
   np.testing.assert_allclose(both.pooled[1], alone.pooled[0], atol=2e-5)

@@ -111,6 +111,56 @@ MAE = VIT | dict(
   decoder_num_attention_heads=5,
   decoder_intermediate_size=28,
 )
+WAV2VEC = dict(
+  hidden_size=15,
+  num_hidden_layers=2,
+  num_attention_heads=3,
+  intermediate_size=22,
+  conv_dim=[4, 6, 5],
+  conv_kernel=[10, 3, 2],
+  conv_stride=[5, 2, 3],
+  num_conv_pos_embeddings=6,
+  num_conv_pos_embedding_groups=3,
+  layer_norm_eps=1e-3,
+  vocab_size=11,
+  pad_token_id=3,
+  **dict.fromkeys(("hidden_dropout", "activation_dropout", "attention_dropout"), 0.0),
+  **dict.fromkeys(("final_dropout", "layerdrop", "feat_proj_dropout"), 0.0),
+)
+LARGE = WAV2VEC | dict(do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True)
+AST = dict(
+  hidden_size=24,
+  num_hidden_layers=2,
+  num_attention_heads=3,
+  intermediate_size=40,
+  layer_norm_eps=1e-4,
+  patch_size=5,
+  frequency_stride=3,
+  time_stride=4,
+  max_length=33,
+  num_mel_bins=14,
+)
+WHISPER = dict(
+  d_model=12,
+  vocab_size=29,
+  num_mel_bins=9,
+  encoder_layers=2,
+  decoder_layers=3,
+  encoder_attention_heads=3,
+  decoder_attention_heads=2,
+  encoder_ffn_dim=17,
+  decoder_ffn_dim=19,
+  max_source_positions=15,
+  max_target_positions=8,
+  pad_token_id=1,
+  bos_token_id=2,
+  eos_token_id=2,
+  decoder_start_token_id=3,
+  begin_suppress_tokens=None,
+)
+CODES = dict(
+  num_codevectors_per_group=5, num_codevector_groups=3, codevector_dim=9, proj_codevector_dim=8
+)
 # name -> class, config's class, its arguments. A test has the page of what loads compared with it.
 CASES = {
   "bert": ("BertForMaskedLM", "BertConfig", BERT | dict(hidden_act="relu", layer_norm_eps=1e-3)),
@@ -174,6 +224,19 @@ CASES = {
     T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
   ),
   "t5_encoder": ("T5EncoderModel", "T5Config", T5 | dict(feed_forward_proj="gated-silu")),
+  "ast": ("ASTModel", "ASTConfig", AST | dict(hidden_act="relu")),
+  "ast_classes": ("ASTForAudioClassification", "ASTConfig", AST | dict(num_labels=5)),
+  "whisper": ("WhisperForConditionalGeneration", "WhisperConfig", WHISPER),
+  "whisper_bare": ("WhisperModel", "WhisperConfig", WHISPER | dict(activation_function="relu")),
+  "wav2vec2": ("Wav2Vec2ForPreTraining", "Wav2Vec2Config", WAV2VEC | CODES),
+  "wav2vec2_large": (
+    "Wav2Vec2Model",
+    "Wav2Vec2Config",
+    LARGE | dict(num_conv_pos_embeddings=7, hidden_act="relu", mask_time_prob=0.0),
+  ),
+  "wav2vec2_ctc": ("Wav2Vec2ForCTC", "Wav2Vec2Config", LARGE),
+  "hubert": ("HubertModel", "HubertConfig", WAV2VEC | dict(conv_pos_batch_norm=True)),
+  "hubert_ctc": ("HubertForCTC", "HubertConfig", LARGE | dict(feat_proj_layer_norm=False)),
   "vit": ("ViTModel", "ViTConfig", VIT | dict(hidden_act="gelu_new", pooler_output_size=24)),
   "vit_classes": ("ViTForImageClassification", "ViTConfig", VIT | dict(num_labels=7)),
   "vit_mae": ("ViTMAEForPreTraining", "ViTMAEConfig", MAE),

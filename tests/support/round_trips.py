@@ -54,7 +54,7 @@ def read_train_write(
   networks = networks_of(loaded, None)
   case = case_of(networks)
   with torch.no_grad():
-    expected = check.theirs_of(torch, model, kind, case).numpy()
+    expected = check.theirs_of(torch, model, kind, case, networks).numpy()
   present = np.ones(expected.shape[:2], bool) if case.present is None else case.present
   rng = np.random.default_rng(3)
   weights = np.where(present[..., None] if expected.ndim > 2 else present, 1, 0)
@@ -62,7 +62,7 @@ def read_train_write(
   loss, params = our_loss(networks, kind, case, weights)
   both = jit(jax.value_and_grad(loss))
   value, gradients = both(params)
-  their_value, theirs = their_gradients(model, kind, case, weights)
+  their_value, theirs = their_gradients(model, kind, case, weights, networks)
   close(value, their_value, "loss")
   trees_close(gradients, as_ours(theirs, networks, kind, library))
 
@@ -83,9 +83,10 @@ def read_train_write(
 
 
 def case_of(networks):
-  """Padded texts, or images of any pixels."""
+  """Padded texts or sounds, or images of any pixels."""
   cases = {case.name: case for case in check.cases(networks)}
-  return cases.get("padded texts") or cases["ordinary images"]
+  names = ("padded texts", "padded sounds", "ordinary images")
+  return next(cases[name] for name in names if name in cases)
 
 
 def our_loss(networks, kind, case, weights):
@@ -99,11 +100,11 @@ def our_loss(networks, kind, case, weights):
   return loss, params
 
 
-def their_gradients(model, kind, case, weights):
+def their_gradients(model, kind, case, weights, networks):
   """Their loss, and its gradients by the names of their parameters."""
   import torch
 
-  found = check.theirs_of(torch, model, kind, case)
+  found = check.theirs_of(torch, model, kind, case, networks)
   loss = (found * torch.from_numpy(weights)).sum() / weights.size
   loss.backward()
   return loss.item(), gradients_of(model)

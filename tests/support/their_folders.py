@@ -33,6 +33,30 @@ DINOV2 = {
   "num_hidden_layers": 2,
   "num_attention_heads": 2,
 }
+WAV2VEC2 = {
+  "hidden_size": 6,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 10,
+  "conv_dim": [4, 5],
+  "conv_kernel": [10, 3],
+  "conv_stride": [5, 2],
+  "num_conv_pos_embeddings": 4,
+  "num_conv_pos_embedding_groups": 2,
+}
+WHISPER = {
+  "d_model": 8,
+  "vocab_size": 11,
+  "num_mel_bins": 5,
+  **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
+  **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+  **{f"{side}_ffn_dim": 10 for side in ("encoder", "decoder")},
+  "max_source_positions": 6,
+  "max_target_positions": 7,
+  "decoder_start_token_id": 3,
+  "eos_token_id": 2,
+  "pad_token_id": 1,
+}
 CONFIGS = {
   "BertForMaskedLM": BERT | {"model_type": "bert"},
   "BertForSequenceClassification": BERT | {"model_type": "bert"},

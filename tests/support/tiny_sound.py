@@ -9,7 +9,7 @@ from flax import nnx
 from pretrainjax.models.layers.frames import Convolution, Frames
 from pretrainjax.models.layers.log_mel import speech_log_mel
 from pretrainjax.models.layers.pool import mean_pool
-from pretrainjax.models.quantizer import ProductQuantizer
+from pretrainjax.models.product_quantizer import ProductQuantizer
 from pretrainjax.models.sound_encoder import SoundEncoder, hide
 from pretrainjax.models.unit_head import UnitHead
 from pretrainjax.models.wav2vec2 import Wav2Vec2

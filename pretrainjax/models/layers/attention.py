@@ -144,6 +144,7 @@ class Attention(nnx.Module):
     head_dim: width of one head; None is embed_dim / num_heads.
     use_bias: whether the four linear layers have a bias.
     qkv_bias: whether those of queries, keys and values have one; None takes `use_bias`.
+    key_bias: whether that of keys has one, which changes no weight; None takes `qkv_bias`.
     qk_norm_eps: the number added to mean squares in norms of each head's queries and keys (arXiv
       2302.05442, with root mean squares); None has no such norms.
     scale: the scale of the logits; None is 1 / sqrt(head_dim), T5 has 1.
@@ -166,6 +167,7 @@ class Attention(nnx.Module):
     head_dim: PositiveInt | None = None,
     use_bias: bool = True,
     qkv_bias: bool | None = None,
+    key_bias: bool | None = None,
     qk_norm_eps: PositiveFloat | None = None,
     scale: PositiveFloat | None = None,
     dropout: Rate = 0.0,
@@ -191,7 +193,7 @@ class Attention(nnx.Module):
     inner, kv_inner = num_heads * head_dim, kv_heads * head_dim
     qkv_bias = use_bias if qkv_bias is None else qkv_bias
     self.query = linear(embed_dim, inner, query_init or kernel_init, qkv_bias)
-    self.key = linear(embed_dim, kv_inner, kernel_init, qkv_bias)
+    self.key = linear(embed_dim, kv_inner, kernel_init, qkv_bias if key_bias is None else key_bias)
     self.value = linear(embed_dim, kv_inner, kernel_init, qkv_bias)
     self.out = linear(inner, embed_dim, out_init or kernel_init, use_bias)
     norm = {"embed_dim": head_dim, "eps": qk_norm_eps}
@@ -265,6 +267,24 @@ class Attention(nnx.Module):
     weights = _weights(query, cache.keys, mask=seen[:, None], bias=None, scale=self._scale)
     y = _weighted(weights, cache.values)
     return self.out(y.reshape(*x.shape[:2], -1)), cache
+
+  def remember(self, context: Float[Array, "B S D"]) -> Cache:
+    """Keys and values of a whole context, for `recall`."""
+    return Cache(self._heads(self.key(context)), self._heads(self.value(context)))
+
+  def recall(
+    self, x: Float[Array, "B N D"], cache: Cache, *, valid: Bool[Array, "B S"] | None = None
+  ) -> Float[Array, "B N D"]:
+    """Lets tokens attend to a context, as the call with `context` does.
+
+    Args:
+      x: tokens that ask.
+      cache: what `remember` made of the context.
+      valid: True for what is present of it; None means all.
+    """
+    query, scope = self._heads(self.query(x)), Scope(valid=valid)
+    y = dot_product_attention(query, cache.keys, cache.values, scope=scope, scale=self._scale)
+    return self.out(y.reshape(*x.shape[:2], -1))  # B N heads head_dim -> B N D
 
   def _prepared(self, query, key, rotary: Rotary | None):
     """Queries and keys "B N heads head_dim", normalised and turned where they are to be."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.models.layers.attention import Attention, Cache
 from pretrainjax.models.layers.drop import drop_path
@@ -60,6 +60,7 @@ class Block(nnx.Module):
     gated: whether it is gated.
     use_bias: whether all linear layers have a bias.
     qkv_bias: whether queries, keys and values have one; None takes `use_bias`.
+    key_bias: whether that of keys has one, see `Attention`.
     qk_norm: whether each head's queries and keys are normalised, see `Attention`.
     layer_scale: initial value of learned scales of the branches; None has none.
     dropout: rate at the end of each branch.
@@ -90,6 +91,7 @@ class Block(nnx.Module):
     gated: bool = False,
     use_bias: bool = True,
     qkv_bias: bool | None = None,
+    key_bias: bool | None = None,
     qk_norm: bool = False,
     layer_scale: Finite | None = None,
     dropout: Rate = 0.0,
@@ -108,7 +110,7 @@ class Block(nnx.Module):
     shared |= {"kernel_init": kernel_init, "out_init": out_init}
     heads = {"num_heads": num_heads, "num_kv_heads": num_kv_heads, "head_dim": head_dim}
     heads |= {"scale": scale, "query_init": query_init, "dropout": attention_dropout}
-    heads |= {"qkv_bias": qkv_bias, "qk_norm_eps": eps if qk_norm else None}
+    heads |= {"qkv_bias": qkv_bias, "key_bias": key_bias, "qk_norm_eps": eps if qk_norm else None}
 
     self.norm1 = make_norm(norm, embed_dim=embed_dim, eps=eps) if first_norm else None
     self.attention = Attention(**heads, **shared)
@@ -174,12 +176,28 @@ class Block(nnx.Module):
     positions: Int[Array, "B N"],
     rotary: Rotary | None = None,
     window: PositiveInt | None = None,
+    context: Cache | None = None,
+    context_valid: Bool[Array, "B S"] | None = None,
   ) -> tuple[Float[Array, "B N D"], Cache]:
-    """Reads some more tokens, see `Attention.step`; for blocks without `cross`."""
+    """Reads some more tokens, see `Attention.step`.
+
+    Args:
+      x: the features of the next tokens.
+      cache: the cache of all before.
+      positions: places of `x` in their sequences.
+      rotary: angles of these places.
+      window: tokens see at most so many places before theirs; None is no limit.
+      context: what `Attention.remember` made of what blocks with `cross` attend to.
+      context_valid: True for what is present of it; None means all.
+    """
     y = self._before(self.norm1, x)
     places = {"positions": positions, "rotary": rotary, "window": window}
     y, cache = self.attention.step(y, cache, **places)
     x = self._after(self.norm1, x + (y if self.scale1 is None else self.scale1(y)))
+    if self.cross_attention is not None:
+      y = self._before(self.norm_cross, x)
+      y = self.cross_attention.recall(y, context, valid=context_valid)
+      x = self._after(self.norm_cross, x + y)
     y = self.mlp(self._before(self.norm2, x))
     return self._after(self.norm2, x + (y if self.scale2 is None else self.scale2(y))), cache
 

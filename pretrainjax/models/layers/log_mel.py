@@ -171,14 +171,15 @@ class LogMel:
     )
 
 
-def speech_log_mel(num_mels: int = 80) -> LogMel:
+def speech_log_mel(num_mels: int = 80, *, length: int | None = None) -> LogMel:
   """What our own encoders read: 25 ms every 10 ms, each band normalised over its utterance.
 
   Args:
     num_mels: number of bands.
+    length: number of frames; None takes what the audio gives.
   """
   kaldi = {"window": "povey", "scale": "kaldi", "preemphasis": 0.97, "remove_offset": True}
-  return LogMel(num_mels=num_mels, **kaldi, floor=1e-10, normalise="utterance")
+  return LogMel(num_mels=num_mels, **kaldi, normalise="utterance", length=length)
 
 
 def whisper_log_mel(num_mels: int = 80, *, length: int = 3000) -> LogMel:
@@ -192,12 +193,14 @@ def whisper_log_mel(num_mels: int = 80, *, length: int = 3000) -> LogMel:
   return LogMel(**bands, logarithm="log10", normalise="whisper", length=length, centred=True)
 
 
-def kaldi_log_mel(num_mels: int = 128, *, length: int = 1024, mean: float, std: float) -> LogMel:
+def kaldi_log_mel(
+  num_mels: int = 128, *, length: int | None = 1024, mean: float, std: float
+) -> LogMel:
   """The filter bank of Kaldi as AST reads it (arXiv 2104.01778, section 2.1).
 
   Args:
     num_mels: number of bands.
-    length: number of frames.
+    length: number of frames; None takes what the audio gives.
     mean: the mean of the training data.
     std: what is divided by: in AST's code two standard deviations.
   """

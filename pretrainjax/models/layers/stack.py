@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax import collectives
 from pretrainjax.models.layers.attention import Cache
@@ -25,22 +25,25 @@ Module = TypeVar("Module", bound=nnx.Module)
 Remat = Literal["none", "dots", "full"]
 
 
-def make_stack(num_layers: int, *, rngs: nnx.Rngs, **block_arguments) -> Block:
+def make_stack(
+  num_layers: int, *, kind: type[Any] = Block, rngs: nnx.Rngs, **block_arguments
+) -> Any:
   """Makes `num_layers` blocks as one whose arrays have a leading layer axis.
 
   Args:
     num_layers: number of blocks, at least 1.
+    kind: the class of the blocks, whose call is that of `Block`.
     rngs: keys for the initial values.
     **block_arguments: the arguments of `Block`, the same for all layers.
   """
   if num_layers < 1:
     raise ValueError(f"num_layers={num_layers}: expected at least 1")
   keys = jax.random.split(rngs.params(), num_layers)
-  return nnx.vmap(lambda key: Block(rngs=nnx.Rngs(key), **block_arguments))(keys)
+  return nnx.vmap(lambda key: kind(rngs=nnx.Rngs(key), **block_arguments))(keys)
 
 
 def run_stack(
-  blocks: Block,
+  blocks: Any,
   x: Float[Array, "B N D"],
   *,
   scopes: Sequence[Scope] = (Scope(),),
@@ -135,15 +138,28 @@ def step_layers(
   positions: Int[Array, "B N"],
   rotary: Rotary | None = None,
   window: PositiveInt | None = None,
+  contexts: Sequence[Cache] | None = None,
+  context_valid: Bool[Array, "B S"] | None = None,
 ) -> tuple[Float[Array, "B N D"], tuple[Cache, ...]]:
   """Reads some more tokens, see `Attention.step`, with the blocks of `unstack`.
 
   Not a scan over the stack: on a CPU it copies each layer's weights before it uses them, which for
   a single token takes as long as the products (docs/log.md).
+
+  Args:
+    layers: the blocks, in their order.
+    x: the features of the next tokens.
+    caches: the cache of each block.
+    positions: places of `x` in their sequences.
+    rotary: angles of these places.
+    window: tokens see at most so many places before theirs; None is no limit.
+    contexts: of blocks with `cross` what each attends to, see `Attention.remember`.
+    context_valid: True for what is present of it; None means all.
   """
-  new = []
-  for layer, cache in zip(layers, caches, strict=True):
-    x, cache = layer.step(x, cache, positions=positions, rotary=rotary, window=window)
+  new, places = [], {"positions": positions, "rotary": rotary, "window": window}
+  for i, (layer, cache) in enumerate(zip(layers, caches, strict=True)):
+    context = None if contexts is None else contexts[i]
+    x, cache = layer.step(x, cache, context=context, context_valid=context_valid, **places)
     new.append(cache)
   return x, tuple(new)
 

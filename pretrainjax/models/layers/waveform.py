@@ -5,13 +5,14 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pretrainjax.models.layers.frames import (
   Convolution,
   Frames,
   as_float,
   moments,
+  num_windows,
   real_frames,
 )
 from pretrainjax.models.layers.mlp import Activation
@@ -109,6 +110,15 @@ class Waveform(nnx.Module):
     for size, stride in zip(self.sizes[::-1], self.strides[::-1], strict=True):
       field = (field - 1) * stride + size
     return field
+
+  def valid(self, sound: Sound) -> Bool[Array, "B T"]:
+    """Which of the frames are real, without making them."""
+    counts = jnp.asarray(sound.num_samples)
+    length = max(sound.audio.shape[1], self.receptive_field)
+    for size, stride in zip(self.sizes, self.strides, strict=True):
+      counts = jnp.asarray(num_windows(counts, size=size, stride=stride))
+      length = num_windows(length, size=size, stride=stride)
+    return real_frames(counts, length)
 
   def __call__(self, sound: Sound) -> Frames:
     """The frames of each row; one is real where all its samples are."""

@@ -13,7 +13,7 @@ from flax import nnx
 from pretrainjax.errors import UserError
 from pretrainjax.losses.in_utterance import distractors, in_utterance_contrast
 from pretrainjax.masking import random_spans
-from pretrainjax.models.quantizer import ProductQuantizer
+from pretrainjax.models.product_quantizer import ProductQuantizer
 from pretrainjax.objectives.masked.wav2vec2 import Wav2Vec2Pretraining, unused_share
 
 BOOKS, wav2vec2 = tiny_sound.BOOKS, tiny_sound.pretraining
