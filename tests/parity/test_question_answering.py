@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from their_tensors import theirs
+from their_tensors import ours, theirs
 from transformers_models import close, gradients_of, jit, load, randomised, trees_close
 
 from pretrainjax.config.objects import recipe
@@ -83,9 +83,9 @@ def test_logits_loss_and_gradients_equal_theirs(tmp_path):
   with torch.no_grad():
     output = model(**their_arguments(found))
   real = found["segments"] > 0
-  ours = np.asarray(jit(logits)(params))
-  close(ours[..., 0][real], output.start_logits.numpy()[real], "start")
-  close(ours[..., 1][real], output.end_logits.numpy()[real], "end")
+  found_logits = np.asarray(jit(logits)(params))
+  close(found_logits[..., 0][real], output.start_logits.numpy()[real], "start")
+  close(found_logits[..., 1][real], output.end_logits.numpy()[real], "end")
 
   # Theirs has padding in its softmax: so row by row, without.
   total = 0.0
