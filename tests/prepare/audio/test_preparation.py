@@ -1,5 +1,7 @@
 """Sounds on their way into a set: who is held out, what stands there twice, transcripts."""
 
+import hashlib
+import itertools
 import json
 
 import numpy as np
@@ -9,8 +11,12 @@ import tiny_sounds
 from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.prepare.audio import preparation as preparations
+from pretrainjax.prepare.audio import transcripts
 from pretrainjax.prepare.audio.example import Facts
-from pretrainjax.prepare.audio.preparation import AudioPreparation
+from pretrainjax.prepare.audio.preparation import AudioCollector, AudioPreparation
+from pretrainjax.prepare.audio.table import AudioTable
+from pretrainjax.prepare.stages import collect, shards
 
 
 def report(folder) -> dict:
@@ -125,3 +131,47 @@ def test_a_tokenizer_from_elsewhere(tmp_path):
   folder = tiny_sounds.write("second", tmp_path, [of(0, text="a bad cab")], preparation=taken)
   assert report(folder)["tokenizer"] == report(first)["tokenizer"]
   assert report(folder)["unknown_tokens"] == 3  # "d" and two spaces
+
+
+class Stop(BaseException):
+  """The end of a run, as SIGKILL would be."""
+
+
+# What is called, and which of its calls is the last one, done or not.
+EVERYWHERE = [
+  (AudioCollector, "take", 9, True),
+  (AudioCollector, "take", 20, False),
+  (collect._Progress, "commit", 1, True),
+  (AudioTable, "hold_out", 0, True),
+  (AudioTable, "group_numbers", 0, True),
+  (transcripts, "_write", 0, False),
+  (transcripts, "_write", 0, True),
+  (preparations, "facts", 0, False),
+  (shards, "ArrayRecordWriter", 1, True),
+]
+
+
+def test_a_run_that_is_stopped_anywhere_ends_with_the_same_bytes(tmp_path, monkeypatch):
+  monkeypatch.setattr(collect, "_EVERY", 7)
+  sounds = [of(i, group=f"{i // 3}", text=f"word {i}", label="ab"[i % 2]) for i in range(24)]
+
+  def digests(data_dir) -> dict[str, str]:
+    folder = tiny_sounds.write("said", data_dir, sounds, fraction=0.2)
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+  wanted = digests(tmp_path / "once")
+  for place, (module, name, count, late) in enumerate(EVERYWHERE):
+    original, calls = getattr(module, name), itertools.count()
+
+    def stopping(*arguments, original=original, calls=calls, count=count, late=late, **options):
+      is_last = next(calls) == count
+      result = None if is_last and not late else original(*arguments, **options)
+      if is_last:
+        raise Stop
+      return result
+
+    with monkeypatch.context() as patch:
+      patch.setattr(module, name, stopping)
+      with pytest.raises(Stop):
+        digests(tmp_path / str(place))
+    assert digests(tmp_path / str(place)) == wanted, (name, count, late)

@@ -85,6 +85,23 @@ def test_ranges_are_checked():
     make_tokenizer(Tokenization(kind="unigram", vocab_size=110), lambda: [letters], size=1)
 
 
+def test_characters_are_tokens_and_the_rarest_are_unknown():
+  texts = ["abba cab \u00e9\u00e9", "abe\u0301"]
+  made = make_tokenizer(
+    Tokenization(kind="characters", vocab_size=100, num_sentinels=0), lambda: texts, size=1
+  )
+  assert made.vocab_size == 5 + len("abc \u00e9")
+  assert (made.pad_id, made.unknown_id, made.begin_id, made.end_id, made.mask_id) == (0, 1, 2, 3, 4)
+  for text in ("a cab", " a  b ", "e\u0301"):
+    assert made.decode(made.encode(text)) == text.replace("e\u0301", "\u00e9")
+    assert len(made.encode(text)) == len(text.replace("e\u0301", "\u00e9"))
+  assert made.decode(made.encode("[MASK] abc"), skip_special=True) == " abc"
+  few = make_tokenizer(
+    Tokenization(kind="characters", vocab_size=7, num_sentinels=0), lambda: texts, size=1
+  )
+  assert few.encode("abc") == [5, 6, few.unknown_id]
+
+
 def test_a_document_of_nothing_but_space_takes_no_time():
   """A run of 400,000 spaces took a minute: training looks at each word as a whole."""
   text = "a " + " " * 400_000 + "b"
