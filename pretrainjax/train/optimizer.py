@@ -8,10 +8,17 @@ from optax.contrib import scale_by_muon
 
 from pretrainjax.config.follow import Follows, scaled
 from pretrainjax.errors import nearest
-from pretrainjax.ranges import NonNegativeFloat, PositiveFloat, PositiveFraction, Rate, check_ranges
+from pretrainjax.ranges import (
+  NonNegativeFloat,
+  NonNegativeInt,
+  PositiveFloat,
+  PositiveFraction,
+  Rate,
+  check_ranges,
+)
 from pretrainjax.train import parameters
 from pretrainjax.train.schedule import Constant, CosineRamp, Schedule
-from pretrainjax.train.transforms import per_layer, scale_by_name, with_standard_promotion
+from pretrainjax.train.transforms import held, per_layer, scale_by_name, with_standard_promotion
 
 Name = Literal["adamw", "sgd", "lars", "lamb", "lion", "muon", "adafactor"]
 
@@ -56,6 +63,9 @@ class Optimizer:
       those of `parameters.is_weight`.
     frozen: the patterns of parameters that stay as they are: "encoder", "*/patch_embed"; they have
       no optimizer state.
+    frozen_at_first: the patterns of parameters that stay so for the first steps alone; their
+      moments begin behind these, with the schedules' values of that step.
+    frozen_steps: the number of these steps.
     base_learning_rate: the peak for 256 examples a step: the linear-scaling rule (arXiv 1706.02677)
       then gives `learning_rate` = base x batch / 256. None where that is given itself.
   """
@@ -76,6 +86,8 @@ class Optimizer:
   layer_decay: PositiveFraction | None = None
   decay_bias_and_norm: bool = False
   frozen: tuple[str, ...] = ()
+  frozen_at_first: tuple[str, ...] = ()
+  frozen_steps: NonNegativeInt = 0
   base_learning_rate: PositiveFloat | None = None
 
   follows: ClassVar[Follows] = {
@@ -95,6 +107,11 @@ class Optimizer:
       )
     if self.momentum_schedule and self.name == "adafactor":
       raise ValueError("momentum_schedule: adafactor has no momentum here")
+    if bool(self.frozen_at_first) != bool(self.frozen_steps):
+      raise ValueError(
+        f"frozen_at_first={self.frozen_at_first} and frozen_steps={self.frozen_steps}: expected "
+        "both or neither"
+      )
 
   def build(
     self, params: Any, *, total_steps: int, batch_size: int, num_examples: int | None
@@ -118,30 +135,63 @@ class Optimizer:
     peak = self.learning_rate
     builder = _Builder(self, params, lambda step: peak * factor(step), run)
     parameters.check_patterns(self.frozen, params)
+    parameters.check_patterns(self.frozen_at_first, params)
 
-    parts = [] if self.clip_norm is None else [optax.clip_by_global_norm(self.clip_norm)]
-    parts += getattr(builder, self.name)()
+    parts = self._held_gradient()
+    if self.clip_norm is not None:
+      parts.append(optax.clip_by_global_norm(self.clip_norm))
+    parts += self._descent(builder)
     if self.layer_decay is not None:
       parts.append(scale_by_name(parameters.layer_scales(params, self.layer_decay)))
     tx = optax.chain(*parts)
     if self.frozen:
-      tx = optax.partition({"trained": tx, "frozen": optax.set_to_zero()}, self._label)
+      tx = _partition(self.frozen, frozen=optax.set_to_zero(), trained=tx)
     return with_standard_promotion(tx), builder.learning_rate
 
-  def _label(self, params: Any) -> Any:
-    return parameters.map_with_names(
-      lambda name, leaf: "frozen" if parameters.matches(name, self.frozen) else "trained", params
-    )
+  def _held_gradient(self) -> list[optax.GradientTransformation]:
+    """Zeros for what is frozen at first, so that it is no part of the norm that is clipped."""
+    if not self.frozen_steps:
+      return []
+    zeros = held(optax.identity(), self.frozen_steps)
+    return [_partition(self.frozen_at_first, frozen=zeros, trained=optax.identity())]
+
+  def _descent(self, builder: "_Builder") -> list[optax.GradientTransformation]:
+    """From gradient to signed update; what is frozen at first has a chain of its own."""
+    parts = getattr(builder, self.name)()
+    if not self.frozen_steps:
+      return parts
+    late = getattr(dataclasses.replace(builder, first_step=self.frozen_steps), self.name)()
+    late = held(optax.chain(*late), self.frozen_steps)
+    return [_partition(self.frozen_at_first, frozen=late, trained=optax.chain(*parts))]
+
+
+def _partition(
+  patterns: tuple[str, ...],
+  *,
+  frozen: optax.GradientTransformation,
+  trained: optax.GradientTransformation,
+) -> optax.GradientTransformation:
+  """One transformation for the parameters that patterns name, another one for the rest."""
+
+  def label(name: str, leaf: Any) -> str:
+    return "frozen" if parameters.matches(name, patterns) else "trained"
+
+  transforms = {"trained": trained, "frozen": frozen}
+  return optax.partition(transforms, lambda params: parameters.map_with_names(label, params))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Builder:
-  """The chain of each optimizer, one method a name, from gradient to signed update."""
+  """The chain of each optimizer, one method a name, from gradient to signed update.
+
+  It counts its steps from 0; schedules see them from `first_step` on.
+  """
 
   config: Optimizer
   params: Any
   learning_rate: optax.Schedule
   run: dict[str, int | None]
+  first_step: int = 0
 
   def adamw(self) -> list[optax.GradientTransformation]:
     return [self._adam(), *self._decay(), self._rate()]
@@ -205,7 +255,7 @@ class _Builder:
     """`factory` with `argument` either fixed or following `momentum_schedule`."""
     if self.config.momentum_schedule is None:
       return factory(**{argument: value}, **fixed)
-    schedule = self.config.momentum_schedule.build(**self.run)
+    schedule = self._late(self.config.momentum_schedule.build(**self.run))
     return optax.inject_hyperparams(factory, static_args=tuple(fixed))(
       **{argument: schedule}, **fixed
     )
@@ -214,7 +264,7 @@ class _Builder:
     c = self.config
     decay = c.weight_decay
     if c.weight_decay_schedule is not None:
-      decay = c.weight_decay_schedule.build(**self.run)
+      decay = self._late(c.weight_decay_schedule.build(**self.run))
     elif not decay:
       return []
     mask = None if c.decay_bias_and_norm else parameters.weight_mask
@@ -225,7 +275,10 @@ class _Builder:
     return optax.masked(per_layer(ratio, self.params), parameters.weight_mask)
 
   def _rate(self) -> optax.GradientTransformation:
-    return optax.scale_by_learning_rate(self.learning_rate)
+    return optax.scale_by_learning_rate(self._late(self.learning_rate))
+
+  def _late(self, schedule: optax.Schedule) -> optax.Schedule:
+    return (lambda step: schedule(step + self.first_step)) if self.first_step else schedule
 
 
 def _matrix_shape(name: str, leaf: Any) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Gradient transformations that optax lacks."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,42 @@ def scale_by_name(scales: Mapping[str, np.ndarray]) -> optax.GradientTransformat
   return optax.stateless(
     lambda updates, params: map_with_names(lambda name, update: update * scales[name], updates)
   )
+
+
+class HeldState(NamedTuple):
+  """The state of `held`.
+
+  Attributes:
+    count: the steps taken so far.
+    inner: the state of the transformation that is held back.
+  """
+
+  count: Any
+  inner: Any
+
+
+def held(
+  inner: optax.GradientTransformation, num_steps: int
+) -> optax.GradientTransformationExtraArgs:
+  """Updates by zero for the first steps; `inner` takes its own first step after them.
+
+  Args:
+    inner: the transformation, whose state stays as it begins until then.
+    num_steps: the steps without update.
+  """
+
+  def init(params):
+    return HeldState(jnp.zeros((), jnp.int32), inner.init(params))
+
+  def update(updates, state, params=None, **extra):
+    del extra
+    moved, after = inner.update(updates, state.inner, params)
+    is_held = state.count < num_steps
+    moved = jax.tree.map(lambda x: jnp.where(is_held, jnp.zeros_like(x), x), moved)
+    after = jax.tree.map(lambda old, new: jnp.where(is_held, old, new), state.inner, after)
+    return moved, HeldState(optax.safe_increment(state.count), after)
+
+  return optax.GradientTransformationExtraArgs(init, update)
 
 
 def with_standard_promotion(tx: optax.GradientTransformation) -> optax.GradientTransformation:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import tiny_objectives as tiny
 import tiny_sound
+from fake_sounds import spoken
 from jax.sharding import NamedSharding, PartitionSpec
 from new_objectives import VICReg
 
@@ -100,6 +101,8 @@ ROWS = {
     {k: v.reshape(B, 2, -1) for k, v in tiny.texts(2 * B).items()},
   ),
   "token_classification": Row(tiny.tagging(), tiny.tagged(B)),
+  # Rows have different numbers of labels, none among them.
+  "ctc": Row(tiny.recognition(rate=0.2), spoken(B)),
   # Of some devices' rows, none has a span.
   "question_answering": Row(tiny.answering(), tiny.asked(B)),
   "span_corruption": Row(tiny.span_corruption(), tiny.texts(B)),

@@ -16,6 +16,7 @@ REPEATS = (
   "causal_lm",
   "simcse",
   "token_classification",
+  "ctc",
   "question_answering",
   "span_corruption",
   "electra",

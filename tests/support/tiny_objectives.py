@@ -6,6 +6,7 @@ import types
 import jax
 import numpy as np
 import optax
+from fake_sounds import BLANK, FIRST, SPECIAL_IDS, TinySound
 from fake_texts import TinyText, random_texts
 from flax import nnx
 
@@ -27,6 +28,7 @@ from pretrainjax.objectives.masked.masked_lm import MaskedLM
 from pretrainjax.objectives.masked.span_corruption import SpanCorruption
 from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.objectives.supervised.classification import Classification
+from pretrainjax.objectives.supervised.ctc import CTC
 from pretrainjax.objectives.supervised.question_answering import QuestionAnswering
 from pretrainjax.objectives.supervised.token_classification import TokenClassification
 
@@ -142,6 +144,17 @@ def tagged(batch_size=6):
   tags = texts["tokens"] % 3
   tags[(texts["segments"] == 0) | (texts["tokens"] < 5)] = -1
   return texts | {"tags": tags}
+
+
+def recognition(head=None, rate=0.0, **changes):
+  """Sounds of four letters, see `fake_sounds.spoken`."""
+  arguments = {"vocab_size": FIRST + 4, "blank_id": BLANK, "special_ids": SPECIAL_IDS} | changes
+  sizes = {"in_dim": EMBED_DIM, "num_classes": arguments["vocab_size"], "init_std": 0.5}
+  return CTC(
+    backbone=functools.partial(TinySound, embed_dim=EMBED_DIM, rate=rate),
+    head=functools.partial(Head, **(sizes | (head or {}))),
+    **arguments,
+  )
 
 
 def answering(head=None, **changes):

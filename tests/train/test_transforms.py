@@ -1,4 +1,6 @@
-"""Layers of a stack treated one by one, and the moving average."""
+"""Layers of a stack treated one by one, what is frozen at first, and the moving average."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+from pretrainjax.train.optimizer import Optimizer
+from pretrainjax.train.schedule import WarmupCosine
 from pretrainjax.train.transforms import ema_update, per_layer, with_standard_promotion
 
 
@@ -75,3 +79,108 @@ def test_ema_forgets_the_start():
     for step in range(200):
       ema = ema_update(ema, {"w": jnp.float32(0.0)}, 0.999, jnp.int32(step))
   assert ema["w"] < 1e-6, "plain averaging would have kept 82%"
+
+
+# --- frozen at first -------------------------------------------------------------------------
+
+FROZEN = {"frozen_at_first": ("encoder",), "frozen_steps": 3}
+
+
+def some_params():
+  rng = np.random.default_rng(0)
+  shapes = {"encoder": {"mlp": {"kernel": (4, 6), "bias": (6,)}}, "head": {"kernel": (6, 3)}}
+  return jax.tree.map(
+    lambda shape: rng.normal(size=shape).astype(np.float32),
+    shapes,
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+
+
+def steps_of(optimizer, params, grads):
+  """Parameters after all gradients, in one program."""
+  tx, _ = optimizer.build(params, total_steps=10, batch_size=1, num_examples=None)
+
+  @jax.jit
+  def steps(params, grads):
+    def step(carry, grad):
+      updates, state = tx.update(grad, carry[1], carry[0])
+      return (optax.apply_updates(carry[0], updates), state), None
+
+    return jax.lax.scan(step, (params, tx.init(params)), grads)[0][0]
+
+  return jax.tree.map(np.asarray, steps(params, jax.tree.map(lambda *x: np.stack(x), *grads)))
+
+
+def some_gradients(params, count=6):
+  rng = np.random.default_rng(1)
+  draw = lambda x: rng.normal(size=x.shape).astype(np.float32)
+  return [jax.tree.map(draw, params) for _ in range(count)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Later(WarmupCosine):
+  """The same schedule three steps on."""
+
+  def build(self, **run):
+    factor = super().build(**run)
+    return lambda step: factor(step + 3)
+
+
+@pytest.mark.parametrize("name", ["adamw", pytest.param("muon", marks=pytest.mark.repeat)])
+def test_what_is_frozen_at_first_starts_later_as_if_it_were_new(name):
+  """Then it moves as by an optimizer that begins there, with the schedule's later values."""
+  params = some_params()
+  grads = some_gradients(params)
+  how = {"learning_rate": 0.1, "name": name, "weight_decay": 0.1}
+  optimizer = Optimizer(**how, schedule=WarmupCosine(), **FROZEN)
+  held, after = (steps_of(optimizer, params, part) for part in (grads[:3], grads))
+  jax.tree.map(np.testing.assert_array_equal, held["encoder"], params["encoder"])
+  alone = steps_of(Optimizer(**how, schedule=Later()), params, grads[3:])
+  whole = steps_of(Optimizer(**how, schedule=WarmupCosine()), params, grads)
+  for part, expected in (("encoder", alone), ("head", whole)):
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, after[part], expected[part])
+
+
+def test_clipping_leaves_out_what_is_frozen_at_first_until_it_is_trained():
+  params = {"a": np.zeros(1, np.float32), "b": np.zeros(1, np.float32)}
+  how = {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0, "clip_norm": 5.0}
+  optimizer = Optimizer(**how, frozen_at_first=("b",), frozen_steps=1)
+  grad = {"a": np.full(1, 6, np.float32), "b": np.full(1, 8, np.float32)}
+  once, twice = (steps_of(optimizer, params, [grad] * count) for count in (1, 2))
+  np.testing.assert_allclose([once["a"], once["b"]], [[-5], [0]], rtol=1e-6)
+  np.testing.assert_allclose([twice["a"], twice["b"]], [[-8], [-4]], rtol=1e-6)
+
+
+def test_some_may_be_frozen_for_good_and_more_at_first():
+  params = some_params()
+  how = {"learning_rate": 0.1, "clip_norm": 1.0, "frozen": ("encoder/mlp/bias",)}
+  after = steps_of(Optimizer(**how, **FROZEN), params, some_gradients(params))
+  moved = jax.tree.map(lambda a, p: not np.array_equal(a, p), after, params)
+  assert moved == {"encoder": {"mlp": {"kernel": True, "bias": False}}, "head": {"kernel": True}}
+
+
+def test_without_frozen_steps_the_state_is_as_it_was():
+  """Checkpoints name the arrays of the optimizer by their places."""
+  params = some_params()
+  run = {"total_steps": 10, "batch_size": 1, "num_examples": None}
+  state = Optimizer(learning_rate=0.1, clip_norm=1.0).build(params, **run)[0].init(params)
+  assert [type(part).__name__ for part in state] == [
+    "EmptyState",
+    "ScaleByAdamState",
+    "ScaleByScheduleState",
+  ]
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"frozen_at_first": ("heat",)}, "'heat' fits no parameter"),
+    ({"frozen_steps": 0}, "frozen_steps=0: expected both or neither"),
+    ({"frozen_at_first": ()}, "frozen_steps=3: expected both or neither"),
+  ],
+)
+def test_what_does_not_fit_together_is_refused(changes, message):
+  params = some_params()
+  with pytest.raises(ValueError, match=message):
+    steps_of(Optimizer(learning_rate=0.1, **(FROZEN | changes)), params, some_gradients(params, 1))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_objectives as tiny
+from fake_sounds import FIRST, HOP, ArraySounds, TinySound, spoken
 from fake_texts import (
   ArrayTexts,
   TinyText,
@@ -18,6 +19,7 @@ from flax import nnx
 
 from pretrainjax.augment import mixing
 from pretrainjax.errors import UserError
+from pretrainjax.evaluators.features import extract_features
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.gpt import GPT
 from pretrainjax.models.heads import Head
@@ -159,3 +161,37 @@ def test_data_that_does_not_fit_is_refused():
     check(tokenizer=tokenizer_of_size(99))
   with pytest.raises(UserError, match="objective.mixup_alpha: found 0.5 for a TinyText"):
     check(objective=text_classification(mixup_alpha=0.5))
+
+
+def _sounds():
+  """Utterances, whose class is the first letter that is said."""
+  examples = spoken(8, longest=3)
+  first = np.where(examples["tokens"][:, 1] >= FIRST, examples["tokens"][:, 1] - FIRST, 0)
+  names = ("audio", "num_samples")
+  return {name: examples[name] for name in names} | {"label": first.astype(np.int32)}
+
+
+def test_utterances_are_classified_by_their_pooled_feature():
+  objective = tiny.classification(backbone=functools.partial(TinySound, embed_dim=16))
+  batch = _sounds()
+  objective.check(ArraySounds(batch, num_classes=4))
+  words = word_tokenizer("a b")
+  objective.check(
+    ArraySounds(batch, tokenizer=words, num_classes=4)
+  )  # transcripts are no hindrance
+  assert tiny.metrics_of(objective, batch)["loss"] > 1
+  padded = batch | {"audio": np.pad(batch["audio"], ((0, 0), (0, 4 * HOP)), constant_values=99)}
+  expected = tiny.metrics_of(objective, batch)["loss"]
+  np.testing.assert_allclose(tiny.metrics_of(objective, padded)["loss"], expected, rtol=1e-5)
+  _, last = tiny.overfit(objective, batch, num_steps=100, learning_rate=0.03)
+  assert last["accuracy"] == 1
+  with pytest.raises(UserError, match="mixup_alpha: found 0.5 for a TinySound, expected 0"):
+    tiny.classification(backbone=TinySound, mixup_alpha=0.5).init(rngs=nnx.Rngs(0))
+
+
+def test_features_of_utterances_are_those_of_the_encoder():
+  encoder, batch = TinySound(rngs=nnx.Rngs(0)), _sounds()
+  found = extract_features(encoder, ArraySounds(batch, num_classes=4, batch_size=3))
+  expected = encoder((batch["audio"], batch["num_samples"])).pooled
+  np.testing.assert_allclose(found.features, expected, rtol=1e-5)
+  np.testing.assert_array_equal(found.labels, batch["label"])
