@@ -71,7 +71,7 @@ class Rule(NamedTuple):
     places = [self.cut] if self.cut else count
     parts = np.split(tensor, places, axis=self.axis) if count > 1 else [tensor]
     try:
-      return [np.ascontiguousarray(self.layout.to_ours(part)) for part in parts]
+      return [np.asarray(self.layout.to_ours(part), order="C") for part in parts]
     except (ValueError, IndexError) as error:
       raise UserError(f"conversion: {self.theirs} has shape {shape} ({error})") from error
 
@@ -166,7 +166,7 @@ class Planned(NamedTuple):
     Args:
       read: the function that gives one of our parameters by its path.
     """
-    return np.ascontiguousarray(self._made(read))
+    return np.asarray(self._made(read), order="C")
 
   def shape(self, read: Callable[[str], np.ndarray]) -> tuple[int, ...]:
     """The shape of the tensor, for parameters without values of their own (broadcast ones)."""
@@ -277,7 +277,7 @@ def _gathered(
         continue
       if layer == 0:
         made[path] = aligned(shape, part.dtype)
-      place = made[path][layer]
+      place = made[path][layer, ...]  # an array, of a stack of numbers too
       if place.shape != part.shape:
         first, second = sorted((list(place.shape), list(part.shape)))
         raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")

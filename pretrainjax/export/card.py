@@ -17,6 +17,12 @@ from pretrainjax.report.table import markdown_table
 from pretrainjax.untrusted import BadFile, parse_json, read_lines
 
 _MOST_ROWS = 50
+# What a model is for, in the words of their hub, by what it reads.
+_TAGS = {
+  ("images",): "image-feature-extraction",
+  ("texts",): "feature-extraction",
+  ("images", "texts"): "zero-shot-image-classification",
+}
 
 
 def card(
@@ -38,13 +44,12 @@ def card(
     library: the library that loads it.
     uses: Python code that loads it, by what it needs.
   """
-  config, backbone = loaded.config, loaded.config.objective.backbone
-  is_text = "vocab_size" in backbone
+  config = loaded.config
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
   shown = [f"With {name}:\n\n```python\n{code}\n```" for name, code in uses.items()]
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(library, is_text=is_text, license_name=license_name),
+    _front(library, reads=written.reads, license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
@@ -60,18 +65,18 @@ def uses_of(written: Written, backbone: ConfigDict) -> dict[str, str]:
 
   Args:
     written: what was written.
-    backbone: the recipe of the encoder.
+    backbone: the recipe of the encoder, or of one of them.
   """
-  is_text, library = "vocab_size" in backbone, written.library
-  theirs = _theirs(written.kind, is_text=is_text)
+  library = written.library
+  theirs = _theirs(written.kind, written.reads)
   return {
     library: _with_timm(backbone) if library == "timm" else theirs,
-    "pretrainjax": _ours(written.kind, is_text=is_text),
+    "pretrainjax": _ours(written.kind, written.reads),
   }
 
 
-def _front(library: str, *, is_text: bool, license_name: str) -> str:
-  tag = "feature-extraction" if is_text else "image-feature-extraction"
+def _front(library: str, *, reads: tuple[str, ...], license_name: str) -> str:
+  tag = _TAGS[reads]
   named = license_name or "unknown"
   return f"---\nlibrary_name: {library}\nlicense: {named}\npipeline_tag: {tag}\n---"
 
@@ -110,22 +115,26 @@ def _cell(value: Any) -> str:
   return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
-def _theirs(kind: str, *, is_text: bool) -> str:
-  if is_text:
-    return (
-      f"from transformers import AutoTokenizer, {kind}\n"
-      'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
-      f'model = {kind}.from_pretrained("FOLDER")\n'
-      'batch = tokenizer(["a text"], return_tensors="pt")\n'
-      "output = model(**batch)"
-    )
-  return (
-    f"from transformers import AutoImageProcessor, {kind}\n"
-    'processor = AutoImageProcessor.from_pretrained("FOLDER")\n'
-    f'model = {kind}.from_pretrained("FOLDER")\n'
-    'batch = processor(images, return_tensors="pt")\n'
-    "output = model(**batch)"
-  )
+def _theirs(kind: str, reads: tuple[str, ...]) -> str:
+  imported, made, batch = [], [], []
+  if "texts" in reads:
+    # SigLIP was trained on rows of one length, without a mask.
+    padding = ', padding="max_length"' if kind.startswith("Siglip") else ""
+    imported.append("AutoTokenizer")
+    made.append('tokenizer = AutoTokenizer.from_pretrained("FOLDER")')
+    batch.append(f'tokenizer(["a text"]{padding}, return_tensors="pt")')
+  if "images" in reads:
+    imported.append("AutoImageProcessor")
+    made.append('processor = AutoImageProcessor.from_pretrained("FOLDER")')
+    batch.append('processor(images, return_tensors="pt")')
+  lines = [
+    f"from transformers import {', '.join([*imported, kind])}",
+    *made,
+    f'model = {kind}.from_pretrained("FOLDER")',
+    f"batch = {' | '.join(f'dict({one})' for one in batch) if len(batch) > 1 else batch[0]}",
+    "output = model(**batch)",
+  ]
+  return "\n".join(lines)
 
 
 def _with_timm(backbone: ConfigDict) -> str:
@@ -149,13 +158,21 @@ def _with_timm(backbone: ConfigDict) -> str:
   )
 
 
-def _ours(kind: str, *, is_text: bool) -> str:
+def _ours(kind: str, reads: tuple[str, ...]) -> str:
   if kind.endswith(("LMHeadModel", "ForCausalLM")):
     return (
       "import pretrainjax as pj\n"
       'model = pj.load_model("hf:FOLDER")\n'
       'print(model.generate("a text", max_new_tokens=20)[0].text)'
     )
+  if len(reads) > 1:
+    return (
+      "import pretrainjax as pj\n"
+      'towers = pj.load("hf:FOLDER").module\n'
+      "found = towers.embed_images(images)  # images: uint8, B H W C\n"
+      "wanted = towers.embed_texts(tokens)  # tokens: int32, rows of token ids"
+    )
+  is_text = "texts" in reads
   value = "tokens  # int32, rows of token ids" if is_text else "images  # uint8, B H W C"
   name = value.split()[0]
   return (

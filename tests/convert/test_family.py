@@ -18,6 +18,9 @@ SIZES = {"vocab_size": 11, "max_length": 7, "embed_dim": 6, "num_layers": 2, "nu
 def test_each_file_of_the_folder_that_has_classes_is_a_family():
   assert [family.MODEL_TYPE for family in families()] == [
     "bert",
+    "clip",
+    "clip_text_model",
+    "clip_vision_model",
     "dinov2",
     "dinov2_with_registers",
     "distilbert",
@@ -30,6 +33,9 @@ def test_each_file_of_the_folder_that_has_classes_is_a_family():
     "qwen3",
     "resnet",
     "roberta",
+    "siglip",
+    "siglip_text_model",
+    "siglip_vision_model",
     "t5",
     "vit",
     "vit_mae",

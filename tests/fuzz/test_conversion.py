@@ -3,11 +3,24 @@
 import jax
 import numpy as np
 import pytest
+import their_folders
 from flax import nnx
 from hypothesis import strategies as st
 from rounds import both, fuzz, result_or_line
 
-from pretrainjax.convert import bert, gpt2, llama, modern_bert, roberta, t5, table, vit, vit_mae
+from pretrainjax.convert import (
+  bert,
+  family,
+  gpt2,
+  llama,
+  modern_bert,
+  roberta,
+  t5,
+  table,
+  vit,
+  vit_mae,
+)
+from pretrainjax.convert.fields import Fields
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.decoder import MAEDecoder
 from pretrainjax.models.gpt import GPT
@@ -58,6 +71,14 @@ def t5_pair() -> dict:
   return made(model)
 
 
+def tower(kind: str) -> tuple:
+  """The tensors of one of two towers, or of both, and what its table makes of them."""
+  fields = Fields(their_folders.config_of(kind))
+  found, _ = family.family_of(fields)
+  rules = found.table(found.read_config(fields, kind), kind, family.Tokens()).rules
+  return their_folders.tensors_of(kind), lambda tensors: table.to_ours(rules, tensors)
+
+
 # Tensors of each library's model, and what reads them.
 MODELS = {
   "gpt2": lambda: (gpt2.to_hf(made(lambda: GPT(**TEXT, rngs=nnx.Rngs(0)))), gpt2.from_hf),
@@ -78,6 +99,8 @@ MODELS = {
     modern_bert.encoder_from_hf,
   ),
   "t5": lambda: (t5.to_hf(t5_pair()), t5.from_hf),
+  "clip": lambda: tower("CLIPModel"),
+  "siglip": lambda: tower("SiglipModel"),
   "vit": lambda: (
     vit.to_hf(
       made(lambda: ViT(image_size=8, patch_size=4, **SIZES, rngs=nnx.Rngs(0))), grid=(2, 2)
