@@ -81,6 +81,7 @@ COVERED_BY = {
   "export/__main__.py": "tests/cases/test_output.py",
   "export/command.py": "tests/test_export.py",
   "export/check.py": "tests/parity/test_round_trip.py",
+  "export/check_towers.py": "tests/parity/test_round_trip.py",
   "export/folders.py": "tests/test_export.py",
   "export/made.py": "tests/export/test_forms.py",
   "export/peft.py": "tests/parity/test_peft.py",

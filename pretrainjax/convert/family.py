@@ -199,7 +199,8 @@ def class_for(
       )
     return choices[kind]
   if not choices:
-    target = str(recipes["backbone"].get(TARGET)).rpartition(":")[2]
+    encoder = recipes.get("backbone", recipes.get("image"))
+    target = str((encoder or {}).get(TARGET)).rpartition(":")[2]
     known = sorted({family.MODEL_TYPE for family in families(library)})
     also = _elsewhere(recipes, library)
     raise UserError(
@@ -211,7 +212,7 @@ def class_for(
 
 def _elsewhere(recipes: Recipes, library: Library) -> str:
   """Where networks can go that no class of transformers holds, for messages."""
-  if library == "timm":
+  if library == "timm" or "backbone" not in recipes:
     return ""
   kinds = ((family, kind) for family in families("timm") for kind in family.CLASSES)
   return ", but one of timm (--form=timm)" if any(f.fits(recipes, k) for f, k in kinds) else ""

@@ -19,6 +19,7 @@ ACTIVATIONS: Mapping[str, Activation] = {
   "gelu_new": "gelu_tanh",
   "gelu_pytorch_tanh": "gelu_tanh",
   "gelu_fast": "gelu_tanh",
+  "quick_gelu": "quick_gelu",
   "relu": "relu",
   "silu": "silu",
   "swish": "silu",

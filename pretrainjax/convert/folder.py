@@ -23,7 +23,7 @@ from pretrainjax.convert.sentence_transformers import read_pooling
 from pretrainjax.convert.table import flatten, names_by_rule
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, one_line
-from pretrainjax.objectives.imported import Imported
+from pretrainjax.objectives.imported import Imported, ImportedTowers
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.untrusted import BadFile, read_json
 
@@ -35,7 +35,8 @@ class Theirs(NamedTuple):
   """A model that transformers wrote, read.
 
   Attributes:
-    config: the config that makes its networks: {"objective": spec(Imported, ...)}.
+    config: the config that makes its networks: {"objective": spec(Imported, ...)}, or
+      ImportedTowers.
     objective: the objective that the config makes.
     module: its networks with their weights.
     folder: the folder that it was read from.
@@ -44,7 +45,7 @@ class Theirs(NamedTuple):
   """
 
   config: ConfigDict
-  objective: Imported
+  objective: Imported | ImportedTowers
   module: nnx.Module
   folder: Path
   kind: str
@@ -67,7 +68,7 @@ class Opened(NamedTuple):
   """
 
   config: ConfigDict
-  objective: Imported
+  objective: Imported | ImportedTowers
   abstract: tuple[Any, Any, Any]
   folder: Path
   fields: Fields
@@ -139,8 +140,10 @@ def open_model(path: Path) -> Opened:
   if matched.left:
     said = "%s: left behind, as nothing of ours holds it: %s"
     _log.warning(said, folder, ", ".join(matched.left))
-  _set_inputs(family, recipes["backbone"], folder, inside)
-  config = ConfigDict({"objective": spec(Imported, **recipes)})
+  for name in {"backbone", "image", "text"} & recipes.keys():
+    _set_inputs(family, recipes[name], folder, inside)
+  networks = Imported if "backbone" in recipes else ImportedTowers
+  config = ConfigDict({"objective": spec(networks, **recipes)})
   objective, abstract = _networks(config, fields)
   made = (config, objective, abstract, folder, fields)
   return Opened(*made, kind, table, tensors, matched)
@@ -191,22 +194,26 @@ def _fields(folder: Path, inside: Path) -> Fields:
 
 
 def _set_inputs(family: Family, backbone: ConfigDict, folder: Path, inside: Path) -> None:
-  """Sets what other files say: the scaling of inputs, the pooling of sentence-transformers."""
+  """Sets what other files say: scaling of inputs, pooling of sentence-transformers, padding."""
   with backbone.ignore_type():
     if isinstance(family, SoundFamily):
       extractor = processor.read_extractor(folder, inside=inside)
       found = {} if extractor is None else family.read_processor(extractor, backbone)
       backbone.update(found)
     if "image_mean" in backbone:
-      channels = {"num_channels": backbone.num_channels}
-      found = processor.read_statistics(folder, inside=inside, **channels)
+      usual = {"mean": backbone.image_mean, "std": backbone.image_std}
+      usual |= {"num_channels": backbone.num_channels, "size": backbone.get("image_size")}
+      found = processor.read_statistics(folder, inside=inside, **usual)
       backbone.update(found)
-    if "pool" in backbone and "vocab_size" in backbone:
+    if backbone.get("fill_id") is not None:
+      found = vocabulary.read_pad_id(folder, inside=inside)
+      backbone.fill_id = backbone.fill_id if found is None else found
+    elif "pool" in backbone and "vocab_size" in backbone:
       found = read_pooling(folder, inside=inside, max_length=backbone.get("max_length"))
       backbone.pool = found or backbone.pool
 
 
-def _networks(config: ConfigDict, fields: Fields) -> tuple[Imported, tuple]:
+def _networks(config: ConfigDict, fields: Fields) -> tuple[Imported | ImportedTowers, tuple]:
   try:
     objective = build(config.objective, path="config.objective")
     return objective, abstract_split(objective)

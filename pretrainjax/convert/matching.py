@@ -71,7 +71,9 @@ def arrays_of(
     table: the table of the class.
     matched: what each tensor is to it, as of `match`.
     tensors: the tensors by their stored names.
-    wanted, finish, only: see `table.to_ours`.
+    wanted: the shape of each of our parameters by its path.
+    finish: the function that makes what is returned of each path and value.
+    only: what begins the paths of those that are made, "encoder/"; "" makes all.
 
   Raises:
     UserError: for tensors that are missing, left over, or not what the table has.

@@ -261,7 +261,7 @@ def _gathered(
         continue
       if layer == 0:
         made[path] = aligned(shape, part.dtype)
-      place = made[path][layer]
+      place = made[path][layer, ...]  # an array, of a stack of numbers too
       if place.shape != part.shape:
         first, second = sorted((list(place.shape), list(part.shape)))
         raise UserError(f"conversion: layers of {rule.theirs} differ, {first} and {second}")

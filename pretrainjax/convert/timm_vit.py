@@ -25,7 +25,7 @@ from pretrainjax.convert.table import (
   norm_rules,
   patch_layout,
 )
-from pretrainjax.convert.vit import grid_of
+from pretrainjax.convert.vit import grid_of, has_plain_patches
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.vit import VARIANTS, ViT
 
@@ -143,6 +143,8 @@ def fits(recipes: Recipes, kind: str) -> bool:
   """Whether a class can express networks, see `family.Family`."""
   backbone, head = recipes["backbone"], recipes.get("head")
   if not makes(backbone, ViT) or backbone.eps != _EPS or backbone.gated:
+    return False
+  if not has_plain_patches(backbone):
     return False
   norms = not (backbone.final_norm and backbone.pool_norm)
   positions = not (backbone.num_registers and backbone.cls_position)

@@ -107,11 +107,17 @@ def is_encoder(
   """
   return (
     makes(backbone, ViT)
+    and has_plain_patches(backbone)
     and (gated or not backbone.gated)
     and (backbone.use_cls, backbone.final_norm, backbone.pool_norm) == (True, True, False)
     and (backbone.num_registers > 0, backbone.layer_scale is not None) == (registers, scaled)
     and backbone.pool in ("cls", "mean")
   )
+
+
+def has_plain_patches(backbone: ConfigDict) -> bool:
+  """Whether a `ViT` embeds patches as most do: with a bias, all pixels, no norm behind."""
+  return (backbone.patch_bias, backbone.cut_edges, backbone.embedding_norm) == (True, False, False)
 
 
 def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The tokenizer of a folder of transformers, whichever of its forms it has, as a tokenizer.json."""
 
 import os
+import re
+import string
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from pretrainjax.data import tokenizer_json
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer
@@ -23,6 +25,10 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
   "[SEP]": ("sep_token", "eos_token"),
   "[MASK]": ("mask_token",),
 }
+# What ends a word of CLIP's BPE, and how it cuts a text: endings with an apostrophe, runs of
+# letters, digits one by one, runs of what else is no space.
+_WORD_END = "</w>"
+_CLIP_WORDS = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 # What a converted vocabulary has to give back: capitals, accents, digits, other scripts, a quote.
 _SAMPLE = "The caf\u00e9's 12 r\u00e9sum\u00e9s cost 3.50 (na\u00efve?), \u4e2d\u6587 too."
@@ -55,11 +61,33 @@ def read(folder: Path, *, inside: Path) -> Tokenizer | None:
   elif model is not None:
     path = folder / model
     text = tokenizer_json_of(_inside(path, inside))
+    text = _without_punctuation(text, facts) if _is_siglip(facts) else text
   else:
     return None
   found = Tokenizer(_declared(text, facts, path), path, names)
-  _check_round_trip(found, path)
+  _check_round_trip(found, path, lost=string.punctuation if _is_siglip(facts) else "")
   return found
+
+
+def read_pad_id(folder: Path, *, inside: Path) -> int | None:
+  """The id of what rows are filled up with, out of tokenizer_config.json alone; None if unsaid.
+
+  Args:
+    folder: the folder of config.json.
+    inside: the folder that no link may lead out of.
+  """
+  there = {name for name in os.listdir(folder)} if folder.is_dir() else set()
+  facts = _facts(folder, inside, there)
+  name, listed = dict(_names(facts)).get("[PAD]"), facts.get("added_tokens_decoder")
+  for number, token in listed.items() if isinstance(listed, dict) else ():
+    is_it = isinstance(token, dict) and token.get("content") == name
+    if is_it and name is not None and number.isdecimal() and len(number) < 10:
+      return int(number)
+  return None
+
+
+def _is_siglip(facts: Mapping[str, Any]) -> bool:
+  return facts.get("tokenizer_class") in ("SiglipTokenizer", "SiglipTokenizerFast")
 
 
 def _inside(path: Path, inside: Path) -> Path:
@@ -113,18 +141,50 @@ def _wordpiece(words: list[str], facts: Mapping[str, Any]) -> str:
 
 
 def _bpe(vocabulary: Path, merges: Path, inside: Path, facts: Mapping[str, Any]) -> str:
-  """A vocabulary of bytes with its merges, as GPT-2 and RoBERTa have it."""
+  """A vocabulary of bytes with its merges, as GPT-2 and RoBERTa have it, or CLIP."""
   words = read_json(vocabulary, limit=tokenizer_json.MAX_BYTES, inside=inside)
   pairs = [tuple(line.split(" ")) for line in _lines(merges, inside) if not line.startswith("#v")]
   pairs = [pair for pair in pairs if pair != ("",)]
   if any(len(pair) != 2 for pair in pairs):
     raise BadFile(merges, "has a line that is no pair of pieces")
+  ends = isinstance(words, dict) and any(word.endswith(_WORD_END) for word in words)
+  if ends and not set(pre_tokenizers.ByteLevel.alphabet()) <= words.keys():
+    raise BadFile(vocabulary, f"has words that end in {_WORD_END} and not all bytes, as CLIP's")
   with tokenizer_json.refused(vocabulary, "is no BPE vocabulary"):
+    if ends:
+      return _clip_bpe(words, pairs)
     made = tokenizers.Tokenizer(models.BPE(words, pairs))
     prefix = facts.get("add_prefix_space", False) is True
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     made.decoder = decoders.ByteLevel()
     return made.to_str()
+
+
+def _clip_bpe(words: dict[str, int], pairs: list[tuple[str, ...]]) -> str:
+  """The same where the last piece of a word is another than the same letters within one."""
+  made = tokenizers.Tokenizer(models.BPE(words, pairs, end_of_word_suffix=_WORD_END))
+  spaces = normalizers.Replace(Regex(r"\s+"), " ")
+  made.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
+  cut = pre_tokenizers.Split(Regex(_CLIP_WORDS), behavior="removed", invert=True)
+  as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)
+  made.pre_tokenizer = pre_tokenizers.Sequence([cut, as_bytes])
+  ends = decoders.Replace(_WORD_END, " ")
+  made.decoder = decoders.Sequence([decoders.ByteLevel(), ends])
+  return made.to_str()
+
+
+def _without_punctuation(text: str, facts: Mapping[str, Any]) -> str:
+  """SigLIP's way with texts before its SentencePiece: small letters, no punctuation, one space."""
+  made = tokenizers.Tokenizer.from_str(text)
+  steps = [normalizers.Lowercase()] if facts.get("do_lower_case", True) is not False else []
+  steps += [
+    normalizers.Replace(Regex(f"[{re.escape(string.punctuation)}]"), ""),
+    normalizers.Replace(Regex(r"\s+"), " "),
+    normalizers.Strip(),
+    *([] if made.normalizer is None else [made.normalizer]),
+  ]
+  made.normalizer = normalizers.Sequence(steps)
+  return made.to_str()
 
 
 def _declared(text: str, facts: Mapping[str, Any], path: Path) -> str:
@@ -138,12 +198,13 @@ def _declared(text: str, facts: Mapping[str, Any], path: Path) -> str:
     return made.to_str()
 
 
-def _check_round_trip(tokenizer: Tokenizer, path: Path) -> None:
+def _check_round_trip(tokenizer: Tokenizer, path: Path, *, lost: str) -> None:
   """Refuses a converted vocabulary that does not give a text back, its unknown letters apart."""
   words = [word for word in _SAMPLE.split() if tokenizer.unknown_id not in tokenizer.encode(word)]
   for sample in (" ".join(words), "a b"):
     found = tokenizer.decode(tokenizer.encode(sample), skip_special=False)
-    if _letters(found) != _letters(sample) and tokenizer.unknown_id not in tokenizer.encode(sample):
+    kept = "".join(letter for letter in sample if letter not in lost)
+    if _letters(found) != _letters(kept) and tokenizer.unknown_id not in tokenizer.encode(sample):
       raise UserError(f"{path}: converted to tokenizer.json it makes {found!r} of {sample!r}")
 
 

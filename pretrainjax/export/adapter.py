@@ -87,7 +87,7 @@ def write_adapter(
   saved = {path for rule in rules if whole.issuperset(rule.paths) for path in rule.paths}
   left = sorted(whole - saved) + sorted(found.keys() - held)
   count = sum(tensor.size for tensor in adapter.tensors.values())
-  written = Written(name, tuple(sorted(held)), tuple(left), count)
+  written = Written(name, tuple(sorted(held)), tuple(left), count, networks.reads)
   return Adapter(written, networks, _base(networks, leaves, saved))
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -17,7 +17,13 @@ from pretrainjax.report.table import markdown_table
 from pretrainjax.untrusted import BadFile, parse_json, read_lines
 
 _MOST_ROWS = 50
-Reads = Literal["text", "images", "sound"]
+# What a model is for, in the words of their hub, by what it reads.
+_TAGS = {
+  ("images",): "image-feature-extraction",
+  ("texts",): "feature-extraction",
+  ("sound",): "feature-extraction",
+  ("images", "texts"): "zero-shot-image-classification",
+}
 
 
 def card(
@@ -39,12 +45,12 @@ def card(
     library: the library that loads it.
     uses: Python code that loads it, by what it needs.
   """
-  config, backbone = loaded.config, loaded.config.objective.backbone
+  config = loaded.config
   objective = str(config.objective.get(TARGET)).rpartition(":")[2]
   shown = [f"With {name}:\n\n```python\n{code}\n```" for name, code in uses.items()]
   left = f"\nNot part of it: {', '.join(written.left)}." if written.left else ""
   sections = [
-    _front(library, reads=_reads(backbone), license_name=license_name),
+    _front(library, reads=written.reads, license_name=license_name),
     f"# {reference.folder.name}\n\n{written.kind} with {written.num_parameters:,} parameters "
     f"({', '.join(written.held)}), written by pretrainjax's `export`.{left}",
     f"## Training\n\nObjective: {objective}; step {loaded.step}.\n{_data(config)}",
@@ -60,25 +66,18 @@ def uses_of(written: Written, backbone: ConfigDict) -> dict[str, str]:
 
   Args:
     written: what was written.
-    backbone: the recipe of the encoder.
+    backbone: the recipe of the encoder, or of one of them.
   """
-  reads, library = _reads(backbone), written.library
-  theirs = _theirs(written.kind, reads=reads)
+  library = written.library
+  theirs = _theirs(written.kind, written.reads)
   return {
     library: _with_timm(backbone) if library == "timm" else theirs,
-    "pretrainjax": _ours(written.kind, reads=reads),
+    "pretrainjax": _ours(written.kind, written.reads),
   }
 
 
-def _reads(backbone: ConfigDict) -> Reads:
-  """What an encoder reads, by what its recipe has to say of it."""
-  if "vocab_size" in backbone:
-    return "text"
-  return "images" if "image_mean" in backbone else "sound"
-
-
-def _front(library: str, *, reads: Reads, license_name: str) -> str:
-  tag = "image-feature-extraction" if reads == "images" else "feature-extraction"
+def _front(library: str, *, reads: tuple[str, ...], license_name: str) -> str:
+  tag = _TAGS[reads]
   named = license_name or "unknown"
   return f"---\nlibrary_name: {library}\nlicense: {named}\npipeline_tag: {tag}\n---"
 
@@ -117,8 +116,8 @@ def _cell(value: Any) -> str:
   return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
 
 
-def _theirs(kind: str, *, reads: Reads) -> str:
-  if reads == "sound":
+def _theirs(kind: str, reads: tuple[str, ...]) -> str:
+  if "sound" in reads:
     call = "model.generate" if kind.endswith("ForConditionalGeneration") else "model"
     return (
       f"from transformers import AutoFeatureExtractor, {kind}\n"
@@ -127,21 +126,25 @@ def _theirs(kind: str, *, reads: Reads) -> str:
       'batch = extractor(audio, sampling_rate=16000, return_tensors="pt")\n'
       f"output = {call}(**batch)"
     )
-  if reads == "text":
-    return (
-      f"from transformers import AutoTokenizer, {kind}\n"
-      'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
-      f'model = {kind}.from_pretrained("FOLDER")\n'
-      'batch = tokenizer(["a text"], return_tensors="pt")\n'
-      "output = model(**batch)"
-    )
-  return (
-    f"from transformers import AutoImageProcessor, {kind}\n"
-    'processor = AutoImageProcessor.from_pretrained("FOLDER")\n'
-    f'model = {kind}.from_pretrained("FOLDER")\n'
-    'batch = processor(images, return_tensors="pt")\n'
-    "output = model(**batch)"
-  )
+  imported, made, batch = [], [], []
+  if "texts" in reads:
+    # SigLIP was trained on rows of one length, without a mask.
+    padding = ', padding="max_length"' if kind.startswith("Siglip") else ""
+    imported.append("AutoTokenizer")
+    made.append('tokenizer = AutoTokenizer.from_pretrained("FOLDER")')
+    batch.append(f'tokenizer(["a text"]{padding}, return_tensors="pt")')
+  if "images" in reads:
+    imported.append("AutoImageProcessor")
+    made.append('processor = AutoImageProcessor.from_pretrained("FOLDER")')
+    batch.append('processor(images, return_tensors="pt")')
+  lines = [
+    f"from transformers import {', '.join([*imported, kind])}",
+    *made,
+    f'model = {kind}.from_pretrained("FOLDER")',
+    f"batch = {' | '.join(f'dict({one})' for one in batch) if len(batch) > 1 else batch[0]}",
+    "output = model(**batch)",
+  ]
+  return "\n".join(lines)
 
 
 def _with_timm(backbone: ConfigDict) -> str:
@@ -165,7 +168,7 @@ def _with_timm(backbone: ConfigDict) -> str:
   )
 
 
-def _ours(kind: str, *, reads: Reads) -> str:
+def _ours(kind: str, reads: tuple[str, ...]) -> str:
   if kind.endswith(("LMHeadModel", "ForCausalLM")):
     return (
       "import pretrainjax as pj\n"
@@ -173,12 +176,20 @@ def _ours(kind: str, *, reads: Reads) -> str:
       'print(model.generate("a text", max_new_tokens=20)[0].text)'
     )
   load = 'import pretrainjax as pj\nencoder = pj.load_encoder("hf:FOLDER")\n'
-  if reads == "sound":
+  if "sound" in reads:
     return (
       f"from pretrainjax.types import Sound\n{load}"
       "sound = Sound(audio, num_samples)  # int16, B S, at 16 kHz; int32, B\n"
       "features = encoder(sound).pooled"
     )
-  value = "tokens  # int32, rows of token ids" if reads == "text" else "images  # uint8, B H W C"
+  if len(reads) > 1:
+    return (
+      "import pretrainjax as pj\n"
+      'towers = pj.load("hf:FOLDER").module\n'
+      "found = towers.embed_images(images)  # images: uint8, B H W C\n"
+      "wanted = towers.embed_texts(tokens)  # tokens: int32, rows of token ids"
+    )
+  is_text = "texts" in reads
+  value = "tokens  # int32, rows of token ids" if is_text else "images  # uint8, B H W C"
   name = value.split()[0]
   return f"{load}features = encoder({name}).pooled  # {name}{value.removeprefix(name)[3:]}"

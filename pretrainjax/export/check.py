@@ -2,9 +2,10 @@
 
 import functools
 import importlib
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,10 @@ import numpy as np
 from flax import nnx
 
 from pretrainjax.errors import UserError
-from pretrainjax.export import sounds
+from pretrainjax.export import check_towers, sounds
 from pretrainjax.export.difference import TOLERANCES, largest_difference
 from pretrainjax.export.networks import Networks
-from pretrainjax.export.odd_inputs import lowest_token, odd_images, odd_sounds, rare_tokens
+from pretrainjax.export.odd_inputs import Case, lowest_token, odd_images, odd_sounds, rare_tokens
 from pretrainjax.export.timm import load_timm
 from pretrainjax.export.write import Written
 from pretrainjax.models.causal import CausalModel
@@ -23,21 +24,11 @@ from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.models.sound_encoder import SoundEncoder
 from pretrainjax.models.vit import ViT
 from pretrainjax.objectives.split import split
-from pretrainjax.types import Sound, Text
+from pretrainjax.types import Text
 
 _ROWS, _LONGEST = 3, 512
 _TIMM = ("VisionTransformer", "ResNet")
 _IMAGE_SIZE = (45, 38)  # for networks that take any
-
-
-class Case(NamedTuple):
-  """An input of both: images as floats, texts, or sound; what is compared where `present`."""
-
-  name: str
-  images: Any = None
-  tokens: Any = None
-  present: Any = None
-  sound: Sound | None = None
 
 
 def lines_of(found: Mapping[str, float]) -> str:
@@ -125,15 +116,24 @@ def _without_pooler(kind: str) -> dict[str, Any]:
 
 def cases(networks: Networks) -> Iterator[Case]:
   """Inputs of the networks: ordinary and odd ones."""
-  encoder, random = networks.modules["encoder"], np.random.default_rng(0)
+  random, size = np.random.default_rng(0), networks.image_size or _IMAGE_SIZE
+  if len(networks.reads) > 1:
+    texts = _texts(networks.modules["text"], random)
+    images = _images(networks.modules["image"], size, random)
+    for image, text in zip(images, itertools.islice(itertools.cycle(texts), 1, None), strict=False):
+      yield text._replace(name=f"{text.name}, {image.name}", images=image.images)
+    return
+  encoder = networks.modules["encoder"]
   if isinstance(encoder, SoundEncoder):
     for name, sound in odd_sounds(random, longest=sounds.longest_of(encoder)):
       yield Case(name, sound=sound, present=sounds.present_of(encoder, sound))
     return
-  if hasattr(encoder, "vocab_size"):
-    yield from _texts(encoder, random)
-    return
-  shape = (_ROWS, *(networks.image_size or _IMAGE_SIZE), encoder.num_channels)
+  has_texts = hasattr(encoder, "vocab_size")
+  yield from _texts(encoder, random) if has_texts else _images(encoder, size, random)
+
+
+def _images(encoder: Any, size: tuple[int, int], random: np.random.Generator) -> Iterator[Case]:
+  shape = (_ROWS, *size, encoder.num_channels)
   ordinary = random.integers(0, 256, shape).astype(np.uint8)
   for name, pixels in (("ordinary images", ordinary), *odd_images(shape, random)):
     yield Case(name, images=np.asarray(encoder.normalize(jnp.asarray(pixels))))
@@ -144,10 +144,13 @@ def _texts(encoder: Any, random: np.random.Generator) -> Iterator[Case]:
   size, length = encoder.vocab_size, min(encoder.max_length, _LONGEST)
   tokens = random.integers(lowest_token(size), size, (_ROWS, length)).astype(np.int32)
   present = np.ones((_ROWS, length), bool)
-  yield Case(f"texts of {length} tokens", tokens=tokens, present=present)
   lengths = np.maximum(np.array([length // 2, length - 1, 1]), 1)
+  if (end_id := getattr(encoder, "end_id", None)) is not None:  # where some pool
+    tokens[np.arange(_ROWS), lengths - 1] = end_id
+  yield Case(f"texts of {length} tokens", tokens=tokens, present=present)
   padded = np.arange(length)[None] < lengths[:, None]
-  yield Case("padded texts", tokens=tokens, present=padded)
+  # What stands in padding must not be the highest token, where some pool.
+  yield Case("padded texts", tokens=np.where(padded, tokens, 0).astype(np.int32), present=padded)
   yield Case("texts of one token", tokens=tokens[:, :1], present=present[:, :1])
   rare = rare_tokens(tokens.shape, vocab_size=size)
   yield Case("the last tokens of the vocabulary", tokens=rare.astype(np.int32), present=present)
@@ -163,6 +166,8 @@ def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
     kind: the class of transformers.
     case: the input of the networks.
   """
+  if check_towers.is_tower(kind):
+    return check_towers.ours_of(modules, case)
   encoder = modules["encoder"]
   if case.sound is not None:
     return sounds.ours_of(modules, kind, case.sound)
@@ -189,12 +194,10 @@ def ours_of(modules: Mapping[str, Any], kind: str, case: Case) -> Any:
     return head(hidden, table)
   if isinstance(encoder, CausalModel):
     return jnp.einsum("btd,vd->btv", hidden, encoder.output_table)
-  return hidden if head is None else _by_token(head(encoder(text).pooled), case)
-
-
-def _by_token(scores: Any, case: Case) -> Any:
-  """Scores of whole texts, as many times as there are tokens, so that all cases are alike."""
-  return jnp.broadcast_to(scores[:, None], (*case.present.shape, scores.shape[-1]))
+  if head is None:
+    return hidden
+  # As many times as there are tokens, so that all cases are alike.
+  return check_towers.repeated(head(encoder(text).pooled), case.present.shape[1])
 
 
 def theirs_of(torch: Any, model: Any, kind: str, case: Case, networks: Networks) -> Any:
@@ -207,6 +210,8 @@ def theirs_of(torch: Any, model: Any, kind: str, case: Case, networks: Networks)
     case: the input of the networks.
     networks: ours, which make what some models read of sound.
   """
+  if check_towers.is_tower(kind):
+    return check_towers.theirs_of(torch, model, case)
   if case.sound is not None:
     return sounds.theirs_of(torch, model, kind, case.sound, networks.modules["encoder"])
   if case.images is not None:

@@ -61,7 +61,7 @@ def _made(
   written: Written,
   options: argparse.Namespace,
 ) -> Made:
-  uses = uses_of(written, loaded.config.objective.backbone)
+  uses = uses_of(written, networks.image or networks.text)
 
   def check() -> str:
     return lines_of(differences(folder, networks, written, dtype=options.dtype))

@@ -30,13 +30,42 @@ class Networks(NamedTuple):
   image_size: tuple[int, int] | None = None
   fillers: Mapping[str, np.ndarray] = {}
 
+  @property
+  def image(self) -> Any:
+    """The recipe of the encoder of images; None without one."""
+    return next((r for r, reads in self._encoders() if reads == "images"), None)
+
+  @property
+  def text(self) -> Any:
+    """The recipe of the encoder of texts; None without one."""
+    return next((r for r, reads in self._encoders() if reads == "texts"), None)
+
+  @property
+  def reads(self) -> tuple[str, ...]:
+    """What the encoders read: "images", "texts", both, or "sound"."""
+    return tuple(sorted({reads for _, reads in self._encoders()}))
+
+  def _encoders(self) -> list[tuple[Any, str]]:
+    """The recipe of each encoder, and what it reads."""
+    names = ("backbone", "image", "text")
+    found = [self.recipes[name] for name in names if self.recipes.get(name) is not None]
+    return [(recipe, _reads(recipe)) for recipe in found]
+
+
+def _reads(recipe: Any) -> str:
+  """What an encoder reads, by what its recipe has to say of it."""
+  if "vocab_size" in recipe:
+    return "texts"
+  return "images" if "image_mean" in recipe or "image_size" in recipe else "sound"
+
 
 def networks_of(loaded: Loaded, part: str | None = None) -> Networks:
   """The networks of a run that a reference names.
 
   Args:
     loaded: the run, loaded without a part.
-    part: the part that is exported as an encoder by itself; None takes all networks.
+    part: the part that is exported as an encoder by itself, with what projects the features of a
+      tower; None takes all networks.
 
   Raises:
     UserError: for a part that is not there, or that no argument of the objective makes.
@@ -55,11 +84,13 @@ def networks_of(loaded: Loaded, part: str | None = None) -> Networks:
     if parts[part].config is None:
       raise UserError(f"--workdir: no argument of the objective makes the part '{part}' alone")
     recipes, modules = {"backbone": parts[part].config}, {"encoder": parts[part].module}
+    if (behind := parts.get(f"{part}_projector")) is not None:
+      recipes["projector"], modules["projector"] = behind.config, behind.module
   else:
     made_by = loaded.objective.recipes
     modules = {n: p.module for n, p in parts.items() if made_by.get(n, n) in recipes}
   params = flatten({n: _tree(m) for n, m in modules.items()})
-  size = _image_size(recipes.get("backbone") or {}, loaded.config)
+  size = _image_size(recipes.get("backbone") or recipes.get("image") or {}, loaded.config)
   return Networks(recipes, params, modules, size, loaded.fillers)
 
 

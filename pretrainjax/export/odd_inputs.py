@@ -1,11 +1,30 @@
 """Inputs on which an export may differ though it agrees on ordinary ones."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 from pretrainjax.types import Sound
+
+
+class Case(NamedTuple):
+  """An input of both: images as floats, texts, or pairs of them; what is compared where `present`.
+
+  Attributes:
+    name: the name of the kind of input.
+    images: pixels "B H W C" as the encoder normalises them; None without images.
+    tokens: token ids "B T"; None without texts.
+    present: True for tokens, False for padding, "B T"; None without texts.
+    sound: samples, and how many of each row are real; None without sound.
+  """
+
+  name: str
+  images: Any = None
+  tokens: Any = None
+  present: Any = None
+  sound: Sound | None = None
 
 
 def lowest_token(vocab_size: int) -> int:

@@ -22,10 +22,11 @@ def make_adapter(
     base = str(Reference.parse(init).folder)
   how = {"part": reference.part, "kind": options.architecture, "base": base}
   adapter = write_adapter(folder, loaded, **how)
-  recipes, written = adapter.networks.recipes, adapter.written
-  write_tokenizer(folder, loaded.tokenizer, recipes["backbone"], kind=written.kind)
+  networks, written = adapter.networks, adapter.written
+  if networks.text is not None:
+    write_tokenizer(folder, loaded.tokenizer, networks.text, kind=written.kind)
   is_classifier = written.kind.endswith("Classification")
-  labels = f", num_labels={recipes['head'].num_classes}" if is_classifier else ""
+  labels = f", num_labels={networks.recipes['head'].num_classes}" if is_classifier else ""
   code = (
     f"from peft import PeftModel\nfrom transformers import {written.kind}\n"
     f'base = {written.kind}.from_pretrained("{base or "BASE"}"{labels})\n'

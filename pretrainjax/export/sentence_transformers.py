@@ -31,6 +31,8 @@ def write_sentence_transformers(folder: Path, backbone: ConfigDict, *, kind: str
   """
   if "vocab_size" not in backbone:
     raise UserError("--form: found sentence-transformers, which is for encoders of texts")
+  if backbone.pool not in _MODES or backbone.get("fill_id") is not None:
+    raise UserError("--form: found sentence-transformers, which does not pool as this encoder does")
   names = ("Transformer", "Pooling")
   modules = [
     {"idx": i, "name": str(i), "path": f"{i}_{name}" if i else "", "type": _type(name)}

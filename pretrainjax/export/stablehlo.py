@@ -17,6 +17,7 @@ from pretrainjax.export.program import write_program, write_signature
 from pretrainjax.export.tokenizer import write_tokenizer
 from pretrainjax.export.write import Written
 from pretrainjax.models.causal import CausalModel
+from pretrainjax.models.text_encoder import TextEncoder
 
 
 def make_program(
@@ -48,7 +49,8 @@ def written_of(function: Function, kind: str) -> Written:
     kind: what it became, in words.
   """
   count = sum(int(np.prod(array.shape)) for array in function.weights.values())
-  return Written(kind, function.held, function.left, count)
+  reads = "texts" if isinstance(function.encoder, TextEncoder) else "images"
+  return Written(kind, function.held, function.left, count, (reads,))
 
 
 def describe_inputs(

@@ -59,10 +59,13 @@ def tokenizer_files(tokenizer: Tokenizer, backbone: ConfigDict, *, kind: str) ->
     end = None if tokenizer.end_id is None else (names["sep_token"], tokenizer.end_id)
     facts["post_processor"] = _template(begin, None if is_causal else end)
   types = ["token_type_ids"] if backbone.get("num_types", 1) > 1 else []
+  fill_id = backbone.get("fill_id")
+  if fill_id in spelt:  # what is read like all else, and has no mask
+    names["pad_token"] = spelt[fill_id]
   config = {
     "tokenizer_class": "PreTrainedTokenizerFast",
     "model_max_length": backbone.max_length,
-    "model_input_names": ["input_ids", *types, "attention_mask"],
+    "model_input_names": ["input_ids", *types, *(["attention_mask"] if fill_id is None else [])],
     "clean_up_tokenization_spaces": False,
     **names,
   }

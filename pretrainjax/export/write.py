@@ -43,6 +43,7 @@ class Written(NamedTuple):
     held: the names of the networks that it holds.
     left: the names of those that it does not.
     num_parameters: the number of numbers in its tensors.
+    reads: what its encoders read: "images", "texts", or both.
     zeros: what is no part of our networks, and was written as zeros: "mask_token" of DINOv2.
     library: whose class it is.
   """
@@ -51,6 +52,7 @@ class Written(NamedTuple):
   held: tuple[str, ...]
   left: tuple[str, ...]
   num_parameters: int
+  reads: tuple[str, ...]
   zeros: tuple[str, ...] = ()
   library: Library = "transformers"
 
@@ -119,12 +121,12 @@ def write_transformers(
   recipes = recipes_of(networks, arguments)
   how = {"dtype": dtype, "max_shard_size": max_shard_size}
   written = write_weights(folder, networks, found, tokens=tokens, **how)
-  backbone = networks.recipes["backbone"]
-  write_tokenizer(folder, tokenizer, backbone, kind=name)
-  if "image_mean" in backbone:
+  if networks.text is not None:
+    write_tokenizer(folder, tokenizer, networks.text, kind=name)
+  if (image := networks.image) is not None and "image_mean" in image:
     size = networks.image_size or IMAGE_SIZE
-    statistics = {"mean": backbone.image_mean, "std": backbone.image_std, "size": size}
-    _json(folder / PREPROCESSOR, write_statistics(**statistics, num_channels=backbone.num_channels))
+    statistics = {"mean": image.image_mean, "std": image.image_std, "size": size, "kind": name}
+    _json(folder / PREPROCESSOR, write_statistics(**statistics, num_channels=image.num_channels))
   if isinstance(family, SoundFamily):
     _json(folder / PREPROCESSOR, family.write_processor(recipes))
   config = {"architectures": [name], "model_type": family.MODEL_TYPE, "torch_dtype": dtype}
@@ -185,7 +187,14 @@ def write_weights(
   how = {"dtype": _DTYPES[dtype], "counters": files.counters, "max_shard_size": max_shard_size}
   safetensors.write(folder, files.shapes(), files.make, **how)
   count = sum(math.prod(s) for n, s in files.shapes().items() if n not in files.counters)
-  return Written(name, tuple(sorted(held)), tuple(sorted(left)), count, tuple(sorted(files.zeros)))
+  return Written(
+    name,
+    held=tuple(sorted(held)),
+    left=tuple(sorted(left)),
+    num_parameters=count,
+    reads=networks.reads,
+    zeros=tuple(sorted(files.zeros)),
+  )
 
 
 class _Tensors:

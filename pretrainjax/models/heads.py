@@ -143,11 +143,13 @@ class Projector(nnx.Module):
     out_dim: width of the result.
     num_layers: linear layers, at least 1.
     batch_norm: False leaves BatchNorm out (and gives linear layers a bias).
+    use_bias: False leaves the bias of linear layers out, which those before BatchNorm never have.
     last_batch_norm: BatchNorm, without shift, also after the last layer.
     dtype: the dtype of the computation, "float32" or "bfloat16"; parameters are float32.
     rngs: keys for the initial parameters.
 
-  Reference: SimCLR, arXiv 2002.05709, section 4.2 and appendix B (2048, then 128).
+  Reference: SimCLR, arXiv 2002.05709, section 4.2 and appendix B (2048, then 128). One layer
+  without BatchNorm and bias is CLIP's, 2103.00020.
   """
 
   @ranged
@@ -159,17 +161,18 @@ class Projector(nnx.Module):
     out_dim: PositiveInt = 128,
     num_layers: FewInt = 2,
     batch_norm: bool = True,
+    use_bias: bool = True,
     last_batch_norm: bool = False,
     dtype: str = "float32",
     rngs: nnx.Rngs,
   ):
-    self.num_layers = num_layers
+    self.num_layers, self.out_dim = num_layers, out_dim
     widths = [in_dim] + [hidden_dim] * (num_layers - 1) + [out_dim]
     for i in range(num_layers):
       last = i == num_layers - 1
       norm = last_batch_norm if last else batch_norm
-      linear = nnx.Linear(widths[i], widths[i + 1], use_bias=not norm, dtype=dtype, rngs=rngs)
-      setattr(self, f"linear{i}", linear)
+      options = {"use_bias": use_bias and not norm, "dtype": dtype, "rngs": rngs}
+      setattr(self, f"linear{i}", nnx.Linear(widths[i], widths[i + 1], **options))
       norm = BatchNorm(num_features=widths[i + 1], bias=not last) if norm else None
       setattr(self, f"norm{i}", norm)
 

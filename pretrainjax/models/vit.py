@@ -67,12 +67,20 @@ def _learned(shape: tuple[int, ...], rngs: nnx.Rngs) -> nnx.Param:
   return nnx.Param(nnx.initializers.normal(0.02)(rngs.params(), shape))
 
 
+def _check_token(*, pool: str, use_cls: bool, position: str, cls_position: bool) -> None:
+  """Refuses uses of a class token that is not there."""
+  if pool == "cls" and not use_cls:
+    raise ValueError("pool='cls': needs use_cls=True")
+  if cls_position and not (use_cls and position == "learned"):
+    raise ValueError("cls_position=True: needs use_cls=True and position='learned'")
+
+
 class ViT(ImageEncoder):
   """A vision transformer: patches of an image are the tokens of a pre-norm transformer.
 
   Args:
     image_size: in pixels, one number for squares or (height, width).
-    patch_size: in pixels; must divide the image.
+    patch_size: in pixels; must divide the image, unless `cut_edges`.
     num_channels: channels C of the images.
     embed_dim: width of tokens, D.
     num_layers: number of blocks, at least 1.
@@ -84,6 +92,10 @@ class ViT(ImageEncoder):
     cls_position: whether the class token has a position of its own, as in published weights; to a
       learned token it adds nothing.
     num_registers: further tokens that belong to no patch (arXiv 2309.16588).
+    patch_bias: whether the embedding of patches has a bias.
+    cut_edges: pixels that fill no patch, to the right and below, are left out, as a convolution
+      does (SigLIP's 384 pixels in patches of 14); False refuses such sizes.
+    embedding_norm: layer norm over tokens before the first block (CLIP).
     layer_scale: initial value of learned scales of the residual branches; None has none.
     activation: the activation of the perceptrons.
     gated: whether they are gated; with "silu" SwiGLU, as in DINOv2's largest (arXiv 2304.07193).
@@ -123,6 +135,9 @@ class ViT(ImageEncoder):
     position: Literal["sincos", "learned"] = "sincos",
     cls_position: bool = False,
     num_registers: NonNegativeInt = 0,
+    patch_bias: bool = True,
+    cut_edges: bool = False,
+    embedding_norm: bool = False,
     layer_scale: Finite | None = None,
     activation: Activation = "gelu",
     gated: bool = False,
@@ -138,33 +153,32 @@ class ViT(ImageEncoder):
     unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    self.grid = grid_size(image_size, patch_size)
+    self.grid = grid_size(image_size, patch_size, cut_edges=cut_edges)
     check_statistics(image_mean, image_std, num_channels)
-    if pool == "cls" and not use_cls:
-      raise ValueError("pool='cls': needs use_cls=True")
-    if cls_position and not (use_cls and position == "learned"):
-      raise ValueError("cls_position=True: needs use_cls=True and position='learned'")
+    _check_token(pool=pool, use_cls=use_cls, position=position, cls_position=cls_position)
     self.patch_size, self.num_channels, self.embed_dim = patch_size, num_channels, embed_dim
-    self.image_shape = (*(side * patch_size for side in self.grid), num_channels)
+    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+    self.image_shape = (*sides, num_channels)
     self.patch_dim = patch_size * patch_size * num_channels
     self.pool, self.use_cls, self.num_registers = pool, use_cls, num_registers
     self.image_mean, self.image_std = image_mean, image_std
     self.drop_path, self.dropout = drop_path, dropout
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
     patches = {"patch_dim": self.patch_dim, "embed_dim": embed_dim, "dtype": dtype}
-    self.patch_embed = PatchEmbed(**patches, rngs=rngs)
+    self.patch_embed = PatchEmbed(**patches, use_bias=patch_bias, rngs=rngs)
     self.cls_token = _learned((embed_dim,), rngs) if use_cls else None
     self.cls_position = _learned((1, embed_dim), rngs) if cls_position else None
     self.register_tokens = _learned((num_registers, embed_dim), rngs) if num_registers else None
     table = (self.grid[0] * self.grid[1], embed_dim)
     self.position_table = _learned(table, rngs) if position == "learned" else None
-    sizes = {"embed_dim": embed_dim, "num_heads": num_heads, "mlp_dim": mlp_dim, "eps": eps}
-    branches = {"activation": activation, "gated": gated, "dropout": dropout}
-    branches |= {"layer_scale": layer_scale}
+    norm = {"embed_dim": embed_dim, "eps": eps}
+    self.embedding_norm = LayerNorm(**norm) if embedding_norm else None
+    sizes = {**norm, "num_heads": num_heads, "mlp_dim": mlp_dim, "activation": activation}
+    branches = {"gated": gated, "dropout": dropout, "layer_scale": layer_scale}
     self.blocks = make_stack(num_layers, rngs=rngs, **sizes, **branches, dtype=dtype)
-    self.norm = LayerNorm(embed_dim=embed_dim, eps=eps) if final_norm else None
+    self.norm = LayerNorm(**norm) if final_norm else None
     self.attention_pool = AttentionPool(**sizes, dtype=dtype, rngs=rngs) if pool == "map" else None
-    self.pool_norm = LayerNorm(embed_dim=embed_dim, eps=eps) if pool_norm else None
+    self.pool_norm = LayerNorm(**norm) if pool_norm else None
 
   @property
   def num_prefix(self) -> int:
@@ -222,14 +236,16 @@ class ViT(ImageEncoder):
   def _embed(self, images, keep) -> Float[Array, "B L D"]:
     if images.shape[1:] != self.image_shape:
       raise ValueError(f"images have shape {images.shape[1:]}: expected {self.image_shape}")
-    patches = patchify(images, self.patch_size)
+    rows, columns = (side * self.patch_size for side in self.grid)
+    patches = patchify(images[:, :rows, :columns], self.patch_size)
     if keep is not None:
       # Before anything is computed of them, and while they still are bytes.
       patches = jnp.take_along_axis(patches, keep[:, :, None], axis=1)
     batch, count, _ = patches.shape
     pixels = self.normalize(patches.reshape(batch, count, -1, self.num_channels))
     x = self.patch_embed(pixels.reshape(batch, count, -1)) + self._positions(keep)
-    return jnp.concatenate([*self._prefix(batch), x], axis=1)
+    x = jnp.concatenate([*self._prefix(batch), x], axis=1)
+    return x if self.embedding_norm is None else self.embedding_norm(x)
 
   def _positions(self, keep) -> Float[Array, "B M D"]:
     table = self.position_table

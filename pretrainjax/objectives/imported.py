@@ -10,6 +10,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.models.causal import CausalModel
 from pretrainjax.models.heads import CTCHead, Head
 from pretrainjax.objectives.base import Objective, Towers
+from pretrainjax.objectives.image_text import ImageTextObjective
 from pretrainjax.types import Batch, Encoded, Metrics
 
 
@@ -24,6 +25,7 @@ class Imported(Objective):
     detector: makes ELECTRA's detector of replaced tokens, a `Head`.
     pooler: makes BERT's pooler, a `Pooler`.
     quantizer: makes the codebooks of wav2vec 2.0, a `ProductQuantizer`.
+    projector: makes the layer behind one of two towers, a `Projector`.
 
   >>> import functools
   >>> from pretrainjax.models.mlp import MLP
@@ -38,6 +40,7 @@ class Imported(Objective):
   detector: Callable | None = None
   pooler: Callable | None = None
   quantizer: Callable | None = None
+  projector: Callable | None = None
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     makers = {
@@ -46,6 +49,7 @@ class Imported(Objective):
       "detector": self.detector,
       "pooler": self.pooler,
       "quantizer": self.quantizer,
+      "projector": self.projector,
     }
     networks = {name: make(rngs=rngs) for name, make in makers.items() if make is not None}
     return Towers(encoder=self.backbone(rngs=rngs), **networks)
@@ -53,6 +57,8 @@ class Imported(Objective):
   def predictions(self, module: nnx.Module, encoded: Encoded) -> dict[str, Float[Array, "B *N"]]:
     if isinstance(module.encoder, CausalModel):
       return {"logits": module.encoder.next_token_logits(encoded)}
+    if self.projector is not None:
+      return {"projected": module.projector(encoded.pooled, deterministic=True)}
     head = getattr(module, "head", None)
     if isinstance(head, CTCHead):
       return {"logits": head(encoded.tokens)}
@@ -61,7 +67,24 @@ class Imported(Objective):
   def loss(
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
-    raise UserError(
-      "config.objective: found Imported, which trains nothing; take its networks into an objective "
-      "with --config.init=hf:FOLDER"
-    )
+    raise _trains_nothing(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportedTowers(ImageTextObjective):
+  """Two towers that another library trained, CLIP's or SigLIP's; as with `Imported`, none trains.
+
+  The arguments are those of `ImageTextObjective`.
+  """
+
+  def compare(
+    self, module: nnx.Module, found: dict[str, Float[Array, "B *F"]]
+  ) -> tuple[Float[Array, ""], Metrics]:
+    raise _trains_nothing(self)
+
+
+def _trains_nothing(objective: Objective) -> UserError:
+  return UserError(
+    f"config.objective: found {type(objective).__name__}, which trains nothing; take its networks "
+    "into an objective with --config.init=hf:FOLDER"
+  )

@@ -14,6 +14,7 @@ def check_vocabulary(
   *,
   special_ids: tuple[int, ...] | None = None,
   mask_id: int | None = None,
+  argument: str = "backbone",
 ) -> None:
   """Refuses data whose tokens the backbone has no rows for, or whose special tokens are others.
 
@@ -22,6 +23,7 @@ def check_vocabulary(
     data: the training data, with a `tokenizer` that is None where there is no text.
     special_ids: the special ids of the objective; None if it has none.
     mask_id: the objective's id of [MASK]; None if it has none.
+    argument: the objective's argument that makes the encoder.
 
   Raises:
     UserError: with the config's key, what was found, and what the data has.
@@ -32,7 +34,7 @@ def check_vocabulary(
   found = nnx.eval_shape(lambda: backbone(rngs=nnx.Rngs(0))).vocab_size
   if tokenizer.vocab_size > found:
     raise UserError(
-      f"config.objective.backbone.vocab_size: found {found}, expected at least "
+      f"config.objective.{argument}.vocab_size: found {found}, expected at least "
       f"{tokenizer.vocab_size}, as many as the tokenizer of config.data has"
     )
   if mask_id is not None and mask_id != tokenizer.mask_id:

@@ -167,8 +167,8 @@ def _transform(config: ConfigDict, options: argparse.Namespace) -> Resize:
 
 def _own_size(config: ConfigDict) -> int | None:
   """The size of images that the encoder was made for; None for oblong ones, or any."""
-  backbone = (config.get("objective") or {}).get("backbone") or {}
-  size = backbone.get("image_size")
+  objective = config.get("objective") or {}
+  size = (objective.get("backbone") or objective.get("image") or {}).get("image_size")
   sides = {size} if isinstance(size, int) else set(size or ())
   return sides.pop() if len(sides) == 1 else None
 

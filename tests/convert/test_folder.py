@@ -9,6 +9,7 @@ import their_folders
 from pretrainjax.checkpoint.encoder import load, load_encoder
 from pretrainjax.convert import folder as folders
 from pretrainjax.convert.safetensors import TensorFolder
+from pretrainjax.convert.table import flatten
 from pretrainjax.errors import UserError
 from pretrainjax.export.networks import networks_of
 from pretrainjax.export.write import write_transformers
@@ -33,8 +34,8 @@ def test_what_is_read_is_written_with_the_same_bytes(kind, shards, tmp_path):
   assert {name: found[name].tobytes() for name in found.keys() - counters} == {
     name: tensor.tobytes() for name, tensor in expected.items()
   }
-  config = json.loads((tmp_path / "again" / "config.json").read_text())
-  expected = their_folders.config_of(kind)
+  config = flatten(json.loads((tmp_path / "again" / "config.json").read_text()))
+  expected = flatten(their_folders.config_of(kind))
   assert {key: config[key] for key in expected} == expected
 
 
@@ -69,6 +70,21 @@ def test_a_part_of_it_is_an_encoder(tmp_path):
     load(f"hf:{folder}", weights="ema")
 
 
+@pytest.mark.parametrize("kind", ["CLIPModel", "SiglipModel"])
+def test_each_of_two_towers_is_an_encoder(kind, tmp_path):
+  folder = their_folders.make(tmp_path, kind)
+  tokens, images = np.array([[1, 2, 9]]), np.zeros((1, 7, 7, 2), np.uint8)
+  whole = load(f"hf:{folder}")
+  for name, inputs in (("image", images), ("text", tokens)):
+    part = load_encoder(f"hf:{folder}:{name}")
+    np.testing.assert_array_equal(part(inputs).pooled, getattr(whole.module, name)(inputs).pooled)
+  assert whole.encoder is whole.module.image
+  with pytest.raises(UserError, match="found a Projector, expected an encoder"):
+    load(f"hf:{folder}:text_projector")
+  with pytest.raises(UserError, match="has no part 'texts'; did you mean 'text'"):
+    load(f"hf:{folder}:texts")
+
+
 @pytest.mark.parametrize("dtype", ["F16", "BF16"])
 def test_half_precision_becomes_single(dtype, tmp_path):
   module = read(their_folders.make(tmp_path, dtype=dtype)).module
@@ -82,6 +98,56 @@ def broken(tmp_path, change, kind="BertForMaskedLM"):
   tensors = their_folders.tensors_of(kind)
   change(tensors)
   return their_folders.make(tmp_path, kind, tensors=tensors)
+
+
+PROJECTION = "visual_projection.weight"
+FUSED = "vision_model.head.attention.in_proj_weight"
+
+
+@pytest.mark.parametrize(
+  "kind, change, reason",
+  [
+    ("CLIPModel", lambda t: t.pop("logit_scale"), "missing tensors logit_scale"),
+    (
+      "CLIPModel",
+      lambda t: t.update(logit_scale=np.ones(1, np.float32)),
+      r"makes similarity/log_scale \[1\], expected \[\]",
+    ),
+    (
+      "CLIPModel",
+      lambda t: t.update({PROJECTION: t[PROJECTION].T.copy()}),
+      r"image_projector/linear0/kernel \[5, 8\], expected \[8, 5\]",
+    ),
+    (
+      "CLIPModel",
+      lambda t: t.update({"vision_model.head.probe": np.ones(8, np.float32)}),
+      "unknown tensors vision_model.head.probe",
+    ),
+    (
+      "SiglipModel",
+      lambda t: t.pop("text_model.head.bias"),
+      "missing tensors text_model.head.bias",
+    ),
+    (
+      "SiglipModel",
+      lambda t: t.update(logit_bias=np.ones(2, np.float32)),
+      r"logit_bias has shape \[2\]",
+    ),
+    (
+      "SiglipVisionModel",
+      lambda t: t.update({FUSED: t[FUSED][:-1]}),
+      "in_proj_weight has shape .*expected 3 equal parts",
+    ),
+    (
+      "CLIPVisionModelWithProjection",
+      lambda t: t.update({"pre_layrnorm.bias": np.ones(8, np.float32)}),
+      "are both vision_model.pre_layrnorm.bias",
+    ),
+  ],
+)
+def test_nothing_of_two_towers_passes_silently(kind, change, reason, tmp_path):
+  with pytest.raises(UserError, match=reason):
+    read(broken(tmp_path, change, kind))
 
 
 @pytest.mark.parametrize(
@@ -175,6 +241,44 @@ def _same(one, other):
 def test_a_config_that_lies_is_refused_in_one_line(changes, reason, tmp_path):
   with pytest.raises(UserError, match=reason) as caught:
     read(their_folders.make(tmp_path, **changes))
+  assert "\n" not in str(caught.value)
+
+
+def inner(name, **changes):
+  """Changes of what config.json says of one tower."""
+  return lambda config: {name: config[name] | changes}
+
+
+@pytest.mark.parametrize(
+  "kind, change, reason",
+  [
+    ("CLIPModel", inner("vision_config", hidden_size=12), "expected"),
+    ("CLIPModel", inner("text_config", num_hidden_layers=3), "expected"),
+    ("CLIPModel", inner("text_config", model_type="bert"), "text_config: model_type: found 'bert'"),
+    ("CLIPModel", inner("text_config", eos_token_id=[2, 3]), r"eos_token_id: found \[2, 3\]"),
+    ("CLIPModel", inner("text_config", vocab_size=-1), "text_config: vocab_size: found -1"),
+    ("CLIPModel", inner("vision_config", image_size=[7, 7]), "image_size: found"),
+    ("CLIPModel", inner("vision_config", patch_size=8), "makes no model"),
+    ("CLIPModel", lambda _: {"vision_config": 3}, "vision_config: found 3, expected a dictionary"),
+    ("CLIPModel", lambda _: {"projection_dim": 6}, "expected"),
+    ("CLIPModel", lambda _: {"projection_dim": None}, r"expected \[8, 512\]"),
+    ("CLIPModel", lambda _: {"logit_scale_init_value": "1"}, "logit_scale_init_value: found '1'"),
+    ("SiglipModel", inner("vision_config", vision_use_head=False), "vision_use_head: found False"),
+    (
+      "SiglipModel",
+      inner("text_config", projection_size=5),
+      "projection_size: found 5, expected 8",
+    ),
+    ("SiglipModel", inner("text_config", pad_token_id=11), "fill_id=11: expected a token below"),
+    ("SiglipVisionModel", lambda _: {"vision_use_head": False}, "unknown tensors .*head"),
+    ("SiglipTextModel", lambda _: {"model_type": "clip_text_model"}, "model_type: found"),
+  ],
+)
+def test_a_config_of_two_towers_that_lies_is_refused_in_one_line(kind, change, reason, tmp_path):
+  tensors, config = their_folders.tensors_of(kind), their_folders.CONFIGS[kind]
+  folder = their_folders.make(tmp_path, kind, tensors=tensors, **change(config))
+  with pytest.raises(UserError, match=reason) as caught:
+    read(folder)
   assert "\n" not in str(caught.value)
 
 

@@ -28,6 +28,34 @@ def test_without_a_file_or_scaling(tmp_path):
   assert read(tmp_path, {"do_normalize": False}) == {"image_mean": (0.0,), "image_std": (1.0,)}
 
 
+def test_clip_scales_by_its_own_numbers_where_none_are_said(tmp_path):
+  (tmp_path / OLD).write_text('{"image_std": [1, 2, 3]}')
+  usual = {"num_channels": 3, "mean": (0.1, 0.2, 0.3), "std": (0.5,)}
+  found = read_statistics(tmp_path, inside=tmp_path, **usual)
+  assert found == {"image_mean": (0.1, 0.2, 0.3), "image_std": (1, 2, 3)}
+  facts = {"size": (4, 4), "num_channels": 3, "mean": (0.5,), "std": (0.5,)}
+  for kind, expected in (("CLIPModel", "CLIP"), ("SiglipModel", "Siglip"), ("ViTModel", "ViT")):
+    written = write_statistics(**facts, kind=kind)
+    assert written["image_processor_type"] == f"{expected}ImageProcessor"
+    assert ("do_center_crop" in written) == (kind == "CLIPModel")
+
+
+@pytest.mark.parametrize(
+  ("facts", "is_told"),
+  [
+    ({"size": {"height": 6, "width": 4}}, True),
+    ({"size": {"height": 4, "width": 4}}, False),
+    ({"size": 5, "do_center_crop": True, "crop_size": 4}, False),
+    ({"size": {"shortest_edge": 9}}, False),
+    ({"size": 5}, True),
+  ],
+)
+def test_another_size_of_images_is_told(facts, is_told, tmp_path, caplog):
+  (tmp_path / OLD).write_text(json.dumps(facts))
+  read_statistics(tmp_path, inside=tmp_path, num_channels=3, size=4)
+  assert ("the encoder reads 4 x 4" in caplog.text) == is_told
+
+
 @pytest.mark.parametrize(
   "facts, reason",
   [

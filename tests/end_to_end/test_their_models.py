@@ -29,6 +29,9 @@ def models(tmp_path_factory):
   for kind, changes in texts.items():
     their_folders.make_other(folder / kind, kind, tokenizer=tokenizer, **size, **changes)
   their_folders.make_other(folder / "ViTModel", "ViTModel", **VIT)
+  clip = their_folders.CONFIGS["CLIPModel"]
+  towers = {"vision_config": clip["vision_config"] | VIT, "text_config": clip["text_config"] | size}
+  their_folders.make_other(folder / "CLIPModel", "CLIPModel", tokenizer=tokenizer, **towers)
   return folder
 
 
@@ -95,6 +98,32 @@ def test_a_vit_is_tuned_and_measured(run, models, tmp_path):
   )
   assert f"init from {vit}: loaded" in out
   run("evaluate", f"--workdir={vit}:encoder", config="evaluate/image/fashion_mnist", quick=False)
+
+
+@pytest.mark.repeat
+def test_a_tower_of_clip_is_tuned_measured_and_written(run, models, tmp_path):
+  clip, tuned = f"hf:{models}/CLIPModel", tmp_path / "tuned"
+  out = run(
+    "finetune",
+    f"--config.init={clip}:image",
+    f"--workdir={tuned}",
+    config="finetune/image/vit_fashion_mnist",
+  )
+  assert f"init from {clip}:image: loaded" in out
+  run("evaluate", f"--workdir={clip}:image", config="evaluate/image/fashion_mnist", quick=False)
+  assert "CLIPVisionModel," in run("export", f"--workdir={tuned}", f"--out={tmp_path}/out")
+  trained, written = load(tuned).encoder, load(f"hf:{tmp_path}/out").encoder
+  images = np.zeros((1, 28, 28, 1), np.uint8)
+  np.testing.assert_array_equal(trained.sequence(images), written.sequence(images))
+  assert not np.allclose(trained.sequence(images), load(f"{clip}:image").encoder.sequence(images))
+
+
+def test_texts_by_predict_of_a_tower(run, models, tmp_path):
+  (tmp_path / "texts.txt").write_text("the state\nour people hope\n")
+  out = tmp_path / "features.npy"
+  flags = (f"--input={tmp_path}/texts.txt", f"--out={out}")
+  run("predict embed", f"--workdir=hf:{models}/CLIPModel:text", *flags)
+  assert np.load(out).shape == (2, 6)
 
 
 def test_images_by_predict(run, models, tmp_path):

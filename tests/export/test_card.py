@@ -14,7 +14,7 @@ HOW = {"library": "transformers", "uses": {}}
 
 def test_it_says_what_it_is_and_how_to_load_it(tmp_path):
   folder = their_folders.make(tmp_path / "minilm")
-  written = Written("BertForMaskedLM", ("encoder", "head"), ("projector",), 1234)
+  written = Written("BertForMaskedLM", ("encoder", "head"), ("projector",), 1234, ("texts",))
   loaded, reference = load(f"hf:{folder}"), Reference.parse(f"hf:{folder}")
   uses = uses_of(written, loaded.config.objective.backbone)
   how = {"license_name": "mit", "reference": reference, "library": "transformers", "uses": uses}
@@ -38,7 +38,7 @@ def test_of_sound_it_says_what_both_read():
     ("WhisperForConditionalGeneration", "model.generate("),
     ("ASTModel", "model("),
   ):
-    uses = uses_of(Written(kind, ("encoder",), (), 1), recipe(WhisperEncoder, **sizes))
+    uses = uses_of(Written(kind, ("encoder",), (), 1, ("sound",)), recipe(WhisperEncoder, **sizes))
     assert "AutoFeatureExtractor" in uses["transformers"] and call in uses["transformers"]
     assert "Sound(audio, num_samples)" in uses["pretrainjax"]
 
@@ -54,7 +54,7 @@ def test_measured_numbers_have_their_protocol(tmp_path):
     {"evaluator": "knn", "metric": "top1", "value": 0.25, "step": 6, "protocol": {"k": 20}},
   ]
   (tmp_path / "evaluation" / "results.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-  written = Written("BertForMaskedLM", ("encoder",), (), 1)
+  written = Written("BertForMaskedLM", ("encoder",), (), 1, ("texts",))
   text = card(loaded, written, license_name="", reference=Reference.parse(tmp_path), **HOW)
   assert "license: unknown" in text and "| knn" in text and "k=20" in text
   assert "0.5" in text and "0.25" not in text

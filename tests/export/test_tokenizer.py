@@ -8,6 +8,7 @@ from pretrainjax.config.objects import recipe
 from pretrainjax.export.tokenizer import tokenizer_files
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.gpt import GPT
+from pretrainjax.models.text_tower import TextTower
 
 SIZES = {"max_length": 7, "embed_dim": 6, "num_layers": 1, "num_heads": 2, "mlp_dim": 4}
 
@@ -36,6 +37,13 @@ def test_a_causal_model_has_no_end_to_go_on_from():
   assert theirs.encode("ab").ids == [ours.begin_id, *ours.encode("ab")]
   config = json.loads(found["tokenizer_config.json"])
   assert config["bos_token"] == "[CLS]" and "token_type_ids" not in config["model_input_names"]
+
+
+def test_rows_that_are_filled_up_have_no_mask():
+  ours = word_tokenizer("a b c")
+  tower = recipe(TextTower, vocab_size=300, **SIZES, pool="last", causal=False, fill_id=3)
+  config = json.loads(tokenizer_files(ours, tower, kind="SiglipTextModel")["tokenizer_config.json"])
+  assert config["model_input_names"] == ["input_ids"] and config["pad_token"] == "[SEP]"
 
 
 def test_what_it_had_of_its_own_stays():

@@ -3,12 +3,15 @@
 import jax
 import numpy as np
 import pytest
+import their_folders
 from hypothesis import strategies as st
 from rounds import both, fuzz, result_or_line
 from their_tensors import noise, reader, theirs
 
 from pretrainjax.config.objects import recipe
 from pretrainjax.convert import table
+from pretrainjax.convert.family import family_of
+from pretrainjax.convert.fields import Fields
 from pretrainjax.models.bert import BERT
 from pretrainjax.models.decoder import MAEDecoder
 from pretrainjax.models.gpt import GPT
@@ -24,6 +27,14 @@ T5 = {key: TEXT[key] for key in TEXT if key != "max_length"} | {"head_dim": 2}
 IMAGE = {"image_size": 8, "patch_size": 4}
 HEAD = recipe(MaskedLMHead, embed_dim=4, vocab_size=7)
 DECODER = {"grid": (2, 2), "patch_dim": 4 * 4 * 3, "encoder_dim": 4}
+
+
+def their_recipes(kind: str, **values) -> dict:
+  """What makes the networks of a config.json, by default of the tests' own."""
+  fields = Fields({"architectures": [kind]} | values if values else their_folders.config_of(kind))
+  return family_of(fields)[0].read_config(fields, kind)
+
+
 # Classes, and what makes their networks.
 MODELS = {
   "GPT2LMHeadModel": {"backbone": recipe(GPT, **TEXT)},
@@ -40,6 +51,9 @@ MODELS = {
     "backbone": recipe(ViT, **IMAGE, **SIZES),
     "decoder": recipe(MAEDecoder, **DECODER, **SIZES),
   },
+  "CLIPModel": their_recipes("CLIPModel"),
+  "SiglipModel": their_recipes("SiglipModel"),
+  "Wav2Vec2Model": their_recipes("Wav2Vec2Model", model_type="wav2vec2", **their_folders.WAV2VEC2),
 }
 ARRAYS = (
   np.array(1, np.float32),

@@ -33,6 +33,23 @@ DINOV2 = {
   "num_hidden_layers": 2,
   "num_attention_heads": 2,
 }
+VISION = {
+  "image_size": 7,
+  "patch_size": 3,
+  "num_channels": 2,
+  "hidden_size": 8,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 10,
+}
+TEXT = {
+  "vocab_size": 11,
+  "max_position_embeddings": 7,
+  "hidden_size": 6,
+  "num_hidden_layers": 2,
+  "num_attention_heads": 2,
+  "intermediate_size": 10,
+}
 WAV2VEC2 = {
   "hidden_size": 6,
   "num_hidden_layers": 2,
@@ -61,6 +78,16 @@ CONFIGS = {
   "BertForMaskedLM": BERT | {"model_type": "bert"},
   "BertForSequenceClassification": BERT | {"model_type": "bert"},
   "BertModel": BERT | {"model_type": "bert"},
+  "CLIPModel": {
+    "model_type": "clip",
+    "vision_config": VISION | {"model_type": "clip_vision_model"},
+    "text_config": TEXT | {"model_type": "clip_text_model", "eos_token_id": 9},
+    "projection_dim": 5,
+  },
+  "CLIPTextModelWithProjection": TEXT
+  | {"model_type": "clip_text_model", "eos_token_id": 2, "projection_dim": 5},
+  "CLIPVisionModelWithProjection": VISION
+  | {"model_type": "clip_vision_model", "projection_dim": 5},
   "GPT2LMHeadModel": {
     "model_type": "gpt2",
     "vocab_size": 11,
@@ -77,6 +104,13 @@ CONFIGS = {
     "depths": [1, 2],
     "layer_type": "bottleneck",
   },
+  "SiglipModel": {
+    "model_type": "siglip",
+    "vision_config": VISION | {"model_type": "siglip_vision_model"},
+    "text_config": TEXT | {"model_type": "siglip_text_model", "projection_size": 8},
+  },
+  "SiglipTextModel": TEXT | {"model_type": "siglip_text_model", "projection_size": 5},
+  "SiglipVisionModel": VISION | {"model_type": "siglip_vision_model", "vision_use_head": True},
   "ViTModel": {
     "model_type": "vit",
     "image_size": 6,
@@ -113,10 +147,11 @@ def tensors_of(kind, **changes):
 def _shapes(recipes, table):
   from pretrainjax.config.objects import build, spec
   from pretrainjax.convert.table import flatten, plan
-  from pretrainjax.objectives.imported import Imported
+  from pretrainjax.objectives.imported import Imported, ImportedTowers
   from pretrainjax.objectives.split import abstract_split
 
-  _, params, extras = abstract_split(build(spec(Imported, **recipes)))
+  networks = Imported if "backbone" in recipes else ImportedTowers
+  _, params, extras = abstract_split(build(spec(networks, **recipes)))
   leaves = flatten(params) | flatten(extras)
   hollow = {path: np.broadcast_to(np.float32(0), leaf.shape) for path, leaf in leaves.items()}
   shapes = {path: leaf.shape for path, leaf in hollow.items()}

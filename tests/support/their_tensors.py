@@ -9,15 +9,20 @@ from pretrainjax.convert import folder as folders
 from pretrainjax.convert.family import Tokens, class_for, families
 from pretrainjax.convert.matching import arrays_of, match
 from pretrainjax.convert.table import flatten, plan
-from pretrainjax.objectives.imported import Imported
+from pretrainjax.objectives.imported import Imported, ImportedTowers
 from pretrainjax.objectives.split import abstract_split, split
 
 
-def noise(recipes, *, objective=Imported):
+def noise(recipes, *, objective=None):
   """Random parameters of the networks that recipes make: nested dicts, "encoder" and others."""
   rng = np.random.default_rng(0)
-  shapes = abstract_split(build(spec(objective, **recipes)))[1]
+  shapes = abstract_split(build(spec(objective or imported(recipes), **recipes)))[1]
   return jax.tree.map(lambda x: rng.normal(size=x.shape).astype(np.float32), shapes)
+
+
+def imported(recipes):
+  """The objective that recipes are arguments of."""
+  return Imported if "backbone" in recipes else ImportedTowers
 
 
 def networks(recipes):
@@ -59,7 +64,7 @@ def ours(kind, tensors, recipes):
 def reader(kind, recipes):
   """`ours` of many tensors, ours(tensors)."""
   table = _table(kind, recipes)
-  _, params, _ = abstract_split(build(spec(Imported, **recipes)))
+  _, params, _ = abstract_split(build(spec(imported(recipes), **recipes)))
   wanted = {path: tuple(leaf.shape) for path, leaf in flatten(params).items()}
   return lambda tensors: arrays_of(table, match(table, tensors), tensors, wanted=wanted)
 

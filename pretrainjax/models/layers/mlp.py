@@ -13,7 +13,7 @@ from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.lora import project
 from pretrainjax.ranges import PositiveInt, Rate
 
-Activation = Literal["gelu", "gelu_tanh", "silu", "relu", "tanh"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh"]
 Initializer = jax.nn.initializers.Initializer
 
 
@@ -23,7 +23,8 @@ class Mlp(nnx.Module):
   Args:
     embed_dim: width in and out, D.
     mlp_dim: width of the hidden layer.
-    activation: "gelu" is the exact one, "gelu_tanh" its approximation (GPT-2, T5 1.1).
+    activation: "gelu" is the exact one, "gelu_tanh" its approximation (GPT-2, T5 1.1), "quick_gelu"
+      a coarser one (CLIP).
     gated: down(activation(gate(x)) * up(x)): GeGLU, SwiGLU (arXiv 2002.05202).
     use_bias: whether the linear layers have a bias.
     dropout: rate after the last layer, in [0, 1).
@@ -77,8 +78,8 @@ class Mlp(nnx.Module):
 
 def activation(name: Activation) -> Callable[[Array], Array]:
   """The activation function of a name."""
-  functions = {"gelu": gelu, "gelu_tanh": jax.nn.gelu, "silu": jax.nn.silu}
-  return (functions | {"relu": jax.nn.relu, "tanh": lax.tanh})[name]
+  functions = {"gelu": gelu, "gelu_tanh": jax.nn.gelu, "quick_gelu": quick_gelu}
+  return (functions | {"silu": jax.nn.silu, "relu": jax.nn.relu, "tanh": lax.tanh})[name]
 
 
 def gelu(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
@@ -93,3 +94,14 @@ def gelu(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
   Reference: arXiv 1606.08415.
   """
   return 0.5 * x * (1 + lax.erf(x * math.sqrt(0.5)))
+
+
+def quick_gelu(x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+  """The sigmoid approximation of the Gaussian error linear unit, x sigmoid(1.702 x).
+
+  Args:
+    x: any shape; the result has its dtype.
+
+  Reference: arXiv 1606.08415, section 2.
+  """
+  return x * jax.nn.sigmoid(1.702 * x)

@@ -8,20 +8,25 @@ from jaxtyping import Array, Float, Num
 from pretrainjax.ranges import PositiveInt
 
 
-def grid_size(image_size: int | tuple[int, int], patch_size: int) -> tuple[int, int]:
+def grid_size(
+  image_size: int | tuple[int, int], patch_size: int, *, cut_edges: bool = False
+) -> tuple[int, int]:
   """The numbers of rows and columns of patches.
 
   Args:
     image_size: pixels, one number for squares or (height, width).
     patch_size: side of the square patches, in pixels.
+    cut_edges: pixels that fill no patch, to the right and below, count for nothing.
 
   Raises:
-    ValueError: where patches do not tile the image.
+    ValueError: where patches do not tile the image, or are larger.
 
   >>> grid_size(224, 16), grid_size((32, 48), 8)
   ((14, 14), (4, 6))
   """
   height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
+  if cut_edges and min(height, width) >= patch_size > 0:
+    height, width = height - height % patch_size, width - width % patch_size
   if patch_size < 1 or height < 1 or width < 1 or height % patch_size or width % patch_size:
     raise ValueError(
       f"patch_size={patch_size}: expected a divisor of image_size={height} x {width}"
@@ -79,19 +84,26 @@ class PatchEmbed(nnx.Module):
   Args:
     patch_dim: values of a patch, P.
     embed_dim: width of a token, D.
+    use_bias: whether there is a bias.
     dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values (Xavier uniform over (P, D) as in MAE, bias 0).
   """
 
   def __init__(
-    self, *, patch_dim: PositiveInt, embed_dim: PositiveInt, dtype: str = "float32", rngs: nnx.Rngs
+    self,
+    *,
+    patch_dim: PositiveInt,
+    embed_dim: PositiveInt,
+    use_bias: bool = True,
+    dtype: str = "float32",
+    rngs: nnx.Rngs,
   ):
     init = nnx.initializers.xavier_uniform()
     self.dtype = dtype
     self.kernel = nnx.Param(init(rngs.params(), (patch_dim, embed_dim), jnp.float32))
-    self.bias = nnx.Param(jnp.zeros((embed_dim,), jnp.float32))
+    self.bias = nnx.Param(jnp.zeros((embed_dim,), jnp.float32)) if use_bias else None
 
   def __call__(self, patches: Float[Array, "B N P"]) -> Float[Array, "B N D"]:
     """Embeds each patch."""
-    kernel, bias = (p[...].astype(self.dtype) for p in (self.kernel, self.bias))
-    return patches.astype(self.dtype) @ kernel + bias.reshape(1, 1, -1)
+    x = patches.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+    return x if self.bias is None else x + self.bias[...].astype(self.dtype).reshape(1, 1, -1)

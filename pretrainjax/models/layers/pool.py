@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from pretrainjax.models.layers.attention import Attention
-from pretrainjax.models.layers.mlp import Mlp
+from pretrainjax.models.layers.mlp import Activation, Mlp
 from pretrainjax.models.layers.norm import LayerNorm
 from pretrainjax.models.layers.scope import Scope
 from pretrainjax.ranges import PositiveFloat, PositiveInt
@@ -37,6 +37,7 @@ class AttentionPool(nnx.Module):
     embed_dim: width of the tokens, D.
     num_heads: number of attention heads.
     mlp_dim: width inside the perceptron.
+    activation: the activation of the perceptron.
     eps: the number added to variances in the layer norm.
     dtype: the dtype of the computation; parameters are float32.
     rngs: keys for the initial values.
@@ -50,6 +51,7 @@ class AttentionPool(nnx.Module):
     embed_dim: PositiveInt,
     num_heads: PositiveInt,
     mlp_dim: PositiveInt,
+    activation: Activation = "gelu",
     eps: PositiveFloat = 1e-6,
     dtype: str = "float32",
     rngs: nnx.Rngs,
@@ -58,7 +60,8 @@ class AttentionPool(nnx.Module):
     self.probe = nnx.Param(init(rngs.params(), (1, embed_dim), jnp.float32).reshape(-1))
     self.attention = Attention(embed_dim=embed_dim, num_heads=num_heads, dtype=dtype, rngs=rngs)
     self.norm = LayerNorm(embed_dim=embed_dim, eps=eps)
-    self.mlp = Mlp(embed_dim=embed_dim, mlp_dim=mlp_dim, dtype=dtype, rngs=rngs)
+    sizes = {"embed_dim": embed_dim, "mlp_dim": mlp_dim}
+    self.mlp = Mlp(**sizes, activation=activation, dtype=dtype, rngs=rngs)
 
   def __call__(
     self, tokens: Float[Array, "B N D"], valid: Bool[Array, "B N"] | None = None
