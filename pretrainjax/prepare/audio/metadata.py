@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pretrainjax.data.records import lines
 from pretrainjax.errors import UserError, printable
 from pretrainjax.prepare.audio.columns import AudioFields
 from pretrainjax.prepare.audio.example import Facts
@@ -114,6 +115,7 @@ class Metadata:
   def add(self, value: Any, facts: Facts, *, table: str, place: int | str) -> None:
     """Notes what a record of a table says of the file that it names."""
     path = self.sound_named(value, folder=posixpath.dirname(table))
+    facts = facts._replace(strings={k: v for k, v in facts.strings.items() if v})
     if path is None:
       self.complain(f"{table}:{place}", _NOT_FOUND, fault=False)
     elif not self._insert(path, facts, table):
@@ -216,8 +218,14 @@ def _pairs(metadata: Metadata, root: Path, table: str) -> Iterator[tuple[str, st
 def _lines(metadata: Metadata, root: Path, table: str) -> Iterator[tuple[int, str]]:
   try:
     with open_text(root / table, encoding="utf-8") as stream:
-      for number, line in enumerate(stream.utf8, 1):
-        if text := line.decode().strip():
+      for number, line in enumerate(lines(stream.utf8), 1):
+        try:
+          text = "" if line is None else line.decode().strip()
+        except UnicodeDecodeError:
+          line = None
+        if line is None:
+          metadata.complain(f"{table}:{number}", "not UTF-8, or too long")
+        elif text:
           yield number, text
   except (NoText, BadFile, OSError) as error:
     metadata.complain(table, str(error))

@@ -76,6 +76,8 @@ def test_kaldi_and_its_commands_are_not_run(read):
     "data/train/text": "u1 some words\nu2 others\n",
     "data/train/utt2spk": "u1 ann\nu2 bob\n",
   }
+  nobody = read(["corpus/wav/a.wav"], tables | {"data/train/utt2spk": "u1\n"})
+  assert nobody.facts_of("corpus/wav/a.wav").strings == {}
   metadata = read(["corpus/wav/a.wav"], tables)
   found = metadata.facts_of("corpus/wav/a.wav")
   assert found == Facts(None, "some words", "train", {"speaker": "ann"})
