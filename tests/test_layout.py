@@ -54,6 +54,8 @@ PRINTS = (
   "predict/embed_images",
   "predict/fill_mask",
   "predict/generate_text",
+  "predict/ngrams",
+  "predict/transcribe",
   "benchmark/plan",
   "benchmark/step_time",
   "benchmark/data_rate",

@@ -32,6 +32,11 @@ _SHARES = (
   "mrr",
   "reverse_recall",
   "reverse_mrr",
+  "wer",
+  "cer",
+  "substitutions",
+  "deletions",
+  "insertions",
 )
 _log = logging.getLogger(__name__)
 

@@ -23,6 +23,8 @@ _USES = {
   "generate": _Use("generate_text", "Write on after prompts, with a causal language model."),
   "fill-mask": _Use("fill_mask", "Fill [MASK] in texts, with a masked language model."),
   "answer": _Use("answer", "Answer questions about texts, with a fine-tuned encoder."),
+  "transcribe": _Use("transcribe", "Write what is said in sounds, with a recogniser of speech."),
+  "ngrams": _Use("ngrams", "Count n-grams of texts: the language model of transcribe."),
   "embed": _Use("embed", "Write the features of texts or images."),
 }
 

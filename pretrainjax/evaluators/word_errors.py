@@ -1,0 +1,134 @@
+"""Word and letter error rates of a fine-tuned recogniser of speech."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Int
+
+from pretrainjax.data.transcripts import Rule, normalized
+from pretrainjax.errors import UserError
+from pretrainjax.evaluators.bar import batches_of
+from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts, short_rows
+from pretrainjax.generation.ctc import collapse
+from pretrainjax.ranges import NonNegativeInt
+
+_RULES = {
+  "words": "NFKC, small letters, a space for all but letters, marks, numbers and inner apostrophes",
+  "lower": "NFC, small letters, one space for several",
+  "verbatim": "NFC, one space for several",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordErrors(Evaluation):
+  """Word error rate and letter error rate of a trained `CTC`, decoded greedily, by jiwer.
+
+      wer = (substitutions + deletions + insertions) / words
+
+  It takes the objective's module: `module.head(module.encoder(sound).tokens)` are the logits. Sums
+  are over all transcripts. Metrics: "wer", and its three parts as shares of the words; "cer", the
+  same rate of letters, spaces among them; "exact", the share of transcripts without an error; the
+  numbers of "words" and "letters" that the rates are of.
+
+  Attributes:
+    data: sounds with transcripts in tokens.
+    normalizer: what is done to both texts first, see `data.transcripts.normalized`: "words" leaves
+      words and numbers in small letters alone.
+    blank_id: the class of the blank; None is [PAD] of the data's tokenizer, as it is in configs.
+  """
+
+  name: str = "word_errors"
+  data: Examples
+  normalizer: Rule = "words"
+  blank_id: NonNegativeInt | None = None
+  needs_module: ClassVar[bool] = True
+  arrays: ClassVar[Mapping[str, str]] = {"data": "tokens"}
+
+  def check(self, subject: Any) -> None:
+    """See `Evaluation`."""
+    check_parts(subject, "encoder", "head", expected="a recogniser")
+    _import_jiwer()
+
+  def outcome(self, subject: Any) -> Outcome:
+    """See `Evaluation`."""
+    self.check(subject)
+    right, found = ([normalized(text, self.normalizer) for text in x] for x in self._texts(subject))
+    return Outcome(error_rates(right, found))
+
+  def protocol(self) -> dict[str, Any]:
+    """See `Evaluation`."""
+    counted = {
+      "normalizer": f"{self.normalizer}: {_RULES[self.normalizer]}",
+      "decoding": "the likeliest class of each frame; no language model",
+      "errors": "jiwer, summed over transcripts; letters with spaces",
+    }
+    return super().protocol() | counted | {"probe": "none: the trained head", "features": "logits"}
+
+  def _texts(self, subject: Any) -> tuple[list[str], list[str]]:
+    """The transcripts of all examples, and what was recognised."""
+    tokenizer = getattr(self.data, "tokenizer", None)
+    if tokenizer is None:
+      raise ValueError("data: found no tokenizer, expected sounds with transcripts")
+    blank_id = tokenizer.pad_id if self.blank_id is None else self.blank_id
+    apply = functools.partial(_paths, *nnx.split((subject.encoder, subject.head)))
+    right, found = [], []
+    for batch in batches_of(self.data, what="transcripts", batches=short_rows(self.data)):
+      paths, frames = map(np.asarray, apply(subject.encoder.inputs(batch)))
+      tokens, said = np.asarray(batch["tokens"]), np.asarray(batch["segments"]) > 0
+      for row in np.flatnonzero(batch["valid"]):
+        labels, _ = collapse(paths[row, frames[row]], blank_id=blank_id)
+        right.append(tokenizer.decode(tokens[row, said[row]]))
+        found.append(tokenizer.decode(labels))
+    return right, found
+
+
+def error_rates(right: Sequence[str], found: Sequence[str]) -> dict[str, float]:
+  """The rates of `WordErrors`.
+
+  Args:
+    right: the transcripts, normalized.
+    found: what was recognised of each, likewise normalized.
+
+  Raises:
+    ValueError: where no transcript has a word.
+  """
+  if not any(right):
+    raise ValueError("data: found no word in its transcripts, expected some")
+  jiwer = _import_jiwer()
+  words = jiwer.process_words(list(right), list(found))
+  letters = jiwer.process_characters(list(right), list(found))
+  counts = [sum(map(len, one.references)) for one in (words, letters)]
+  parts = {name: getattr(words, name) for name in ("substitutions", "deletions", "insertions")}
+  return {
+    "wer": sum(parts.values()) / counts[0],
+    "cer": (letters.substitutions + letters.deletions + letters.insertions) / counts[1],
+    **{name: count / counts[0] for name, count in parts.items()},
+    "exact": sum(map(str.__eq__, right, found)) / len(right),
+    "words": float(counts[0]),
+    "letters": float(counts[1]),
+  }
+
+
+def _import_jiwer() -> Any:
+  """The package jiwer; UserError, with the command that installs it, where it is missing."""
+  try:
+    import jiwer  # of an extra
+  except ImportError as error:
+    raise UserError("word error rates need jiwer; pip install 'pretrainjax[audio]'") from error
+  return jiwer
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _paths(
+  graphdef: nnx.GraphDef, state: Any, inputs: Any
+) -> tuple[Int[Array, "B N"], Bool[Array, "B N"]]:
+  """The likeliest class of each frame, and which frames are real."""
+  encoder, head = nnx.merge(graphdef, state)
+  encoded = encoder(inputs)
+  return jnp.argmax(head(encoded.tokens), axis=-1), encoded.valid
