@@ -65,7 +65,7 @@ def _work(request: Request) -> None:
   chosen, why = choose_step(str(request.workdir))
   trusted = (*request.options.allow, *names_of_others(request.config))
   loaded = load(str(chosen), allow=trusted)
-  evals = _filled_in(request.config, loaded.config)
+  evals = _filled_in(request.config, loaded)
   evaluators = switched_on(build(evals, path="config.evals", allow=ANYTHING))
   evaluators = _opened(evaluators, loaded)
   folder = _results_folder(request)  # of a run that is there: nothing is made for a misspelt one
@@ -127,9 +127,12 @@ def _opened(evaluators: Mapping[str, Evaluation], loaded: Loaded) -> dict[str, E
   return opened.evaluators
 
 
-def _filled_in(config: ConfigDict, run: ConfigDict) -> ConfigDict | None:
-  """The evaluators of a config, with what they leave open as the run has it."""
+def _filled_in(config: ConfigDict, loaded: Loaded) -> ConfigDict | None:
+  """The evaluators of a config, with what they leave open as the run, or one tower, has it."""
+  run = loaded.config
   whole = ConfigDict({key: run[key] for key in ("objective", "data") if key in run})
+  if loaded.part is not None and "backbone" not in whole.objective:
+    whole.objective = ConfigDict({"backbone": loaded.parts[loaded.part].config})
   whole.evals = config.evals
   return fill_in(whole, only="evals", checks_data=False, allow=ANYTHING).evals
 

@@ -101,7 +101,7 @@ def test_a_vit_is_tuned_and_measured(run, models, tmp_path):
 
 
 @pytest.mark.repeat
-def test_a_tower_of_clip_is_tuned_measured_and_written(run, models, tmp_path):
+def test_a_tower_of_clip_is_tuned_and_measured(run, models, tmp_path):
   clip, tuned = f"hf:{models}/CLIPModel", tmp_path / "tuned"
   out = run(
     "finetune",
@@ -111,11 +111,6 @@ def test_a_tower_of_clip_is_tuned_measured_and_written(run, models, tmp_path):
   )
   assert f"init from {clip}:image: loaded" in out
   run("evaluate", f"--workdir={clip}:image", config="evaluate/image/fashion_mnist", quick=False)
-  assert "CLIPVisionModel," in run("export", f"--workdir={tuned}", f"--out={tmp_path}/out")
-  trained, written = load(tuned).encoder, load(f"hf:{tmp_path}/out").encoder
-  images = np.zeros((1, 28, 28, 1), np.uint8)
-  np.testing.assert_array_equal(trained.sequence(images), written.sequence(images))
-  assert not np.allclose(trained.sequence(images), load(f"{clip}:image").encoder.sequence(images))
 
 
 def test_texts_by_predict_of_a_tower(run, models, tmp_path):
