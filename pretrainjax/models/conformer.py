@@ -101,7 +101,8 @@ class Conformer(SoundEncoder):
     unroll: PositiveInt = 1,
     rngs: nnx.Rngs,
   ):
-    self.num_mels, self.embed_dim, self.theta = num_mels, embed_dim, theta
+    self.num_mels = self.feature_dim = num_mels
+    self.embed_dim, self.theta = embed_dim, theta
     self.head_dim = embed_dim // num_heads
     if self.head_dim % 2:
       raise ValueError(f"num_heads={num_heads}: rotary positions need heads of an even width")

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tiny_datasets
+import tiny_sounds
 import tiny_texts
 
+from pretrainjax.prepare.audio.example import Facts, Sound
 from pretrainjax.prepare.image.example import array_corpus
 
 
@@ -52,6 +54,8 @@ TEXTS = {
   "questions": Texts(questions=True),
   "labelled": Texts(class_names=("bad", "good")),
 }
+# Name: seconds of the longest sound, and how many classes.
+SOUNDS = {"sounds": (0.8, 10)}
 # The smoke form of a config names no more examples than these.
 SIZES = {"train": 512, "test": 64, "validation": 64}
 TEXT_SIZES = SIZES | {"held_out": 64}
@@ -61,12 +65,14 @@ def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] | None = None) -
   """Writes DATA_DIR/NAME as tfds would find it, the same at every call.
 
   Args:
-    name: one of SHAPES or TEXTS.
+    name: one of SHAPES, TEXTS or SOUNDS.
     data_dir: where datasets lie.
     sizes: examples by split; None takes SIZES or TEXT_SIZES.
   """
   if name in TEXTS:
     _prepare_text(name, data_dir, sizes or TEXT_SIZES)
+  elif name in SOUNDS:
+    _prepare_sounds(name, data_dir, sizes or SIZES)
   else:
     _prepare_images(name, data_dir, sizes or SIZES)
 
@@ -81,6 +87,19 @@ def _prepare_images(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
   classes = tuple(str(label) for label in range(num_classes))
   corpus = array_corpus(splits, class_names=classes, origin="noise")
   tiny_datasets.write_corpus(name, data_dir, corpus)
+
+
+def _prepare_sounds(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
+  (longest, num_classes), rng = SOUNDS[name], np.random.default_rng(0)
+
+  def sound(split: str, index: int) -> Sound:
+    length = int(16_000 * (longest if index == 0 else rng.uniform(longest / 2, longest)))
+    audio = rng.integers(-9000, 9000, length).astype(np.int16)
+    return Sound(f"{split}_{index}", audio, Facts(label=str(index % num_classes), split=split))
+
+  tiny_sounds.write(
+    name, data_dir, [sound(s, i) for s, count in sizes.items() for i in range(count)]
+  )
 
 
 def _prepare_text(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
