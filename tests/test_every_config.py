@@ -39,8 +39,10 @@ TRAINED = [n for n in NAMES if not n.startswith("evaluate/")]
 # an objective that compares views. All others are `repeat`: tests/objectives/ has their losses,
 # and they are traced at full size.
 DEFAULT = {
+  "finetune/audio/conformer_classes",
   "finetune/image/vit_fashion_mnist",
   "finetune/text/bert_spam_assassin",
+  "pretrain/audio/best_rq_sounds",
   "pretrain/image/mae_vit_fashion_mnist",
   "pretrain/image/simclr_vit_fashion_mnist",
   "pretrain/text/bert_sotu",

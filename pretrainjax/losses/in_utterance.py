@@ -36,6 +36,11 @@ def distractors(
     Positions; of a token that is not hidden, or the only hidden one of its row, without meaning.
 
   Reference: wav2vec 2.0, arXiv 2006.11477, section 3.2.
+
+  >>> hidden = jnp.array([[False, True, True, False]])
+  >>> places = distractors(jax.random.key(0), hidden, count=2)
+  >>> places[0, 1].tolist(), places[0, 2].tolist()
+  ([2, 2], [1, 1])
   """
   batch_size, length = hidden.shape
 
@@ -73,6 +78,12 @@ def in_utterance_contrast(
     temperature: T, above 0.
 
   Reference: wav2vec 2.0, arXiv 2006.11477, equation 3.
+
+  >>> tokens, numbers = jnp.ones((1, 2, 3)), jnp.array([[[0], [1]]])
+  >>> places = jnp.array([[[1, 1, 1], [0, 0, 0]]])
+  >>> scores = in_utterance_contrast(tokens, tokens, numbers, places, temperature=0.1)
+  >>> print(scores.loss.round(4))  # log(4): all four are as near
+  [[1.3863 1.3863]]
   """
   cosines = jnp.einsum("bnp,bmp->bnm", l2_normalize(tokens), l2_normalize(codes)) / temperature
   own = jnp.diagonal(cosines, axis1=1, axis2=2)  # B N

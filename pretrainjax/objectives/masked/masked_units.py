@@ -49,6 +49,19 @@ class MaskedUnits(Objective):
       learned vector in that of its tokens.
     noise_std: standard deviation of the noise.
     chunk_size: most tokens whose scores are held at once; None holds all.
+
+  >>> import functools
+  >>> from pretrainjax.models.conformer import Conformer
+  >>> from pretrainjax.models.unit_head import UnitHead
+  >>> sizes = {"embed_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 8}
+  >>> objective = BestRQ(
+  ...   backbone=functools.partial(Conformer, **sizes),
+  ...   head=functools.partial(UnitHead, in_dim=8, num_codes=5),
+  ...   num_codes=5,
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['encoder', 'head', 'quantizer']
   """
 
   backbone: Callable

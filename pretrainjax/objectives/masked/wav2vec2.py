@@ -54,6 +54,18 @@ class Wav2Vec2Pretraining(Objective):
 
   Reference: arXiv 2006.11477; weights and schedules of the base model in the authors' code. Ours
   differs in that each frame begins a span with the same odds, see `masking.random_spans`.
+
+  >>> import functools
+  >>> from pretrainjax.models.product_quantizer import ProductQuantizer
+  >>> from pretrainjax.models.wav2vec2 import Wav2Vec2
+  >>> sizes = {"embed_dim": 16, "num_layers": 1, "num_heads": 2, "mlp_dim": 8}
+  >>> objective = Wav2Vec2Pretraining(
+  ...   backbone=functools.partial(Wav2Vec2, **sizes),
+  ...   quantizer=functools.partial(ProductQuantizer, in_dim=512, embed_dim=16),
+  ... )
+  >>> module = nnx.eval_shape(lambda: objective.init(rngs=nnx.Rngs(0)))
+  >>> sorted(objective.parts(module))
+  ['encoder', 'quantizer']
   """
 
   backbone: Callable
