@@ -110,6 +110,7 @@ $(VENV)/.installed-torch: $(VENV)/.installed-test
 	$(PIP) --editable ".[parity]"
 	@touch $@
 
+# With the libraries of sound: pyright looks at what is imported of them.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[dev]"
+	$(PIP) --editable ".[audio,dev]"
 	@touch $@
