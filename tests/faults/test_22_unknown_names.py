@@ -13,7 +13,11 @@ from pretrainjax.models.mlp import MLP
 
 UNKNOWN = {
   "dataset": ("pretrain", ("--datasets=fashion_mnst",), "did you mean 'fashion_mnist'?"),
-  "no dataset at all": ("pretrain", ("--datasets=\u65e5\u672c",), "valid: cifar10, cifar100,"),
+  "no dataset at all": (
+    "pretrain",
+    ("--datasets=\u65e5\u672c",),
+    "valid: asterisk, cifar10,",
+  ),
   "split": ("pretrain", ("--config.data.split=trian",), "did you mean 'train'?"),
   "optimizer": ("pretrain", ("--config.optimizer.name=adamx",), "did you mean 'adamw'?"),
   "long name": ("pretrain", (f"--datasets={'x' * 5000}",), "(File name too long)"),
@@ -33,7 +37,7 @@ def test_names_in_a_config(name, capsys, tmp_path, data, trial):
 def test_builders_files_and_verbs(capsys, tmp_path, trial):
   for verb, arguments, part in (
     ("prepare", ("fashion_mnits",), "did you mean 'fashion_mnist'?"),
-    ("prepare", ("\u65e5",), "valid: digits, fashion_mnist, image, image_folder"),
+    ("prepare", ("\u65e5",), "valid: asterisk, audio, audio_folder, digits, fashion_mnist"),
     ("pretrain", (f"--config={binaries.MAE.replace('vit', 'vti')}",), "did you mean 'mae_vit"),
     ("pretrain", (f"--config={'x' * 5000}",), "(File name too long)"),
     ("predict", ("embd", f"--workdir={tmp_path}"), "did you mean 'embed'?"),
