@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,47 @@ def _folder(folder: Path) -> Path:
   if not folder.is_dir():
     raise Unavailable("no such folder")
   return folder
+
+
+@contextlib.contextmanager
+def package_corpus(
+  source: str | None,
+  package: str,
+  inside: str,
+  files: Callable[[Path], Iterable[SoundFile]],
+  *,
+  look: Look,
+  holdout: Stratified | None,
+  info: Mapping[str, Any],
+) -> Iterator[Corpus]:
+  """Yields the sounds of one package as a corpus.
+
+  Args:
+    source: the folder that the package was unpacked into, see `package_folders`.
+    package: the name of the package.
+    inside: the folder of its sounds, "usr/share/...".
+    files: the function that lists what is to be decoded in that folder.
+    look: what is kept of them, as of `sound_corpus`.
+    holdout: the share that is held out, likewise.
+    info: facts for tfds's metadata, likewise.
+
+  Raises:
+    UserError: where no place has the package, or it has no such sound.
+  """
+  with package_folders(source, {package: inside}) as folders:
+    found = list(files(folders[package]))
+    with sound_corpus(found, look=look, holdout=holdout, origin=package, info=info) as corpus:
+      yield corpus
+
+
+def held_out(fraction: float, seed: int) -> Stratified | None:
+  """The hold-out of a source's options; None where it holds nothing out.
+
+  Args:
+    fraction: the share that is held out.
+    seed: the seed of that choice.
+  """
+  return Stratified(fraction, seed) if fraction else None
 
 
 @contextlib.contextmanager

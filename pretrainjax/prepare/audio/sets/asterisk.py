@@ -14,10 +14,14 @@ from pretrainjax.errors import UserError
 from pretrainjax.prepare.audio.check import SoundFile
 from pretrainjax.prepare.audio.example import Facts
 from pretrainjax.prepare.audio.look import Look
-from pretrainjax.prepare.audio.packaged import package_folders, sound_corpus, sounds_below
+from pretrainjax.prepare.audio.packaged import (
+  held_out,
+  package_folders,
+  sound_corpus,
+  sounds_below,
+)
 from pretrainjax.prepare.audio.preparation import AudioPreparation
 from pretrainjax.prepare.contract import Corpus
-from pretrainjax.prepare.stages.holdout import Stratified
 from pretrainjax.prepare.stages.place import check_name
 from pretrainjax.ranges import Rate, Seed, check_ranges
 
@@ -102,11 +106,11 @@ class Source:
     packages = {voice.package: f"{_SOUNDS}/{voice.folder}" for voice in voices}
     with package_folders(self.source, packages) as folders:
       found = [file for v in voices for file in self._files(v, folders[v.package])]
-      is_held_out = bool(self.test_fraction) and not self.test_speakers
+      fraction = 0.0 if self.test_speakers else self.test_fraction
       with sound_corpus(
         found,
         look=self.look,
-        holdout=Stratified(self.test_fraction, self.seed) if is_held_out else None,
+        holdout=held_out(fraction, self.seed),
         origin=", ".join(packages),
         info=_INFO,
       ) as corpus:

@@ -1,18 +1,17 @@
 """Words of KTuberling, a game for children: things of its pictures, named in about 25 languages."""
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
 from pretrainjax.prepare.audio.check import SoundFile
 from pretrainjax.prepare.audio.example import Facts
 from pretrainjax.prepare.audio.look import Look
-from pretrainjax.prepare.audio.packaged import package_folders, sound_corpus, sounds_below
+from pretrainjax.prepare.audio.packaged import held_out, package_corpus, sounds_below
 from pretrainjax.prepare.audio.preparation import AudioPreparation
 from pretrainjax.prepare.contract import Corpus
-from pretrainjax.prepare.stages.holdout import Stratified
 from pretrainjax.prepare.stages.place import check_name
 from pretrainjax.ranges import Rate, Seed, check_ranges
 
@@ -53,22 +52,14 @@ class Source:
     check_name(self.name)
     check_ranges(self)
 
-  @contextlib.contextmanager
-  def open(self, data_dir: Path) -> Iterator[Corpus]:
+  def open(self, data_dir: Path) -> AbstractContextManager[Corpus]:
     """Yields the words.
 
     Raises:
       UserError: where no place has the package, or a language is none.
     """
-    with package_folders(self.source, {PACKAGE: _SOUNDS}) as folders:
-      with sound_corpus(
-        list(self._files(folders[PACKAGE])),
-        look=self.look,
-        holdout=Stratified(self.test_fraction, self.seed) if self.test_fraction else None,
-        origin=PACKAGE,
-        info=_INFO,
-      ) as corpus:
-        yield corpus
+    how = {"look": self.look, "holdout": held_out(self.test_fraction, self.seed), "info": _INFO}
+    return package_corpus(self.source, PACKAGE, _SOUNDS, self._files, **how)
 
   def _files(self, folder: Path) -> Iterator[SoundFile]:
     for path in sounds_below(folder, ".ogg", ".wav"):
