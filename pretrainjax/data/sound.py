@@ -28,6 +28,14 @@ class BadSound(ValueError):
   """A file whose sound cannot be had; the message says why, in a few words that can be counted."""
 
 
+class BadRate(BadSound):
+  """A file of a rate that nothing is recorded at."""
+
+  def __init__(self, rate: int):
+    super().__init__(f"rate of {rate} Hz")
+    self.rate = rate
+
+
 CUT, DAMAGED, EMPTY, NOT_FINITE = "cut short", "not decodable", "empty", "not finite"
 
 
@@ -73,7 +81,7 @@ def sound_of(file: BinaryIO, *, rate: int = RATE, is_gsm: bool = False) -> Itera
   head = _head(file)
   with _opened(file, _GSM if is_gsm else {}) as opened:
     if not _RATES[0] <= opened.samplerate <= _RATES[1]:
-      raise BadSound(f"rate of {opened.samplerate} Hz")
+      raise BadRate(opened.samplerate)
     counted = _Counted(opened)
     yield from resampled(counted.blocks(), source=opened.samplerate, target=rate)
     if was_cut or counted.lacks(head):

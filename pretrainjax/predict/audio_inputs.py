@@ -1,27 +1,37 @@
 """Sounds that a user has: files and folders of them, decoded, mixed down and resampled."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int16
 
+from pretrainjax.data.sound import (
+  CUT,
+  DAMAGED,
+  EMPTY,
+  NOT_FINITE,
+  RATE,
+  BadRate,
+  BadSound,
+  needs_audio,
+  sound_of,
+  to_int16,
+)
 from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.prepare.files.walk import File, open_listing
 from pretrainjax.untrusted import BadFile, open_file
 from pretrainjax.user_path import user_path
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".w64")
-RATE = 16_000
 # What is held of a sound in memory: 115 MB an hour.
 _MAX_HOURS = 24
-_BLOCK = 1 << 18  # samples of all channels
-_RATES = (1_000, 768_000)
 
 
 def read(path: Path) -> Int16[np.ndarray, " S"]:
   """The sound of a file at 16 kHz: the mean of its channels.
+
+  Of a file that is cut short it is what is there.
 
   Args:
     path: a file of any format that libsndfile reads, any rate, depth and number of channels.
@@ -30,33 +40,42 @@ def read(path: Path) -> Int16[np.ndarray, " S"]:
     BadFile: for a file that is no sound, is damaged, empty or too long.
     UserError: where soundfile or soxr is not installed.
   """
-  soundfile, soxr = _libraries()
+  parts, left = [], _MAX_HOURS * 3600 * RATE
+  needs_audio()
   try:
-    with open_file(path) as file, soundfile.SoundFile(file.fileno(), closefd=False) as opened:
-      if not _RATES[0] <= opened.samplerate <= _RATES[1]:
-        raise BadFile(path, f"has {opened.samplerate} samples a second")
-      stream = soxr.ResampleStream(opened.samplerate, RATE, 1, dtype="float32")
-      parts, left = [], _MAX_HOURS * 3600 * RATE
-      for block, is_last in _blocks(opened, path):
-        parts.append(_to_int16(stream.resample_chunk(block, last=is_last)))
-        left -= len(parts[-1])
+    with open_file(path) as file:
+      for block in sound_of(file):
+        parts.append(to_int16(block))
+        left -= len(block)
         if left < 0:
           raise BadFile(path, f"is longer than {_MAX_HOURS} hours")
   except OSError as error:
     raise BadFile(path, f"cannot be read ({error.strerror or error})") from error
-  except (soundfile.SoundFileError, ValueError, TypeError, RuntimeError) as error:
-    raise BadFile(path, f"is no sound that can be decoded ({one_line(error)[:100]})") from error
-  found = np.concatenate(parts)
+  except BadSound as error:
+    if str(error) != CUT:
+      raise BadFile(path, _reason(error)) from error
+  found = np.concatenate([np.zeros(0, np.int16), *parts])
   if not len(found):
     raise BadFile(path, "is empty")
   return found
 
 
+def _reason(error: BadSound) -> str:
+  """What is wrong with a file, as a sentence without its subject."""
+  if isinstance(error, BadRate):
+    return f"has {error.rate} samples a second"
+  if str(error) == DAMAGED:
+    return f"is no sound that can be decoded ({one_line(error.__cause__)[:100]})"
+  return {EMPTY: "is empty", NOT_FINITE: "has samples that are not finite"}[str(error)]
+
+
 def seconds_told(path: Path) -> float:
   """The length that a file says it has, for a progress bar; 0 where it says none."""
-  soundfile, _ = _libraries()
+  needs_audio()
+  import soundfile  # of an extra
+
   try:
-    with open_file(path) as file, soundfile.SoundFile(file.fileno(), closefd=False) as opened:
+    with open_file(path) as file, soundfile.SoundFile(file) as opened:
       told = opened.frames / opened.samplerate
   except (OSError, BadFile, soundfile.SoundFileError, ValueError, RuntimeError, TypeError):
     return 0.0  # `read` says why
@@ -90,27 +109,3 @@ def find_sounds(inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
     paths += [root / path for path in inside]
     names += [path.as_posix() for path in inside]
   return paths, names
-
-
-def _libraries() -> tuple[Any, Any]:
-  try:
-    import soundfile  # of an extra
-    import soxr
-  except (ImportError, OSError) as error:  # OSError: without the library that soundfile calls
-    raise UserError("sound needs soundfile and soxr; pip install 'pretrainjax[audio]'") from error
-  return soundfile, soxr
-
-
-def _blocks(opened: Any, path: Path) -> Iterator[tuple[np.ndarray, bool]]:
-  """The mean of the channels, block by block; an empty block is the last one."""
-  count = max(_BLOCK // opened.channels, 1)
-  while len(block := opened.read(count, dtype="float32", always_2d=True)):
-    if not np.isfinite(block).all():
-      raise BadFile(path, "has samples that are not finite")
-    yield block.mean(axis=1), False
-  yield np.zeros(0, np.float32), True
-
-
-def _to_int16(samples: np.ndarray) -> Int16[np.ndarray, " S"]:
-  """Samples in [-1, 1) as whole numbers; what is louder is clipped."""
-  return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
