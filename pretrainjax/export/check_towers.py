@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pretrainjax.export.odd_inputs import Case
-from pretrainjax.losses.contrastive import l2_normalize
+from pretrainjax.models.layers.norm import l2_normalize
 from pretrainjax.models.two_towers import TwoTowers
 from pretrainjax.objectives.image_text import logits_of
 from pretrainjax.types import AxisSize, Text

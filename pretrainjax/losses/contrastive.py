@@ -7,12 +7,12 @@ is the loss of the whole batch. What is held at once does not grow with the numb
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pretrainjax import collectives
 from pretrainjax.losses.ring import score_candidates
+from pretrainjax.models.layers.norm import l2_normalize
 
 
 class Comparison(NamedTuple):
@@ -166,19 +166,3 @@ def info_nce(
   [1.3863 1.3863 1.3863 1.3863]
   """
   return compare_pairs(queries, keys, temperature=temperature).loss
-
-
-def l2_normalize(x: Float[Array, "... D"], *, eps: float = 1e-12) -> Float[Array, "... D"]:
-  """Scales the last axis to length 1, in float32.
-
-      x / sqrt(max(|x|^2, eps))
-
-  Args:
-    x: vectors of any float dtype.
-    eps: smallest squared length to divide by; keeps the gradient at 0 finite.
-
-  >>> print(l2_normalize(jnp.array([0.0, 2.0])))
-  [0. 1.]
-  """
-  x = x.astype(jnp.float32)
-  return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=-1, keepdims=True), eps))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pretrainjax.losses.contrastive import l2_normalize
+from pretrainjax.models.layers.norm import l2_normalize
 
 
 def cosine_distance(

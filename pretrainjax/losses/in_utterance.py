@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from pretrainjax import collectives
-from pretrainjax.losses.contrastive import l2_normalize
+from pretrainjax.models.layers.norm import l2_normalize
 
 
 class InUtterance(NamedTuple):

@@ -1,10 +1,10 @@
 """What predicts units of sound: scores of each token against every code of each codebook."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pretrainjax.models.layers.norm import l2_normalize
 from pretrainjax.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, ranged
 
 
@@ -58,19 +58,13 @@ class UnitHead(nnx.Module):
       return tokens
     width = self.table.shape[-1]
     projected = self.projection(tokens)[..., codebook * width : (codebook + 1) * width]
-    return _unit_length(projected) / self.temperature
+    return l2_normalize(projected) / self.temperature
 
   def codes(self, codebook: int) -> Float[Array, "V E"]:
     """The codes of a codebook, which the products are taken with."""
     codes = self.table[...][codebook]
-    return _unit_length(codes) if self.is_cosine else codes
+    return l2_normalize(codes) if self.is_cosine else codes
 
   def offsets(self, codebook: int) -> Float[Array, " V"] | None:
     """What is added to the scores; None adds nothing."""
     return None if self.bias is None else self.bias[...][codebook]
-
-
-def _unit_length(x: Float[Array, "*N E"]) -> Float[Array, "*N E"]:
-  """Vectors of length 1, in float32; zero stays zero."""
-  x = x.astype(jnp.float32)
-  return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=-1, keepdims=True), 1e-12))

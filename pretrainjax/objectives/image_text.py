@@ -9,7 +9,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pretrainjax.errors import UserError
-from pretrainjax.losses.contrastive import l2_normalize
+from pretrainjax.models.layers.norm import l2_normalize
 from pretrainjax.models.two_towers import TwoTowers
 from pretrainjax.objectives.base import WholeBatchObjective
 from pretrainjax.objectives.tokenizer_check import check_vocabulary

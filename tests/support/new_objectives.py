@@ -20,8 +20,8 @@ from pretrainjax.config import recipe, spec
 from pretrainjax.config.allowed import ANYTHING
 from pretrainjax.config.follow import equals
 from pretrainjax.config.text import load_config
-from pretrainjax.losses.contrastive import l2_normalize
 from pretrainjax.models.heads import Projector
+from pretrainjax.models.layers.norm import l2_normalize
 from pretrainjax.objectives.base import Objective, Towers, WholeBatchObjective
 from pretrainjax.objectives.teacher import cosine_momentum, follow, teacher_of
 from pretrainjax.objectives.views import augment_views, on_views

@@ -152,3 +152,19 @@ class BatchNorm(nnx.Module):
       old = running[...]
       running[...] = self.momentum * old + (1 - self.momentum) * lax.stop_gradient(new)
     return mean, variance
+
+
+def l2_normalize(x: Float[Array, "... D"], *, eps: float = 1e-12) -> Float[Array, "... D"]:
+  """Scales the last axis to length 1, in float32.
+
+      x / sqrt(max(|x|^2, eps))
+
+  Args:
+    x: vectors of any float dtype.
+    eps: smallest squared length to divide by; keeps the gradient at 0 finite.
+
+  >>> print(l2_normalize(jnp.array([0.0, 2.0])))
+  [0. 1.]
+  """
+  x = x.astype(jnp.float32)
+  return x * lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=-1, keepdims=True), eps))

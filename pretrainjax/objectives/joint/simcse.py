@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Int
 
 from pretrainjax.config.follow import Follows, equals
 from pretrainjax.errors import UserError
-from pretrainjax.losses.contrastive import compare_pairs, l2_normalize, uniformity
+from pretrainjax.losses.contrastive import compare_pairs, uniformity
+from pretrainjax.models.layers.norm import l2_normalize
 from pretrainjax.objectives.base import Towers, WholeBatchObjective, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.objectives.tokenizer_check import check_vocabulary
