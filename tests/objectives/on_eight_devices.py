@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import sound_objectives
 import tiny_objectives as tiny
-import tiny_sound
 from fake_sounds import spoken
 from jax.sharding import NamedSharding, PartitionSpec
 from new_objectives import VICReg
@@ -116,9 +116,9 @@ ROWS = {
     Distillation(tiny.bert(dropout=0.2), tiny.bert(), level="tokens"), tiny.texts(B)
   ),
   # Rows have different lengths, some of them no hidden tokens in common.
-  "best_rq": Row(tiny_sound.best_rq(), tiny_sound.sounds(B)),
-  "hubert": Row(tiny_sound.hubert(), tiny_sound.sounds(B)),
-  "wav2vec2": Row(tiny_sound.pretraining(), tiny_sound.sounds(B)),
+  "best_rq": Row(sound_objectives.best_rq(), sound_objectives.sounds(B)),
+  "hubert": Row(sound_objectives.hubert(), sound_objectives.sounds(B)),
+  "wav2vec2": Row(sound_objectives.pretraining(), sound_objectives.sounds(B)),
   # Squares of the deviations, times 25, nearly cancel: measured 1.1e-5 in one of 512 numbers.
   "vicreg": Row(VICReg(tiny.vit(), projector(), augment=tiny.augment()), VIEWS, tolerance=2e-5),
 }

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from pretrainjax.models.layers.frames import Convolution, Frames
+from pretrainjax.models.layers.frames import Convolution, Frames, real_frames
 from pretrainjax.models.layers.log_mel import speech_log_mel
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.models.product_quantizer import ProductQuantizer
@@ -42,6 +42,10 @@ class LogMelEncoder(SoundEncoder):
     sizes = {"in_dim": embed_dim, "out_dim": embed_dim, "size": 5, "padding": 2}
     self.second = Convolution(**sizes, rngs=rngs)
     self.vector = nnx.Param(jnp.zeros(embed_dim))
+
+  def valid(self, inputs):
+    real = speech_log_mel(self.feature_dim)(inputs).valid
+    return real_frames(jnp.sum(real, axis=1) // 4, real.shape[1] // 4)
 
   def features(self, inputs) -> Frames:
     return speech_log_mel(self.feature_dim)(inputs)

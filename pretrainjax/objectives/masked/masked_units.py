@@ -108,7 +108,7 @@ class MaskedUnits(Objective):
     del step
     sound = module.encoder.inputs(batch)
     frames = module.encoder.features(sound)
-    length = jax.eval_shape(lambda x: module.encoder.encode(x).tokens, frames).shape[1]
+    length = module.encoder.valid(sound).shape[1]
     rows = aligned(jax.lax.stop_gradient(self.rows(module, sound, frames)), length)
     units = module.quantizer(rows.features)
     hidden = self.hidden(rngs.mask(), rows.valid)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import scipy.fft
-import tiny_sound
+import sound_objectives
 
 from pretrainjax.models.layers.log_mel import LogMel
 from pretrainjax.models.layers.mfcc import NUM_COEFFICIENTS, WIDTH, mfcc
@@ -24,7 +24,7 @@ def slope(x):
 
 
 def test_coefficients_and_their_changes():
-  sound = sound_of(tiny_sound.sounds(3))
+  sound = sound_of(sound_objectives.sounds(3))
   bands = {"num_mels": 23, "window": "povey", "scale": "kaldi", "floor": 1e-10}
   mel = LogMel(**bands, preemphasis=0.97, remove_offset=True)(sound)
   found = mfcc(sound)
@@ -40,7 +40,7 @@ def test_coefficients_and_their_changes():
 
 
 def test_a_longer_row_has_the_same_coefficients():
-  batch = tiny_sound.sounds(2)
+  batch = sound_objectives.sounds(2)
   longer = {**batch, "audio": np.pad(batch["audio"], ((0, 0), (0, 999)), constant_values=5)}
   short, long = mfcc(sound_of(batch)), mfcc(sound_of(longer))
   length = short.valid.shape[1]

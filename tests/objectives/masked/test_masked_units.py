@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sound_objectives
 import tiny_objectives as tiny
-import tiny_sound
 from flax import nnx
 from scipy.special import log_softmax
 
@@ -16,8 +16,8 @@ from pretrainjax.models.quantizers import perplexity
 from pretrainjax.objectives.masked.masked_units import aligned, stacked
 from pretrainjax.types import Sound
 
-CODES = tiny_sound.CODES
-best_rq, hubert = tiny_sound.best_rq, tiny_sound.hubert
+CODES = sound_objectives.CODES
+best_rq, hubert = sound_objectives.best_rq, sound_objectives.hubert
 
 
 def learnt(objective, batches):
@@ -29,7 +29,7 @@ def learnt(objective, batches):
 
 
 def test_the_loss_is_the_cross_entropy_of_hidden_tokens():
-  objective, batch = best_rq(), tiny_sound.sounds()
+  objective, batch = best_rq(), sound_objectives.sounds()
   done, seen = tiny.run(objective, batch), {}
 
   def parts(module, key):
@@ -64,7 +64,7 @@ def units_of(objective, batch):
 
 
 def test_units_do_not_hang_on_padding_nor_on_the_batch():
-  batch = tiny_sound.sounds()
+  batch = sound_objectives.sounds()
   longer = {**batch, "audio": np.pad(batch["audio"], ((0, 0), (0, 3000)), constant_values=999)}
   alone = {name: array[1:2] for name, array in batch.items()}
   units, valid = units_of(best_rq(), batch)
@@ -78,7 +78,7 @@ def test_units_do_not_hang_on_padding_nor_on_the_batch():
 
 @pytest.mark.parametrize("make", [best_rq, hubert])
 def test_what_lies_behind_the_end_changes_nothing(make):
-  batch = tiny_sound.sounds()
+  batch = sound_objectives.sounds()
   behind = np.arange(batch["audio"].shape[1])[None] >= batch["num_samples"][:, None]
   changed = {**batch, "audio": np.where(behind, np.int16(7), batch["audio"])}
   first, second = (tiny.metrics_of(make(), one) for one in (batch, changed))
@@ -99,7 +99,7 @@ def test_hidden_frames_are_not_seen():
 
 
 def test_hubert_learns_its_units_before_the_first_step():
-  batches = [tiny_sound.sounds(seed=seed) for seed in (0, 1)]
+  batches = [sound_objectives.sounds(seed=seed) for seed in (0, 1)]
   objective = hubert()
   module = learnt(objective, batches)
   rows = []
@@ -119,8 +119,8 @@ def test_hubert_learns_its_units_before_the_first_step():
 
 @pytest.mark.parametrize("layer", [1, None])
 def test_units_of_a_teacher_are_clusters_of_its_tokens(layer):
-  teacher = {"units": "teacher", "teacher": tiny_sound.wav2vec2, "teacher_layer": layer}
-  objective, batch = hubert(**teacher), tiny_sound.sounds()
+  teacher = {"units": "teacher", "teacher": sound_objectives.wav2vec2, "teacher_layer": layer}
+  objective, batch = hubert(**teacher), sound_objectives.sounds()
   module = learnt(objective, [batch, batch])
   assert not jax.tree.leaves(nnx.state(module.teacher, nnx.Param))
   graphdef, state = nnx.split(module)
@@ -140,13 +140,13 @@ def test_units_of_a_teacher_are_clusters_of_its_tokens(layer):
 
 @pytest.mark.parametrize("make", [best_rq, hubert])
 def test_one_batch_is_learnt_by_heart(make):
-  first, last = tiny.overfit(make(), tiny_sound.sounds(2), num_steps=80)
+  first, last = tiny.overfit(make(), sound_objectives.sounds(2), num_steps=80)
   assert last["loss"] < 0.35 * first["loss"] and last["masked_accuracy"] > 0.9
 
 
 def test_all_that_is_trained_has_a_gradient():
   for objective in (best_rq(), best_rq(hide="vector"), hubert()):
-    missing = tiny.without_gradient(tiny.run(objective, tiny_sound.sounds()).gradient)
+    missing = tiny.without_gradient(tiny.run(objective, sound_objectives.sounds()).gradient)
     assert missing <= {"encoder.vector", "encoder.mask_vector"}
 
 
@@ -161,11 +161,11 @@ def test_rows_are_frames_side_by_side():
 
 def test_mistakes_are_told():
   with pytest.raises(UserError, match="objective.stack: found .* 5 units .* makes 12 tokens"):
-    tiny.run(best_rq(stack=9), tiny_sound.sounds())
+    tiny.run(best_rq(stack=9), sound_objectives.sounds())
   with pytest.raises(ValueError, match="units='teacher'"):
     hubert(units="teacher")
   with pytest.raises(UserError, match="head.num_codes"):
     best_rq(num_codes=5).init(rngs=nnx.Rngs(0))
-  teacher = {"units": "teacher", "teacher": tiny_sound.wav2vec2, "teacher_layer": 3}
+  teacher = {"units": "teacher", "teacher": sound_objectives.wav2vec2, "teacher_layer": 3}
   with pytest.raises(ValueError, match="found layer 3, expected 1 to 2"):
     hubert(**teacher).init(rngs=nnx.Rngs(0))

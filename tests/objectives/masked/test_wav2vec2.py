@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sound_objectives
 import tiny_objectives as tiny
-import tiny_sound
 from flax import nnx
 
 from pretrainjax.errors import UserError
@@ -16,11 +16,11 @@ from pretrainjax.masking import random_spans
 from pretrainjax.models.product_quantizer import ProductQuantizer
 from pretrainjax.objectives.masked.wav2vec2 import Wav2Vec2Pretraining, unused_share
 
-BOOKS, wav2vec2 = tiny_sound.BOOKS, tiny_sound.pretraining
+BOOKS, wav2vec2 = sound_objectives.BOOKS, sound_objectives.pretraining
 
 
 def test_the_loss_is_put_together_as_the_paper_has_it():
-  objective, batch = wav2vec2(), tiny_sound.sounds()
+  objective, batch = wav2vec2(), sound_objectives.sounds()
   done = tiny.run(objective, batch)
 
   def parts(module, key):
@@ -64,7 +64,7 @@ def test_the_gumbel_softmax_cools_down(step, expected):
 
 
 def test_the_convolutions_get_a_part_of_the_gradient():
-  batch = tiny_sound.sounds()
+  batch = sound_objectives.sounds()
   whole, part = (
     tiny.run(wav2vec2(feature_gradient=factor), batch).gradient["encoder"] for factor in (1.0, 0.1)
   )
@@ -75,7 +75,7 @@ def test_the_convolutions_get_a_part_of_the_gradient():
 
 
 def test_what_lies_behind_the_end_changes_nothing():
-  batch = tiny_sound.sounds()
+  batch = sound_objectives.sounds()
   behind = np.arange(batch["audio"].shape[1])[None] >= batch["num_samples"][:, None]
   changed = {**batch, "audio": np.where(behind, np.int16(7), batch["audio"])}
   first, second = (tiny.metrics_of(wav2vec2(), one) for one in (batch, changed))
@@ -84,17 +84,17 @@ def test_what_lies_behind_the_end_changes_nothing():
 
 def test_one_batch_is_learnt_by_heart():
   quick = {"gumbel_start": 0.5, "feature_gradient": 1.0, "num_distractors": 20}
-  first, last = tiny.overfit(wav2vec2(**quick), tiny_sound.sounds(2), num_steps=80)
+  first, last = tiny.overfit(wav2vec2(**quick), sound_objectives.sounds(2), num_steps=80)
   assert last["contrastive_loss"] < 0.6 * first["contrastive_loss"]
   assert last["contrastive_accuracy"] > first["contrastive_accuracy"] + 0.2
 
 
 def test_all_that_is_trained_has_a_gradient():
-  assert tiny.without_gradient(tiny.run(wav2vec2(), tiny_sound.sounds()).gradient) == set()
+  assert tiny.without_gradient(tiny.run(wav2vec2(), sound_objectives.sounds()).gradient) == set()
 
 
 def test_networks_that_do_not_fit_are_told():
   books = functools.partial(ProductQuantizer, in_dim=9, embed_dim=16, **BOOKS)
-  objective = Wav2Vec2Pretraining(backbone=tiny_sound.wav2vec2, quantizer=books)
+  objective = Wav2Vec2Pretraining(backbone=sound_objectives.wav2vec2, quantizer=books)
   with pytest.raises(UserError, match="objective.quantizer.in_dim: found 9, expected 8"):
     objective.init(rngs=nnx.Rngs(0))
