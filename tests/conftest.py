@@ -44,6 +44,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", line)
 
 
+# Of the 65,530 pieces of memory that Linux lets a process map; a compiled program takes several.
+_MAX_MAPPED = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+  """Lets go of compiled programs where there are many: at Linux's limit XLA dies of a fault."""
+  yield
+  maps = Path("/proc/self/maps")
+  if maps.exists() and len(maps.read_bytes().splitlines()) > _MAX_MAPPED:
+    jax.clear_caches()
+    gc.collect()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
   """Adds the flags that rewrite golden files, and that say where trials of faults are noted."""
   parser.addoption("--renew-golden", action="store_true", help="rewrite tests/golden")

@@ -15,6 +15,12 @@ TINY = {"embed_dim": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32, "conv_s
 FORMS = (None, "base", "smoke")
 # Of the small form's spectrogram; "base" has the 80 of speech recipes.
 NUM_MELS = {None: 80, "base": 80, "smoke": 16}
+# Of pretraining: crops of so many seconds, of one of so many lengths, each a program to compile.
+CROPS = {
+  None: {"max_seconds": 8.0, "buckets": 4},
+  "base": {"max_seconds": 16.0, "buckets": 8},
+  "smoke": {"buckets": 1},
+}
 
 
 def conformer(form: str | None, **changes) -> ConfigDict:
@@ -30,9 +36,7 @@ def data(form: str | None, *, datasets: str = "sounds", batch_size: int, **chang
   """Sound, kept in memory unless there is much of it; rows of a few lengths in training."""
   options = {"cache": "none", "num_threads": 16} if form == "base" else {"cache": "memory"}
   if form == "smoke":
-    options |= {"max_seconds": 1.0}
-  elif "max_seconds" not in changes:
-    options |= {"max_seconds": None, "buckets": 8}
+    changes |= {"max_seconds": 1.0}
   return spec(
     AudioData,
     datasets=datasets,
