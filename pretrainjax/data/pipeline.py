@@ -46,8 +46,7 @@ class Pipeline:
   """Examples of one dataset, or of several mixed; a subclass says which field they are made of.
 
   Attributes:
-    datasets: name of a prepared tfds dataset; several with commas are mixed by their sizes, as if
-      they were one; weights by name say how many examples of each there are in a batch.
+    datasets: name of a prepared tfds dataset; several with commas are as one; or weights by name.
     split: in the language of tfds, "train[:10%]".
     part: "held_out" is what a run may be judged by before it is done: the dataset's validation
       split, or 5 % of each class of `split` where it has none; "fit" is what is then left of it to
@@ -79,12 +78,7 @@ class Pipeline:
 
   def __post_init__(self):
     check_ranges(self)
-    names = dataset_names(self.datasets)
-    if not all(names) or len({*names}) < max(len(names), 1):
-      raise ValueError(
-        f"datasets={self.datasets!r}: expected a name, different names with commas, or weights by "
-        "name"
-      )
+    dataset_names(self.datasets)  # which checks them
     weights = () if isinstance(self.datasets, str) else self.datasets.values()
     if not all(0 < weight < np.inf for weight in weights):
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0, and finite")
@@ -325,9 +319,9 @@ class Pipeline:
     ]
     if len(orders) == 1:
       return orders[0]
-    sizes = [float(len(rows)) for rows in self.rows_used]
-    weights = sizes if isinstance(self.datasets, str) else list(self.datasets.values())
-    return grain.MapDataset.mix(orders, weights=weights)
+    by_name = isinstance(self.datasets, Mapping)
+    weights = self.datasets.values() if by_name else map(len, self.rows_used)
+    return grain.MapDataset.mix(orders, weights=[float(weight) for weight in weights])
 
   def _examples(self, seed: int) -> grain.MapDataset:
     """The example of every position, without end."""

@@ -281,10 +281,18 @@ def open_datasets(
 def dataset_names(datasets: str | Mapping[str, float]) -> tuple[str, ...]:
   """The names in "NAME", "NAME,NAME" or weights by name.
 
+  Raises:
+    ValueError: where there is none, an empty one, or one twice.
+
   >>> dataset_names("asterisk,tuxpaint")
   ('asterisk', 'tuxpaint')
   """
-  return tuple(datasets.split(",") if isinstance(datasets, str) else datasets)
+  names = tuple(datasets.split(",") if isinstance(datasets, str) else datasets)
+  if not all(names) or len({*names}) < max(len(names), 1):
+    raise ValueError(
+      f"datasets={datasets!r}: expected a name, different names with commas, or weights by name"
+    )
+  return names
 
 
 def _article(word: str) -> str:

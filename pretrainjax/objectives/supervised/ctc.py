@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.augment.audio import Policy
 from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.errors import UserError
 from pretrainjax.losses.ctc import can_align, ctc_loss
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
-from pretrainjax.objectives.supervised.tuning import Tune, encode, trains
+from pretrainjax.objectives.supervised.tuning import Tune, check_spec_augment, encode, trains
 from pretrainjax.ranges import NonNegativeInt, PositiveInt, check_ranges
 from pretrainjax.types import Batch, Encoded, Metrics
 
@@ -41,6 +42,8 @@ class CTC(Objective):
     special_ids: tokens of "tokens" that are not said, [CLS] and [SEP] among them: they are no part
       of a transcript.
     tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.
+    spec_augment: what is hidden of the features of sound while it is trained on, see
+      `augment.audio.Policy`; None hides nothing.
 
   Reference: Graves et al. 2006, ICML (not on arXiv); on features of wav2vec 2.0, arXiv 2006.11477,
     whose code divides by the number of labels too.
@@ -67,6 +70,7 @@ class CTC(Objective):
   blank_id: NonNegativeInt
   special_ids: tuple[NonNegativeInt, ...]
   tune: Tune = "full"
+  spec_augment: Policy | None = None
 
   follows: ClassVar[Follows] = {
     "vocab_size": takes("prepared.vocab_size"),
@@ -84,6 +88,7 @@ class CTC(Objective):
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
+    check_spec_augment(encoder, policy=self.spec_augment, tune=self.tune)
     expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
     expect("objective.head.num_classes", head.num_classes, self.vocab_size)
     expect(
@@ -123,7 +128,8 @@ class CTC(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoded = encode(module.encoder, module.encoder.inputs(batch), tune=self.tune, rngs=rngs)
+    inputs, tuning = module.encoder.inputs(batch), {"tune": self.tune, "rngs": rngs}
+    encoded = encode(module.encoder, inputs, spec_augment=self.spec_augment, **tuning)
     logits = module.head(encoded.tokens, deterministic=False, rngs=rngs)
     labels, segments = jnp.asarray(batch["tokens"]), jnp.asarray(batch["segments"])
     silent = jnp.asarray((*self.special_ids, self.blank_id), labels.dtype)
