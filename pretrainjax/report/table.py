@@ -154,6 +154,8 @@ def _data(fields: Mapping[str, Any]) -> str:
   words = _words(fields, "datasets", "split", "part")
   if fields.get("label_fraction", 1) < 1:
     words += f" ({fields['label_fraction']:g} of the labels, seed {fields.get('label_seed')})"
+  if few := fields.get("examples_per_class"):
+    words += f" ({few} examples a class, seed {fields.get('label_seed')})"
   return words.strip() or str(fields.get("class", ""))
 
 
