@@ -14,8 +14,8 @@ from pretrainjax.evaluators.compare import RANDOM_INIT, TRAINED
 from pretrainjax.evaluators.results import CLASS_PREFIX, Row, is_share
 
 _WIDTH = 100
-# What a fit chooses for itself: more is not better.
-_CHOSEN = ("l2", "train_iterations")
+# What a fit chooses for itself, and what the data gives: more is not better.
+_CHOSEN = ("l2", "train_iterations", "of_absent_classes")
 
 
 def config_table(config: ConfigDict) -> str:
