@@ -117,6 +117,10 @@ ROWS = {
   ),
   # Rows have different lengths, some of them no hidden tokens in common.
   "best_rq": Row(sound_objectives.best_rq(), sound_objectives.sounds(B)),
+  # Rows have different numbers of patches, each its own share of them hidden.
+  "mae_of_sounds": Row(
+    sound_objectives.mae(decoder={"window": (4, 2)}), sound_objectives.sounds(B)
+  ),
   "hubert": Row(sound_objectives.hubert(), sound_objectives.sounds(B)),
   "wav2vec2": Row(sound_objectives.pretraining(), sound_objectives.sounds(B)),
   # Squares of the deviations, times 25, nearly cancel: measured 1.1e-5 in one of 512 numbers.

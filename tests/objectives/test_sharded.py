@@ -22,6 +22,7 @@ REPEATS = (
   "electra",
   "distillation",
   "best_rq",
+  "mae_of_sounds",
 )
 # Beside best_rq, with which they share masks and means over tokens.
 SLOW = ("hubert", "wav2vec2")
