@@ -103,6 +103,9 @@ ROWS = {
   "token_classification": Row(tiny.tagging(), tiny.tagged(B)),
   # Rows have different numbers of labels, none among them.
   "ctc": Row(tiny.recognition(rate=0.2), spoken(B)),
+  "attention_ctc": Row(
+    tiny.attention_ctc(rate=0.2, vocab_size=10, decoder={"vocab_size": 10}), spoken(B)
+  ),
   # Of some devices' rows, none has a span.
   "question_answering": Row(tiny.answering(), tiny.asked(B)),
   "span_corruption": Row(tiny.span_corruption(), tiny.texts(B)),

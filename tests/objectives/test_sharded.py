@@ -24,8 +24,8 @@ REPEATS = (
   "best_rq",
   "mae_of_sounds",
 )
-# Beside best_rq, with which they share masks and means over tokens.
-SLOW = ("hubert", "wav2vec2")
+# Beside best_rq, with which they share masks and means over tokens, and ctc.
+SLOW = ("hubert", "wav2vec2", "attention_ctc")
 
 
 @pytest.mark.parametrize(
