@@ -5,8 +5,8 @@ from pretrainjax.untrusted import BadFile
 
 
 def test_there_and_back(tmp_path):
-  keep_class_names(tmp_path, ("Hund", "Kätzchen"))
-  assert read_class_names(tmp_path) == ("Hund", "Kätzchen")
+  keep_class_names(tmp_path, ("Hund", "K\u00e4tzchen"))
+  assert read_class_names(tmp_path) == ("Hund", "K\u00e4tzchen")
 
 
 def test_none_are_kept_of_data_without_classes(tmp_path):
