@@ -49,18 +49,10 @@ BINARIES = (
 PRINTS = (
   *BINARIES,
   "train/progress",
-  "predict/answer",
-  "predict/classify",
-  "predict/embed",
-  "predict/embed_images",
-  "predict/embed_sounds",
-  "predict/fill_mask",
-  "predict/generate_text",
-  "predict/ngrams",
-  "predict/transcribe",
-  "benchmark/plan",
-  "benchmark/step_time",
-  "benchmark/data_rate",
+  *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text")),
+  *(f"predict/{verb}" for verb in ("ngrams", "transcribe")),
+  *(f"predict/embed{kind}" for kind in ("", "_images", "_sounds")),
+  *(f"benchmark/{verb}" for verb in ("plan", "step_time", "data_rate")),
 )
 # Outside of the layers: what research code imports, lazily.
 TOP = "__init__.py"
@@ -392,3 +384,13 @@ def test_every_test_has_a_module():
     module = PACKAGE / relative.with_name(relative.name.removeprefix("test_"))
     if relative.parts[0] in folders and path.name not in MIRRORS_NOTHING:
       assert module.is_file(), f"tests/{relative} mirrors no module"
+
+
+def test_what_is_left_out_for_time_is_there():
+  """Each line of tests/repeats.txt names a function of a file."""
+  lines = (ROOT / "tests" / "repeats.txt").read_text().splitlines()
+  assert lines == sorted({*lines})
+  for line in lines:
+    file, _, name = line.partition("::")
+    path = ROOT / "tests" / file
+    assert path.is_file() and f"def {name.partition('[')[0]}(" in path.read_text(), line

@@ -25,7 +25,7 @@ from pretrainjax.data.field import ArrayShape, Field
 from pretrainjax.data.fingerprint import Fingerprint, dataset_fingerprint
 from pretrainjax.data.load import Load, unpacked
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.prepared import PreparedSplit, open_datasets
+from pretrainjax.data.prepared import PreparedSplit, dataset_names, open_datasets
 from pretrainjax.data.subset import Subset, rows_used
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
@@ -46,7 +46,7 @@ class Pipeline:
   """Examples of one dataset, or of several mixed; a subclass says which field they are made of.
 
   Attributes:
-    datasets: name of a prepared tfds dataset, or weights by name.
+    datasets: name of a prepared tfds dataset; several with commas are as one; or weights by name.
     split: in the language of tfds, "train[:10%]".
     part: "held_out" is what a run may be judged by before it is done: the dataset's validation
       split, or 5 % of each class of `split` where it has none; "fit" is what is then left of it to
@@ -81,8 +81,7 @@ class Pipeline:
 
   def __post_init__(self):
     check_ranges(self)
-    if not self.datasets:
-      raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
+    dataset_names(self.datasets)  # which checks them
     weights = () if isinstance(self.datasets, str) else self.datasets.values()
     if not all(0 < weight < np.inf for weight in weights):
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0, and finite")
@@ -309,7 +308,9 @@ class Pipeline:
     ]
     if len(orders) == 1:
       return orders[0]
-    return grain.MapDataset.mix(orders, weights=list(self.datasets.values()))
+    by_name = isinstance(self.datasets, Mapping)
+    weights = self.datasets.values() if by_name else map(len, self.rows_used)
+    return grain.MapDataset.mix(orders, weights=[float(weight) for weight in weights])
 
   def _examples(self, seed: int) -> grain.MapDataset:
     """The example of every position, without end."""

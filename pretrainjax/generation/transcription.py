@@ -13,7 +13,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.models.sound_encoder import SoundEncoder
 from pretrainjax.models.whisper import WhisperDecoder
 from pretrainjax.objectives.split import split
-from pretrainjax.types import Sound
+from pretrainjax.types import Encoded, Sound
 
 
 class Written(NamedTuple):
@@ -71,7 +71,7 @@ class Transcriber:
     def write(arrays: Any, sound: Sound, allowed: Any, allowed_first: Any) -> Written:
       parts = zip(graphdefs, arrays, strict=True)
       hears, writes = (nnx.merge(graphdef, *trees) for graphdef, trees in parts)
-      return _write(writes, hears(sound).tokens, self.prompt, (allowed, allowed_first), count)
+      return _write(writes, hears(sound), self.prompt, (allowed, allowed_first), count)
 
     self._write = jax.jit(write)
 
@@ -91,10 +91,12 @@ def _allowed(size: int, banned: Iterable[int], end_id: int | None) -> np.ndarray
   return allowed
 
 
-def _write(decoder, context, prompt: tuple[int, ...], allowed: tuple, count: int) -> Written:
+def _write(
+  decoder: WhisperDecoder, encoded: Encoded, prompt: tuple[int, ...], allowed: tuple, count: int
+) -> Written:
   """Reads the prompt, then writes until all rows have ended or `count` tokens are there."""
-  batch, start, end_id = len(context), len(prompt), decoder.end_id
-  contexts = decoder.remember(context)
+  batch, start, end_id = len(encoded.tokens), len(prompt), decoder.end_id
+  contexts = decoder.remember(encoded.tokens, encoded.valid)
   caches = decoder.empty_cache(batch, start + count)
   tokens = jnp.broadcast_to(jnp.asarray(prompt, jnp.int32)[None], (batch, start))
   places = jnp.broadcast_to(jnp.arange(start)[None], (batch, start))

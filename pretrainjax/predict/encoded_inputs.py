@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -39,10 +39,12 @@ class Inputs(Protocol):
 
   kind: ClassVar[str]
 
-  @property
-  def num_examples(self) -> int:
-    """The number of them."""
-    ...
+  if TYPE_CHECKING:  # an isinstance check would read it, which opens a prepared set
+
+    @property
+    def num_examples(self) -> int:
+      """The number of them."""
+      ...
 
   @property
   def part_size(self) -> int:

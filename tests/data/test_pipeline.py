@@ -163,6 +163,13 @@ def test_mixtures_follow_their_weights(make, weights, share):
     assert len(set(own[:count])) == count
 
 
+def test_names_with_commas_are_mixed_as_if_they_were_one_dataset(make):
+  data = make(datasets="shapes,more")
+  assert data.num_examples == COUNT + 9
+  seen = indices(take(data, 100))
+  assert np.mean([i < 1000 for i in seen]) == pytest.approx(COUNT / (COUNT + 9), abs=0.02)
+
+
 def test_mixtures_resume_and_share_alike(make):
   options = {"datasets": {"shapes": 2.0, "more": 1.0}, "transform": CROP}
   whole = take(make(**options), 16)
@@ -300,6 +307,9 @@ def test_the_environment_names_the_folder(make, data_dir, monkeypatch):
     ({"examples_per_class": 5, "label_fraction": 0.5}, "found both, expected one of them"),
     ({"datasets": {"shapes": 0.0}}, "weights are above 0"),
     ({"datasets": {}}, "datasets"),
+    ({"datasets": ""}, "expected a name"),
+    ({"datasets": "shapes,"}, "different names with commas"),
+    ({"datasets": "shapes,shapes"}, "different names with commas"),
     ({"max_bad_fraction": -0.1}, "max_bad_fraction=-0.1"),
   ],
 )
