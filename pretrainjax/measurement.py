@@ -22,6 +22,7 @@ from pretrainjax.evaluators.results import RESULTS, append_results
 from pretrainjax.objectives.split import abstract_split, split
 from pretrainjax.report.confusion import confusion_png
 from pretrainjax.report.table import results_table
+from pretrainjax.report.worst import worst_text, write_worst
 from pretrainjax.train.evaluation import open_evaluators, switched_on
 from pretrainjax.train.open_values import fill_in
 from pretrainjax.untrusted import try_to_write
@@ -85,6 +86,9 @@ def _work(request: Request) -> None:
     random_seed=seed,
   )
   print(results_table(comparison.rows), flush=True)
+  for name, outcome in comparison.outcomes.items():
+    if outcome.worst:
+      print(f"\n{worst_text(name, outcome.worst)}", flush=True)
   if folder is not None:
     _store(comparison, folder, loaded.step)
 
@@ -154,4 +158,8 @@ def _store(comparison: Comparison, folder: Path, step: int) -> None:
       path = folder / f"confusion_{name}_{step}.png"
       confusion_png(outcome.confusion, outcome.class_names, path, title=name)
       print(f"confusion matrix: {path}")
+    if outcome.worst:
+      path = folder / f"worst_{name}_{step}.jsonl"
+      write_worst(path, outcome.worst)
+      print(f"the worst {len(outcome.worst)} of {name}: {path}")
   print(f"results: {folder / RESULTS}")

@@ -9,6 +9,7 @@ import jax
 
 from pretrainjax.checkpoint.best import Best, best_step
 from pretrainjax.checkpoint.chosen import reason
+from pretrainjax.checkpoint.class_names import keep_class_names
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.command import Preempted, Request
@@ -136,6 +137,7 @@ def _own_workdir(run: Run, made_with: Provenance, request: Request) -> Iterator[
       check_provenance(workdir, made_with, allow_change=options.allow_data_change)
       claim(workdir, run.config, allow_change=allow_change)
       keep_tokenizer(workdir, run.data, allow_change=allow_change)
+      keep_class_names(workdir, getattr(run.data, "class_names", ()))
     check_shared(workdir)
     yield
 

@@ -49,16 +49,10 @@ BINARIES = (
 PRINTS = (
   *BINARIES,
   "train/progress",
-  "predict/answer",
-  "predict/embed",
-  "predict/embed_images",
-  "predict/fill_mask",
-  "predict/generate_text",
-  "predict/ngrams",
-  "predict/transcribe",
-  "benchmark/plan",
-  "benchmark/step_time",
-  "benchmark/data_rate",
+  *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text")),
+  *(f"predict/{verb}" for verb in ("ngrams", "transcribe")),
+  *(f"predict/embed{kind}" for kind in ("", "_images", "_sounds")),
+  *(f"benchmark/{verb}" for verb in ("plan", "step_time", "data_rate")),
 )
 # Outside of the layers: what research code imports, lazily.
 TOP = "__init__.py"
@@ -128,6 +122,10 @@ COVERED_BY = {
   "objectives/base.py": "tests/objectives/masked/test_mae.py",
   "train/state.py": "tests/train/test_step.py",
   "predict/parts.py": "tests/predict/test_embed.py",
+  "predict/encoded_inputs.py": "tests/predict/test_embed_images.py",
+  "predict/feature_file.py": "tests/predict/test_embed_images.py",
+  "predict/class_file.py": "tests/predict/test_classify.py",
+  "predict/text_inputs.py": "tests/predict/test_classify.py",
   "evaluators/base.py": "tests/evaluators/test_knn.py",
   "checkpoint/sealed.py": "tests/checkpoint/test_meta.py",
   "report/figure.py": "tests/report/test_confusion.py",

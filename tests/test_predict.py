@@ -55,7 +55,10 @@ def test_mistakes_are_one_line_and_status_two(capsys, workdir):
 
 def test_help_tells_the_verbs_and_their_flags(capsys):
   whole = binaries.call(capsys, "predict", "--help")
-  assert whole.status == 0 and "{generate,fill-mask,answer,transcribe,ngrams,embed}" in whole.out
+  assert (
+    whole.status == 0
+    and "{generate,fill-mask,answer,transcribe,ngrams,classify,embed}" in whole.out
+  )
   assert binaries.call(capsys, "predict").status == 2
   for verb, flag in (
     ("generate", "--top_p"),

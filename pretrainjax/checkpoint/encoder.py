@@ -13,6 +13,7 @@ from flax import nnx
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.array_names import describe_arrays, differences, refuse_differences
+from pretrainjax.checkpoint.class_names import read_class_names
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
 from pretrainjax.checkpoint.reference import Reference
@@ -116,6 +117,17 @@ class Loaded:
       return theirs.read_tokenizer(self.workdir)
     path = self.tokenizer_path
     return None if path is None else Tokenizer.load(path, inside=self.workdir)
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """The names of the classes that a run or model tells apart; () where they are not known.
+
+    Raises:
+      UserError: for a file that holds none, or leads out of the folder.
+    """
+    if self.workdir is None:
+      return ()
+    return (theirs.read_names if self.source == "hf" else read_class_names)(self.workdir)
 
   @property
   def tokenizer_path(self) -> Path | None:

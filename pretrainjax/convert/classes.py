@@ -24,6 +24,21 @@ def read_classifier(fields: Fields, in_dim: int, **arguments: Any) -> ConfigDict
   return recipe(Head, in_dim=in_dim, num_classes=len(labels), **arguments)
 
 
+def class_names(fields: Fields) -> tuple[str, ...]:
+  """The names of all classes: of `id2label`, or timm's `label_names`; () where one has none.
+
+  Args:
+    fields: the values of the config.json.
+  """
+  labels = fields.get("id2label", None)
+  if isinstance(labels, dict):
+    found = [labels.get(str(i)) for i in range(len(labels))]
+  else:
+    labels = fields.get("label_names", None)
+    found = labels if isinstance(labels, list) else []
+  return tuple(found) if all(isinstance(name, str) for name in found) else ()
+
+
 def write_classes(num_classes: int) -> dict[str, Any]:
   """What config.json says of so many classes."""
   names = {str(i): f"LABEL_{i}" for i in range(num_classes)}

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.config.objects import build, spec
 from pretrainjax.convert import processor, vocabulary
+from pretrainjax.convert.classes import class_names
 from pretrainjax.convert.family import Family, SoundFamily, Table, Tokens, family_of
 from pretrainjax.convert.fields import Fields
 from pretrainjax.convert.hub import locate
@@ -182,6 +183,24 @@ def read_tokenizer(path: Path) -> Tokenizer | None:
   """
   folder, inside = locate(path)
   return vocabulary.read(folder, inside=inside)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+  """Reads the names of a model's classes; () where it has none.
+
+  Args:
+    path: the folder, or the model's name on the hub.
+  """
+  return class_names(_fields(*locate(path)))
+
+
+def scores_classes_alone(path: Path) -> bool:
+  """Whether a model's classes do not exclude each other: several may be true of an example.
+
+  Args:
+    path: the folder, or the model's name on the hub.
+  """
+  return _fields(*locate(path)).get("problem_type", None) == "multi_label_classification"
 
 
 def _fields(folder: Path, inside: Path) -> Fields:

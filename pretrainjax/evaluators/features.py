@@ -85,12 +85,13 @@ def extract_features(
   options = {"max_examples": max_examples, "seed": seed, "view": view}
   if isinstance(encoder, FeatureCache):
     return encoder.features(data, **options)
-  apply = functools.partial(_pooled, *nnx.split(encoder))
+  apply = functools.partial(pooled, *nnx.split(encoder))
   return forward(apply, data, inputs=encoder.inputs, what="features", **options)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pooled(graphdef: nnx.GraphDef, state: Any, inputs: Any) -> Float[Array, "B D"]:
+def pooled(graphdef: nnx.GraphDef, state: Any, inputs: Any) -> Float[Array, "B D"]:
+  """The pooled features of an encoder that `nnx.split` took apart, compiled once a shape."""
   return nnx.merge(graphdef, state)(inputs).pooled.astype(jnp.float32)
 
 

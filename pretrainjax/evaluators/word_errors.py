@@ -41,13 +41,15 @@ class WordErrors(Evaluation):
   frames, and `module.decoder` writes tokens. Sums are over all transcripts. Metrics: "wer", and its
   three parts as shares of the words; "cer", the same rate of letters, spaces among them; "exact",
   the share of transcripts without an error; the numbers of "words" and "letters" that the rates
-  are of.
+  are of. The transcripts with most errors are the outcome's `worst`, which `evaluate` writes into
+  the run's folder.
 
   Attributes:
     data: sounds with transcripts in tokens.
     normalizer: what is done to both texts first, see `data.transcripts.normalized`: "words" leaves
       words and numbers in small letters alone.
     blank_id: the class of the blank; None is [PAD] of the data's tokenizer, as it is in configs.
+    num_worst: the most transcripts that are kept, of those with errors.
     decoding: what is written down: by "ctc" what the head says of frames, by "attention" what the
       decoder of `AttentionCTC` writes.
   """
@@ -56,6 +58,7 @@ class WordErrors(Evaluation):
   data: Examples
   normalizer: Rule = "words"
   blank_id: NonNegativeInt | None = None
+  num_worst: NonNegativeInt = 10
   decoding: Literal["ctc", "attention"] = "ctc"
   needs_module: ClassVar[bool] = True
   arrays: ClassVar[Mapping[str, str]] = {"data": "tokens"}
@@ -69,7 +72,8 @@ class WordErrors(Evaluation):
     """See `Evaluation`."""
     self.check(subject)
     right, found = ([normalized(text, self.normalizer) for text in x] for x in self._texts(subject))
-    return Outcome(error_rates(right, found))
+    worst = worst_transcripts(right, found, count=self.num_worst)
+    return Outcome(error_rates(right, found), worst=worst)
 
   def protocol(self) -> dict[str, Any]:
     """See `Evaluation`."""
@@ -79,7 +83,9 @@ class WordErrors(Evaluation):
       "errors": "jiwer, summed over transcripts; letters with spaces",
     }
     counted |= {"probe": f"none: the trained {_PARTS[self.decoding]}", "features": "logits"}
-    return super().protocol() | counted
+    fields = super().protocol() | counted
+    del fields["num_worst"]  # which changes no number
+    return fields
 
   def _texts(self, subject: Any) -> tuple[list[str], list[str]]:
     """The transcripts of all examples, and what was recognised."""
@@ -125,6 +131,36 @@ def error_rates(right: Sequence[str], found: Sequence[str]) -> dict[str, float]:
     "words": float(counts[0]),
     "letters": float(counts[1]),
   }
+
+
+def worst_transcripts(
+  right: Sequence[str], found: Sequence[str], *, count: int
+) -> tuple[dict[str, Any], ...]:
+  """The transcripts with most errors, most first; of equals the shorter reference goes first.
+
+  Args:
+    right: the transcripts, normalized.
+    found: what was recognised of each, likewise normalized.
+    count: the most that are wanted; those without an error are none.
+
+  Returns:
+    Of each "errors", "words" (of the reference), "reference" and "hypothesis".
+  """
+  alignments = _import_jiwer().process_words(list(right), list(found)).alignments
+  errors = [sum(map(_edits, chunks)) for chunks in alignments]
+  words = [len(text.split()) for text in right]
+  order = sorted(range(len(right)), key=lambda i: (-errors[i], words[i], i))
+  return tuple(
+    {"errors": errors[i], "words": words[i], "reference": right[i], "hypothesis": found[i]}
+    for i in order[:count]
+    if errors[i]
+  )
+
+
+def _edits(chunk: Any) -> int:
+  """The substitutions, deletions or insertions of one stretch of an alignment."""
+  sizes = chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
+  return 0 if chunk.type == "equal" else max(sizes)
 
 
 def _import_jiwer() -> Any:

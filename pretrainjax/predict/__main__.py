@@ -1,7 +1,7 @@
 """Uses a run: `python -m pretrainjax.predict generate --workdir=WORKDIR[@STEP] --prompt=TEXT`.
 
-Also `predict fill-mask`, `predict answer`, `predict transcribe`, `predict ngrams` and `predict
-embed`; each has --help. They need nothing but the run's folder.
+Also `predict fill-mask`, `predict answer`, `predict transcribe`, `predict ngrams`, `predict
+classify` and `predict embed`; each has --help. They need nothing but the run's folder.
 """
 
 from collections.abc import Sequence

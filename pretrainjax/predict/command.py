@@ -25,7 +25,8 @@ _USES = {
   "answer": _Use("answer", "Answer questions about texts, with a fine-tuned encoder."),
   "transcribe": _Use("transcribe", "Write what is said in sounds, with a recogniser of speech."),
   "ngrams": _Use("ngrams", "Count n-grams of texts: the language model of transcribe."),
-  "embed": _Use("embed", "Write the features of texts or images."),
+  "classify": _Use("classify", "Tell the classes of images, sounds or texts."),
+  "embed": _Use("embed", "Write the features of texts, images or sounds."),
 }
 
 

@@ -1,13 +1,12 @@
 """Encodes a file of texts: `predict embed --workdir=WORKDIR --input=FILE --out=FILE`.
 
-Images have theirs by `embed_images`.
+Images have theirs by `embed_images`, sounds by `embed_sounds`.
 
 Order is kept, and a command that was stopped goes on where it was when it is given again: finished
 parts lie in OUT.parts until all are there.
 """
 
 import argparse
-import hashlib
 import itertools
 import os
 import shutil
@@ -27,14 +26,20 @@ from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.embedding import Pool
+from pretrainjax.models.sound_encoder import SoundEncoder
 from pretrainjax.objectives.split import split
-from pretrainjax.predict import embed_images
+from pretrainjax.predict import embed_images, embed_sounds
 from pretrainjax.predict.embedding import embed_texts, tokenizer_of, with_begin_and_end
 from pretrainjax.predict.parts import claim, damaged, read_part, write_part
-from pretrainjax.predict.texts import FORMS, import_parquet, read_texts, text_field
+from pretrainjax.predict.texts import (
+  FORMS,
+  digest_of_texts,
+  import_parquet,
+  read_texts,
+  text_field,
+)
 from pretrainjax.predict.texts import add_flags as add_text_flags
 from pretrainjax.types import Encoder
-from pretrainjax.untrusted import open_file
 from pretrainjax.user_path import user_path
 
 # Texts a part: what a command that is stopped loses at most.
@@ -78,23 +83,27 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     "--input",
     metavar="FILE",
     nargs="+",
-    help=f"texts: {FORMS}; images: files, a folder or a prepared set",
+    help=f"texts: {FORMS}; images: files, a folder or a prepared set; sounds: files, or folders",
   )
   parser.add_argument(
     "--out",
     metavar="FILE",
-    help="features: .npy, or .parquet with the texts; of images .npz and .jsonl too",
+    help="features: .npy, or .parquet with the texts; of images and sounds .npz and .jsonl too",
   )
   add_text_flags(parser, usual="text")
   parser.add_argument("--batch_size", type=int, default=64, help="at once (default: 64)")
   parser.add_argument("--pool", help="cls, mean or last; unless given, as in training")
   embed_images.add_flags(parser)
+  embed_sounds.add_flags(parser)
 
 
 def work(request: Request, loaded: Loaded) -> None:
   """Runs `predict embed`."""
   if isinstance(loaded.encoder, ImageEncoder):
     embed_images.work(request, loaded)
+    return
+  if isinstance(loaded.encoder, SoundEncoder):
+    embed_sounds.work(request, loaded)
     return
   task = _checked(request, loaded)
   parts = task.out.with_name(task.out.name + ".parts")
@@ -141,7 +150,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   tokenizer = tokenizer_of(loaded)
   encoder = _pooling(encoder, options.pool)
   identity = {
-    "input": _digest(source),
+    "input": digest_of_texts(source),
     "field": field,
     "encoding": encoding,
     "batch_size": options.batch_size,
@@ -173,11 +182,6 @@ def _pooling(encoder: Any, pool: str | None) -> Any:
   encoder = nnx.clone(encoder)
   encoder.pool = pool
   return encoder
-
-
-def _digest(path: Path) -> str:
-  with open_file(path) as file:
-    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_part(path: Path, texts: list[str], task: _Task) -> None:

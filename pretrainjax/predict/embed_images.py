@@ -6,19 +6,16 @@ again: finished parts lie in OUT.parts until all are there.
 """
 
 import argparse
-import json
+import dataclasses
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
 from ml_collections import ConfigDict
 
 from pretrainjax.checkpoint.encoder import Loaded
-from pretrainjax.checkpoint.fingerprint import fingerprint
 from pretrainjax.command import Request
 from pretrainjax.config.allowed import TARGET
 from pretrainjax.config.objects import build
@@ -30,14 +27,11 @@ from pretrainjax.data.pixels import UNNOTED, Pixels
 from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.features import extract_features
-from pretrainjax.objectives.split import split
+from pretrainjax.predict.encoded_inputs import Part, left_out
+from pretrainjax.predict.feature_file import SUFFIXES, new_file, write_features
 from pretrainjax.predict.image_inputs import ImageFiles, RecordedPass, find_dataset, find_files
-from pretrainjax.predict.parts import claim, damaged, read_part, write_part
-from pretrainjax.predict.texts import import_parquet
-from pretrainjax.user_path import user_path
+from pretrainjax.types import Encoder
 
-SUFFIXES = (".npy", ".npz", ".parquet", ".jsonl")
-_SHOWN = 5
 # Images a part: what a command that is stopped loses at most.
 _PART = 4096
 
@@ -52,98 +46,93 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def work(request: Request, loaded: Loaded) -> None:
   """Runs `predict embed` for an encoder of images."""
   options = request.options
-  out, inputs = _checked(options)
-  transform = _transform(loaded.config, options)
-  data_dir = data_folder(options.data_dir or _data_of(loaded.config).get("data_dir"))
-  dataset = find_dataset(inputs[0], data_dir) if len(inputs) == 1 else None
-  if dataset is not None:
-    data = _prepared(dataset, transform, options)
-  else:
-    paths, names = find_files(inputs)
-    data = ImageFiles(
-      paths=paths,
-      names=names,
-      transform=transform,
-      channels=_channels(loaded),
-      pixels=_pixels(loaded.config, data_dir),
-      batch_size=min(options.batch_size, len(paths)),
-    )
-  parts = out.with_name(out.name + ".parts")
-  claim(parts, _identity(loaded, data, transform, options))
-  features, names, missing = _in_parts(loaded.encoder, data, parts, options.batch_size)
-  _write(out, features, names)
-  shutil.rmtree(parts)
-  print(f"features of {len(features)} images, {transform}: {out}")
-  if missing:
-    shown = "; ".join(missing[:_SHOWN])
-    print(f"left out {len(missing)} that cannot be read: {shown}")
-
-
-def _identity(
-  loaded: Loaded, data: ImageFiles | RecordedPass, transform: Resize, options: argparse.Namespace
-) -> dict[str, Any]:
-  """All that the features depend on."""
-  return {
-    "input": data.identity(),
-    "transform": str(transform),
-    "batch_size": options.batch_size,
-    "reading": str((getattr(data, "channels", None), getattr(data, "pixels", None))),
-    "parameters": sum(fingerprint(split(loaded.encoder)[1]).values()),
-    "images_a_part": _PART,
-  }
-
-
-def _in_parts(
-  encoder: Any, data: ImageFiles | RecordedPass, parts: Path, batch_size: int
-) -> tuple[Float[np.ndarray, "N D"], list[str], list[str]]:
-  """Features, names and what could not be read, of which parts may lie there already."""
-  size = batch_size * max(_PART // batch_size, 1)
-  found: list[tuple[np.ndarray, ...]] = []
-  for number, start in enumerate(range(0, data.num_examples, size)):
-    path = parts / f"{number:06d}.npz"
-    if not path.is_file():
-      _write_images(path, encoder, data.piece(start, size))
-    try:
-      found.append(read_part(path, "features", "names", "missing"))
-    except Exception as error:  # of zip and NumPy, for damage
-      raise damaged(path, error) from error
-  features, names, missing = (list(arrays) for arrays in zip(*found, strict=True))
-  whole = np.concatenate(features).astype(np.float32)
-  if not len(whole):
-    raise UserError(f"--input: none of {data.num_examples} images can be read")
-  return whole, np.concatenate(names).tolist(), np.concatenate(missing).tolist()
-
-
-def _write_images(path: Path, encoder: Any, piece: ImageFiles | RecordedPass) -> None:
-  try:
-    features = extract_features(encoder, piece).features
-  except ValueError as error:
-    if _names(piece)[0]:
-      raise UserError(f"--workdir: {' '.join(str(error).split())}") from error
-    features = np.empty((0, encoder.embed_dim), np.float32)  # none of them can be read
-  names, missing = (np.array(texts, dtype=np.str_) for texts in _names(piece))
-  write_part(path, features=features, names=names, missing=missing)
-
-
-def _checked(options: argparse.Namespace) -> tuple[Path, list[str]]:
   if not options.input:
     raise UserError("--input: found nothing, expected images, a folder of them, or a prepared set")
-  if options.out is None:
-    raise UserError("--out: found nothing, expected a file")
-  out = user_path(options.out)
-  if out.suffix not in SUFFIXES:
-    raise UserError(f"--out: found '{out}', expected one of {', '.join(SUFFIXES)}")
-  if out.suffix == ".parquet":
-    import_parquet()
-  if out.exists():
-    raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
-  if not out.absolute().parent.is_dir():
-    raise UserError(f"--out: there is no folder '{out.parent}'")
+  out = new_file(options.out, SUFFIXES)
   if options.batch_size < 1:
     raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
   if options.pool is not None:
     raise UserError(f"--pool: found '{options.pool}', which is for encoders of texts")
-  return out, list(options.input)
+  images = open_images(loaded, options)
+  count, missing = write_features(images, loaded.encoder, out)
+  print(f"features of {count} images, {images.transform}: {out}")
+  if missing:
+    print(left_out(missing))
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+  """Images that a user gives, see `encoded_inputs.Inputs`.
+
+  Attributes:
+    data: the files, or a split of a prepared set.
+    transform: what is done to each image.
+    batch_size: images that are encoded at once.
+  """
+
+  data: ImageFiles | RecordedPass
+  transform: Resize
+  batch_size: int
+  kind: ClassVar[str] = "images"
+
+  @property
+  def num_examples(self) -> int:
+    """The number of images."""
+    return self.data.num_examples
+
+  @property
+  def part_size(self) -> int:
+    """Images of a part: whole batches."""
+    return self.batch_size * max(_PART // self.batch_size, 1)
+
+  def identity(self) -> dict[str, Any]:
+    """See `Inputs`."""
+    reading = (getattr(self.data, "channels", None), getattr(self.data, "pixels", None))
+    return {
+      "input": self.data.identity(),
+      "transform": str(self.transform),
+      "batch_size": self.batch_size,
+      "reading": str(reading),
+    }
+
+  def encoded(self, encoder: Encoder, start: int, count: int) -> Part:
+    """See `Inputs`; as evaluations take features."""
+    piece = self.data.piece(start, count)
+    try:
+      features = extract_features(encoder, piece).features
+    except ValueError as error:
+      if _names(piece)[0]:
+        raise UserError(f"--workdir: {' '.join(str(error).split())}") from error
+      features = np.empty((0, encoder.embed_dim), np.float32)  # none of them can be read
+    return Part(features, *_names(piece))
+
+
+def open_images(loaded: Loaded, options: argparse.Namespace) -> Images:
+  """The images that a command line names, read as the run's evaluations read theirs.
+
+  Args:
+    loaded: the run that encodes them.
+    options: the flags `input`, `data_dir`, `batch_size` and those of `add_flags`.
+
+  Raises:
+    UserError: for what is not there, or holds no image.
+  """
+  transform = _transform(loaded.config, options)
+  data_dir = data_folder(options.data_dir or _data_of(loaded.config).get("data_dir"))
+  inputs = list(options.input)
+  dataset = find_dataset(inputs[0], data_dir) if len(inputs) == 1 else None
+  if dataset is not None:
+    return Images(_prepared(dataset, transform, options), transform, options.batch_size)
+  paths, names = find_files(inputs)
+  data = ImageFiles(
+    paths=paths,
+    names=names,
+    transform=transform,
+    channels=_channels(loaded),
+    pixels=_pixels(loaded.config, data_dir),
+    batch_size=min(options.batch_size, len(paths)),
+  )
+  return Images(data, transform, options.batch_size)
 
 
 def _data_of(config: ConfigDict) -> Any:
@@ -224,39 +213,3 @@ def _names(data: ImageFiles | RecordedPass) -> tuple[list[str], list[str]]:
   bad = data.unreadable
   missing = [f"{data.names[number]} ({bad[number]})" for number in sorted(bad)]
   return [name for number, name in enumerate(data.names) if number not in bad], missing
-
-
-def _write(out: Path, features: Float[np.ndarray, "N D"], names: Sequence[str]) -> None:
-  """Writes a file that appears when it is whole."""
-  write = {".npy": _npy, ".npz": _npz, ".parquet": _parquet, ".jsonl": _jsonl}[out.suffix]
-  temporary = out.with_name(f".{os.getpid()}.{out.name}")
-  try:
-    write(temporary, features, names)
-    os.replace(temporary, out)
-  finally:
-    temporary.unlink(missing_ok=True)
-
-
-def _npy(path: Path, features: np.ndarray, names: Sequence[str]) -> None:
-  del names
-  np.save(path, features)
-
-
-def _npz(path: Path, features: np.ndarray, names: Sequence[str]) -> None:
-  np.savez(path, features=features, names=np.array(names))
-
-
-def _jsonl(path: Path, features: np.ndarray, names: Sequence[str]) -> None:
-  with path.open("w", encoding="utf-8") as file:
-    for name, row in zip(names, features.tolist(), strict=True):
-      file.write(json.dumps({"file": name, "embedding": row}) + "\n")
-
-
-def _parquet(path: Path, features: np.ndarray, names: Sequence[str]) -> None:
-  import pyarrow as pa  # optional, and slow to load
-
-  vector = pa.list_(pa.float32(), features.shape[1])
-  flat = pa.array(features.reshape(-1))
-  columns = [list(names), pa.FixedSizeListArray.from_arrays(flat, type=vector)]
-  schema = pa.schema([("file", pa.string()), ("embedding", vector)])
-  import_parquet().write_table(pa.table(columns, schema=schema), path)

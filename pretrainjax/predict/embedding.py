@@ -2,17 +2,16 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
+from pretrainjax.evaluators.features import pooled
 from pretrainjax.types import Encoder, Text
 
 # Of rows; each further one is compiled once.
@@ -54,7 +53,7 @@ def embed_texts(
   """
   lengths = [len(tokens) for tokens in token_lists]
   order = np.argsort(lengths, kind="stable")
-  apply = functools.partial(_pooled, *nnx.split(encoder))
+  apply = functools.partial(pooled, *nnx.split(encoder))
   found = np.empty((len(token_lists), encoder.embed_dim), np.float32)
   for start in range(0, len(order), batch_size):
     rows = order[start : start + batch_size]
@@ -94,8 +93,3 @@ def with_begin_and_end(
   begin, end = ([] if i is None else [i] for i in (tokenizer.begin_id, tokenizer.end_id))
   room = len(tokens) if length is None else max(length - len(begin) - len(end), 0)
   return [*begin, *tokens[:room], *end]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _pooled(graphdef: nnx.GraphDef, state: Any, text: Text) -> Float[Array, "B D"]:
-  return nnx.merge(graphdef, state)(text).pooled.astype(jnp.float32)

@@ -18,6 +18,7 @@ from pretrainjax.data.image import Transform
 from pretrainjax.data.image_data import ImageData
 from pretrainjax.data.pixels import Pixels
 from pretrainjax.errors import UserError, nearest
+from pretrainjax.predict.parts import digest_of_files
 from pretrainjax.prepare.files.walk import File, open_listing
 from pretrainjax.prepare.image.folder import SUFFIXES, why_no_image
 from pretrainjax.types import Batch
@@ -65,11 +66,7 @@ class ImageFiles:
 
   def identity(self) -> str:
     """A digest of the files' names, sizes and times."""
-    digest = hashlib.sha256()
-    for path, name in zip(self.paths, self.names, strict=True):
-      found = path.stat()
-      digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode(errors="replace"))
-    return digest.hexdigest()
+    return digest_of_files(self.paths, self.names)
 
   def one_pass(self) -> Iterator[Batch]:
     """Each image once, in order; "valid" is False for what cannot be read."""

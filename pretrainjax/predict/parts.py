@@ -1,9 +1,10 @@
 """Finished parts of a command that may be stopped: a folder OUT.parts, claimed by one command."""
 
+import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,51 @@ def read_part(path: Path, *names: str) -> tuple[np.ndarray, ...]:
     file.seek(0)
     part = np.load(file, allow_pickle=False)
     return tuple(np.asarray(part[name]) for name in names)
+
+
+def in_parts(
+  folder: Path,
+  num_examples: int,
+  *,
+  size: int,
+  names: Sequence[str],
+  make: Callable[[int, int], Mapping[str, Any]],
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields the arrays of all parts by name, in order; those that lie there are not made again.
+
+  Args:
+    folder: the folder of the parts, claimed.
+    num_examples: the number of examples of all parts together.
+    size: the number of examples of a part; the last one has what is left.
+    names: the names of its arrays.
+    make: the function of a part's first example and of `size` that makes its arrays.
+
+  Raises:
+    UserError: for a part that is damaged.
+  """
+  for number, start in enumerate(range(0, num_examples, size)):
+    path = folder / f"{number:06d}.npz"
+    if not path.is_file():
+      write_part(path, **make(start, size))
+    try:
+      found = dict(zip(names, read_part(path, *names), strict=True))
+    except Exception as error:  # of zip and NumPy, for damage
+      raise damaged(path, error) from error
+    yield found
+
+
+def digest_of_files(paths: Sequence[Path], names: Sequence[str]) -> str:
+  """A digest of the names, sizes and times of files, for the identity of a command.
+
+  Args:
+    paths: the places of the files.
+    names: what each is called in the output.
+  """
+  digest = hashlib.sha256()
+  for path, name in zip(paths, names, strict=True):
+    found = path.stat()
+    digest.update(f"{name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode(errors="replace"))
+  return digest.hexdigest()
 
 
 def damaged(path: Path, error: Exception) -> UserError:

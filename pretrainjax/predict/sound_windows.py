@@ -2,19 +2,20 @@
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Float32, Int16
+from jaxtyping import Array, Bool, Float, Float32, Int, Int16
 
 from pretrainjax.predict.audio_inputs import RATE
 
 _SHORTEST = 1 << 14  # samples of a row; each power of two above it is compiled once
 _PAUSE = 0.2  # seconds around a seam that should be silent
+Found = TypeVar("Found")
 
 
 class Frames(NamedTuple):
@@ -70,9 +71,10 @@ def frames_of(
     windows: how they are cut.
     blank_id: the class of the blank, at which windows are joined.
   """
-  pieces = _pieces(sounds, windows)
-  encoded = _encoded(module, pieces, windows)
-  for _, parts in itertools.groupby(encoded, key=lambda pair: pair[0]):
+  apply = functools.partial(_log_probs, *nnx.split((module.encoder, module.head)))
+  encode = functools.partial(_frames, module.encoder, apply, windows)
+  found = encoded(_pieces(sounds, windows), batch_size=windows.batch_size, encode=encode)
+  for _, parts in itertools.groupby(found, key=lambda pair: pair[0].sound):
     yield joined((frames for _, frames in parts), blank_id=blank_id)
 
 
@@ -117,13 +119,13 @@ def _seam(left: Frames, right: Frames, *, blank_id: int) -> float:
   return float(left.begins[place])
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
   """A window of a sound.
 
   Attributes:
     sound: the number of the sound.
     begin: its first sample.
-    samples: its samples.
+    samples: the samples of the window.
   """
 
   sound: int
@@ -131,41 +133,61 @@ class _Piece(NamedTuple):
   samples: Int16[np.ndarray, " _"]
 
 
-def _pieces(sounds: Iterable[np.ndarray], windows: Windows) -> Iterator[_Piece]:
-  for number, samples in enumerate(sounds):
-    for window in windows.cut(len(samples)):
-      yield _Piece(number, window.start, samples[window])
+def encoded(
+  pieces: Iterator[Piece],
+  *,
+  batch_size: int,
+  encode: Callable[[Sequence[Piece]], Iterable[Found]],
+) -> Iterator[tuple[Piece, Found]]:
+  """Yields each window with what a network says of it, in order; those of like length go together.
 
-
-def _encoded(
-  module: Any, pieces: Iterator[_Piece], windows: Windows
-) -> Iterator[tuple[int, Frames]]:
-  """(number of the sound, frames) of each window, in order; windows of like length go together."""
-  apply = functools.partial(_log_probs, *nnx.split((module.encoder, module.head)))
-  batch_size = windows.batch_size
+  Args:
+    pieces: the windows, of which never more than four batches are in memory.
+    batch_size: windows of a batch.
+    encode: the function of a batch's windows, at most so many, that says something of each.
+  """
   while some := list(itertools.islice(pieces, 4 * batch_size)):
-    found: dict[int, Frames] = {}
+    found: dict[int, Found] = {}
     order = np.argsort([len(piece.samples) for piece in some], kind="stable").tolist()
     for start in range(0, len(some), batch_size):
       rows = order[start : start + batch_size]
-      frames = _batch(module.encoder, apply, [some[row] for row in rows], windows)
-      found |= dict(zip(rows, frames, strict=True))
-    yield from ((piece.sound, found[row]) for row, piece in enumerate(some))
+      found |= dict(zip(rows, encode([some[row] for row in rows]), strict=True))
+    yield from ((piece, found[row]) for row, piece in enumerate(some))
 
 
-def _batch(
-  encoder: Any, apply: Any, pieces: Sequence[_Piece], windows: Windows
-) -> Iterator[Frames]:
-  """The frames of some windows, encoded as one batch that is filled up."""
+def batch_of(
+  pieces: Sequence[Piece], *, batch_size: int, seconds: float
+) -> dict[str, Int[np.ndarray, "B ..."]]:
+  """Windows as the batch that encoders of sound read, filled up.
+
+  Args:
+    pieces: the windows, at least one.
+    batch_size: the number of rows.
+    seconds: how long windows may be, which no row is longer than.
+  """
   longest = max(len(piece.samples) for piece in pieces)
   size = max(_SHORTEST, 1 << (longest - 1).bit_length())
-  size = min(size, max(round(windows.seconds * RATE), longest))
-  audio = np.zeros((windows.batch_size, size), np.int16)
-  counts = np.full(windows.batch_size, len(pieces[-1].samples), np.int32)
+  size = min(size, max(round(seconds * RATE), longest))
+  audio = np.zeros((batch_size, size), np.int16)
+  counts = np.full(batch_size, len(pieces[-1].samples), np.int32)
   for row, piece in enumerate(pieces):
     audio[row, : len(piece.samples)] = piece.samples
     counts[row] = len(piece.samples)
-  inputs = encoder.inputs({"audio": jnp.asarray(audio), "num_samples": jnp.asarray(counts)})
+  return {"audio": audio, "num_samples": counts}
+
+
+def _pieces(sounds: Iterable[np.ndarray], windows: Windows) -> Iterator[Piece]:
+  for number, samples in enumerate(sounds):
+    for window in windows.cut(len(samples)):
+      yield Piece(number, window.start, samples[window])
+
+
+def _frames(
+  encoder: Any, apply: Any, windows: Windows, pieces: Sequence[Piece]
+) -> Iterator[Frames]:
+  """The frames of some windows, encoded as one batch that is filled up."""
+  batch = batch_of(pieces, batch_size=windows.batch_size, seconds=windows.seconds)
+  inputs = encoder.inputs({name: jnp.asarray(array) for name, array in batch.items()})
   log_probs, valid = map(np.asarray, apply(inputs))
   if not np.isfinite(log_probs[: len(pieces)]).all():
     raise ValueError("scores are not finite: the parameters have diverged")

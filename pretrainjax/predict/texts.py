@@ -1,6 +1,7 @@
 """Reads the texts of a file that a user has, one after the other: what `prepare text` reads."""
 
 import argparse
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pretrainjax.prepare.text.columns import completed, field_names, guessed
 from pretrainjax.prepare.text.fields import Fields, value_at
 from pretrainjax.prepare.text.formats import RECORDS, SUFFIXES, Reader, kind_of
 from pretrainjax.prepare.text.streams import COMPRESSED, NoText, open_text
+from pretrainjax.untrusted import open_file
 
 FORMS = ".txt (lines), .jsonl, .json, .csv, .tsv, .conll or .parquet, also as .gz or .zst"
 _COLUMNS = ("columns", "conllu")
@@ -93,6 +95,12 @@ def text_field(path: Path, *, named: str | None, usual: str, flag: str, encoding
   if found is not None and found.messages is not None:
     return found.messages
   return usual if found is None else found.text
+
+
+def digest_of_texts(path: Path) -> str:
+  """A digest of a file, for the identity of a command."""
+  with open_file(path) as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def import_parquet():

@@ -1,7 +1,7 @@
 import pytest
 
 from pretrainjax.config.objects import recipe
-from pretrainjax.convert.classes import is_linear, read_classifier, write_classes
+from pretrainjax.convert.classes import class_names, is_linear, read_classifier, write_classes
 from pretrainjax.convert.fields import Fields
 from pretrainjax.errors import UserError
 from pretrainjax.models.heads import Head, Pooler
@@ -12,6 +12,13 @@ def test_there_and_back():
   assert head == recipe(Head, in_dim=5, num_classes=3, dropout=0.25)
   assert write_classes(2)["label2id"] == {"LABEL_0": 0, "LABEL_1": 1}
   assert read_classifier(Fields({}), 5).num_classes == 2  # as transformers has it
+
+
+def test_names_are_in_the_order_of_their_numbers():
+  assert class_names(Fields({"id2label": {"1": "dog", "0": "cat"}})) == ("cat", "dog")
+  assert class_names(Fields({"label_names": ["cat", "dog"]})) == ("cat", "dog")
+  for fields in ({}, {"id2label": {"1": "dog"}}, {"id2label": {"0": 1}}, {"label_names": "cat"}):
+    assert class_names(Fields(fields)) == ()
 
 
 @pytest.mark.parametrize("labels", [{}, ["cat"], "cat"])

@@ -36,12 +36,12 @@ def test_subset_is_fixed_by_its_seed_and_in_order(max_examples):
 def test_repeated_evaluations_do_not_compile_again():
   data = blobs(40, seed=1)
   extract_features(identity(), data)
-  before = features_module._pooled._cache_size()
+  before = features_module.pooled._cache_size()
   for seed in range(3):
     encoder = identity()
     encoder.linear.kernel.set_value(jax.random.normal(jax.random.key(seed), (12, 12)))
     extract_features(encoder, data)
-  assert features_module._pooled._cache_size() == before
+  assert features_module.pooled._cache_size() == before
 
 
 def test_cache_reads_shared_data_once():

@@ -10,7 +10,7 @@ from fake_texts import word_tokenizer
 from flax import nnx
 
 from pretrainjax.errors import UserError
-from pretrainjax.evaluators.word_errors import WordErrors, error_rates
+from pretrainjax.evaluators.word_errors import WordErrors, error_rates, worst_transcripts
 from pretrainjax.objectives.base import Towers
 from pretrainjax.types import Encoded
 
@@ -64,6 +64,27 @@ def test_errors_of_words_and_letters():
     "words": 6.0,
     "letters": 15.0,
   }
+
+
+def test_the_worst_transcripts_come_with_the_numbers():
+  data = sounds(([5, 5, 0, 6, 6], [7, 0, 7], [0, 5, 5], [0]), ([5, 6], [7], [6, 5], [8]))
+  one = {"errors": 1, "words": 1, "reference": "ghij", "hypothesis": ""}
+  two = {"errors": 1, "words": 2, "reference": "bc a", "hypothesis": "a"}
+  twice = {"errors": 1, "words": 1, "reference": "def", "hypothesis": "def def"}
+  assert WordErrors(data=data).outcome(recogniser()).worst == (twice, one, two)
+  assert WordErrors(data=data, num_worst=1).outcome(recogniser()).worst == (twice,)
+  assert "num_worst" not in WordErrors(data=data).protocol()
+
+
+def test_most_errors_go_first_and_none_are_no_error():
+  right = ["a b c", "", "x", "one two three four"]
+  found = worst_transcripts(right, ["a d", "q r s", "x", "one three four"], count=10)
+  assert [(one["reference"], one["errors"]) for one in found] == [
+    ("", 3),
+    ("a b c", 2),
+    ("one two three four", 1),
+  ]
+  assert worst_transcripts(["a"], ["a"], count=10) == ()
 
 
 def by_hand(module, arrays, length=6):

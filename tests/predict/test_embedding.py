@@ -38,10 +38,10 @@ def test_few_lengths_are_compiled():
   ]
   assert row_length(200, longest=None) == 256
   encoder = TinyText(vocab_size=21, rngs=nnx.Rngs(0))
-  before = embedding._pooled._cache_size()
+  before = embedding.pooled._cache_size()
   embed_texts(encoder, [[5] * n for n in range(1, 17)], batch_size=3)
   embed_texts(encoder, [[6, 7]], batch_size=3)
-  assert embedding._pooled._cache_size() == before + 1
+  assert embedding.pooled._cache_size() == before + 1
 
 
 def test_texts_are_wrapped_as_in_training_and_cut():
