@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import functools
 import json
 
@@ -154,6 +155,27 @@ def test_images_and_sounds_are_called_by_their_files_and_classes_by_numbers(tmp_
     likely = [one["probability"] for one in row["classes"]]
     assert likely == sorted(likely, reverse=True) and sum(likely) == pytest.approx(1.0)
     assert f"classes of 1 {kind}: {out}" in capsys.readouterr().out
+
+
+def test_a_model_of_others_names_its_classes_and_may_score_each_alone(tmp_path):
+  backbone = functools.partial(MLP, image_size=4, num_channels=3, embed_dim=6)
+  loaded = loaded_of(backbone, tmp_path, data={"transform": {"size": 4}})
+  loaded = dataclasses.replace(loaded, source="hf")
+  cv2.imwrite(str(tmp_path / "a.png"), smooth(4, 4))
+
+  def found(name, **fields):
+    labels = {str(number): label for number, label in enumerate(NAMES)}
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": labels} | fields))
+    call(loaded, tmp_path, f"--input={tmp_path}/a.png", f"--out={tmp_path}/{name}.jsonl")
+    (row,) = (tmp_path / f"{name}.jsonl").read_text().splitlines()
+    return {one["class"]: one["probability"] for one in json.loads(row)["classes"]}
+
+  one_is, alone = found("one"), found("alone", problem_type="multi_label_classification")
+  assert [*one_is] == [*alone] and {*alone} == {*NAMES}
+  shares = np.array([*alone.values()])
+  odds = shares / (1 - shares)  # the exponentials of the logits
+  assert sum(one_is.values()) == pytest.approx(1.0) != sum(shares)
+  np.testing.assert_allclose([*one_is.values()], odds / odds.sum(), rtol=1e-3, atol=1e-6)
 
 
 def test_ranks_are_those_of_softmax_or_of_each_class_alone():
