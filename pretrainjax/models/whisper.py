@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from pretrainjax.models.layers.attention import Cache
+from pretrainjax.models.layers.attention import Cache, Remembered
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import check_length, embed
@@ -296,7 +296,7 @@ class WhisperDecoder(nnx.Module):
     copy.blocks = nnx.List(unstack(self.blocks))
     return copy
 
-  def remember(self, context: Float[Array, "B N D"]) -> tuple[Cache, ...]:
+  def remember(self, context: Float[Array, "B N D"]) -> tuple[Remembered, ...]:
     """Keys and values of the encoder's tokens, of each layer of an `unstacked` decoder."""
     return tuple(block.cross_attention.remember(context) for block in self.blocks)
 
@@ -312,7 +312,7 @@ class WhisperDecoder(nnx.Module):
     caches: tuple[Cache, ...],
     positions: Int[Array, "B T"],
     *,
-    contexts: tuple[Cache, ...],
+    contexts: tuple[Remembered, ...],
   ) -> tuple[Float[Array, "B T D"], tuple[Cache, ...]]:
     """Reads some more tokens of texts whose beginnings are in the cache.
 
