@@ -45,15 +45,15 @@ quickstart: install
 	@echo "checkpoints and logs: $(RUNS)/pretrain and $(RUNS)/finetune"
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
 # Against torch, transformers and peft, which are installed for it.
 test-parity: $(VENV)/.installed-torch
-	$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -m parity -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
-# What the default run leaves out because it does once more what another test there does.
+# What the default run leaves out for time; most does once more what another test there does.
 test-repeats: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -q -m "repeat and not slow" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -q -m "repeat and not slow" -n $(WORKERS) --dist loadfile --max-worker-restart=0
 
 # A run preempted and requeued by a SLURM that is started for it: root, slurm-wlm and munge.
 slurm: install

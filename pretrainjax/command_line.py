@@ -49,7 +49,7 @@ def make_parser(verb: str, description: str, *, needs_workdir: bool) -> argparse
     "--data_dir", metavar="DIR", help="where datasets lie; sets every data_dir of the config"
   )
   parser.add_argument(
-    "--datasets", metavar="NAME", help="another dataset; sets every `datasets` of the config"
+    "--datasets", metavar="NAME[,NAME]", help="other datasets; sets every `datasets` of the config"
   )
   parser.add_argument("--debug", action="store_true", help="show tracebacks of mistakes too")
   parser.add_argument("-h", "--help", action="store_true", help="this text")

@@ -18,16 +18,20 @@ from pretrainjax import collectives
 def num_visible(num_tokens: int, mask_ratio: float) -> int:
   """The number of `num_tokens` that stay when `mask_ratio` of them are hidden, rounded down.
 
-  The 1e-6 undoes binary fractions: int(100 * (1 - 0.9)) is 9.
+  One at least, of any. The 1e-6 undoes binary fractions: int(100 * (1 - 0.9)) is 9.
 
-  >>> num_visible(196, 0.75), num_visible(100, 0.9)
-  (49, 10)
+  >>> num_visible(196, 0.75), num_visible(100, 0.9), num_visible(3, 0.9)
+  (49, 10, 1)
   """
-  return int(num_tokens * (1 - mask_ratio) + 1e-6)
+  return max(int(num_tokens * (1 - mask_ratio) + 1e-6), min(num_tokens, 1))
 
 
 def random_mask(
-  key: Key[Array, ""], shape: tuple[int, int], *, mask_ratio: float
+  key: Key[Array, ""],
+  shape: tuple[int, int],
+  *,
+  mask_ratio: float,
+  valid: Bool[Array, "B N"] | None = None,
 ) -> Bool[Array, "B N"]:
   """Hides tokens uniformly without replacement, equally many in every example.
 
@@ -35,9 +39,11 @@ def random_mask(
     key: the step's key for masks, equal on all devices.
     shape: batch size and tokens of a row, (B, N).
     mask_ratio: share of hidden tokens, in [0, 1).
+    valid: True for tokens that are no padding; None is all.
 
   Returns:
-    True for the `num_visible(N, mask_ratio)` tokens of each row that stay.
+    True for the tokens of each row that stay, `num_visible(N, mask_ratio)` of them; where there is
+    padding, of which none stays, N is the number of the others.
 
   Reference: MAE, arXiv 2111.06377.
 
@@ -48,7 +54,11 @@ def random_mask(
   batch_size, num_tokens = shape
   keys = collectives.example_keys(key, batch_size)
   noise = jax.vmap(lambda k: jax.random.uniform(k, (num_tokens,)))(keys)
-  return _lowest(noise, num_visible(num_tokens, mask_ratio))
+  if valid is None:
+    return _lowest(noise, num_visible(num_tokens, mask_ratio))
+  counts = jnp.asarray([num_visible(n, mask_ratio) for n in range(num_tokens + 1)])
+  # Noise lies in [0, 1): padding comes last.
+  return _lowest(jnp.where(valid, noise, 1.0), counts[jnp.sum(valid, axis=1)][:, None])
 
 
 def block_mask(
@@ -274,7 +284,27 @@ def hidden_indices(visible: Bool[Array, "B N"], num_hidden: int) -> Int[Array, "
   return keep_indices(~visible, num_hidden)
 
 
-def _lowest(noise, count: int):
+def split_places(
+  visible: Bool[Array, "B N"], num_keep: int, *, valid: Bool[Array, "B N"] | None = None
+) -> tuple[Int[Array, "B M"], Int[Array, "B R"]]:
+  """The places of what is encoded and of all else, each ascending but for padding.
+
+  Args:
+    visible: True for the tokens that stay.
+    num_keep: the number of places to encode, M; rows with fewer visible tokens fill up with
+      padding, never with what is hidden.
+    valid: True for tokens that are no padding; None is all.
+
+  >>> visible, valid = jnp.array([[False, True, False, False]]), jnp.array([[True] * 3 + [False]])
+  >>> [places.tolist() for places in split_places(visible, 2, valid=valid)]
+  [[[1, 3]], [[0, 2]]]
+  """
+  hidden = ~visible if valid is None else ~visible & valid
+  order = jnp.argsort(jnp.where(visible, 0, jnp.where(hidden, 2, 1)), axis=1, stable=True)
+  return order[:, :num_keep], order[:, num_keep:]
+
+
+def _lowest(noise, count: int | Int[Array, "B 1"]):
   """True for the `count` smallest of each row; exact, also where noise has ties."""
   return jnp.argsort(jnp.argsort(noise, axis=1), axis=1) < count
 

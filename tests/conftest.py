@@ -44,6 +44,31 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", line)
 
 
+# Of the 65,530 pieces of memory that Linux lets a process map; a compiled program takes several.
+_MAX_MAPPED = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+  """Lets go of compiled programs where there are many: at Linux's limit XLA dies of a fault."""
+  yield
+  maps = Path("/proc/self/maps")
+  if maps.exists() and len(maps.read_bytes().splitlines()) > _MAX_MAPPED:
+    jax.clear_caches()
+    gc.collect()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Marks the tests that repeats.txt leaves out of the default run, for time alone."""
+  root = Path(__file__).parent
+  names = {*(root / "repeats.txt").read_text().splitlines()}
+  for item in items:
+    name = item.path.relative_to(root).as_posix() + item.nodeid[item.nodeid.index("::") :]
+    if item.path.is_relative_to(root) and name in names:
+      item.add_marker(pytest.mark.repeat)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
   """Adds the flags that rewrite golden files, and that say where trials of faults are noted."""
   parser.addoption("--renew-golden", action="store_true", help="rewrite tests/golden")

@@ -388,3 +388,13 @@ def test_every_test_has_a_module():
     module = PACKAGE / relative.with_name(relative.name.removeprefix("test_"))
     if relative.parts[0] in folders and path.name not in MIRRORS_NOTHING:
       assert module.is_file(), f"tests/{relative} mirrors no module"
+
+
+def test_what_is_left_out_for_time_is_there():
+  """Each line of tests/repeats.txt names a function of a file."""
+  lines = (ROOT / "tests" / "repeats.txt").read_text().splitlines()
+  assert lines == sorted({*lines})
+  for line in lines:
+    file, _, name = line.partition("::")
+    path = ROOT / "tests" / file
+    assert path.is_file() and f"def {name.partition('[')[0]}(" in path.read_text(), line

@@ -15,7 +15,7 @@ block_mask = jax.jit(masking.block_mask, static_argnums=1, static_argnames="mask
 
 @pytest.mark.parametrize(
   ("num_tokens", "ratio", "expected"),
-  [(49, 0.75, 12), (196, 0.75, 49), (100, 0.9, 10), (9, 0.0, 9)],
+  [(49, 0.75, 12), (196, 0.75, 49), (100, 0.9, 10), (9, 0.0, 9), (3, 0.9, 1), (0, 0.9, 0)],
 )
 def test_num_visible_rounds_down_but_not_for_binary_fractions(num_tokens, ratio, expected):
   assert masking.num_visible(num_tokens, ratio) == expected
@@ -212,3 +212,27 @@ def test_random_spans_keep_to_real_steps_and_leave_no_row_whole():
   np.testing.assert_array_equal(hidden, more)
   np.testing.assert_array_equal(_spans(valid[:5], 0.001, 3), hidden[:5])
   assert not _spans(np.zeros((2, 5), bool), 0.5, 2).any()
+
+
+def test_padding_is_neither_seen_nor_hidden_and_moves_no_mask():
+  counts = np.array([0, 1, 4, 13, 20])
+  valid = jnp.asarray(np.arange(20)[None] < counts[:, None])
+  visible = np.asarray(masking.random_mask(KEY, (5, 20), mask_ratio=0.8, valid=valid))
+  assert visible.sum(1).tolist() == [0, 1, 1, 2, 4]
+  assert not (visible & ~np.asarray(valid)).any()
+  longer = jnp.pad(valid, ((0, 0), (0, 7)))
+  again = masking.random_mask(KEY, (5, 27), mask_ratio=0.8, valid=longer)
+  np.testing.assert_array_equal(again[:, :20], visible)
+  everything = masking.random_mask(KEY, (5, 20), mask_ratio=0.8, valid=jnp.ones((5, 20), bool))
+  np.testing.assert_array_equal(everything, masking.random_mask(KEY, (5, 20), mask_ratio=0.8))
+
+
+@pytest.mark.parametrize("count", range(21))
+def test_places_to_encode_are_filled_up_with_padding_only(count):
+  valid = np.arange(20)[None] < count
+  visible = masking.random_mask(KEY, (1, 20), mask_ratio=0.8, valid=jnp.asarray(valid))
+  keep, hidden = masking.split_places(visible, 4, valid=jnp.asarray(valid))
+  assert sorted([*keep[0].tolist(), *hidden[0].tolist()]) == list(range(20))
+  seen = np.asarray(visible)[0]
+  assert all(seen[place] or not valid[0, place] for place in keep[0].tolist())
+  assert not any(seen[place] for place in hidden[0].tolist())

@@ -4,6 +4,7 @@ Each example draws by a key of its own, so that no result depends on the number 
 lies behind the end of an example is padding, and stays silent.
 """
 
+import dataclasses
 from typing import Literal, NamedTuple
 
 import jax
@@ -11,13 +12,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int16, Key
 
 from pretrainjax import collectives
+from pretrainjax.ranges import Fraction, NonNegativeInt, check_ranges
 
 Waves = Float[Array, "B S"] | Int16[Array, "B S"]
 _SCALE = 32768.0  # of int16
 _FLOOR = 1e-10  # energy of what is taken for silence
 
 
-class Policy(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Policy:
   """How much of a spectrogram is masked.
 
   Attributes:
@@ -28,11 +31,14 @@ class Policy(NamedTuple):
     time_fraction: the widest, as a share of an example's frames.
   """
 
-  num_frequency: int
-  frequency: int
-  num_time: int
-  time: int
-  time_fraction: float
+  num_frequency: NonNegativeInt
+  frequency: NonNegativeInt
+  num_time: NonNegativeInt
+  time: NonNegativeInt
+  time_fraction: Fraction
+
+  def __post_init__(self):
+    check_ranges(self)
 
 
 # Table 1 of arXiv 1904.08779, for LibriSpeech: basic and double; warping of time, which matters

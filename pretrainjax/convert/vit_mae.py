@@ -56,7 +56,8 @@ def fits(recipes: Recipes, kind: str) -> bool:
     return False
   alike = all(backbone[name] == decoder[name] for name in ("activation", "eps"))
   rows, columns = grid_of(backbone)
-  return alike and backbone.position == "sincos" and rows == columns
+  windows = decoder.get("window") is not None
+  return alike and not windows and backbone.position == "sincos" and rows == columns
 
 
 def write_config(recipes: Recipes, kind: str, tokens: Tokens) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def fits(recipes: Recipes, kind: str) -> bool:
   backbone, decoder = recipes["backbone"], recipes["decoder"]
   if not makes(backbone, WhisperEncoder) or not makes(decoder, WhisperDecoder):
     return False
+  if not decoder.get("hears_padding", True):
+    return False
   shared = ("embed_dim", "activation", "dropout", "inner_dropout", "attention_dropout", "eps")
   return all(backbone[name] == decoder[name] for name in shared) and backbone.eps == 1e-5
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pretrainjax.data.buckets import Row
-from pretrainjax.data.field import Place
+from pretrainjax.data.field import Field, Place
 from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 
@@ -99,10 +99,27 @@ class Load:
     data = self._data
     if data.cached is not None:
       return data.cached[source][number]
-    return data.unpacked(data.sources[source], np.array([number]))[0]
+    return unpacked(data.field, data.sources[source], np.array([number]))[0]
 
 
-def complaint(source: PreparedSplit, number: int | np.integer, error: Exception) -> str:
+def unpacked(field: Field, source: PreparedSplit, numbers: np.ndarray) -> list[Any]:
+  """The pair (unpacked record, class) of each number, or in words what is wrong with it."""
+  try:
+    found = source.records(numbers)
+  except RuntimeError as error:  # the file is damaged: find out where
+    if len(numbers) == 1:
+      return [_complaint(source, numbers[0], error)]
+    return [unpacked(field, source, numbers[i : i + 1])[0] for i in range(len(numbers))]
+  records = []
+  for number, fields in zip(numbers, found, strict=True):
+    try:
+      records.append((field.unpack(source, fields), source.label(fields)))
+    except ValueError as error:
+      records.append(_complaint(source, number, error))
+  return records
+
+
+def _complaint(source: PreparedSplit, number: int | np.integer, error: Exception) -> str:
   """The message that names a record which cannot be read, with the reason in one line."""
   return f"{_name(source, number)}: {' '.join(str(error).split())}"
 

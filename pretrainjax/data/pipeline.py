@@ -23,10 +23,10 @@ from pretrainjax.data.buckets import (
 )
 from pretrainjax.data.field import ArrayShape, Field
 from pretrainjax.data.fingerprint import Fingerprint, dataset_fingerprint
-from pretrainjax.data.load import Load, complaint
+from pretrainjax.data.load import Load, unpacked
 from pretrainjax.data.prefetch import Prefetched
-from pretrainjax.data.prepared import PreparedSplit, open_datasets
-from pretrainjax.data.subset import rows_used
+from pretrainjax.data.prepared import PreparedSplit, dataset_names, open_datasets
+from pretrainjax.data.subset import Subset, rows_used
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 from pretrainjax.process.data_workers import EndWithTrainer
@@ -46,7 +46,7 @@ class Pipeline:
   """Examples of one dataset, or of several mixed; a subclass says which field they are made of.
 
   Attributes:
-    datasets: name of a prepared tfds dataset, or weights by name.
+    datasets: name of a prepared tfds dataset; several with commas are as one; or weights by name.
     split: in the language of tfds, "train[:10%]".
     part: "held_out" is what a run may be judged by before it is done: the dataset's validation
       split, or 5 % of each class of `split` where it has none; "fit" is what is then left of it to
@@ -54,7 +54,9 @@ class Pipeline:
     data_dir: the folder in which datasets lie; None is $PRETRAINJAX_DATA, or "data".
     batch_size: the rows of a batch over all devices and hosts.
     label_fraction: share of each class that is used, in (0, 1].
-    label_seed: the seed by which that share of the examples is chosen.
+    examples_per_class: so many examples of each class in place of a share, of each dataset; a
+      class with fewer keeps all it has, with a warning.
+    label_seed: the seed by which these are chosen.
     cache: "memory" unpacks all records once and keeps them, for small datasets.
     num_threads: the number of threads that read, unpack and transform.
     num_workers: processes that do so instead; 0 is right unless a transform is heavy Python.
@@ -70,6 +72,7 @@ class Pipeline:
   data_dir: str | None = None
   batch_size: PositiveInt
   label_fraction: PositiveFraction = 1.0
+  examples_per_class: PositiveInt | None = None
   label_seed: Seed = 0
   cache: Literal["none", "memory"] = "none"
   num_threads: PositiveInt = 2
@@ -78,11 +81,12 @@ class Pipeline:
 
   def __post_init__(self):
     check_ranges(self)
-    if not self.datasets:
-      raise ValueError(f"datasets={self.datasets!r}: expected a name, or weights by name")
+    dataset_names(self.datasets)  # which checks them
     weights = () if isinstance(self.datasets, str) else self.datasets.values()
     if not all(0 < weight < np.inf for weight in weights):
       raise ValueError(f"datasets={dict(self.datasets)}: weights are above 0, and finite")
+    if self.examples_per_class is not None and self.label_fraction != 1:
+      raise ValueError("examples_per_class, label_fraction: found both, expected one of them")
     if self.cache == "memory" and self.num_workers:
       raise ValueError("num_workers: with cache='memory' expected 0, each would hold all records")
     self.make_field()  # which checks its options
@@ -267,9 +271,9 @@ class Pipeline:
   @functools.cached_property
   def rows_used(self) -> tuple[np.ndarray, ...]:
     """The examples of each source that are used, as numbers record * pieces + piece."""
-    share = {"part": self.part, "fraction": self.label_fraction, "seed": self.label_seed}
+    subset = Subset(self.part, self.label_fraction, self.examples_per_class, self.label_seed)
     return tuple(
-      rows_used(source, pieces=pieces, **share)
+      rows_used(source, subset, pieces=pieces)
       for source, pieces in zip(self.sources, self.num_pieces, strict=True)
     )
 
@@ -292,25 +296,9 @@ class Pipeline:
     for source, rows, pieces in zip(self.sources, self.rows_used, self.num_pieces, strict=True):
       numbers = np.unique(rows // pieces)
       parts = [numbers[start : start + 1024] for start in range(0, len(numbers), 1024)]
-      records = [record for part in parts for record in self.unpacked(source, part)]
+      records = [record for part in parts for record in unpacked(self.field, source, part)]
       cached.append(dict(zip(numbers.tolist(), records, strict=True)))
     return tuple(cached)
-
-  def unpacked(self, source: PreparedSplit, numbers: np.ndarray) -> list[Any]:
-    """The pair (unpacked record, class) of each number, or in words what is wrong with it."""
-    try:
-      found = source.records(numbers)
-    except RuntimeError as error:  # the file is damaged: find out where
-      if len(numbers) == 1:
-        return [complaint(source, numbers[0], error)]
-      return [self.unpacked(source, numbers[i : i + 1])[0] for i in range(len(numbers))]
-    records = []
-    for number, fields in zip(numbers, found, strict=True):
-      try:
-        records.append((self.field.unpack(source, fields), source.label(fields)))
-      except ValueError as error:
-        records.append(complaint(source, number, error))
-    return records
 
   def _order(self, seed: int) -> grain.MapDataset:
     """(source, row) for every position, without end."""
@@ -320,7 +308,9 @@ class Pipeline:
     ]
     if len(orders) == 1:
       return orders[0]
-    return grain.MapDataset.mix(orders, weights=list(self.datasets.values()))
+    by_name = isinstance(self.datasets, Mapping)
+    weights = self.datasets.values() if by_name else map(len, self.rows_used)
+    return grain.MapDataset.mix(orders, weights=[float(weight) for weight in weights])
 
   def _examples(self, seed: int) -> grain.MapDataset:
     """The example of every position, without end."""

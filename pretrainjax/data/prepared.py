@@ -269,13 +269,30 @@ def open_datasets(
   """Opens one split of one dataset, or of several.
 
   Args:
-    datasets: the name of a dataset, or weights by name.
+    datasets: the name of a dataset, several names with commas, or weights by name.
     split: in the language of tfds.
     data_dir: the folder of the datasets; None is $PRETRAINJAX_DATA, or "data".
     key: the place in the config of the data that names them, for messages.
   """
-  names = [datasets] if isinstance(datasets, str) else list(datasets)
-  return tuple(PreparedSplit(name, split, data_folder(data_dir), key) for name in names)
+  folder = data_folder(data_dir)
+  return tuple(PreparedSplit(name, split, folder, key) for name in dataset_names(datasets))
+
+
+def dataset_names(datasets: str | Mapping[str, float]) -> tuple[str, ...]:
+  """The names in "NAME", "NAME,NAME" or weights by name.
+
+  Raises:
+    ValueError: where there is none, an empty one, or one twice.
+
+  >>> dataset_names("asterisk,tuxpaint")
+  ('asterisk', 'tuxpaint')
+  """
+  names = tuple(datasets.split(",") if isinstance(datasets, str) else datasets)
+  if not all(names) or len({*names}) < max(len(names), 1):
+    raise ValueError(
+      f"datasets={datasets!r}: expected a name, different names with commas, or weights by name"
+    )
+  return names
 
 
 def _article(word: str) -> str:

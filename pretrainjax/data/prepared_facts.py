@@ -15,7 +15,7 @@ from tqdm import tqdm
 from pretrainjax.data.fields.image import ImageField
 from pretrainjax.data.image import Resize
 from pretrainjax.data.pixel_statistics import PixelStatistics, measured_rows, pixel_statistics
-from pretrainjax.data.prepared import PreparedSplit, open_datasets
+from pretrainjax.data.prepared import PreparedSplit, dataset_names, open_datasets
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError
 
@@ -29,7 +29,7 @@ class PreparedFacts:
   All properties raise LookupError, in words, where the data does not say.
 
   Attributes:
-    datasets: the name of the dataset, or weights by name.
+    datasets: the name of the dataset, several with commas, or weights by name.
     split: the split, in the language of tfds.
     data_dir: the folder of the datasets, see `Pipeline`.
   """
@@ -46,7 +46,7 @@ class PreparedFacts:
   @property
   def names(self) -> str:
     """The names of the datasets, for messages."""
-    return self.datasets if isinstance(self.datasets, str) else " + ".join(self.datasets)
+    return " + ".join(dataset_names(self.datasets))
 
   # --- classes --------------------------------------------------------------------------------
 

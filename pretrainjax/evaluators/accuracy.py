@@ -1,5 +1,7 @@
 """Numbers of a classifier from its scores and the true labels."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,8 @@ def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, "
   """The number of classes placed before the true one; 0 is a hit at top-1.
 
   Args:
-    scores: higher is likelier, any scale; of equal scores the lower class comes first.
+    scores: higher is likelier, any scale; of equal scores the lower class comes first. A class of
+      -inf cannot be predicted: K are placed before it.
     labels: the true classes, in [0, K).
 
   >>> print(ranks(jnp.array([[0.1, 0.7, 0.2], [0.5, 0.5, 0.0]]), jnp.array([2, 1])))
@@ -20,7 +23,8 @@ def ranks(scores: Float[Array, "N K"], labels: Int[Array, " N"]) -> Int[Array, "
   """
   true = jnp.take_along_axis(scores, labels[:, None], axis=1)  # N 1
   before = jnp.arange(scores.shape[1])[None] < labels[:, None]
-  return jnp.sum((scores > true) | ((scores == true) & before), axis=1)
+  rank = jnp.sum((scores > true) | ((scores == true) & before), axis=1)
+  return jnp.where(jnp.isneginf(true[:, 0]), scores.shape[1], rank)
 
 
 def top_metrics(rank: Int[np.ndarray, " N"], *, num_classes: int) -> dict[str, float]:
@@ -96,27 +100,29 @@ def classification_outcome(
   """All numbers that describe a classifier, from its logits.
 
   Args:
-    logits: unnormalised log probabilities, one row an example.
+    logits: unnormalised log probabilities, one row an example; -inf for a class that cannot be
+      predicted.
     labels: true classes, in [0, K).
     class_names: the name of each class, or () for none.
 
   Returns:
     Metrics "top1" (which micro-averaged F1 equals), "top5" (above 5 classes), "mean_per_class"
     (over classes with examples), "f1" of class 1 (of two classes), "macro_f1" (over classes that
-    are there or predicted), "mcc" (Matthews correlation), "nll" in nats and "calibration_error";
-    and the confusion matrix.
+    are there or predicted), "mcc" (Matthews correlation), "nll" in nats (of examples whose class
+    can be predicted) and "calibration_error"; and the confusion matrix.
   """
-  num_classes = logits.shape[1]
+  num_classes, rows = logits.shape[1], np.arange(len(labels))
   rank = np.asarray(ranks(jnp.asarray(logits), jnp.asarray(labels)))
   log_probs = np.asarray(jax.nn.log_softmax(jnp.asarray(logits, jnp.float32)))
   confusion = confusion_matrix(labels, logits.argmax(axis=1), num_classes=num_classes)
   f1 = _f1_scores(confusion)
+  true = log_probs[rows, labels][~np.isneginf(logits[rows, labels])]
   metrics = top_metrics(rank, num_classes=num_classes) | {
     "mean_per_class": float(np.nanmean(per_class_accuracy(confusion))),
     **({"f1": float(np.nan_to_num(f1[1]))} if num_classes == 2 else {}),
     "macro_f1": float(np.nanmean(f1)),
     "mcc": _matthews_correlation(confusion),
-    "nll": float(-np.mean(log_probs[np.arange(len(labels)), labels])),
+    "nll": float(-np.mean(true)) if len(true) else math.nan,
     "calibration_error": calibration_error(np.exp(log_probs), labels),
   }
   return Outcome(metrics, confusion, tuple(class_names))

@@ -68,11 +68,13 @@ class Outcome(NamedTuple):
     confusion: counts of test examples, true class by row and predicted class by column; None
       where nothing was classified.
     class_names: the class names of its rows.
+    worst: some examples that were furthest from right, worst first, as plain values by name.
   """
 
   metrics: dict[str, float]
   confusion: Int[np.ndarray, "K K"] | None = None
   class_names: tuple[str, ...] = ()
+  worst: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,12 +86,14 @@ class Evaluation:
     every: steps between two runs during training; 0 runs it at the end only.
     needs_module: True where `run` takes the objective's whole module, with its head, and
       not only the encoder.
+    measures_network: False for a baseline, whose numbers are those of the data, beside any network.
     arrays: arrays that examples must have, by the field that holds the data: {"train": "label"}.
   """
 
   name: str
   every: NonNegativeInt = 0
   needs_module: ClassVar[bool] = False
+  measures_network: ClassVar[bool] = True
   arrays: ClassVar[Mapping[str, str]] = {}
 
   def __post_init__(self):

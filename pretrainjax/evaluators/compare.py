@@ -50,7 +50,8 @@ def compare(
 ) -> Comparison:
   """Runs evaluators on a trained encoder and on a random one of the same architecture.
 
-  Features that several evaluators ask for are computed once.
+  Features that several evaluators ask for are computed once. A baseline that measures no network
+  runs once, and stands with the trained encoder's.
 
   Args:
     evaluators: the evaluators to run, by name.
@@ -70,11 +71,13 @@ def compare(
   rows, outcomes = [], {}
   for name, outcome in _outcomes(evaluators, trained).items():
     outcomes[name] = outcome
-    protocol = evaluators[name].protocol() | _pool(trained)
+    protocol = evaluators[name].protocol() | _pool(trained, evaluators[name])
     rows += _rows(name, outcome, protocol, encoder=TRAINED, checkpoint=checkpoint, step=step)
   if random_init is not None:
-    for name, outcome in _outcomes(evaluators, random_init).items():
-      protocol = evaluators[name].protocol() | _pool(random_init) | {"random_seed": random_seed}
+    networks = {n: e for n, e in evaluators.items() if getattr(e, "measures_network", True)}
+    for name, outcome in _outcomes(networks, random_init).items():
+      pool = _pool(random_init, networks[name])
+      protocol = networks[name].protocol() | pool | {"random_seed": random_seed}
       rows += _rows(name, outcome, protocol, encoder=RANDOM_INIT, checkpoint="", step=None)
   return Comparison(rows, outcomes)
 
@@ -106,7 +109,8 @@ def _rows(name: str, outcome: Outcome, protocol: dict, **where) -> list[Row]:
   ]
 
 
-def _pool(subject: Subject) -> dict[str, str]:
-  """How the encoder pools, where it says so."""
+def _pool(subject: Subject, evaluator: Evaluation) -> dict[str, str]:
+  """How the encoder pools, where it says so and is measured."""
   pool = getattr(subject.encoder, "pool", None)
-  return {"pool": pool} if isinstance(pool, str) else {}
+  measured = getattr(evaluator, "measures_network", True)
+  return {"pool": pool} if measured and isinstance(pool, str) else {}

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.evaluators.absent_classes import AbsentClasses, counted
 from pretrainjax.evaluators.accuracy import confusion_matrix, ranks, top_metrics
 from pretrainjax.evaluators.base import (
   Evaluation,
@@ -40,6 +41,8 @@ class KNN(Evaluation):
     temperature: the temperature of the votes, each above 0.
     max_train: take a random subset of so many bank examples; None takes all.
     max_test: the same limit for the test examples.
+    absent_classes: whether test examples of a class that `train` has no example of count as errors,
+      or are "left_out"; their share is "of_absent_classes".
     seed: the seed of the subsets.
 
   Reference: DINO, arXiv 2104.14294, section 4.1 and its eval_knn; Wu et al., arXiv 1805.01978.
@@ -53,6 +56,7 @@ class KNN(Evaluation):
   temperature: tuple[PositiveFloat | PositiveInt, ...] = (0.07, 0.1)
   max_train: PositiveInt | None = None
   max_test: PositiveInt | None = None
+  absent_classes: AbsentClasses = "wrong"
   seed: Seed = 0
   arrays: ClassVar[Mapping[str, str]] = {"train": "label", "test": "label"}
 
@@ -66,20 +70,21 @@ class KNN(Evaluation):
     test = extract_features(subject, self.test, max_examples=self.max_test, seed=self.seed)
     num_classes = self.train.num_classes
     bank = Features(train.features, labels_of(train, num_classes=num_classes, split="train"))
-    labels = labels_of(test, num_classes=num_classes, split="test")
+    test = Features(test.features, labels_of(test, num_classes=num_classes, split="test"))
+    how = {"num_classes": num_classes, "absent_classes": self.absent_classes, "name": self.name}
+    test, metrics = counted(test, bank.labels, **how)
     votes = classify(
       bank,
-      Features(test.features, labels),
+      test,
       k=self._possible(len(train.features)),
       temperature=self.temperature,
       num_classes=num_classes,
     )
-    metrics = {}
     for (k, temperature), (rank, _) in votes.items():
       for top, value in top_metrics(rank, num_classes=num_classes).items():
         metrics[f"{top}_k{k}_t{temperature:g}"] = value
     _, predictions = next(iter(votes.values()))
-    confusion = confusion_matrix(labels, predictions, num_classes=num_classes)
+    confusion = confusion_matrix(test.labels, predictions, num_classes=num_classes)
     return Outcome(metrics, confusion, tuple(self.train.class_names))
 
   def protocol(self) -> dict[str, Any]:
@@ -111,13 +116,14 @@ def classify(
     queries: labelled features that are classified.
     k: the numbers of neighbours to classify by, each at least 1.
     temperature: the temperatures of the votes, each above 0.
-    num_classes: number of classes, K.
+    num_classes: number of classes, K; of those that the bank lacks none is predicted.
 
   Returns:
     By (k, temperature): the true class's rank "N" (see `ranks`) and the predicted class "N".
   """
   keys = jnp.asarray(_directions(bank.features))
   key_labels = jnp.asarray(bank.labels)
+  known = jnp.asarray(np.isin(np.arange(num_classes), bank.labels))
   directions = _directions(queries.features)
   size = max(1, min(_MAX_SIMILARITIES // len(keys), 1024, len(directions)))
   parts: dict[tuple[int, float], list] = {(n, t): [] for n in k for t in temperature}
@@ -126,7 +132,7 @@ def classify(
     labels = jnp.asarray(queries.labels[rows])
     neighbours = _nearest(directions[rows], keys, key_labels, k=max(k))
     for (n, t), part in parts.items():
-      part.append(_vote(*neighbours, labels, jnp.float32(t), k=n, num_classes=num_classes))
+      part.append(_vote(*neighbours, labels, known, jnp.float32(t), k=n))
   total = len(directions)
   return {
     combination: tuple(np.concatenate([np.asarray(p[i]) for p in part])[:total] for i in (0, 1))
@@ -150,19 +156,20 @@ def _nearest(
   return similarity, labels[index]
 
 
-@functools.partial(jax.jit, static_argnames=("k", "num_classes"))
+@functools.partial(jax.jit, static_argnames="k")
 def _vote(
   similarity: Float[Array, "B S"],
   neighbours: Int[Array, "B S"],
   labels: Int[Array, " B"],
+  known: Bool[Array, " K"],
   temperature: Float[Array, ""],
   *,
   k: int,
-  num_classes: int,
 ) -> tuple[Int[Array, " B"], Int[Array, " B"]]:
   """The true class's rank and the predicted class, from sorted neighbours."""
   # Relative to the nearest, so that a small temperature does not overflow.
   weights = jnp.exp((similarity[:, :k] - similarity[:, :1]) / temperature)
   rows = jnp.arange(len(weights))[:, None]
-  votes = jnp.zeros((len(weights), num_classes)).at[rows, neighbours[:, :k]].add(weights)
+  votes = jnp.zeros((len(weights), len(known))).at[rows, neighbours[:, :k]].add(weights)
+  votes = jnp.where(known[None], votes, -jnp.inf)
   return ranks(votes, labels), jnp.argmax(votes, axis=1)

@@ -38,14 +38,21 @@ class Fit(NamedTuple):
 
 
 def standardise(
-  train: Float[np.ndarray, "N D"], *others: Float[np.ndarray, "M D"]
+  train: Float[np.ndarray, "N D"], *others: Float[np.ndarray, "M D"], least: float = 0.0
 ) -> tuple[np.ndarray, ...]:
   """Shifts and scales each dimension to mean 0 and standard deviation 1 over `train`.
 
+      (x - mean) / sqrt(variance + least^2)
+
   A dimension that is constant over `train` becomes 0 there.
+
+  Args:
+    train: what mean and variance are of.
+    others: what is shifted and scaled alike.
+    least: in the features' unit: what changes by less over `train` is not blown up in `others`.
   """
   mean = train.mean(axis=0, dtype=np.float64)
-  std = np.sqrt(np.mean(np.square(train - mean), axis=0))
+  std = np.sqrt(np.mean(np.square(train - mean), axis=0) + least**2)
   # Rounding leaves a constant dimension with a tiny deviation, which must not be blown up.
   std = np.where(std > 1e-6 * np.abs(mean), std, np.inf)
   return tuple(((x - mean) / std).astype(np.float32) for x in (train, *others))

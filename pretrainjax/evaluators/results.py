@@ -19,6 +19,7 @@ _SHARES = (
   "top1",
   "top5",
   "mean_per_class",
+  "of_absent_classes",
   "rank_me_share",
   CLASS_PREFIX,
   "accuracy",

@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,18 @@ from pretrainjax.errors import UserError
 from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts, short_rows
 from pretrainjax.generation.ctc import collapse
+from pretrainjax.generation.transcriber import Transcriber
 from pretrainjax.ranges import NonNegativeInt
 
 _RULES = {
   "words": "NFKC, small letters, a space for all but letters, marks, numbers and inner apostrophes",
   "lower": "NFC, small letters, one space for several",
   "verbatim": "NFC, one space for several",
+}
+_PARTS = {"ctc": "head", "attention": "decoder"}
+_DECODING = {
+  "ctc": "the likeliest class of each frame; no language model",
+  "attention": "the decoder's likeliest token, one after the other; no language model",
 }
 
 
@@ -31,28 +37,32 @@ class WordErrors(Evaluation):
 
       wer = (substitutions + deletions + insertions) / words
 
-  It takes the objective's module: `module.head(module.encoder(sound).tokens)` are the logits. Sums
-  are over all transcripts. Metrics: "wer", and its three parts as shares of the words; "cer", the
-  same rate of letters, spaces among them; "exact", the share of transcripts without an error; the
-  numbers of "words" and "letters" that the rates are of.
+  It takes the objective's module: `module.head(module.encoder(sound).tokens)` are the logits of
+  frames, and `module.decoder` writes tokens. Sums are over all transcripts. Metrics: "wer", and its
+  three parts as shares of the words; "cer", the same rate of letters, spaces among them; "exact",
+  the share of transcripts without an error; the numbers of "words" and "letters" that the rates
+  are of.
 
   Attributes:
     data: sounds with transcripts in tokens.
     normalizer: what is done to both texts first, see `data.transcripts.normalized`: "words" leaves
       words and numbers in small letters alone.
     blank_id: the class of the blank; None is [PAD] of the data's tokenizer, as it is in configs.
+    decoding: what is written down: by "ctc" what the head says of frames, by "attention" what the
+      decoder of `AttentionCTC` writes.
   """
 
   name: str = "word_errors"
   data: Examples
   normalizer: Rule = "words"
   blank_id: NonNegativeInt | None = None
+  decoding: Literal["ctc", "attention"] = "ctc"
   needs_module: ClassVar[bool] = True
   arrays: ClassVar[Mapping[str, str]] = {"data": "tokens"}
 
   def check(self, subject: Any) -> None:
     """See `Evaluation`."""
-    check_parts(subject, "encoder", "head", expected="a recogniser")
+    check_parts(subject, "encoder", _PARTS[self.decoding], expected="a recogniser")
     _import_jiwer()
 
   def outcome(self, subject: Any) -> Outcome:
@@ -65,26 +75,28 @@ class WordErrors(Evaluation):
     """See `Evaluation`."""
     counted = {
       "normalizer": f"{self.normalizer}: {_RULES[self.normalizer]}",
-      "decoding": "the likeliest class of each frame; no language model",
+      "decoding": _DECODING[self.decoding],
       "errors": "jiwer, summed over transcripts; letters with spaces",
     }
-    return super().protocol() | counted | {"probe": "none: the trained head", "features": "logits"}
+    counted |= {"probe": f"none: the trained {_PARTS[self.decoding]}", "features": "logits"}
+    return super().protocol() | counted
 
   def _texts(self, subject: Any) -> tuple[list[str], list[str]]:
     """The transcripts of all examples, and what was recognised."""
     tokenizer = getattr(self.data, "tokenizer", None)
     if tokenizer is None:
       raise ValueError("data: found no tokenizer, expected sounds with transcripts")
-    blank_id = tokenizer.pad_id if self.blank_id is None else self.blank_id
-    apply = functools.partial(_paths, *nnx.split((subject.encoder, subject.head)))
+    if self.decoding == "ctc":
+      labels_of = _heard(subject, tokenizer.pad_id if self.blank_id is None else self.blank_id)
+    else:
+      labels_of = _written(subject)
     right, found = [], []
     for batch in batches_of(self.data, what="transcripts", batches=short_rows(self.data)):
-      paths, frames = map(np.asarray, apply(subject.encoder.inputs(batch)))
+      labels = labels_of(subject.encoder.inputs(batch))
       tokens, said = np.asarray(batch["tokens"]), np.asarray(batch["segments"]) > 0
       for row in np.flatnonzero(batch["valid"]):
-        labels, _ = collapse(paths[row, frames[row]], blank_id=blank_id)
         right.append(tokenizer.decode(tokens[row, said[row]]))
-        found.append(tokenizer.decode(labels))
+        found.append(tokenizer.decode(labels[row]))
     return right, found
 
 
@@ -122,6 +134,34 @@ def _import_jiwer() -> Any:
   except ImportError as error:
     raise UserError("word error rates need jiwer; pip install 'pretrainjax[audio]'") from error
   return jiwer
+
+
+# From what the encoder reads to the labels of each row.
+_Labels = Callable[[Any], list[np.ndarray]]
+
+
+def _heard(subject: Any, blank_id: int) -> _Labels:
+  """What the classes of frames spell."""
+  apply = functools.partial(_paths, *nnx.split((subject.encoder, subject.head)))
+
+  def labels_of(inputs: Any) -> list[np.ndarray]:
+    paths, frames = map(np.asarray, apply(inputs))
+    rows = zip(paths, frames, strict=True)
+    return [collapse(path[real], blank_id=blank_id)[0] for path, real in rows]
+
+  return labels_of
+
+
+def _written(subject: Any) -> _Labels:
+  """What the decoder writes."""
+  transcriber = Transcriber(subject.encoder, subject.decoder)
+
+  def labels_of(inputs: Any) -> list[np.ndarray]:
+    written = transcriber(inputs)
+    tokens, lengths = np.asarray(written.tokens), np.asarray(written.lengths)
+    return [row[:length] for row, length in zip(tokens, lengths, strict=True)]
+
+  return labels_of
 
 
 @functools.partial(jax.jit, static_argnums=0)

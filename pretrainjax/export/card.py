@@ -87,7 +87,7 @@ def _data(config: ConfigDict) -> str:
   if not isinstance(data, ConfigDict) or "datasets" not in data:
     return "Data: not known to the export."
   named = data.datasets
-  names = named if isinstance(named, str) else ", ".join(map(str, named))
+  names = ", ".join(named.split(",") if isinstance(named, str) else map(str, named))
   return f"Data: {names}, split {data.get('split', 'train')}."
 
 

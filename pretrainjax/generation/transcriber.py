@@ -11,14 +11,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax.errors import UserError
 from pretrainjax.generation.time_tokens import Past, with_times
-from pretrainjax.models.layers.attention import Remembered
 from pretrainjax.models.sound_encoder import SoundEncoder
-from pretrainjax.models.whisper import WhisperDecoder
+from pretrainjax.models.whisper import Heard, WhisperDecoder
 from pretrainjax.objectives.split import split
 from pretrainjax.types import Sound
-
-# What the decoder makes of the encoder's tokens, once for the whole text: one a layer.
-Heard = tuple[Remembered, ...]
 
 
 class Written(NamedTuple):
@@ -80,7 +76,8 @@ class Transcriber:
 
     def hear(arrays: Any, sound: Sound) -> Heard:
       encoder, decoder = (nnx.merge(g, *a) for g, a in zip(graphdefs, arrays, strict=True))
-      return decoder.remember(encoder(sound).tokens)
+      encoded = encoder(sound)
+      return decoder.remember(encoded.tokens, encoded.valid)
 
     def first(arrays: Any, heard: Heard) -> Float[Array, "B V"]:
       return _first_scores(nnx.merge(graphdefs[1], *arrays), heard)
@@ -161,7 +158,7 @@ def _allowed(size: int, banned: Iterable[int], end_id: int | None) -> np.ndarray
 
 
 def _first_scores(decoder: WhisperDecoder, heard: Heard) -> Float[Array, "B V"]:
-  batch = len(heard[0].keys)
+  batch = len(heard.layers[0].keys)
   tokens = jnp.full((batch, 1), decoder.start_id, jnp.int32)
   caches = decoder.empty_cache(batch, 1)
   x, _ = decoder.step(tokens, caches, jnp.zeros_like(tokens), contexts=heard)

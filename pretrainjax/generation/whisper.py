@@ -13,9 +13,10 @@ from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.data.sound import RATE
 from pretrainjax.errors import UserError
 from pretrainjax.generation.time_tokens import STEP, cut
-from pretrainjax.generation.transcriber import Heard, Transcriber, Written
+from pretrainjax.generation.transcriber import Transcriber, Written
 from pretrainjax.generation.whisper_tokens import Task, WhisperTokens
-from pretrainjax.models.whisper import WhisperDecoder, WhisperEncoder
+from pretrainjax.models.whisper import Heard, WhisperDecoder, WhisperEncoder
+from pretrainjax.objectives.supervised.ctc import CTC
 from pretrainjax.ranges import PositiveInt, Seed, check_ranges
 from pretrainjax.types import Sound
 
@@ -221,7 +222,7 @@ class Whisper:
     self, places: Sequence[_Place], heard: Heard, names: Sequence[int], writing: Writing
   ) -> list[list[int]]:
     """The tokens of each window, which has a number of its own; none where nothing is said."""
-    rows = len(heard[0].keys)
+    rows = len(heard.layers[0].keys)
     prompts = [self.tokens.prompt(place.language, writing.task) for place in places]
     prompts = np.array(prompts + prompts[:1] * (rows - len(prompts)), np.int32)
     keys = _keys(writing.seed, [*names, *names[:1] * (rows - len(names))])
@@ -305,7 +306,9 @@ def repetition(text: str) -> float:
 
 
 def is_whisper(loaded: Loaded) -> bool:
-  """Whether a run or a model is an encoder and a decoder of this kind."""
+  """Whether a run or a model is an encoder and a decoder of this kind, that no CTC trained."""
   encoder = getattr(loaded.module, "encoder", None)
   decoder = getattr(loaded.module, "decoder", None)
-  return isinstance(encoder, WhisperEncoder) and isinstance(decoder, WhisperDecoder)
+  # `AttentionCTC` has such a decoder too, whose tokens are those of its own tokenizer.
+  is_one = isinstance(encoder, WhisperEncoder) and isinstance(decoder, WhisperDecoder)
+  return is_one and not isinstance(loaded.objective, CTC)

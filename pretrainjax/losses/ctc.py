@@ -41,7 +41,7 @@ def ctc_loss(
   0.3333
   """
   fits = can_align(labels, valid=valid, present=present)
-  labels, present = _left_aligned(labels, present)
+  labels, present = left_aligned(labels, present)
   loss = optax.ctc_loss(
     logits.astype(jnp.float32),
     1.0 - valid.astype(jnp.float32),
@@ -66,14 +66,19 @@ def can_align(
   >>> can_align(labels, valid=valid, present=jnp.ones((2, 3), bool)).tolist()
   [False, True]
   """
-  labels, present = _left_aligned(labels, present)
+  labels, present = left_aligned(labels, present)
   repeats = (labels[:, 1:] == labels[:, :-1]) & present[:, 1:]
   return valid.sum(axis=1) >= present.sum(axis=1) + repeats.sum(axis=1)
 
 
-def _left_aligned(
+def left_aligned(
   labels: Int[Array, "B T"], present: Bool[Array, "B T"]
 ) -> tuple[Int[Array, "B T"], Bool[Array, "B T"]]:
-  """The labels that are present first, in their order."""
+  """The labels that are present first, in their order.
+
+  >>> labels, present = jnp.array([[2, 7, 3, 8]]), jnp.array([[False, True, False, True]])
+  >>> [array.tolist() for array in left_aligned(labels, present)]
+  [[[7, 8, 2, 3]], [[True, True, False, False]]]
+  """
   order = jnp.argsort(~present, axis=1, stable=True)
   return tuple(jnp.take_along_axis(x, order, axis=1) for x in (labels, present))

@@ -18,7 +18,7 @@ from pretrainjax.models.layers.frames import (
 from pretrainjax.models.layers.log_mel import LogMel, kaldi_log_mel, speech_log_mel
 from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import LayerNorm
-from pretrainjax.models.layers.patch import PatchEmbed
+from pretrainjax.models.layers.patch import PatchEmbed, Patches
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.layers.scope import Scope
@@ -120,8 +120,9 @@ class SpectrogramViT(SoundEncoder):
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
     self.log_mel = _log_mel(num_mels, length if padded else None, normalise, mean, std)
     self.grid = (self._times(length), num_windows(num_mels, size=patch_size, stride=self.stride[0]))
+    self.patch_dim = patch_size**2
     self.patch_embed = PatchEmbed(
-      patch_dim=patch_size**2, embed_dim=embed_dim, dtype=dtype, rngs=rngs
+      patch_dim=self.patch_dim, embed_dim=embed_dim, dtype=dtype, rngs=rngs
     )
     init = nnx.initializers.normal(0.02)
 
@@ -151,9 +152,27 @@ class SpectrogramViT(SoundEncoder):
     length = max(num_windows(inputs.audio.shape[1], **window), 1)
     return self._valid(frames, self.length if self.padded else length)
 
+  def mask_shape(self, inputs: Sound) -> tuple[int, int]:
+    """The number of sounds and of the patches of each, padding among them, (B, N)."""
+    batch, count = self.valid(inputs).shape
+    return batch, count
+
   def features(self, inputs: Sound) -> Frames:
     """The log-mel spectrogram, normalised."""
     return self.log_mel(inputs)
+
+  def patches_at(self, inputs: Sound, places: Int[Array, "B R"]) -> Patches:
+    """Some patches of the spectrogram, and which of their values are of real frames.
+
+    Args:
+      inputs: as of the call.
+      places: which patches, by their place in a row.
+    """
+    frames = self.features(inputs)
+    real = self.patches(frames._replace(features=jnp.ones_like(frames.features)))
+    rows = places[:, :, None]
+    values, real = (jnp.take_along_axis(x, rows, axis=1) for x in (self.patches(frames), real))
+    return Patches(values, real > 0)
 
   def __call__(
     self,
@@ -167,6 +186,21 @@ class SpectrogramViT(SoundEncoder):
     """Encodes sound; `keep` are the only patches that are encoded, see `SoundEncoder.__call__`."""
     random = {"deterministic": deterministic, "rngs": rngs}
     return self.encode(self.features(inputs), keep=keep, masked=masked, **random)
+
+  def sequence(
+    self,
+    inputs: Sound,
+    *,
+    keep: Int[Array, "B M"] | None = None,
+    deterministic: bool = True,
+    rngs: nnx.Rngs | None = None,
+  ) -> Float[Array, "B L D"]:
+    """The features of all tokens after the last norm: `num_prefix` of them, then patches.
+
+    The arguments are those of the call.
+    """
+    random = {"deterministic": deterministic, "rngs": rngs}
+    return self._run(self.features(inputs), keep=keep, masked=None, **random)[0]
 
   def encode(
     self,
@@ -187,6 +221,17 @@ class SpectrogramViT(SoundEncoder):
       rngs: keys for this call.
     """
     random = {"deterministic": deterministic, "rngs": rngs}
+    x, valid = self._run(frames, keep=keep, masked=masked, **random)
+    tokens = x[:, self.num_prefix :]
+    is_prefix = self.pool == "prefix"
+    pooled = mean_pool(x[:, : self.num_prefix]) if is_prefix else mean_pool(tokens, valid)
+    return Encoded(tokens, pooled if self.pool_norm is None else self.pool_norm(pooled), valid)
+
+  def _run(
+    self, frames: Frames, *, keep, masked, deterministic: bool, rngs: nnx.Rngs | None
+  ) -> tuple[Float[Array, "B L D"], Bool[Array, "B M"]]:
+    """All tokens after the last norm, and which of the patches are real."""
+    random = {"deterministic": deterministic, "rngs": rngs}
     patches = self.patches(frames)
     valid = self._valid(jnp.sum(frames.valid, axis=1), frames.features.shape[1])
     x = hide(self.patch_embed(patches), masked, vector=self.mask_vector)
@@ -206,11 +251,7 @@ class SpectrogramViT(SoundEncoder):
       unroll=self.unroll,
       **random,
     )
-    x = self.norm(x)
-    tokens = x[:, self.num_prefix :]
-    is_prefix = self.pool == "prefix"
-    pooled = mean_pool(x[:, : self.num_prefix]) if is_prefix else mean_pool(tokens, valid)
-    return Encoded(tokens, pooled if self.pool_norm is None else self.pool_norm(pooled), valid)
+    return self.norm(x), valid
 
   def patches(self, frames: Frames) -> Float[Array, "B N P"]:
     """Cuts a spectrogram into patches, each laid out as (frame, band)."""

@@ -12,7 +12,7 @@ from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.mlp import Activation
 from pretrainjax.models.layers.norm import LayerNorm
-from pretrainjax.models.layers.patch import PatchEmbed, grid_size, patchify
+from pretrainjax.models.layers.patch import PatchEmbed, Patches, grid_size, patchify
 from pretrainjax.models.layers.pool import AttentionPool, mean_pool
 from pretrainjax.models.layers.position import sincos_table
 from pretrainjax.models.layers.stack import Remat, make_stack, run_stack
@@ -233,11 +233,34 @@ class ViT(ImageEncoder):
     )
     return x if self.norm is None else self.norm(x)
 
+  def mask_shape(self, images: Num[Array | np.ndarray, "B H W C"]) -> tuple[int, int]:
+    """The number of images and of the patches of each, (B, N)."""
+    return len(images), self.grid[0] * self.grid[1]
+
+  def valid(self, images: Num[Array | np.ndarray, "B H W C"]) -> None:
+    """Which patches are no padding: None, since all are."""
+
+  def patches_at(
+    self, images: Num[Array | np.ndarray, "B H W C"], places: Int[Array, "B R"]
+  ) -> Patches:
+    """Some patches, normalised as the input is.
+
+    Args:
+      images: as of `sequence`.
+      places: which patches, row-major indices.
+    """
+    patches = jnp.take_along_axis(self._patches(images), places[:, :, None], axis=1)
+    pixels = self.normalize(patches.reshape(*places.shape, -1, self.num_channels))
+    return Patches(pixels.reshape(*places.shape, -1))  # B R pixels C -> B R P
+
+  def _patches(self, images) -> Num[Array, "B N P"]:
+    rows, columns = (side * self.patch_size for side in self.grid)
+    return patchify(images[:, :rows, :columns], self.patch_size)
+
   def _embed(self, images, keep) -> Float[Array, "B L D"]:
     if images.shape[1:] != self.image_shape:
       raise ValueError(f"images have shape {images.shape[1:]}: expected {self.image_shape}")
-    rows, columns = (side * self.patch_size for side in self.grid)
-    patches = patchify(images[:, :rows, :columns], self.patch_size)
+    patches = self._patches(images)
     if keep is not None:
       # Before anything is computed of them, and while they still are bytes.
       patches = jnp.take_along_axis(patches, keep[:, :, None], axis=1)

@@ -196,6 +196,18 @@ class WhisperEncoder(SoundEncoder):
     return Encoded(x, mean_pool(x, valid), valid)
 
 
+class Heard(NamedTuple):
+  """What a decoder attends to while it writes.
+
+  Attributes:
+    layers: keys and values of the encoder's tokens, one a layer.
+    valid: True for those that are no padding; None where all count.
+  """
+
+  layers: tuple[Remembered, ...]
+  valid: Bool[Array, "B N"] | None
+
+
 class WhisperDecoder(nnx.Module):
   """A pre-norm transformer decoder whose tokens see those before them, and the encoder's.
 
@@ -209,6 +221,8 @@ class WhisperDecoder(nnx.Module):
     start_id: the token that every text begins with.
     end_id: the token that ends it.
     pad_id: the token that stands behind the end.
+    hears_padding: whether padding of the encoder's tokens is attended to, which for Whisper's
+      encoder is silence; encoders whose rows have several lengths need False.
     activation: the activation of the perceptrons.
     eps: the number added to variances in the norms.
     dropout: rate after the embedding and at the end of each branch, in [0, 1).
@@ -236,6 +250,7 @@ class WhisperDecoder(nnx.Module):
     start_id: NonNegativeInt = 0,
     end_id: NonNegativeInt = 0,
     pad_id: NonNegativeInt = 0,
+    hears_padding: bool = True,
     activation: Activation = "gelu",
     eps: PositiveFloat = 1e-5,
     dropout: Rate = 0.0,
@@ -251,6 +266,7 @@ class WhisperDecoder(nnx.Module):
       raise ValueError(f"start_id, end_id, pad_id: expected below vocab_size={vocab_size}")
     self.vocab_size, self.max_length, self.embed_dim = vocab_size, max_length, embed_dim
     self.start_id, self.end_id, self.pad_id = start_id, end_id, pad_id
+    self.hears_padding = hears_padding
     self.dropout, self.dtype, self.remat, self.unroll = dropout, dtype, remat, unroll
     init = nnx.initializers.normal(init_std)
     self.token_embedding = nnx.Param(init(rngs.params(), (vocab_size, embed_dim)))
@@ -267,6 +283,7 @@ class WhisperDecoder(nnx.Module):
     tokens: Int[Array, "B T"],
     context: Float[Array, "B N D"],
     *,
+    valid: Bool[Array, "B N"] | None = None,
     deterministic: bool = True,
     rngs: nnx.Rngs | None = None,
   ) -> Float[Array, "B T D"]:
@@ -275,6 +292,7 @@ class WhisperDecoder(nnx.Module):
     Args:
       tokens: the text, from its start on.
       context: the encoder's tokens, all of them.
+      valid: True for those that are no padding; None is all.
       deterministic: True switches dropout off.
       rngs: keys for this call.
     """
@@ -283,7 +301,8 @@ class WhisperDecoder(nnx.Module):
     places = jnp.broadcast_to(jnp.arange(tokens.shape[1])[None], tokens.shape)
     x = drop_values(self._embed(tokens, places), rate=self.dropout, **random)
     how = {"remat": self.remat, "unroll": self.unroll, **random}
-    return self.norm(run_stack(self.blocks, x, scopes=[Scope(causal=True)], context=context, **how))
+    scopes = {"scopes": [Scope(causal=True)], "context_scope": Scope(valid=self._heard(valid))}
+    return self.norm(run_stack(self.blocks, x, context=context, **scopes, **how))
 
   def logits(self, features: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
     """The scores of the next tokens, in float32."""
@@ -296,9 +315,20 @@ class WhisperDecoder(nnx.Module):
     copy.blocks = nnx.List(unstack(self.blocks))
     return copy
 
-  def remember(self, context: Float[Array, "B N D"]) -> tuple[Remembered, ...]:
-    """Keys and values of the encoder's tokens, of each layer of an `unstacked` decoder."""
-    return tuple(block.cross_attention.remember(context) for block in self.blocks)
+  def remember(
+    self, context: Float[Array, "B N D"], valid: Bool[Array, "B N"] | None = None
+  ) -> Heard:
+    """What `step` attends to of the encoder's tokens, by the layers of an `unstacked` decoder.
+
+    Args:
+      context: the encoder's tokens, all of them.
+      valid: True for those that are no padding; None is all.
+    """
+    layers = (block.cross_attention.remember(context) for block in self.blocks)
+    return Heard(tuple(layers), self._heard(valid))
+
+  def _heard(self, valid: Bool[Array, "B N"] | None) -> Bool[Array, "B N"] | None:
+    return None if self.hears_padding else valid
 
   def empty_cache(self, batch_size: int, length: int) -> tuple[Cache, ...]:
     """An empty cache of `length` tokens a row, one a layer, for `step`."""
@@ -312,7 +342,7 @@ class WhisperDecoder(nnx.Module):
     caches: tuple[Cache, ...],
     positions: Int[Array, "B T"],
     *,
-    contexts: tuple[Remembered, ...],
+    contexts: Heard,
   ) -> tuple[Float[Array, "B T D"], tuple[Cache, ...]]:
     """Reads some more tokens of texts whose beginnings are in the cache.
 
@@ -326,7 +356,8 @@ class WhisperDecoder(nnx.Module):
       Their features, as the call has them, and the cache with them in it.
     """
     x, layers = self._embed(tokens, positions), self.blocks
-    x, caches = step_layers(layers, x, caches, positions=positions, contexts=contexts)
+    heard = {"contexts": contexts.layers, "context_valid": contexts.valid}
+    x, caches = step_layers(layers, x, caches, positions=positions, **heard)
     return self.norm(x), caches
 
   def _embed(self, tokens, positions) -> Float[Array, "B T D"]:

@@ -23,6 +23,7 @@ _LAST = ("grad_norm", "learning_rate")
 _SKIPPED = (
   "l2",
   "train_iterations",
+  "of_absent_classes",
   "rank_me_share",
   "bad_steps",
   "bad_in_row",

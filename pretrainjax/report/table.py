@@ -14,8 +14,8 @@ from pretrainjax.evaluators.compare import RANDOM_INIT, TRAINED
 from pretrainjax.evaluators.results import CLASS_PREFIX, Row, is_share
 
 _WIDTH = 100
-# What a fit chooses for itself: more is not better.
-_CHOSEN = ("l2", "train_iterations")
+# What a fit chooses for itself, and what the data gives: more is not better.
+_CHOSEN = ("l2", "train_iterations", "of_absent_classes")
 
 
 def config_table(config: ConfigDict) -> str:
@@ -154,6 +154,8 @@ def _data(fields: Mapping[str, Any]) -> str:
   words = _words(fields, "datasets", "split", "part")
   if fields.get("label_fraction", 1) < 1:
     words += f" ({fields['label_fraction']:g} of the labels, seed {fields.get('label_seed')})"
+  if few := fields.get("examples_per_class"):
+    words += f" ({few} examples a class, seed {fields.get('label_seed')})"
   return words.strip() or str(fields.get("class", ""))
 
 

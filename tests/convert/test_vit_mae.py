@@ -67,7 +67,9 @@ def test_unknown_tensors_are_named(tensors):
 
 
 def test_what_the_class_cannot_hold_is_refused():
-  for recipes in (made(image_size=(8, 12)), made(position="learned")):
+  windows = made()
+  windows["decoder"].window = (2, 2)
+  for recipes in (made(image_size=(8, 12)), made(position="learned"), windows):
     with pytest.raises(UserError, match=f"found '{KIND}', expected a class that fits"):
       class_for(recipes, kind=KIND)
   with pytest.raises(UserError, match="2 x 3: ViTMAE takes square images only"):

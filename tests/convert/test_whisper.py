@@ -47,10 +47,11 @@ def test_what_ours_is_not_is_refused(changes, said):
     read(**changes)
 
 
-def test_what_their_class_cannot_be_is_not_written_as_one():
+@pytest.mark.parametrize("changes", [{"dropout": 0.5}, {"hears_padding": False}])
+def test_what_their_class_cannot_be_is_not_written_as_one(changes):
   recipes = read()
   assert whisper.fits(recipes, KIND)
-  recipes["decoder"].dropout = 0.5
+  recipes["decoder"].update(changes)
   assert not whisper.fits(recipes, KIND)
 
 

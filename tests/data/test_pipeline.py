@@ -12,6 +12,7 @@ from tiny_datasets import NUM_CLASSES, index_of, picture, write
 from pretrainjax.data.field import Place
 from pretrainjax.data.image import PadCrop, RandomResizedCrop, Resize
 from pretrainjax.data.image_data import ImageData
+from pretrainjax.data.load import unpacked
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.image.example import Image, png
 
@@ -124,6 +125,28 @@ def test_label_fraction_needs_labels(make):
     take(make(datasets="bare", label_fraction=0.5), 1)
 
 
+def test_so_many_examples_of_each_class(make, caplog):
+  data = make(examples_per_class=2)
+  chosen = indices([*data.one_pass()])
+  assert collections.Counter(i % NUM_CLASSES for i in chosen) == dict.fromkeys(range(4), 2)
+  assert indices([*make(examples_per_class=2).one_pass()]) == chosen
+  assert len({tuple(make(examples_per_class=2, label_seed=s).rows_used[0]) for s in range(6)}) > 1
+  assert not caplog.records
+  fit = make(examples_per_class=2, part="fit")
+  assert fit.num_examples == 8 and not set(fit.rows_used[0]) & set(
+    make(part="held_out").rows_used[0]
+  )
+  assert make(examples_per_class=2, datasets={"shapes": 1.0, "more": 1.0}).num_examples == 16
+
+
+def test_classes_with_fewer_examples_keep_them_and_are_named(make, caplog):
+  assert make(examples_per_class=6).num_examples == COUNT
+  assert "shapes/train: 2 of 4 classes have fewer than 6 examples" in caplog.text
+  assert "c 5, d 5" in caplog.text
+  with pytest.raises(UserError, match="examples_per_class: dataset 'bare' has no labels"):
+    make(datasets="bare", examples_per_class=1).batches(seed=0)
+
+
 def test_without_labels_batches_have_none(make):
   assert sorted(take(make(datasets="bare"), 1)[0]) == ["image"]
 
@@ -138,6 +161,13 @@ def test_mixtures_follow_their_weights(make, weights, share):
   for part, count in ((0, COUNT), (1, 9)):
     own = [i for i in seen if (i >= 1000) == part]
     assert len(set(own[:count])) == count
+
+
+def test_names_with_commas_are_mixed_as_if_they_were_one_dataset(make):
+  data = make(datasets="shapes,more")
+  assert data.num_examples == COUNT + 9
+  seen = indices(take(data, 100))
+  assert np.mean([i < 1000 for i in seen]) == pytest.approx(COUNT / (COUNT + 9), abs=0.02)
 
 
 def test_mixtures_resume_and_share_alike(make):
@@ -175,7 +205,7 @@ def names(data) -> dict[str, int]:
   found = {}
   for source in data.sources:
     for number in range(len(source)):
-      (record,) = data.unpacked(source, np.array([number]))
+      (record,) = unpacked(data.field, source, np.array([number]))
       if not isinstance(record, str):
         image = data.field.arrays(record[0], Place())["image"]
         found[f"{source.name}/{source.split}/{number}"] = index_of(image)
@@ -273,8 +303,13 @@ def test_the_environment_names_the_folder(make, data_dir, monkeypatch):
     ({"batch_size": 0}, "batch_size=0: expected at least 1"),
     ({"num_workers": -1}, "num_workers=-1: expected at least 0"),
     ({"label_fraction": 0.0}, r"label_fraction=0.0: expected in \(0, 1\]"),
+    ({"examples_per_class": 0}, "examples_per_class=0: expected at least 1"),
+    ({"examples_per_class": 5, "label_fraction": 0.5}, "found both, expected one of them"),
     ({"datasets": {"shapes": 0.0}}, "weights are above 0"),
     ({"datasets": {}}, "datasets"),
+    ({"datasets": ""}, "expected a name"),
+    ({"datasets": "shapes,"}, "different names with commas"),
+    ({"datasets": "shapes,shapes"}, "different names with commas"),
     ({"max_bad_fraction": -0.1}, "max_bad_fraction=-0.1"),
   ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pretrainjax.data.subset import held_out, stratified
+from pretrainjax.data.subset import held_out, so_many, stratified
 
 LABELS = np.repeat(np.arange(5), [200, 100, 40, 10, 1])
 
@@ -68,3 +68,26 @@ def test_each_class_holds_some_out_and_none_loses_all():
   np.testing.assert_array_equal(mask, held_out(labels))
   assert held_out(np.zeros(3, np.int32)).sum() == 1, "what rounds to nothing is one"
   assert not held_out(np.zeros(1, np.int32)).any()
+
+
+@pytest.mark.parametrize(("per_class", "counts"), [(1, [1] * 5), (20, [20, 20, 20, 10, 1])])
+def test_so_many_of_each_class_or_all_it_has(per_class, counts):
+  labels = shuffled(4)
+  chosen = so_many(labels, per_class=per_class, seed=1)
+  assert np.bincount(labels[chosen]).tolist() == counts
+  np.testing.assert_array_equal(chosen, so_many(labels, per_class=per_class, seed=1))
+  assert set(so_many(labels, per_class=1, seed=1)) <= set(chosen)
+  assert set(chosen) <= set(so_many(labels, per_class=per_class + 1, seed=1))
+
+
+def test_other_seeds_choose_other_examples_of_each_class():
+  labels = np.repeat([0, 1], 50)
+  firsts = {tuple(so_many(labels, per_class=1, seed=seed)) for seed in range(20)}
+  assert len(firsts) > 15 and all(a < 50 <= b for a, b in firsts)
+
+
+def test_examples_without_a_class_are_a_class_of_a_share_and_none_of_a_number():
+  labels = np.array([-1, 0, -1, 1, 0, -1])
+  assert labels[so_many(labels, per_class=2, seed=0)].tolist() == [0, 1, 0]
+  assert len(so_many(labels[:1], per_class=2, seed=0)) == 0
+  assert sorted(labels[stratified(labels, fraction=0.5, seed=0)]) == [-1, -1, 0, 1]

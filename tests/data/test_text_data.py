@@ -11,6 +11,7 @@ from streams import digest, same, take
 from tiny_texts import BEGIN, END, FIRST_ID, NO_TAG, PAD
 
 from pretrainjax.data.field import Place
+from pretrainjax.data.load import unpacked
 from pretrainjax.data.text_data import TextData
 from pretrainjax.errors import UserError
 
@@ -77,7 +78,7 @@ def test_keys_of_blocks_say_which_part(make):
   (batch,) = take(data, 1, start=2)
   for key, tokens in zip(keys, batch["tokens"], strict=True):
     number, _, piece = key.removeprefix("blocks/train/").partition("+")
-    (record,) = data.unpacked(data.sources[0], np.array([int(number)]))
+    (record,) = unpacked(data.field, data.sources[0], np.array([int(number)]))
     example = data.field.arrays(record[0], Place(piece=int(piece)))
     np.testing.assert_array_equal(example["tokens"], tokens)
   assert {key[-2:] for key in keys} == {"+0", "+1"}

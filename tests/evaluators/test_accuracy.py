@@ -25,6 +25,14 @@ def test_ranks_equal_a_stable_sort_with_ties():
   np.testing.assert_array_equal(ranks(jnp.asarray(scores), jnp.asarray(labels)), expected)
 
 
+def test_a_class_that_cannot_be_predicted_is_behind_all():
+  logits = np.array([[0.0, -np.inf, 1.0], [0.5, -np.inf, -np.inf]], np.float32)
+  assert ranks(jnp.asarray(logits), jnp.array([1, 2])).tolist() == [3, 3]
+  outcome = classification_outcome(logits, np.array([1, 0]), ())
+  assert outcome.metrics["top1"] == 0.5 and outcome.metrics["nll"] == 0.0
+  assert np.isnan(classification_outcome(logits, np.array([1, 2]), ()).metrics["nll"])
+
+
 def test_numbers_equal_scikit_learn():
   outcome = classification_outcome(LOGITS, LABELS, ())
   probabilities = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)

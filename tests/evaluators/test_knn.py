@@ -89,6 +89,20 @@ def test_a_class_without_training_examples_is_never_predicted():
   assert outcome.confusion[:, 3].sum() == 0 and outcome.confusion[3].sum() > 0
 
 
+def test_an_absent_class_is_an_error_even_among_five_or_is_left_out():
+  train, test = blobs(200, seed=1), blobs(100, seed=2)
+  keep, known = train.labels < 2, test.labels < 2
+  options = {"test": test, "k": (5,), "temperature": (0.1,)}
+  options["train"] = ArrayData(train.images[keep], train.labels[keep], 7)
+  wrong = KNN(**options).run(identity())
+  fewer = KNN(**options, absent_classes="left_out").outcome(identity())
+  assert wrong["of_absent_classes"] == pytest.approx(np.mean(~known))
+  assert wrong["top5_k5_t0.1"] == pytest.approx(known.mean())
+  assert fewer.metrics["top5_k5_t0.1"] == 1.0 and fewer.confusion.sum() == known.sum()
+  assert wrong["top1_k5_t0.1"] == pytest.approx(fewer.metrics["top1_k5_t0.1"] * known.mean())
+  assert KNN(**options).protocol()["absent_classes"] == "wrong"
+
+
 def test_top5_is_left_out_for_five_classes():
   train, test = blobs(100, num_classes=5), blobs(30, num_classes=5, seed=2)
   metrics = KNN(train=train, test=test, k=(5,), temperature=(0.1,)).run(identity())

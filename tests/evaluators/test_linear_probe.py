@@ -66,6 +66,39 @@ def test_a_class_without_examples_is_said_and_survived(caplog):
   assert outcome.confusion[:, 3].sum() == 0 and np.isfinite(list(outcome.metrics.values())).all()
 
 
+def test_an_absent_class_is_an_error_even_among_five_or_is_left_out():
+  keep = TRAIN.labels < 3
+  train = ArrayData(TRAIN.images[keep], TRAIN.labels[keep], 7)
+  known = TEST.labels < 3
+  wrong = LinearProbe(train=train, test=TEST, l2=(1e-2,)).outcome(identity())
+  left_out = LinearProbe(train=train, test=TEST, l2=(1e-2,), absent_classes="left_out")
+  fewer = left_out.outcome(identity())
+  assert wrong.metrics["of_absent_classes"] == pytest.approx(np.mean(~known))
+  assert fewer.metrics["of_absent_classes"] == wrong.metrics["of_absent_classes"]
+  # Three classes are known: the true one is among the best five of these alone.
+  assert wrong.metrics["top5"] == pytest.approx(known.mean()) and fewer.metrics["top5"] == 1.0
+  assert wrong.metrics["top1"] == pytest.approx(fewer.metrics["top1"] * known.mean())
+  assert wrong.metrics["nll"] == pytest.approx(fewer.metrics["nll"])
+  assert wrong.confusion[:, 3:].sum() == 0 and fewer.confusion.sum() == known.sum()
+  assert left_out.protocol()["absent_classes"] == "left_out"
+
+
+def test_what_cannot_be_chosen_is_a_fixed_strength():
+  first = [int(np.flatnonzero(TRAIN.labels == c)[0]) for c in range(7)]
+  single = ArrayData(TRAIN.images[first], TRAIN.labels[first], 7)
+  metrics = LinearProbe(train=single, test=TEST, fixed_l2=0.5).run(identity())
+  assert metrics["l2"] == 0.5 and metrics["top1"] > 0.4
+  assert LinearProbe(train=single, test=TEST, l2=(0.25,)).run(identity())["l2"] == 0.25
+
+
+def test_a_class_of_one_example_keeps_it():
+  labels = np.array([0, 1, 1, 2, 3, 3, 3, 3], np.int32)
+  for seed in range(20):
+    held = held_out_rows(labels, share=0.4, seed=seed)
+    assert held.any() and set(labels[~held]) == {0, 1, 2, 3}
+  assert not held_out_rows(np.arange(5, dtype=np.int32), share=0.4, seed=0).any()
+
+
 def test_held_out_rows_are_of_each_class_alike():
   labels = np.repeat(np.arange(4), 50).astype(np.int32)
   held = held_out_rows(labels, share=0.2, seed=0)
@@ -96,6 +129,8 @@ def test_protocol_says_which_solver_and_only_its_fields():
   lars = LinearProbe(train=TRAIN, test=TEST, solver="lars").protocol()
   assert "lbfgs" in lbfgs["probe"] and lbfgs["l2"] and "epochs" not in lbfgs
   assert "lars" in lars["probe"] and lars["epochs"] == 90 and "l2" not in lars
+  assert lbfgs["absent_classes"] == lars["absent_classes"] == "wrong"
+  assert lbfgs["fixed_l2"] == 1e-2 and "fixed_l2" not in lars
   assert jnp.float32(lars["learning_rate"]) == jnp.float32(0.1)
 
 

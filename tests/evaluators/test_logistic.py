@@ -43,6 +43,14 @@ def test_lbfgs_equals_scikit_learn_at_the_same_penalty(l2):
   assert ours.iterations < 300 and ours.grad_norm < 1e-3
 
 
+def test_what_is_all_but_constant_is_not_blown_up():
+  train = np.array([[0.0, 5.0], [1e-3, -5.0]])
+  x, other = standardise(train, train + 1.0, least=0.5)
+  scale = np.sqrt(np.array([0.5e-3, 5.0]) ** 2 + 0.25)
+  np.testing.assert_allclose(x, (train - [0.5e-3, 0.0]) / scale, rtol=1e-5)
+  np.testing.assert_allclose(other - x, np.tile(1 / scale, (2, 1)), rtol=1e-5)
+
+
 def test_weight_zero_leaves_an_example_out():
   x, labels = problem()
   weights = jnp.ones(400).at[250:].set(0.0)

@@ -1,8 +1,11 @@
 import builtins
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from fake_sounds import BLANK, FIRST, ArraySounds, TinySound, spoken
+import tiny_objectives as tiny
+from fake_sounds import BLANK, END, FIRST, HOP, ArraySounds, TinySound, spoken
 from fake_texts import word_tokenizer
 from flax import nnx
 
@@ -61,6 +64,39 @@ def test_errors_of_words_and_letters():
     "words": 6.0,
     "letters": 15.0,
   }
+
+
+def by_hand(module, arrays, length=6):
+  """What the decoder writes of each sound alone, read anew for each token."""
+
+  @jax.jit
+  def logits(audio, tokens):
+    encoded = module.encoder((audio, jnp.asarray([audio.shape[1]])))
+    return module.decoder.logits(module.decoder(tokens, encoded.tokens))[0]
+
+  rows = []
+  for audio, count in zip(arrays["audio"], arrays["num_samples"], strict=True):
+    written = [BLANK]
+    while len(written) < length and written[-1] != END:
+      read = jnp.asarray([[*written, *[0] * (length - len(written))]], jnp.int32)
+      scores = logits(audio[None, : count // HOP * HOP], read)
+      written.append(int(scores[len(written) - 1].argmax()))
+    rows.append(TOKENIZER.decode([token for token in written[1:] if token != END]))
+  return rows
+
+
+def test_what_a_decoder_writes():
+  arrays = {name: array[1:] for name, array in spoken(3).items()}
+  module = tiny.attention_ctc(decoder={"max_length": 6, "init_std": 0.9})
+  module = nnx.jit(lambda: module.init(rngs=nnx.Rngs(2)))()
+  evaluator = WordErrors(data=ArraySounds(arrays, TOKENIZER), decoding="attention")
+  found = by_hand(module, arrays)
+  assert len(set(found)) > 1, found
+  right = [TOKENIZER.decode(row) for row in arrays["tokens"]]
+  assert evaluator.run(module) == pytest.approx(error_rates(right, found))
+  assert evaluator.protocol()["decoding"].startswith("the decoder's likeliest token")
+  with pytest.raises(ValueError, match="found a Towers without 'decoder'"):
+    evaluator.run(recogniser())
 
 
 def test_another_blank_than_the_tokenizers_pad():

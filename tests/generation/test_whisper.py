@@ -10,6 +10,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.generation.transcriber import Written
 from pretrainjax.generation.whisper import Whisper, Writing, is_whisper, repetition
 from pretrainjax.models.layers.attention import Remembered
+from pretrainjax.models.whisper import Heard
 
 RATE, STEP = 16_000, 320
 WINDOW = whispers.LENGTH * STEP
@@ -30,12 +31,12 @@ class Script:
     self.rows.append(len(sound.audio))
     keys = jnp.asarray(sound.audio, jnp.float32)[:, None, None]  # B 1 1 S
     counts = jnp.asarray(sound.num_samples, jnp.float32)[:, None, None, None]
-    return (Remembered(keys, counts * jnp.ones((1, 1, WINDOW, 1))),)
+    return Heard((Remembered(keys, counts * jnp.ones((1, 1, WINDOW, 1))),), None)
 
   def write(self, heard, prompts, *, wanted, temperature, keys):
     self.temperatures.append(temperature)
-    audio = np.asarray(heard[0].keys, np.int16)[:, 0, 0]
-    counts = np.asarray(heard[0].values, np.int32)[:, 0, 0, 0]
+    audio = np.asarray(heard.layers[0].keys, np.int16)[:, 0, 0]
+    counts = np.asarray(heard.layers[0].values, np.int32)[:, 0, 0, 0]
     is_bad = self.bad_first and temperature < 0.3
     texts = [self._text(row[:n]) for row, n in zip(audio, counts, strict=True)]
     texts = [[*text[:1], *whispers.ids("ab" * 60)] if is_bad else text for text in texts]

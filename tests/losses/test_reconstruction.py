@@ -55,3 +55,28 @@ def test_the_order_of_patches_does_not_matter(patches):
 def test_a_row_without_scored_patches_is_zero(patches):
   prediction, target, _ = map(jnp.asarray, patches)
   np.testing.assert_array_equal(patch_mse(prediction, target, scored=jnp.zeros((3, 7), bool)), 0)
+
+
+def test_single_values_of_patches_can_be_left_out():
+  rng = np.random.default_rng(0)
+  prediction, target = rng.normal(size=(2, 3, 5, 8)).astype(np.float32)
+  real = rng.random((3, 5, 8)) < 0.6
+  real[0, 0], real[1], real[2, 1] = False, False, np.arange(8) < 1
+  normal = np.asarray(normalize_patches(jnp.asarray(target), real=jnp.asarray(real)))
+  for row, patch in np.ndindex(3, 5):
+    values = target[row, patch][real[row, patch]].astype(np.float64)
+    assert not normal[row, patch][~real[row, patch]].any()
+    if len(values) > 1:
+      expected = (values - values.mean()) / np.sqrt(values.var(ddof=1) + 1e-6)
+      np.testing.assert_allclose(normal[row, patch][real[row, patch]], expected, atol=1e-4)
+  scored = {"scored": jnp.asarray(real)}
+  found = patch_mse(jnp.asarray(prediction), jnp.asarray(target), **scored)
+  squares = np.square(prediction - target)
+  expected = [squares[row][real[row]].mean() if real[row].any() else 0 for row in range(3)]
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  patches = jnp.asarray(real.any(-1))
+  for scored in (patches, jnp.broadcast_to(patches[..., None], real.shape)):
+    found = patch_mse(jnp.asarray(prediction), jnp.asarray(target), scored=scored)
+    expected = [squares[row][real[row].any(-1)].sum() for row in range(3)]
+    counts = np.maximum(8 * real.any(-1).sum(1), 1)
+    np.testing.assert_allclose(found, expected / counts, rtol=1e-5)

@@ -44,3 +44,36 @@ def test_bfloat16():
   assert half.dtype == jnp.bfloat16
   wide = decoder()(tokens(), keep=KEEP, hidden=HIDDEN)
   np.testing.assert_allclose(half.astype(jnp.float32), wide, atol=0.1, rtol=0.1)
+
+
+def windows_of(num_layers):
+  """How far a change of the token of place 0, of 6 x 4, reaches in windows of 4 x 2."""
+  model = decoder(grid=(6, 4), window=(4, 2), num_layers=num_layers)
+  rest = [place for place in range(24) if place not in (0, 9)]
+  keep, hidden = jnp.array([[0, 9]] * 3), jnp.array([rest] * 3)
+  x = jnp.repeat(jax.random.normal(jax.random.key(0), (1, 3, 16)), 3, axis=0)
+  x = x.at[1, 1].add(1.0).at[2, 0].add(1.0)
+  first, second, other = model(x, keep=keep, hidden=hidden, patches="all")
+  np.testing.assert_array_equal(first, other)  # tokens before the patches are left out
+  return np.abs(first - second).max(-1).reshape(6, 4) > 0
+
+
+def test_windows_that_are_shifted_every_second_layer():
+  expected = np.zeros((6, 4), bool)
+  expected[:4, :2] = True
+  np.testing.assert_array_equal(windows_of(1), expected)
+  expected[:, :3] = True  # rows 2 to 5 and columns 1 and 2 are one window of the second layer
+  np.testing.assert_array_equal(windows_of(2), expected)
+
+
+@pytest.mark.parametrize("window", [None, (2, 2)])
+def test_padding_is_not_seen(window):
+  model, x = decoder(window=window), tokens()
+  valid = jnp.arange(6)[None] < jnp.array([[4], [6]])
+  keep, hidden = jnp.array([[0, 5], [5, 1]]), jnp.array([[4, 1, 2, 3], [4, 0, 2, 3]])
+  found = model(x, keep=keep, hidden=hidden, valid=valid)
+  changed = model(x.at[0, 2].set(9.0), keep=keep, hidden=hidden, valid=valid)
+  np.testing.assert_array_equal(found[0, 1:], changed[0, 1:])
+  everywhere = model(x, keep=keep, hidden=hidden)
+  np.testing.assert_allclose(found[1], everywhere[1], atol=1e-6)
+  assert not np.allclose(found[0, 1:], everywhere[0, 1:])

@@ -61,6 +61,22 @@ def test_only_kept_patches_are_seen(encoder):
   np.testing.assert_array_equal(encoder.encode(changed, keep=keep).tokens, found.tokens)
 
 
+def test_patches_at_some_places_and_which_of_their_values_are_real():
+  encoder = SpectrogramViT(**SIZES, rngs=nnx.Rngs(0))
+  assert encoder.patch_dim == 16
+  sound = Sound(AUDIO, np.array([4300, 2000]))  # 25 and 11 frames: 7 and 3 patches in time
+  assert encoder.mask_shape(sound) == (2, 21)
+  places = jnp.array([[20, 3, 0], [9, 6, 2]])
+  found, frames = encoder.patches_at(sound, places), encoder.features(sound)
+  spectrogram = np.pad(np.asarray(frames.features), ((0, 0), (0, 3), (0, 0)))
+  for row, column in np.ndindex(2, 3):
+    time, band = divmod(int(places[row, column]), 3)
+    expected = spectrogram[row, 4 * time : 4 * time + 4, 4 * band : 4 * band + 4].reshape(-1)
+    np.testing.assert_array_equal(found.values[row, column], expected)
+  real = found.real.reshape(2, 3, 4, 4).sum((2, 3))  # 4 values a frame
+  assert real.tolist() == [[4, 16, 16], [0, 12, 16]]
+
+
 def test_hidden_patches():
   encoder = SpectrogramViT(**SIZES, use_mask=True, rngs=nnx.Rngs(0))
   sound = Sound(AUDIO, np.array([4300, 4200]))

@@ -60,6 +60,24 @@ def test_token_by_token_is_as_all_at_once(decoder):
   assert decoder.logits(whole).shape == (2, 7, 11)
 
 
+@pytest.mark.parametrize("hears_padding", [True, False])
+def test_padding_is_heard_where_it_is_silence(hears_padding):
+  sizes = {"vocab_size": 11, "max_length": 9, "hears_padding": hears_padding, "init_std": 0.5}
+  decoder = WhisperDecoder(**SIZES, **sizes, rngs=nnx.Rngs(1))
+  tokens = jnp.asarray(np.random.default_rng(0).integers(0, 11, (2, 4)), jnp.int32)
+  context = jnp.asarray(np.random.default_rng(1).normal(size=(2, 5, 8)), jnp.float32)
+  valid = jnp.arange(5)[None] < jnp.array([[3], [5]])
+  whole = decoder(tokens, context, valid=valid)
+  cut = decoder(tokens[:1], context[:1, :3])
+  assert np.allclose(whole[0], cut[0], atol=1e-5) != hears_padding
+  np.testing.assert_allclose(whole[1], decoder(tokens, context)[1], atol=1e-5)
+  steps = decoder.unstacked()
+  contexts, caches = steps.remember(context, valid), steps.empty_cache(2, 9)
+  places = jnp.broadcast_to(jnp.arange(4)[None], (2, 4))
+  found, _ = steps.step(tokens, caches, places, contexts=contexts)
+  np.testing.assert_allclose(found, whole, atol=1e-5)
+
+
 def test_keys_have_no_bias(encoder, decoder):
   for network in (encoder, decoder):
     attention = network.blocks.attention

@@ -103,6 +103,9 @@ ROWS = {
   "token_classification": Row(tiny.tagging(), tiny.tagged(B)),
   # Rows have different numbers of labels, none among them.
   "ctc": Row(tiny.recognition(rate=0.2), spoken(B)),
+  "attention_ctc": Row(
+    tiny.attention_ctc(rate=0.2, vocab_size=10, decoder={"vocab_size": 10}), spoken(B)
+  ),
   # Of some devices' rows, none has a span.
   "question_answering": Row(tiny.answering(), tiny.asked(B)),
   "span_corruption": Row(tiny.span_corruption(), tiny.texts(B)),
@@ -117,6 +120,10 @@ ROWS = {
   ),
   # Rows have different lengths, some of them no hidden tokens in common.
   "best_rq": Row(sound_objectives.best_rq(), sound_objectives.sounds(B)),
+  # Rows have different numbers of patches, each its own share of them hidden.
+  "mae_of_sounds": Row(
+    sound_objectives.mae(decoder={"window": (4, 2)}), sound_objectives.sounds(B)
+  ),
   "hubert": Row(sound_objectives.hubert(), sound_objectives.sounds(B)),
   "wav2vec2": Row(sound_objectives.pretraining(), sound_objectives.sounds(B)),
   # Squares of the deviations, times 25, nearly cancel: measured 1.1e-5 in one of 512 numbers.

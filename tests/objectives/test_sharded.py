@@ -22,9 +22,10 @@ REPEATS = (
   "electra",
   "distillation",
   "best_rq",
+  "mae_of_sounds",
 )
-# Beside best_rq, with which they share masks and means over tokens.
-SLOW = ("hubert", "wav2vec2")
+# Beside best_rq, with which they share masks and means over tokens, and ctc.
+SLOW = ("hubert", "wav2vec2", "attention_ctc")
 
 
 @pytest.mark.parametrize(

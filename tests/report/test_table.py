@@ -62,6 +62,17 @@ def test_a_part_of_a_split_is_named():
   assert "train digits train;" in table and "test digits test[:9] held_out" in table
 
 
+def test_a_part_of_the_labels_is_named():
+  parts = {
+    "(0.01 of the labels, seed 3)": {"label_fraction": 0.01, "examples_per_class": None},
+    "(5 examples a class, seed 3)": {"label_fraction": 1.0, "examples_per_class": 5},
+  }
+  for words, fields in parts.items():
+    one = row("knn", "top1_k20_t0.07", 0.5)
+    one.protocol["train"] |= fields | {"label_seed": 3}
+    assert f"train digits train {words};" in results_table([one])
+
+
 def test_without_a_random_encoder_its_columns_are_left_out():
   table = cells(results_table(one for one in ROWS if one.encoder == "trained"))
   assert table[0] == ["evaluator", "number", "split", "trained (step 300)"]

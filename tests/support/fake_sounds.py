@@ -9,14 +9,15 @@ from flax import nnx
 
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.models.layers.drop import dropout
-from pretrainjax.types import Batch, Encoded
+from pretrainjax.models.sound_encoder import SoundEncoder
+from pretrainjax.types import Encoded
 
 HOP = 8  # samples a frame
 BLANK, BEGIN, END, FIRST = 0, 2, 3, 5  # of tokens; letters begin at FIRST
 SPECIAL_IDS = (0, 1, 2, 3, 4)
 
 
-class TinySound(nnx.Module):
+class TinySound(SoundEncoder):
   """One feature for each HOP samples that are whole, pooled by the mean of real frames."""
 
   samples_per_frame = HOP
@@ -25,9 +26,6 @@ class TinySound(nnx.Module):
     self.embed_dim, self.rate = embed_dim, rate
     self.linear = nnx.Linear(HOP, embed_dim, rngs=rngs)
     self.out = nnx.Linear(embed_dim, embed_dim, rngs=rngs)
-
-  def inputs(self, batch: Batch) -> tuple:
-    return batch["audio"], batch["num_samples"]
 
   def __call__(self, inputs: tuple, *, keep=None, deterministic=True, rngs=None) -> Encoded:
     audio, num_samples = map(jnp.asarray, inputs)

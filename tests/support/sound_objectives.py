@@ -6,13 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from pretrainjax.models.decoder import MAEDecoder
 from pretrainjax.models.layers.frames import Convolution, Frames, real_frames
 from pretrainjax.models.layers.log_mel import speech_log_mel
 from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.models.product_quantizer import ProductQuantizer
 from pretrainjax.models.sound_encoder import SoundEncoder, hide
+from pretrainjax.models.spectrogram_vit import SpectrogramViT
 from pretrainjax.models.unit_head import UnitHead
 from pretrainjax.models.wav2vec2 import Wav2Vec2
+from pretrainjax.objectives.masked.mae import MAE
 from pretrainjax.objectives.masked.masked_units import BestRQ, HuBERT
 from pretrainjax.objectives.masked.wav2vec2 import Wav2Vec2Pretraining
 from pretrainjax.types import Encoded
@@ -31,6 +34,8 @@ WAVEFORM = {
 CODES = 12
 BOOKS = {"num_groups": 2, "num_codes": 6, "code_dim": 4, "out_dim": 8}
 wav2vec2 = functools.partial(Wav2Vec2, **WAVEFORM)
+SPECTROGRAM = {"num_mels": 8, "length": 60, "patch_size": 4, "embed_dim": 16, "num_layers": 2}
+SPECTROGRAM |= {"num_heads": 2, "mlp_dim": 32, "num_prefix": 1}
 
 
 class LogMelEncoder(SoundEncoder):
@@ -85,3 +90,14 @@ def pretraining(**changes):
   books = functools.partial(ProductQuantizer, in_dim=8, embed_dim=16, **BOOKS)
   sizes = {"start_rate": 0.2, "span_length": 2, "num_distractors": 10}
   return Wav2Vec2Pretraining(backbone=wav2vec2, quantizer=books, **(sizes | changes))
+
+
+def mae(backbone=None, decoder=None, **changes):
+  """Masked autoencoding of spectrograms: 15 patches in time, two in bands."""
+  sizes = {"grid": (15, 2), "patch_dim": 16, "encoder_dim": 16, "embed_dim": 16}
+  sizes |= {"num_layers": 2, "num_heads": 2} | (decoder or {})
+  return MAE(
+    backbone=functools.partial(SpectrogramViT, **SPECTROGRAM | (backbone or {})),
+    decoder=functools.partial(MAEDecoder, **sizes),
+    **{"mask_ratio": 0.7} | changes,
+  )

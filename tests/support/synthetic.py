@@ -54,7 +54,7 @@ TEXTS = {
   "questions": Texts(questions=True),
   "labelled": Texts(class_names=("bad", "good")),
 }
-# Name: seconds of the longest sound, and how many classes.
+# Name: seconds of the longest sound, and how many classes; all have transcripts.
 SOUNDS = {"sounds": (0.8, 10)}
 # The smoke form of a config names no more examples than these.
 SIZES = {"train": 512, "test": 64, "validation": 64}
@@ -95,7 +95,9 @@ def _prepare_sounds(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
   def sound(split: str, index: int) -> Sound:
     length = int(16_000 * (longest if index == 0 else rng.uniform(longest / 2, longest)))
     audio = rng.integers(-9000, 9000, length).astype(np.int16)
-    return Sound(f"{split}_{index}", audio, Facts(label=str(index % num_classes), split=split))
+    said = " ".join(rng.choice(["no", "so", "on"], 2))
+    facts = Facts(label=str(index % num_classes), text=said, split=split)
+    return Sound(f"{split}_{index}", audio, facts)
 
   tiny_sounds.write(
     name, data_dir, [sound(s, i) for s, count in sizes.items() for i in range(count)]

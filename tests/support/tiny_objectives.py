@@ -6,7 +6,7 @@ import types
 import jax
 import numpy as np
 import optax
-from fake_sounds import BLANK, FIRST, SPECIAL_IDS, TinySound
+from fake_sounds import BLANK, END, FIRST, SPECIAL_IDS, TinySound
 from fake_texts import TinyText, random_texts
 from flax import nnx
 
@@ -19,6 +19,7 @@ from pretrainjax.models.lm_head import MaskedLMHead
 from pretrainjax.models.resnet import ResNet
 from pretrainjax.models.t5 import T5Decoder, T5Encoder
 from pretrainjax.models.vit import ViT
+from pretrainjax.models.whisper import WhisperDecoder
 from pretrainjax.objectives.autoregressive.causal_lm import CausalLM
 from pretrainjax.objectives.joint.simclr import SimCLR
 from pretrainjax.objectives.joint.simcse import SimCSE
@@ -27,6 +28,7 @@ from pretrainjax.objectives.masked.mae import MAE
 from pretrainjax.objectives.masked.masked_lm import MaskedLM
 from pretrainjax.objectives.masked.span_corruption import SpanCorruption
 from pretrainjax.objectives.split import abstract_split, split
+from pretrainjax.objectives.supervised.attention_ctc import AttentionCTC
 from pretrainjax.objectives.supervised.classification import Classification
 from pretrainjax.objectives.supervised.ctc import CTC
 from pretrainjax.objectives.supervised.question_answering import QuestionAnswering
@@ -146,15 +148,23 @@ def tagged(batch_size=6):
   return texts | {"tags": tags}
 
 
-def recognition(head=None, rate=0.0, **changes):
+def recognition(head=None, rate=0.0, kind=CTC, **changes):
   """Sounds of four letters, see `fake_sounds.spoken`."""
   arguments = {"vocab_size": FIRST + 4, "blank_id": BLANK, "special_ids": SPECIAL_IDS} | changes
   sizes = {"in_dim": EMBED_DIM, "num_classes": arguments["vocab_size"], "init_std": 0.5}
-  return CTC(
+  return kind(
     backbone=functools.partial(TinySound, embed_dim=EMBED_DIM, rate=rate),
     head=functools.partial(Head, **(sizes | (head or {}))),
     **arguments,
   )
+
+
+def attention_ctc(decoder=None, **changes):
+  """As `recognition`, with a decoder beside the head."""
+  sizes = {"vocab_size": FIRST + 4, "max_length": 12, "embed_dim": EMBED_DIM, "num_layers": 1}
+  sizes |= {"num_heads": 2, "mlp_dim": 32, "end_id": END, "hears_padding": False, "init_std": 0.2}
+  decoder = functools.partial(WhisperDecoder, **(sizes | (decoder or {})))
+  return recognition(kind=AttentionCTC, decoder=decoder, **changes)
 
 
 def answering(head=None, **changes):

@@ -45,7 +45,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       num_classes=None,
       label_smoothing=0.1,
     ),
-    data=sounds.data(size, batch_size=32, part="fit", buckets=1),
+    data=sounds.data(size, batch_size=32, part="fit", max_seconds=None),
     optimizer=spec(
       Optimizer,
       learning_rate=1e-3,

@@ -22,8 +22,8 @@ from pretrainjax.objectives.masked.masked_units import BestRQ
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupCosine
 
-STEPS = {None: 2000, "base": 300_000, "smoke": 2}
-WARMUP = {None: 200, "base": 25_000, "smoke": 0}
+STEPS = {None: 1000, "base": 300_000, "smoke": 2}
+WARMUP = {None: 100, "base": 25_000, "smoke": 0}
 NUM_CODES = {None: 1024, "base": 8192, "smoke": 16}
 # The odds of a span at a token of 40 ms, and the tokens of a span.
 SPANS = {None: (0.15, 4), "base": (0.04, 10), "smoke": (0.15, 4)}
@@ -44,7 +44,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       start_rate=start_rate,
       span_length=span_length,
     ),
-    data=sounds.data(arg, batch_size=256 if base else 32),
+    data=sounds.data(arg, batch_size=256 if base else 32, **sounds.CROPS[arg]),
     optimizer=spec(
       Optimizer,
       learning_rate=8e-4 if base else 1e-3,

@@ -21,7 +21,7 @@ from pretrainjax.objectives.masked.masked_units import HuBERT
 from pretrainjax.train.optimizer import Optimizer
 from pretrainjax.train.schedule import WarmupLinear
 
-STEPS = {None: 2000, "base": 250_000, "smoke": 2}
+STEPS = {None: 1000, "base": 250_000, "smoke": 2}
 NUM_CODES = {None: 100, "base": 500, "smoke": 8}
 
 
@@ -40,7 +40,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
       span_length=5 if base else 4,
       fit_batches=2 if smoke else 100,
     ),
-    data=sounds.data(arg, batch_size=256 if base else 32),
+    data=sounds.data(arg, batch_size=256 if base else 32, **sounds.CROPS[arg]),
     optimizer=spec(
       Optimizer,
       learning_rate=5e-4 if base else 1e-3,

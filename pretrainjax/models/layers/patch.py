@@ -1,11 +1,25 @@
 """Images as sequences of patches, and back."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Bool, Float, Num
 
 from pretrainjax.ranges import PositiveInt
+
+
+class Patches(NamedTuple):
+  """Some patches of an input, as an encoder reads them.
+
+  Attributes:
+    values: the P values of each.
+    real: True for values that are no padding; None where all are.
+  """
+
+  values: Float[Array, "B N P"]
+  real: Bool[Array, "B N P"] | None = None
 
 
 def grid_size(

@@ -1,4 +1,4 @@
-"""Masked autoencoding: encode a quarter of the patches, reconstruct the pixels of the rest."""
+"""Masked autoencoding: encode a few of the patches, reconstruct the rest of them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,9 @@ from jaxtyping import Array, Float, Int
 from pretrainjax import masking
 from pretrainjax.config.follow import Follows, equals
 from pretrainjax.losses.reconstruction import normalize_patches, patch_mse
-from pretrainjax.models.layers.patch import patchify
+from pretrainjax.losses.tokens import token_mean
+from pretrainjax.models.layers.patch import Patches
+from pretrainjax.models.layers.pool import mean_pool
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
 from pretrainjax.ranges import OpenFraction, check_ranges
@@ -20,17 +22,22 @@ from pretrainjax.types import Batch, Metrics
 
 @dataclasses.dataclass(frozen=True)
 class MAE(Objective):
-  """Masked autoencoding of images "B H W C".
+  """Masked autoencoding of images "B H W C", or of the spectrograms of sounds.
 
-      loss = mean over images and their hidden patches of |decoder(encoder(visible)) - patch|^2 / P
+      loss = mean over hidden patches of |decoder(encoder(visible)) - patch|^2 / P
+
+  What is padding of a sound is neither seen nor a target; of a patch that the sound ends in, the
+  frames up to the end are. The encoder says what its patches are.
 
   Args:
-    backbone: makes the encoder, a ViT.
-    decoder: makes the network from visible tokens to pixels of all patches.
+    backbone: makes the encoder, a `ViT` or a `SpectrogramViT`.
+    decoder: makes the network from visible tokens to values of all patches.
     mask_ratio: share of hidden patches, in (0, 1).
     norm_pix_loss: reconstruct each patch normalised by its own mean and variance.
 
-  Reference: arXiv 2111.06377. The class token goes through the decoder as in the paper's code.
+  Reference: arXiv 2111.06377; AudioMAE, 2207.06405 (mask_ratio 0.8). The class token goes through
+  the decoder as in the paper's code. Ours differs from AudioMAE in that it pads sounds with zeros
+  to ten seconds, and takes them for sound.
 
   >>> import functools
   >>> from pretrainjax.models.decoder import MAEDecoder
@@ -62,6 +69,8 @@ class MAE(Objective):
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, decoder = self.backbone(rngs=rngs), self.decoder(rngs=rngs)
+    padded = getattr(encoder, "padded", False)
+    expect("objective.backbone.padded", padded, False)  # padding would be seen
     expect("objective.decoder.grid", decoder.grid, encoder.grid)
     expect("objective.decoder.num_prefix", decoder.num_prefix, encoder.num_prefix)
     expect("objective.decoder.encoder_dim", decoder.embed.in_features, encoder.embed_dim)
@@ -72,24 +81,27 @@ class MAE(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoder, images = module.encoder, module.encoder.inputs(batch)
-    num_patches = encoder.grid[0] * encoder.grid[1]
-    num_keep = masking.num_visible(num_patches, self.mask_ratio)
-    shape = (len(images), num_patches)
-    visible = masking.random_mask(rngs.mask(), shape, mask_ratio=self.mask_ratio)
-    keep = masking.keep_indices(visible, num_keep)
-    hidden = masking.hidden_indices(visible, num_patches - num_keep)
+    encoder, inputs = module.encoder, module.encoder.inputs(batch)
+    shape, valid = encoder.mask_shape(inputs), encoder.valid(inputs)
+    visible = masking.random_mask(rngs.mask(), shape, mask_ratio=self.mask_ratio, valid=valid)
+    num_keep = masking.num_visible(shape[1], self.mask_ratio)
+    keep, hidden = masking.split_places(visible, num_keep, valid=valid)
 
-    sequence = encoder.sequence(images, keep=keep, deterministic=False, rngs=rngs)
-    prediction = module.decoder(sequence, keep=keep, hidden=hidden)
-    loss = jnp.mean(patch_mse(prediction, self._target(encoder, images, hidden)))
-    features = jnp.mean(sequence[:, encoder.num_prefix :].astype(jnp.float32), axis=1)
+    sequence = encoder.sequence(inputs, keep=keep, deterministic=False, rngs=rngs)
+    prediction = module.decoder(sequence, keep=keep, hidden=hidden, valid=valid)
+    patches = encoder.patches_at(inputs, hidden)
+    target = patches.values
+    if self.norm_pix_loss:
+      target = normalize_patches(target, real=patches.real)
+    losses = patch_mse(prediction, target, scored=patches.real)
+    loss = token_mean(losses, _counts(patches))
+    seen = None if valid is None else jnp.take_along_axis(valid, keep, axis=1)
+    features = mean_pool(sequence[:, encoder.num_prefix :].astype(jnp.float32), seen)
     return loss, {"loss": loss, "feature_std": feature_std(features)}
 
-  def _target(self, encoder, images, hidden: Int[Array, "B M"]) -> Float[Array, "B M P"]:
-    """The hidden patches, normalised as the encoder's input is, then perhaps each by itself."""
-    patches = patchify(images, encoder.patch_size)
-    patches = jnp.take_along_axis(patches, hidden[:, :, None], axis=1)
-    pixels = encoder.normalize(patches.reshape(*hidden.shape, -1, images.shape[-1]))
-    target = pixels.reshape(*hidden.shape, -1)
-    return normalize_patches(target) if self.norm_pix_loss else target
+
+def _counts(patches: Patches) -> Float[Array, " B"]:
+  """What each row weighs: the values of it that are targets."""
+  if patches.real is None:
+    return jnp.ones(len(patches.values))
+  return jnp.sum(patches.real, axis=(1, 2)).astype(jnp.float32)

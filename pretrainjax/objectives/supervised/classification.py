@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from pretrainjax.augment.audio import Policy
 from pretrainjax.augment.color import standardize
 from pretrainjax.augment.mixing import mixup_or_cutmix
 from pretrainjax.config.follow import Follows, equals
@@ -16,7 +17,13 @@ from pretrainjax.errors import UserError
 from pretrainjax.losses.cross_entropy import accuracy, cross_entropy
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
-from pretrainjax.objectives.supervised.tuning import Tune, check_text, encode, trains
+from pretrainjax.objectives.supervised.tuning import (
+  Tune,
+  check_spec_augment,
+  check_text,
+  encode,
+  trains,
+)
 from pretrainjax.ranges import NonNegativeFloat, PositiveInt, Rate, check_ranges
 from pretrainjax.types import Batch, Encoded, Metrics
 
@@ -28,7 +35,7 @@ class Classification(Objective):
       loss = mean over examples of cross_entropy(head(encoder(x).pooled), (1 - s) * label + s / K)
 
   Args:
-    backbone: makes the encoder, of images or texts.
+    backbone: makes the encoder, of images, texts or sounds.
     head: makes the network from pooled features to logits of `num_classes`.
     num_classes: number of classes, K.
     label_smoothing: weight s of the uniform distribution, in [0, 1).
@@ -38,6 +45,8 @@ class Classification(Objective):
       gets either at even odds.
     tune: "full" trains all; "linear" trains the head alone on the features that evaluation sees
       (no dropout, stored batch statistics), and the encoder stays as it was loaded.
+    spec_augment: what is hidden of the features of sound while it is trained on, see
+      `augment.audio.Policy`; None hides nothing.
 
   >>> import functools
   >>> from pretrainjax.models.heads import Head
@@ -61,6 +70,7 @@ class Classification(Objective):
   mixup_alpha: NonNegativeFloat = 0.0
   cutmix_alpha: NonNegativeFloat = 0.0
   tune: Tune = "full"
+  spec_augment: Policy | None = None
 
   follows: ClassVar[Follows] = {
     "num_classes": equals("prepared.num_classes"),
@@ -76,6 +86,7 @@ class Classification(Objective):
     expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
     expect("objective.head.num_classes", head.num_classes, self.num_classes)
     self._check_mixing(encoder)
+    check_spec_augment(encoder, policy=self.spec_augment, tune=self.tune)
     return Towers(encoder=encoder, head=head)
 
   def check(self, data: Any) -> None:
@@ -99,7 +110,8 @@ class Classification(Objective):
     inputs, labels = module.encoder.inputs(batch), batch["label"]
     if self._mixes:
       inputs, labels = self._mixed(module.encoder, inputs, labels, rngs)
-    pooled = encode(module.encoder, inputs, tune=self.tune, rngs=rngs).pooled
+    tuning = {"tune": self.tune, "rngs": rngs, "spec_augment": self.spec_augment}
+    pooled = encode(module.encoder, inputs, **tuning).pooled
     logits = module.head(pooled, deterministic=False, rngs=rngs)
     loss = jnp.mean(cross_entropy(logits, labels, label_smoothing=self.label_smoothing))
     metrics = {"loss": loss, "feature_std": feature_std(pooled)}

@@ -2,21 +2,36 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from pretrainjax.augment.audio import Policy
 from pretrainjax.config.follow import Follows, equals, takes
 from pretrainjax.errors import UserError
 from pretrainjax.losses.ctc import can_align, ctc_loss
 from pretrainjax.losses.tokens import token_mean
 from pretrainjax.objectives.base import Objective, Towers, expect
 from pretrainjax.objectives.feature_spread import feature_std
-from pretrainjax.objectives.supervised.tuning import Tune, encode, trains
+from pretrainjax.objectives.supervised.tuning import Tune, check_spec_augment, encode, trains
 from pretrainjax.ranges import NonNegativeInt, PositiveInt, check_ranges
 from pretrainjax.types import Batch, Encoded, Metrics
+
+
+class Transcripts(NamedTuple):
+  """What is said in a batch.
+
+  Attributes:
+    labels: the tokens of the data, special ones among them.
+    present: True for those that are said.
+    fits: False for transcripts that have no path through their frames.
+  """
+
+  labels: Int[Array, "B T"]
+  present: Bool[Array, "B T"]
+  fits: Bool[Array, " B"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +56,8 @@ class CTC(Objective):
     special_ids: tokens of "tokens" that are not said, [CLS] and [SEP] among them: they are no part
       of a transcript.
     tune: "full" trains all; "linear" trains the head alone, see `tuning.encode`.
+    spec_augment: what is hidden of the features of sound while it is trained on, see
+      `augment.audio.Policy`; None hides nothing.
 
   Reference: Graves et al. 2006, ICML (not on arXiv); on features of wav2vec 2.0, arXiv 2006.11477,
     whose code divides by the number of labels too.
@@ -67,6 +84,7 @@ class CTC(Objective):
   blank_id: NonNegativeInt
   special_ids: tuple[NonNegativeInt, ...]
   tune: Tune = "full"
+  spec_augment: Policy | None = None
 
   follows: ClassVar[Follows] = {
     "vocab_size": takes("prepared.vocab_size"),
@@ -84,6 +102,7 @@ class CTC(Objective):
 
   def init(self, *, rngs: nnx.Rngs) -> Towers:
     encoder, head = self.backbone(rngs=rngs), self.head(rngs=rngs)
+    check_spec_augment(encoder, policy=self.spec_augment, tune=self.tune)
     expect("objective.head.in_dim", head.in_dim, encoder.embed_dim)
     expect("objective.head.num_classes", head.num_classes, self.vocab_size)
     expect(
@@ -123,23 +142,45 @@ class CTC(Objective):
     self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs, step: int | Int[Array, ""]
   ) -> tuple[Float[Array, ""], Metrics]:
     del step
-    encoded = encode(module.encoder, module.encoder.inputs(batch), tune=self.tune, rngs=rngs)
-    logits = module.head(encoded.tokens, deterministic=False, rngs=rngs)
+    encoded = self.encoded(module, batch, rngs=rngs)
+    return self.align(module, encoded, self.transcripts(batch, encoded), rngs=rngs)
+
+  def encoded(self, module: nnx.Module, batch: Batch, *, rngs: nnx.Rngs) -> Encoded:
+    """The frames of a batch; arguments as of `loss`."""
+    inputs, tuning = module.encoder.inputs(batch), {"tune": self.tune, "rngs": rngs}
+    return encode(module.encoder, inputs, spec_augment=self.spec_augment, **tuning)
+
+  def transcripts(self, batch: Batch, encoded: Encoded) -> Transcripts:
+    """The transcripts of encoded sounds."""
     labels, segments = jnp.asarray(batch["tokens"]), jnp.asarray(batch["segments"])
     silent = jnp.asarray((*self.special_ids, self.blank_id), labels.dtype)
     present = (segments > 0) & ~jnp.isin(labels, silent)
-    masks = {"valid": encoded.valid, "present": present}
-    losses = ctc_loss(logits, labels, **masks, blank_id=self.blank_id)
-    fits = can_align(labels, **masks)
-    sizes = jnp.maximum(present.sum(axis=1), 1).astype(jnp.float32)
-    loss = token_mean(losses / sizes, sizes * fits)
+    fits = can_align(labels, valid=encoded.valid, present=present)
+    return Transcripts(labels, present, fits)
+
+  def align(
+    self, module: nnx.Module, encoded: Encoded, said: Transcripts, *, rngs: nnx.Rngs
+  ) -> tuple[Float[Array, ""], Metrics]:
+    """Scores the head's classes of frames; returns as `loss` does.
+
+    Args:
+      module: the module, as of `init`.
+      encoded: what its encoder made of the sounds.
+      said: what is said in them.
+      rngs: the step's keys, equal on all devices.
+    """
+    logits = module.head(encoded.tokens, deterministic=False, rngs=rngs)
+    masks = {"valid": encoded.valid, "present": said.present}
+    losses = ctc_loss(logits, said.labels, **masks, blank_id=self.blank_id)
+    sizes = jnp.maximum(said.present.sum(axis=1), 1).astype(jnp.float32)
+    loss = token_mean(losses / sizes, sizes * said.fits)
     is_blank, is_real = (
       x.reshape(-1).astype(jnp.float32)  # B N -> B*N
       for x in (jnp.argmax(logits, axis=-1) == self.blank_id, encoded.valid)
     )
     return loss, {
       "loss": loss,
-      "left_out": jnp.mean(1.0 - fits.astype(jnp.float32)),
+      "left_out": jnp.mean(1.0 - said.fits.astype(jnp.float32)),
       "blank": token_mean(is_blank, is_real),
       "feature_std": feature_std(encoded.pooled),
     }

@@ -2,12 +2,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sound_objectives
 import tiny_objectives as tiny
 from flax import nnx
 
-from pretrainjax import masking
+from pretrainjax import collectives, masking
 from pretrainjax.errors import UserError
 from pretrainjax.models.vit import ViT
+from pretrainjax.types import Sound
 
 
 def _patches(images):
@@ -45,6 +47,71 @@ def test_loss_equals_the_reference(norm_pix_loss):
   np.testing.assert_allclose(done.metrics["loss"], expected, rtol=1e-4)
 
 
+def _places_of_sounds(batch, mask_ratio=0.7):
+  """The patches of each row that are seen, and the hidden ones, of 12 times 2; by loops."""
+  noise = [
+    np.asarray(jax.random.uniform(key, (24,)))
+    for key in collectives.example_keys(nnx.Rngs(tiny.KEY).mask(), len(batch["audio"]))
+  ]
+  places = []
+  for row, samples in zip(noise, batch["num_samples"], strict=True):
+    frames = (samples - 400) // 160 + 1
+    order = np.argsort(row[: 2 * -(-frames // 4)])
+    count = int(len(order) * (1 - mask_ratio))
+    places.append((order[:count], order[count:]))
+  return places
+
+
+@pytest.mark.parametrize(("window", "norm_pix_loss"), [((4, 2), True), (None, False)])
+def test_loss_of_sounds_equals_the_reference(window, norm_pix_loss):
+  batch = sound_objectives.sounds(2)
+  objective = sound_objectives.mae(decoder={"window": window}, norm_pix_loss=norm_pix_loss)
+  done = tiny.run(objective, batch)
+  total = count = 0.0
+  for row, (seen, hidden) in enumerate(_places_of_sounds(batch)):
+    keep, rest = (jnp.asarray(np.sort(x))[None] for x in (seen, hidden))
+    samples = batch["num_samples"][row : row + 1]
+    audio = batch["audio"][row : row + 1, : samples[0]]  # alone, without any padding
+
+    def predict(module, sound, keep=keep, rest=rest):
+      sequence = module.encoder.sequence(sound, keep=keep)
+      return module.decoder(sequence, keep=keep, hidden=rest), module.encoder.features(sound)
+
+    prediction, frames = tiny.call(done, predict, Sound(audio, samples))
+    spectrogram = np.asarray(frames.features[0], np.float64)
+    for number, place in enumerate(np.sort(hidden)):
+      time, band = divmod(int(place), 2)
+      target = spectrogram[4 * time : 4 * time + 4, 4 * band : 4 * band + 4].reshape(-1)
+      if norm_pix_loss:
+        target = (target - target.mean()) / np.sqrt(target.var(ddof=1) + 1e-6)
+      error = np.asarray(prediction)[0, number, : len(target)] - target  # frames up to the end
+      total, count = total + (error**2).sum(), count + len(target)
+  np.testing.assert_allclose(done.metrics["loss"], total / count, rtol=1e-4)
+
+
+def test_padding_and_what_else_is_in_the_batch_change_nothing():
+  objective, batch = sound_objectives.mae(decoder={"window": (4, 2)}), sound_objectives.sounds()
+  expected = tiny.metrics_of(objective, batch)
+  longer = np.pad(batch["audio"], ((0, 0), (0, 1500)), constant_values=999)
+  behind = np.arange(longer.shape[1])[None] >= batch["num_samples"][:, None]
+  padded = batch | {"audio": np.where(behind, np.int16(-777), longer)}
+  found = tiny.metrics_of(objective, padded)
+  # The only row with sound, of a batch and alone; there is no spread then.
+  others = batch | {"num_samples": batch["num_samples"] * np.array([1, 0, 0, 0], np.int32)}
+  one = {name: array[:1] for name, array in batch.items()}
+  first, alone = (tiny.metrics_of(objective, x)["loss"] for x in (others, one))
+  np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-5)
+  np.testing.assert_allclose(found["feature_std"], expected["feature_std"], rtol=1e-4)
+  np.testing.assert_allclose(first, alone, rtol=1e-5)
+
+
+def test_sounds_without_a_frame_have_no_loss():
+  batch = sound_objectives.sounds() | {"num_samples": np.zeros(4, np.int32)}
+  nothing = tiny.run(sound_objectives.mae(), batch)
+  assert nothing.metrics["loss"] == 0
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(nothing.gradient))
+
+
 def test_the_encoder_sees_a_quarter_of_the_patches_of_each_image(monkeypatch):
   seen = []
   original = ViT.sequence
@@ -63,6 +130,8 @@ def test_the_encoder_sees_a_quarter_of_the_patches_of_each_image(monkeypatch):
 def test_gradients_reach_every_parameter():
   done = tiny.run(tiny.mae(), {"image": tiny.images()})
   assert not tiny.without_gradient(done.gradient)
+  done = tiny.run(sound_objectives.mae(decoder={"window": (4, 2)}), sound_objectives.sounds())
+  assert not tiny.without_gradient(done.gradient)
 
 
 def test_the_key_decides_the_mask():
@@ -78,7 +147,16 @@ def test_overfits_one_batch():
   assert 0 < last["feature_std"] < 1.5
 
 
+@pytest.mark.repeat
+def test_overfits_one_batch_of_sounds():
+  batch = sound_objectives.sounds(2)
+  first, last = tiny.overfit(sound_objectives.mae(), batch, num_steps=150)
+  assert first["loss"] > 0.9 and last["loss"] < 0.35, (first, last)
+
+
 def test_refuses_what_does_not_fit():
+  with pytest.raises(UserError, match="backbone.padded: found True, expected False"):
+    sound_objectives.mae(backbone={"padded": True}).init(rngs=nnx.Rngs(0))
   with pytest.raises(ValueError, match=r"mask_ratio=1.0: expected in \(0, 1\)"):
     tiny.mae(mask_ratio=1.0)
   with pytest.raises(UserError, match="decoder.encoder_dim: found 8, expected 16"):

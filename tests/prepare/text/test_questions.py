@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pretrainjax.data.prepared import PreparedSplit
-from pretrainjax.data.subset import rows_used
+from pretrainjax.data.subset import Subset, rows_used
 from pretrainjax.errors import UserError
 from pretrainjax.prepare import job as jobs
 from pretrainjax.prepare import report as reports
@@ -348,10 +348,7 @@ def test_what_is_held_out_of_training_leaves_no_window_behind(tmp_path):
   source = PreparedSplit.at(folder, split="train")
   ids = source.context_ids
   assert ids is not None and len(set(ids)) == 40
-  rows = {
-    part: rows_used(source, pieces=1, part=part, fraction=1.0, seed=0)
-    for part in ("fit", "held_out")
-  }
+  rows = {part: rows_used(source, Subset(part), pieces=1) for part in ("fit", "held_out")}
   away, kept = set(ids[rows["held_out"]]), set(ids[rows["fit"]])
   assert len(away) == 2 and not away & kept
   assert sum(map(len, rows.values())) == len(source)
