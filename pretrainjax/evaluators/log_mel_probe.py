@@ -58,9 +58,11 @@ class LogMelProbe(LinearProbe):
 
 
 def _sound(batch: Batch) -> Sound:
-  if "audio" not in batch:
-    raise ValueError(f"train, test: found {', '.join(sorted(batch))}, expected sound")
-  return Sound(batch["audio"], batch["num_samples"])
+  try:
+    return Sound(batch["audio"], batch["num_samples"])
+  except KeyError as error:
+    found = ", ".join(sorted(batch))
+    raise ValueError(f"train, test: found {found}, expected sound") from error
 
 
 @functools.partial(jax.jit, static_argnames=("num_mels", "num_parts", "range_db", "remove_mean"))
