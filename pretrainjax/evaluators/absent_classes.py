@@ -24,7 +24,7 @@ def counted(
   """Chooses the test examples that count, and says so where they are not all.
 
   Args:
-    test: labelled examples.
+    test: the labelled examples of the test split.
     train_labels: the classes of the training examples.
     num_classes: the number of classes of the dataset, K.
     absent_classes: what becomes of examples whose class is not among these.

@@ -84,7 +84,7 @@ class Cut(NamedTuple):
   """The segments of a window.
 
   Attributes:
-    pieces: its segments.
+    pieces: its segments, in their order.
     seconds: how much of it they write down; what follows is to be heard again.
   """
 

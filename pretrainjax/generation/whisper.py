@@ -67,7 +67,7 @@ class Writing:
     no_speech: a window is silence where the probability of that is above this, and the mean
       log-probability of what would be written below `least_score`.
     least_score: a window whose mean log-probability is lower is written anew, see `temperatures`.
-    most_repetition: likewise one whose text zlib makes more times shorter, as it repeats itself.
+    most_repetition: so is one whose text zlib makes more times shorter, as it repeats itself.
     temperatures: what tokens are drawn at when a window is written anew, one after the other; of
       those that all fail the likeliest is kept.
     batch_size: sounds that are heard at once.

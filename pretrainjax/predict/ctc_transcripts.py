@@ -49,7 +49,7 @@ def words_of(
 
   Args:
     options: the flags of `add_flags`, and `batch_size`.
-    loaded: the run.
+    loaded: the run, which `is_recogniser`.
 
   Raises:
     UserError: for flags that make no search.

@@ -39,7 +39,7 @@ def segments_of(
 
   Args:
     options: the flags of `add_flags`, and `batch_size`.
-    loaded: the model.
+    loaded: the model, which is a Whisper.
 
   Raises:
     UserError: for a language or a task that the model does not have.

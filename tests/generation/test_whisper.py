@@ -1,8 +1,11 @@
 """Sounds of any length through a Whisper, whose network is a script here, or random."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_objectives
 import whispers
 
 from pretrainjax.checkpoint.encoder import load
@@ -161,3 +164,12 @@ def test_other_models_are_refused(tmp_path):
   assert not is_whisper(loaded)
   with pytest.raises(UserError, match="is a model of .*encoder.*, expected a Whisper"):
     Whisper(loaded)
+
+
+def test_a_recogniser_of_ctc_with_such_networks_is_none(tmp_path):
+  loaded = load(f"hf:{whispers.make(tmp_path)}")
+  assert is_whisper(loaded)
+  ctc = dataclasses.replace(loaded, objective=tiny_objectives.attention_ctc(), source="run")
+  assert not is_whisper(ctc)
+  with pytest.raises(UserError, match="is a run of AttentionCTC, expected a Whisper"):
+    Whisper(ctc)

@@ -62,8 +62,8 @@ def pick_kernel(
   others = (scope.valid, scope.segments, scope.window, scope.bias)
   masked = any(condition is not None for condition in others)
   if backend == "cpu":
-    # Measured 2.6 times faster there than jax.nn.dot_product_attention, and heads one by one up to
-    # 3.5 times faster than that (docs/log.md).
+    # Measured 2.6 times faster there than jax.nn.dot_product_attention; with many logits heads one
+    # by one are faster still (docs/log.md).
     is_long = num_logits >= _MANY_LOGITS and not masked and not scope.causal
     return "heads" if is_long else "einsum"
   # cuDNN's flash attention takes 16-bit floats and heads of up to 128 in steps of 8. It knows
