@@ -107,6 +107,12 @@ def by_rows(fn: Callable, *rows: Any, whole: tuple = (), total: bool = False) ->
   return run(rows, whole)
 
 
+def has_mesh() -> bool:
+  """Whether a mesh of several devices cuts arrays."""
+  mesh = jax.sharding.get_abstract_mesh()
+  return not mesh.empty and mesh.size > 1
+
+
 def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
   """Tells the compiler which axes of the mesh cut `x`; the identity where there is no mesh.
 
@@ -116,7 +122,7 @@ def constrain(x: Array, *axes: str | tuple[str, ...] | None) -> Array:
       that do not divide it are left out.
   """
   mesh = jax.sharding.get_abstract_mesh()
-  if mesh.empty or is_bound() or mesh.size == 1:
+  if is_bound() or not has_mesh():
     return x
   fitting = [
     axis if n % _length(mesh, axis) == 0 else None for n, axis in zip(x.shape, axes, strict=True)

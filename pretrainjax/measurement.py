@@ -74,7 +74,7 @@ def _work(request: Request) -> None:
   if not request.options.no_random_init:
     random = _subject(loaded, _random_module(loaded, seed=seed))
   said = f": {why}" if why else ""
-  step = None if loaded.source == "hf" else loaded.step
+  step = loaded.step if loaded.source == "run" else None
   at = "" if step is None else f"step {step} of "
   print(f"evaluating {at}{request.workdir}{said}", flush=True)
   comparison = compare(
@@ -100,7 +100,7 @@ def _results_folder(request: Request) -> Path | None:
     UserError: for a folder that the user named and that cannot be written.
   """
   named, reference = request.options.out, Reference.parse(request.workdir)
-  if named is None and reference.source == "hf":
+  if named is None and reference.source != "run":
     print("evaluate: the table is printed and not stored; --out=DIR stores it", file=sys.stderr)
     return None
   folder = named or reference.folder / "evaluation"

@@ -73,7 +73,7 @@ def run_config(request: Request, *, verb: str) -> None:
     verb: the name of the binary, for messages.
   """
   config, options, workdir = request.config, request.options, request.workdir
-  if Reference.parse(workdir).source == "hf":
+  if Reference.parse(workdir).source != "run":
     raise UserError(
       f"--workdir: found '{workdir}', expected the folder of the new run; --config.init={workdir} "
       "begins with that model"

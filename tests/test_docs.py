@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import synthetic
 import tiny_texts
+import whispers
 
 import pretrainjax as pj
 from pretrainjax.benchmark.stand_in import StandIn
@@ -129,6 +130,20 @@ def test_research_code_runs(tmp_path, monkeypatch):
   assert typed["encoded"].pooled.shape == typed["features"].shape == (8, 16)
   assert np.isfinite(typed["loss"]) and "patch_embed" in typed["names"]
   assert len(typed["texts"]) == 2
+
+
+def test_a_sound_is_transcribed_as_the_page_of_the_api_does_it(tmp_path, monkeypatch):
+  soundfile = pytest.importorskip("soundfile")
+  pytest.importorskip("soxr")
+  noise = np.random.default_rng(0).integers(-9000, 9000, 6000).astype(np.int16)
+  soundfile.write(tmp_path / "talk.mp3", noise, 16_000, format="WAV")
+  whispers.make(tmp_path / "FOLDER")
+  monkeypatch.chdir(tmp_path)
+  typed: dict[str, object] = {}
+  (block,) = [b for b in blocks((ROOT / "docs/api.md").read_text(), "python") if "Whisper" in b]
+  exec(compile(block, "api.md", "exec"), typed)
+  assert typed["spoken"].language == "en"
+  assert all(0 <= segment.begin < segment.end < 0.5 for segment in typed["spoken"].segments)
 
 
 def test_the_page_of_the_api_has_all_names_and_their_arguments():

@@ -16,9 +16,10 @@ from pretrainjax.checkpoint.array_names import describe_arrays, differences, ref
 from pretrainjax.checkpoint.class_names import read_class_names
 from pretrainjax.checkpoint.manager import FOLDER, Checkpoints
 from pretrainjax.checkpoint.manifest import verify
-from pretrainjax.checkpoint.reference import Reference
+from pretrainjax.checkpoint.reference import Reference, Source
 from pretrainjax.config.allowed import TargetError, packages
 from pretrainjax.config.objects import build, typed
+from pretrainjax.convert import ctranslate2
 from pretrainjax.convert import folder as theirs
 from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest, one_line
@@ -61,7 +62,8 @@ class Loaded:
     step: the step of the checkpoint.
     workdir: the run's folder; None for what was not loaded from one.
     part: the name of the part that the reference asked for; None where it named none.
-    source: "run" for a run of ours, "hf" for a model that transformers wrote.
+    source: "run" for a run of ours, "hf" for a model that transformers wrote, "ct2" for one of
+      CTranslate2.
     fillers: tensors of such a model that are nothing to our networks, by name, see
       `convert.family.Table`.
   """
@@ -72,7 +74,7 @@ class Loaded:
   step: int
   workdir: Path | None = None
   part: str | None = None
-  source: Literal["run", "hf"] = "run"
+  source: Source = "run"
   fillers: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   @property
@@ -102,7 +104,7 @@ class Loaded:
   @property
   def title(self) -> str:
     """What it is, in words, "a run of MAE"."""
-    if self.source == "hf":
+    if self.source != "run":
       return f"a model of {' and '.join(self.objective.parts(self.module))}"
     return f"a run of {type(self.objective).__name__}"
 
@@ -113,7 +115,7 @@ class Loaded:
     Raises:
       UserError: for a file that is none, or leads out of the folder.
     """
-    if self.source == "hf" and self.workdir is not None:
+    if self.source != "run" and self.workdir is not None:
       return theirs.read_tokenizer(self.workdir)
     path = self.tokenizer_path
     return None if path is None else Tokenizer.load(path, inside=self.workdir)
@@ -156,7 +158,8 @@ def load_encoder(
   Args:
     workdir: the folder of a run of `pretrain` or `finetune`; "WORKDIR[@STEP][:PART]" names the step
       too, and another part of what was trained than the encoder, such as one of two towers. Or
-      "hf:FOLDER[:PART]", a model that transformers wrote, or the name of one on its hub.
+      "hf:FOLDER[:PART]", a model that transformers wrote, or the name of one on its hub; or
+      "ct2:FOLDER[:PART]", a Whisper that CTranslate2 wrote.
     step: the step of the checkpoint; None takes the newest intact one.
     weights: which weights to take: "ema" the moving average, "online" the trained ones, "auto" the
       moving average where the run kept one.
@@ -194,7 +197,7 @@ def load(
   """
   allow = packages(allow)
   reference = Reference.parse(workdir, step=step)
-  if reference.source == "hf":
+  if reference.source != "run":
     return _imported(reference, weights=weights)
   with open_run(reference) as checkpoints:
     step, config, state = newest_intact(
@@ -255,25 +258,33 @@ def open_run(reference: Reference) -> Checkpoints:
 
 
 def _imported(reference: Reference, *, weights: Weights) -> Loaded:
-  """A model that transformers wrote, as if a run of ours had trained it."""
+  """A model that others wrote, as if a run of ours had trained it."""
   if weights == "ema":
     raise no_average(reference)
-  found = theirs.read(reference.folder)
-  _check_part(reference, found.objective.parts(found.module))
-  where = (0, found.folder, reference.part, "hf")
-  return Loaded(found.config, found.objective, found.module, *where, fillers=found.fillers)
+  if reference.source == "ct2":
+    whisper, folder = ctranslate2.read_whisper(reference.folder), reference.folder
+    networks, fillers = (whisper.config, whisper.objective, whisper.module), {}
+  else:
+    found = theirs.read(reference.folder)
+    networks, folder = (found.config, found.objective, found.module), found.folder
+    fillers = found.fillers
+  _, objective, module = networks
+  _check_part(reference, objective.parts(module))
+  return Loaded(*networks, 0, folder, reference.part, reference.source, fillers)
 
 
 def no_average(reference: Reference) -> UserError:
-  """The error of a moving average that is wanted of a model that transformers wrote."""
+  """The error of a moving average that is wanted of a model that others wrote."""
   return UserError(f"'{reference}': weights='ema', but such a model has no moving average")
 
 
 def _check_part(reference: Reference, there: Mapping[str, nnx.Module]) -> None:
   """Refuses a part that the run does not have, or that is no encoder."""
-  part, what = reference.part, "model" if reference.source == "hf" else "run"
+  part = reference.part
   if part is not None and part not in there:
-    raise UserError(f"'{reference}': the {what} has no part '{part}'{nearest(part, there)}")
+    raise UserError(
+      f"'{reference}': the {reference.noun} has no part '{part}'{nearest(part, there)}"
+    )
   if part is not None and not isinstance(there[part], Encoder):
     kind = type(there[part]).__name__
     raise UserError(

@@ -1,4 +1,4 @@
-"""References to trained networks, as users type them: RUN[@STEP][:PART] or hf:FOLDER[:PART]."""
+"""References to trained networks: RUN[@STEP][:PART], hf:FOLDER[:PART] or ct2:FOLDER[:PART]."""
 
 import dataclasses
 import os
@@ -11,7 +11,9 @@ from pretrainjax.user_path import user_path
 
 _FORM = re.compile(r"(.*?)(?:@([0-9]{1,18}))?(?::([A-Za-z_]\w*))?", flags=re.ASCII | re.DOTALL)
 
-_THEIRS = "hf:"
+Source = Literal["run", "hf", "ct2"]
+# What begins references to models of others.
+_THEIRS: dict[str, Source] = {"hf:": "hf", "ct2:": "ct2"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Reference:
     folder: the folder of the run, or of the model, or the model's name on their hub.
     step: the step of the checkpoint; None is the newest intact one.
     part: the name of a part, a key of `Objective.parts`; None where none was named.
-    source: "run" for a run of ours, "hf" for a model that transformers wrote.
+    source: "run" for a run of ours, "hf" for a model that transformers wrote, "ct2" for one of
+      CTranslate2.
 
   >>> reference = Reference.parse("runs/t5@500:decoder")
   >>> reference.step, reference.part, str(reference)
@@ -35,7 +38,7 @@ class Reference:
   folder: Path
   step: int | None = None
   part: str | None = None
-  source: Literal["run", "hf"] = "run"
+  source: Source = "run"
 
   @classmethod
   def parse(cls, text: str | Path, *, step: int | None = None) -> "Reference":
@@ -45,34 +48,41 @@ class Reference:
     ends so goes first: "a@5", where there is one, else step 5 of "a".
 
     Args:
-      text: the reference, RUN[@STEP][:PART] or hf:FOLDER[:PART]; "~" is the home folder.
+      text: the reference, RUN[@STEP][:PART], hf:FOLDER[:PART] or ct2:FOLDER[:PART]; "~" is the
+        home folder.
       step: the same as @STEP, for callers in Python.
 
     Raises:
       UserError: where two steps differ, or a step of theirs is asked for.
     """
     text = str(text)
-    if text.startswith(_THEIRS):
-      return cls._of_theirs(text.removeprefix(_THEIRS), step)
+    for prefix, source in _THEIRS.items():
+      if text.startswith(prefix):
+        return cls._of_theirs(text, prefix, source, step)
     folder, at, part = _split(str(user_path(text)))
     if at is not None and step not in (None, at):
       raise UserError(f"'{text}': found step {at} and step={step}, expected one of them")
     return cls(Path(folder), step if at is None else at, part)
 
   @classmethod
-  def _of_theirs(cls, text: str, step: int | None) -> "Reference":
-    folder, at, part = _split(str(user_path(text)))
+  def _of_theirs(cls, text: str, prefix: str, source: Source, step: int | None) -> "Reference":
+    folder, at, part = _split(str(user_path(text.removeprefix(prefix))))
     if at is not None or step is not None:
-      raise UserError(f"'{_THEIRS}{text}': found a step, expected hf:FOLDER[:PART]")
-    return cls(Path(folder), None, part, "hf")
+      raise UserError(f"'{text}': found a step, expected {prefix}FOLDER[:PART]")
+    return cls(Path(folder), None, part, source)
 
   @property
   def whole(self) -> "Reference":
     """The reference without its part."""
     return dataclasses.replace(self, part=None)
 
+  @property
+  def noun(self) -> Literal["run", "model"]:
+    """What it is in a word: what others trained is a model."""
+    return "run" if self.source == "run" else "model"
+
   def __str__(self) -> str:
-    theirs = _THEIRS if self.source == "hf" else ""
+    theirs = "" if self.source == "run" else f"{self.source}:"
     at = "" if self.step is None else f"@{self.step}"
     return f"{theirs}{self.folder}{at}{f':{self.part}' if self.part else ''}"
 

@@ -1,4 +1,4 @@
-"""Reads a Whisper that CTranslate2 wrote: model.bin of format 6, config.json, tokenizer.json.
+"""Reads a Whisper that CTranslate2 wrote: model.bin of format 6, and tokenizer.json beside it.
 
 The format: version, name and revision of the model, then variables, then aliases. Numbers are
 little endian; a name is its length with a zero at the end (uint16), then itself; a variable is a
@@ -6,6 +6,7 @@ name, a rank (uint8), the sizes (uint32), a dtype (uint8), the number of bytes (
 """
 
 import math
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +19,17 @@ from ml_collections import ConfigDict
 from pretrainjax.config.objects import build, recipe, spec
 from pretrainjax.convert.table import Tensors, flatten, to_ours
 from pretrainjax.convert.whisper import whisper_rules
-from pretrainjax.errors import UserError
+from pretrainjax.errors import UserError, nearest
 from pretrainjax.models.whisper import WhisperDecoder, WhisperEncoder
 from pretrainjax.objectives.imported import Imported
 from pretrainjax.objectives.split import abstract_split
 from pretrainjax.untrusted import BadFile, read_bytes, read_json
 
-MODEL, CONFIG, TOKENIZER = "model.bin", "config.json", "tokenizer.json"
+MODEL, TOKENIZER = "model.bin", "tokenizer.json"
 _VERSION, _NAME = 6, "WhisperSpec"
 _LARGEST = 8 * 10**9
 _MOST_VARIABLES, _LONGEST_NAME, _DEEPEST = 20_000, 500, 4
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
-_MOST_IDS = 100_000
 _START, _END = "<|startoftranscript|>", "<|endoftext|>"
 # Our choice is theirs: what says otherwise is refused.
 _FIXED = {
@@ -47,29 +47,27 @@ class Whisper(NamedTuple):
 
   Attributes:
     config: the config that makes its networks: {"objective": spec(Imported, ...)}.
+    objective: the objective that the config makes.
     module: its networks with their weights, `encoder` and `decoder`.
-    suppressed: tokens that are never written.
-    suppressed_first: tokens that a text does not begin with.
   """
 
   config: ConfigDict
+  objective: Imported
   module: nnx.Module
-  suppressed: tuple[int, ...]
-  suppressed_first: tuple[int, ...]
 
 
 def read_whisper(folder: Path) -> Whisper:
-  """Reads a folder with model.bin, config.json and tokenizer.json.
+  """Reads a folder with model.bin and tokenizer.json.
 
   Raises:
     UserError: for files that are none of those, sizes that do not fit, quantised weights, or a
       network that ours is not.
   """
   path = folder / MODEL
+  if not os.path.lexists(path):
+    near = [found.parent.name for found in folder.parent.glob(f"*/{MODEL}")]
+    raise UserError(f"ct2:{folder}: {MODEL} is missing{nearest(folder.name, near)}")
   variables = read_variables(path)
-  facts = read_json(folder / CONFIG, inside=folder)
-  if not isinstance(facts, dict):
-    raise BadFile(folder / CONFIG, "is no dictionary")
   tensors, recipes = _tensors(variables, path), _recipes(variables, path, _ids(folder))
   config = ConfigDict({"objective": spec(Imported, **recipes)})
   try:
@@ -82,9 +80,7 @@ def read_whisper(folder: Path) -> Whisper:
     found = to_ours(whisper_rules(), tensors, wanted=wanted)
   except UserError as error:
     raise UserError(f"{path}: {error}") from error
-  names = ("suppress_ids", "suppress_ids_begin")
-  suppressed = (_numbers(facts, name, folder / CONFIG) for name in names)
-  return Whisper(config, nnx.merge(graphdef, found, extras), *suppressed)
+  return Whisper(config, objective, nnx.merge(graphdef, found, extras))
 
 
 def read_variables(path: Path) -> dict[str, np.ndarray]:
@@ -260,11 +256,3 @@ def _ids(folder: Path) -> dict[str, int]:
 
 def _is_text(value: Any) -> bool:
   return isinstance(value, str)
-
-
-def _numbers(facts: Mapping[str, Any], name: str, path: Path) -> tuple[int, ...]:
-  found = facts.get(name, [])
-  plain = isinstance(found, list) and len(found) <= _MOST_IDS
-  if not plain or any(type(one) is not int or one < 0 for one in found):
-    raise BadFile(path, f"{name}: expected a list of tokens")
-  return tuple(found)

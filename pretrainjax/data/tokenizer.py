@@ -149,6 +149,10 @@ class Tokenizer:
     with self._able():
       return self._made.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 
+  def token_id(self, name: str) -> int | None:
+    """The id of a token by its exact spelling; None for no token."""
+    return self._vocabulary.get(name)
+
   def piece(self, index: int) -> str | None:
     """How the vocabulary spells a token, with its mark of a word's beginning; None for no token."""
     return self._made.id_to_token(index)

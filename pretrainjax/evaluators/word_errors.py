@@ -16,7 +16,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.evaluators.bar import batches_of
 from pretrainjax.evaluators.base import Evaluation, Examples, Outcome, check_parts, short_rows
 from pretrainjax.generation.ctc import collapse
-from pretrainjax.generation.transcription import Transcriber
+from pretrainjax.generation.transcriber import Transcriber
 from pretrainjax.ranges import NonNegativeInt
 
 _RULES = {

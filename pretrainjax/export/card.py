@@ -94,7 +94,7 @@ def _data(config: ConfigDict) -> str:
 def _metrics(loaded: Loaded) -> str:
   """The rows that `evaluate` stored of this step, each number with its protocol."""
   path = None if loaded.workdir is None else loaded.workdir / "evaluation" / RESULTS
-  if loaded.source == "hf" or path is None or not path.is_file():
+  if loaded.source != "run" or path is None or not path.is_file():
     return ""
   rows = [row for row in _rows(path) if row.get("step") == loaded.step]
   names = ("evaluator", "metric", "value", "encoder", "protocol")

@@ -300,6 +300,6 @@ def text_model(loaded: Loaded, *, workdir: str | Path) -> TextModel:
   tokenizer = loaded.tokenizer
   if tokenizer is None:
     path = Reference.parse(workdir).folder / "tokenizer.json"
-    what = "model" if loaded.source == "hf" else "run"
+    what = "run" if loaded.source == "run" else "model"
     raise UserError(f"{path} is missing: expected a {what} that was trained on text")
   return TextModel(loaded.encoder, tokenizer)

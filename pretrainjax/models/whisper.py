@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from pretrainjax.models.layers.attention import Cache
+from pretrainjax.models.layers.attention import Cache, Remembered
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.embedding import check_length, embed
@@ -204,7 +204,7 @@ class Heard(NamedTuple):
     valid: True for those that are no padding; None where all count.
   """
 
-  layers: tuple[Cache, ...]
+  layers: tuple[Remembered, ...]
   valid: Bool[Array, "B N"] | None
 
 

@@ -11,7 +11,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.generation.arpa import read_arpa
 from pretrainjax.generation.backoff import Backoff
 from pretrainjax.generation.fusion import Fusion, LabelModel, WordModel
-from pretrainjax.predict.transcription import Labels
+from pretrainjax.predict.ctc_words import Labels
 from pretrainjax.untrusted import BadFile
 from pretrainjax.user_path import user_path
 

@@ -109,6 +109,8 @@ def describe(path: str | Path, *, step: int | None = None) -> Description:
     UserError: for a folder without checkpoints, or a step or part that is not there.
   """
   reference = Reference.parse(path, step=step)
+  if reference.source == "ct2":
+    raise UserError(f"'{reference}': found a model of CTranslate2, expected a run or hf:FOLDER")
   if reference.source == "hf":
     return _imported(reference)
   found, meta, stored, damaged = _newest(reference)
@@ -173,7 +175,7 @@ def _named(
   reference: Reference, parts: Mapping[str, PartDescription]
 ) -> Mapping[str, PartDescription]:
   """The part that a reference names, or all of them."""
-  part, what = reference.part, "model" if reference.source == "hf" else "run"
+  part, what = reference.part, reference.noun
   if part is None:
     return parts
   if part not in parts:

@@ -77,6 +77,8 @@ def load_params(
   """
   reference = Reference.parse(path, step=step)
   name, allow, dtype = reference.part or part, packages(allow), _float(dtype)
+  if reference.source == "ct2":
+    raise UserError(f"'{reference}': found a model of CTranslate2, expected a run or hf:FOLDER")
   if reference.source == "hf":
     if weights == "ema":
       raise no_average(reference)

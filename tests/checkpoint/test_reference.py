@@ -67,3 +67,17 @@ def test_the_home_folder(monkeypatch):
   monkeypatch.setenv("HOME", "/home/me")
   assert str(Reference.parse("~/run@3:text")) == "/home/me/run@3:text"
   assert Reference.parse(Path("~/run")).folder == Path("/home/me/run")
+
+
+@pytest.mark.parametrize("source", ["hf", "ct2"])
+def test_models_of_others_have_no_steps(source):
+  found = Reference.parse(f"{source}:a/b:decoder")
+  assert (found.source, found.folder, found.part, found.noun) == (
+    source,
+    Path("a/b"),
+    "decoder",
+    "model",
+  )
+  assert str(found) == f"{source}:a/b:decoder" and Reference.parse("a/b").noun == "run"
+  with pytest.raises(UserError, match=f"'{source}:a@3': found a step, expected {source}:FOLDER"):
+    Reference.parse(f"{source}:a@3")

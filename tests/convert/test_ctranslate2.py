@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import their_folders
 
+from pretrainjax.checkpoint.encoder import load, load_encoder
 from pretrainjax.convert import ctranslate2
 from pretrainjax.convert.ctranslate2 import read_variables, read_whisper
 from pretrainjax.errors import UserError
+from pretrainjax.report.description import describe
+from pretrainjax.train.load_params import load_params
 
 KIND = "WhisperForConditionalGeneration"
 
@@ -90,7 +93,6 @@ def tensors():
 @pytest.fixture
 def folder(tmp_path, tensors):
   (tmp_path / "model.bin").write_bytes(content(as_theirs(tensors)))
-  (tmp_path / "config.json").write_text('{"suppress_ids": [4, 5], "suppress_ids_begin": [6]}')
   added = [
     {"content": "<|endoftext|>", "id": 2},
     {"content": "<|startoftranscript|>", "id": 3},
@@ -101,7 +103,6 @@ def folder(tmp_path, tensors):
 
 def test_a_folder_is_read(folder, tensors):
   found = read_whisper(folder)
-  assert (found.suppressed, found.suppressed_first) == ((4, 5), (6,))
   encoder, decoder = found.module.encoder, found.module.decoder
   assert (encoder.length, decoder.max_length, decoder.vocab_size) == (6, 7, 11)
   assert (decoder.start_id, decoder.end_id) == (3, 2)
@@ -198,11 +199,29 @@ def _with_byte(data, place, value):
   [
     ("tokenizer.json", '{"added_tokens": [{"content": ["x"], "id": 1}]}', "has no token <|startof"),
     ("tokenizer.json", "[]", "has no token"),
-    ("config.json", "[]", "is no dictionary"),
-    ("config.json", '{"suppress_ids": [true]}', "suppress_ids: expected a list of tokens"),
   ],
 )
 def test_files_beside_that_are_none(folder, name, text, said):
   (folder / name).write_text(text)
   with pytest.raises(UserError, match=said.replace("|", r"\|")):
     ctranslate2.read_whisper(folder)
+
+
+def test_a_folder_without_a_model_is_one_line(tmp_path, folder):
+  with pytest.raises(UserError, match=r"ct2:.*nothing: model.bin is missing"):
+    read_whisper(tmp_path / "nothing")
+
+
+def test_it_is_loaded_as_other_models_are(folder):
+  found = load(f"ct2:{folder}")
+  assert found.source == "ct2" and found.title == "a model of decoder and encoder"
+  assert type(load_encoder(f"ct2:{folder}")).__name__ == "WhisperEncoder"
+  for ask, said in (
+    (lambda: load(f"ct2:{folder}", step=3), "found a step, expected ct2:FOLDER"),
+    (lambda: load(f"ct2:{folder}:head"), "the model has no part 'head'"),
+    (lambda: load(f"ct2:{folder}", weights="ema"), "such a model has no moving average"),
+    (lambda: describe(f"ct2:{folder}"), "found a model of CTranslate2, expected a run"),
+    (lambda: load_params(f"ct2:{folder}"), "found a model of CTranslate2, expected a run"),
+  ):
+    with pytest.raises(UserError, match=said):
+      ask()

@@ -6,7 +6,7 @@ import torchvision_operators  # noqa: F401
 from transformers_models import saved
 
 from pretrainjax.checkpoint.encoder import load
-from pretrainjax.generation.transcription import Transcriber
+from pretrainjax.generation.transcriber import Transcriber
 from pretrainjax.types import Sound
 
 torch = pytest.importorskip("torch")

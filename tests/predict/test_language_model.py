@@ -9,8 +9,8 @@ from pretrainjax.evaluators.ngram_backoff import fit_backoff
 from pretrainjax.generation.arpa import write_arpa
 from pretrainjax.generation.fusion import LabelModel, WordModel
 from pretrainjax.predict import language_model
+from pretrainjax.predict.ctc_words import Labels
 from pretrainjax.predict.language_model import fusion_of, spelling
-from pretrainjax.predict.transcription import Labels
 
 LABELS = Labels.of(letter_tokenizer(), num_classes=9, blank_id=0)
 

@@ -1,7 +1,7 @@
 import json
 
+from pretrainjax.predict.ctc_words import Word
 from pretrainjax.predict.subtitles import FORMS, Transcript, lines_of
-from pretrainjax.predict.transcription import Word
 
 WORDS = (Word("a", 0.25, 0.5), Word("<b>", 0.6, 1.0), Word("c", 2.0, 3661.5))
 

@@ -133,5 +133,5 @@ def test_mistakes_are_told(tmp_path, place, flags, message):
 
 def test_other_runs_are_refused(tmp_path, place):
   file = spoken(place / "a.wav", AB_C)
-  with pytest.raises(UserError, match="is a run of Objective, expected a run of CTC"):
+  with pytest.raises(UserError, match="is a run of Objective, expected a run of CTC, or a"):
     run(tmp_path, f"--input={file}", objective=Objective())

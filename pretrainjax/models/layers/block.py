@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from pretrainjax.models.layers.attention import Attention, Cache
+from pretrainjax.models.layers.attention import Attention, Cache, Remembered
 from pretrainjax.models.layers.drop import drop_path
 from pretrainjax.models.layers.drop import dropout as drop_values
 from pretrainjax.models.layers.mlp import Activation, Initializer, Mlp
@@ -176,7 +176,7 @@ class Block(nnx.Module):
     positions: Int[Array, "B N"],
     rotary: Rotary | None = None,
     window: PositiveInt | None = None,
-    context: Cache | None = None,
+    context: Remembered | None = None,
     context_valid: Bool[Array, "B S"] | None = None,
   ) -> tuple[Float[Array, "B N D"], Cache]:
     """Reads some more tokens, see `Attention.step`.

@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from pretrainjax import collectives
-from pretrainjax.models.layers.attention import Cache
+from pretrainjax.models.layers.attention import Cache, Remembered
 from pretrainjax.models.layers.block import Block
 from pretrainjax.models.layers.scope import Rotary, Scope
 from pretrainjax.ranges import PositiveInt
@@ -138,7 +138,7 @@ def step_layers(
   positions: Int[Array, "B N"],
   rotary: Rotary | None = None,
   window: PositiveInt | None = None,
-  contexts: Sequence[Cache] | None = None,
+  contexts: Sequence[Remembered] | None = None,
   context_valid: Bool[Array, "B S"] | None = None,
 ) -> tuple[Float[Array, "B N D"], tuple[Cache, ...]]:
   """Reads some more tokens, see `Attention.step`, with the blocks of `unstack`.

@@ -17,6 +17,7 @@ _NAMES = {
   "speaker": "speaker client_id speaker_id spk spk_id speaker_name",
   "label": "label class category command intent emotion keyword",
   "split": "split subset partition set",
+  "transcriber": "transcriber",
 }
 _ROLES = tuple(_NAMES)
 _LONGEST_NAME = 1000
@@ -32,6 +33,8 @@ class AudioFields:
     speaker: the name of who speaks.
     label: the name of the class.
     split: the name of the split, in any usual form.
+    transcriber: who or what wrote the transcript, stored with it: `predict transcribe` says
+      "machine: " and which model.
     keep: further ones that are stored as strings.
   """
 
@@ -40,6 +43,7 @@ class AudioFields:
   speaker: str | None = None
   label: str | None = None
   split: str | None = None
+  transcriber: str | None = None
   keep: tuple[str, ...] = ()
 
   def completed(
@@ -94,8 +98,9 @@ class AudioFields:
   def facts(self, record: Mapping[str, Any]) -> Facts:
     """What a record says."""
     strings = {name: value for name in self.keep if (value := _line(record, name)) is not None}
-    if (speaker := _line(record, self.speaker)) is not None:
-      strings["speaker"] = speaker
+    for role in ("speaker", "transcriber"):
+      if (found := _line(record, getattr(self, role))) is not None:
+        strings[role] = found
     split = _line(record, self.split)
     return Facts(
       label=_line(record, self.label),

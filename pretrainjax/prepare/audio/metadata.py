@@ -5,7 +5,7 @@ import json
 import os
 import posixpath
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -154,6 +154,33 @@ def read_metadata(metadata: Metadata, tables: list[str], *, fields: AudioFields)
       _kaldi(metadata, root, folder, names)
     elif name not in KALDI and not _beside(metadata, root, table):
       _table(metadata, root, table, fields)
+
+
+def facts_in_table(table: Path, names: Iterable[str]) -> dict[str, Facts]:
+  """What one table says of sound files that lie elsewhere.
+
+  Args:
+    table: a table of any kind that `read_metadata` reads.
+    names: the files, by their paths below a folder of their own.
+
+  Raises:
+    UserError: for a table that is not there, or has no transcript of any of them.
+  """
+  if not table.is_file():
+    raise UserError(f"--config.source.transcripts: '{table}' is no file")
+  with contextlib.closing(sqlite3.connect("")) as database:
+    metadata, names = Metadata(database, table.parent), list(names)
+    for name in names:
+      metadata.add_sound(name)
+    metadata.index()
+    _table(metadata, table.parent, table.name, AudioFields())
+    if "text" not in metadata.has:
+      raise UserError(
+        f"--config.source.transcripts: '{table}' has no transcript of any sound here, such as "
+        f"{next(iter(names), 'none')}"
+      )
+    found = ((name, metadata.facts_of(name)) for name in names)
+    return {name: facts for name, facts in found if facts is not None}
 
 
 def _stem(table: str) -> str:

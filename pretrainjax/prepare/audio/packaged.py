@@ -13,7 +13,7 @@ from pretrainjax.data.sound import needs_audio
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.audio.check import SoundFile, examined
 from pretrainjax.prepare.audio.look import Look
-from pretrainjax.prepare.contract import Corpus, Part
+from pretrainjax.prepare.contract import Corpus, Part, Unreadable
 from pretrainjax.prepare.files.debian import files_of_package
 from pretrainjax.prepare.files.places import Unavailable, first_of
 from pretrainjax.prepare.stages.holdout import Stratified
@@ -108,7 +108,7 @@ def held_out(fraction: float, seed: int) -> Stratified | None:
 
 @contextlib.contextmanager
 def sound_corpus(
-  files: Sequence[SoundFile],
+  files: Sequence[SoundFile | Unreadable],
   *,
   look: Look,
   holdout: Stratified | None,
@@ -118,7 +118,7 @@ def sound_corpus(
   """Yields files as a corpus.
 
   Args:
-    files: what is to be decoded, in order.
+    files: what is to be decoded, in order; what is unreadable is told as it is.
     look: what is kept of them.
     holdout: the share that is held out where no file says its split.
     origin: where they come from, for the report.
@@ -131,7 +131,10 @@ def sound_corpus(
     raise UserError(f"{origin}: holds no sound of that kind")
   digest = hashlib.sha256()
   for file in files:
-    digest.update(f"{file.key}\0{file.path.stat().st_size}\0{file.facts}\0{file.group}\n".encode())
+    about: tuple = tuple(file)
+    if isinstance(file, SoundFile):
+      about = (file.key, file.path.stat().st_size, file.facts, file.group)
+    digest.update(("\0".join(map(str, about)) + "\n").encode())
   with ThreadPoolExecutor(os.cpu_count()) as pool:
 
     def parts() -> Iterator[Part]:

@@ -157,6 +157,14 @@ class AudioTable(ExampleTable):
     )
     return (row[0] for row in rows)
 
+  def transcribers(self) -> dict[str, int]:
+    """Who or what wrote transcripts, where that is told, and how many."""
+    rows = self._database.execute(
+      "SELECT json_extract(strings, '$.transcriber') AS who, COUNT(*) FROM example"
+      " WHERE split IS NOT NULL AND who IS NOT NULL GROUP BY who ORDER BY COUNT(*) DESC, who"
+    )
+    return dict(rows.fetchall())
+
   def string_names(self) -> list[str]:
     """The names of further fields that any sound has."""
     rows = self._database.execute(

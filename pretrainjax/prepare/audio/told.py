@@ -42,6 +42,8 @@ def facts(table: AudioTable, corpus: Corpus, *, held_out: HeldOut) -> dict[str, 
   }
   if corpus.holdout is not None and held_out != "own splits":
     found["held_out"] = {"fraction": corpus.holdout.fraction, "share_of": held_out}
+  if transcribers := dict(itertools.islice(table.transcribers().items(), _LISTED)):
+    found["transcribers"] = transcribers
   return found | ({"remarks": remarks} if remarks else {})
 
 
@@ -69,6 +71,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
       f"transcripts    {report['tokens']:,} tokens{unknown}, at most {report['transcript_length']} "
       f"each, of {report['vocab_size']:,}; rule '{report['transcript_rule']}'"
     )
+  for name, count in itertools.islice(report.get("transcribers", {}).items(), _SHOWN):
+    yield f"written by     {name} ({count:,} transcripts)"
   if "held_out" in report:
     yield _of_holdout(report["held_out"], has_classes=report["classes"] > 0)
   if count := report["num_groups_in_two_splits"]:

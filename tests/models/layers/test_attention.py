@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax import export
 
 from pretrainjax.models.layers.attention import Attention, dot_product_attention, pick_kernel
 from pretrainjax.models.layers.scope import Scope
@@ -26,8 +27,10 @@ def random_inputs(num_queries=5, num_keys=7):
   return [rng.normal(size=s).astype(np.float32) for s in shapes]
 
 
-@pytest.mark.parametrize("kernel", ["einsum", "xla"])
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+  ("kernel", "masked"),
+  [("einsum", False), ("einsum", True), ("xla", False), ("xla", True), ("heads", False)],
+)
 def test_kernels_agree_with_numpy(kernel, masked):
   inputs = random_inputs()
   valid = np.arange(7) < np.array([[4], [7]]) if masked else None
@@ -88,6 +91,45 @@ def test_cudnn_is_told_of_causality_and_of_all_else_by_a_mask(monkeypatch, segme
 )
 def test_pick_kernel(backend, dtype, head_dim, scope, expected):
   assert pick_kernel(backend=backend, dtype=dtype, head_dim=head_dim, scope=scope) == expected
+
+
+def test_long_sequences_on_a_cpu_go_head_by_head():
+  cpu = {"backend": "cpu", "dtype": "float32", "head_dim": 64}
+  assert pick_kernel(**cpu, scope=Scope(), num_logits=1500**2) == "heads"
+  for scope in (Scope(causal=True), Scope(segments=SEGMENTS), Scope(window=3)):
+    assert pick_kernel(**cpu, scope=scope, num_logits=1500**2) == "einsum"
+  query, key, value = map(jnp.asarray, random_inputs())
+
+  def total(kernel, *inputs):
+    return jnp.sum(jnp.sin(dot_product_attention(*inputs, kernel=kernel)))
+
+  for wrt in range(3):
+    one, all_heads = (
+      jax.grad(total, argnums=wrt + 1)(kernel, query, key, value) for kernel in ("heads", "einsum")
+    )
+    np.testing.assert_allclose(one, all_heads, atol=1e-6)
+
+
+def test_programs_for_all_batch_sizes_have_all_heads_at_once():
+  """Other devices than this CPU run what is exported, and a loop needs a number of turns."""
+  (batch,) = export.symbolic_shape("b")
+  x = jax.ShapeDtypeStruct((batch, 600, 1, 2), jnp.float32)
+  exported = export.export(jax.jit(dot_product_attention))(x, x, x)
+  assert "while" not in exported.mlir_module()
+  whole = jax.ShapeDtypeStruct((2, 600, 1, 2), jnp.float32)
+  assert "while" in jax.jit(dot_product_attention).lower(whole, whole, whole).as_text()
+
+
+@pytest.mark.parametrize("heads", [4, 2])
+def test_a_context_that_is_remembered_gives_what_the_call_gives(heads):
+  attention = Attention(embed_dim=8, num_heads=4, num_kv_heads=heads, rngs=nnx.Rngs(0))
+  rng = np.random.default_rng(0)
+  x, context = (jnp.asarray(rng.normal(size=(2, n, 8)), jnp.float32) for n in (3, 5))
+  valid = jnp.arange(5)[None] < jnp.array([[5], [2]])
+  for scope in (Scope(), Scope(valid=valid)):
+    expected = attention(x, context=context, scope=scope)
+    found = attention.recall(x, attention.remember(context), valid=scope.valid)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("heads", [6, 3, 1])

@@ -12,6 +12,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.prepare.__main__ import main
 from pretrainjax.prepare.audio.folder import Source, why_no_sound
 from pretrainjax.prepare.audio.look import Look
+from pretrainjax.prepare.audio.told import lines
 from pretrainjax.prepare.job import Job, write_dataset
 
 
@@ -53,6 +54,24 @@ def test_transcripts_make_folders_no_classes_and_speakers_stay_together(tmp_path
   speakers = tiny_sounds.text_of("tones", "speaker", "test", tmp_path / "data")
   assert len(set(speakers.values())) == 1
   assert found["notes"] == ["path=path, text=sentence, speaker=client_id, as in all.tsv"]
+
+
+def test_transcripts_of_a_machine_stay_marked(tmp_path, write):
+  raw, by = tmp_path / "raw", "machine: ct2:tiny"
+  rows = []
+  for i in range(6):
+    write_wav(raw / f"{i}.wav", tone(i, 0.1))
+    row = {"file_name": f"{i}.wav", "text": f"Number {i}", "duration": 0.1}
+    rows.append(json.dumps(row | ({"transcriber": by} if i else {})))
+  (raw / "said.jsonl").write_text("\n".join(rows) + "\n")
+  found = write(test_fraction=0.2)
+  assert found["transcribers"] == {by: 5}
+  assert "written by     machine: ct2:tiny (5 transcripts)" in list(lines(found))
+  data = tmp_path / "data"
+  stored = {}
+  for split in ("train", "test"):
+    stored |= tiny_sounds.text_of("tones", "transcriber", split, data)
+  assert stored == {f"{i}.wav": by if i else "" for i in range(6)}
 
 
 def test_files_beside_named_splits_are_in_none(tmp_path, write):

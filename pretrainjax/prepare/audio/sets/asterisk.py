@@ -1,7 +1,8 @@
 """Prompts of the Asterisk telephone exchange, spoken in five languages, at 8 kHz.
 
 One voice a language, so that what tells languages apart may tell voices apart; of Spanish, French
-and Italian there is a second voice that says many of the same prompts.
+and Italian there is a second voice that says many of the same prompts. The packages have no
+transcripts: what a machine wrote down can be read beside.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from pretrainjax.errors import UserError
 from pretrainjax.prepare.audio.check import SoundFile
 from pretrainjax.prepare.audio.example import Facts
 from pretrainjax.prepare.audio.look import Look
+from pretrainjax.prepare.audio.metadata import facts_in_table
 from pretrainjax.prepare.audio.packaged import (
   held_out,
   package_folders,
@@ -21,9 +23,10 @@ from pretrainjax.prepare.audio.packaged import (
   sounds_below,
 )
 from pretrainjax.prepare.audio.preparation import AudioPreparation
-from pretrainjax.prepare.contract import Corpus
+from pretrainjax.prepare.contract import Corpus, Unreadable
 from pretrainjax.prepare.stages.place import check_name
 from pretrainjax.ranges import Rate, Seed, check_ranges
+from pretrainjax.user_path import user_path
 
 _SOUNDS = "usr/share/asterisk/sounds"
 _WORDS = ("digits", "letters", "phonetic")
@@ -72,6 +75,9 @@ class Source:
       "digits", "letters" or "phonetic".
     label: what is the class: the "prompt" by its name, "digits/1", which is alike in all languages,
       the "language" or the "speaker".
+    transcripts: a table of what one voice says, as `predict transcribe --out=TABLE.jsonl` writes it
+      of the voice's folder; prompts without a row are left out, and the stored "transcriber" says
+      who wrote each. None has no transcripts.
     test_speakers: the voices that make the test split; () holds `test_fraction` out.
     test_fraction: the share that is held out, of each class that has enough.
     seed: the seed of that choice.
@@ -84,6 +90,7 @@ class Source:
   voices: Literal["first", "second", "both"] = "first"
   subset: Literal["all", "words", "digits", "letters", "phonetic"] = "all"
   label: Literal["none", "prompt", "language", "speaker"] = "none"
+  transcripts: str | None = None
   test_speakers: tuple[str, ...] = ()
   test_fraction: Rate = 0.1
   seed: Seed = 0
@@ -105,7 +112,9 @@ class Source:
     voices = self._voices()
     packages = {voice.package: f"{_SOUNDS}/{voice.folder}" for voice in voices}
     with package_folders(self.source, packages) as folders:
-      found = [file for v in voices for file in self._files(v, folders[v.package])]
+      found: list = [file for v in voices for file in self._files(v, folders[v.package])]
+      if self.transcripts is not None:
+        found = _with_transcripts(found, user_path(self.transcripts))
       fraction = 0.0 if self.test_speakers else self.test_fraction
       with sound_corpus(
         found,
@@ -126,6 +135,11 @@ class Source:
         f"{', '.join(missing if voices else self.languages) or 'none'}, expected some of "
         f"{', '.join(names) or 'es, fr, it'}"
       )
+    if self.transcripts is not None and len(voices) > 1:
+      raise UserError(
+        f"--config.source.transcripts: found a table and {len(voices)} voices, expected one, as "
+        "with --config.source.languages=en"
+      )
     return voices
 
   def _files(self, voice: Voice, folder: Path) -> Iterator[SoundFile]:
@@ -141,3 +155,17 @@ class Source:
         split = "test" if voice.speaker in self.test_speakers else "train"
       facts = Facts(label=strings.get(self.label), split=split, strings=strings)
       yield SoundFile(path, f"{voice.speaker}/{prompt}{path.suffix}", facts)
+
+
+def _with_transcripts(files: list[SoundFile], table: Path) -> list[SoundFile | Unreadable]:
+  """The prompts with what a table says of them; a reason for each of which it says nothing."""
+  names = [file.key.partition("/")[2] for file in files]  # without the voice
+  told, found = facts_in_table(table, names), []
+  for name, file in zip(names, files, strict=True):
+    facts = told.get(name, Facts())
+    if facts.text is None:
+      found.append(Unreadable(file.key, "without a transcript", fault=False))
+      continue
+    strings = {**facts.strings, **file.facts.strings}
+    found.append(file._replace(facts=file.facts._replace(text=facts.text, strings=strings)))
+  return found

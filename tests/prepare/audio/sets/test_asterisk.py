@@ -1,10 +1,13 @@
 """Prompts of Asterisk: languages, voices, subsets and labels."""
 
+import json
+
 import pytest
 import sound_packages
 
 from pretrainjax.errors import UserError
 from pretrainjax.prepare.audio.sets.asterisk import Source
+from pretrainjax.prepare.contract import Unreadable
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +64,35 @@ def test_voices_that_are_not_there(read):
     read(test_speakers=("menardi",))
   with pytest.raises(UserError, match="languages: found en, expected some of es, fr, it"):
     read(languages=("en",), voices="second")
+
+
+def test_what_a_machine_wrote_down_is_marked_so(read, tmp_path):
+  table = tmp_path / "said.jsonl"
+  by = "machine: ct2:tiny"
+  rows = [
+    {"file_name": f"{name}.wav", "text": text, "transcriber": by, "language": "xx"}
+    for name, text in (("hello", "Hello."), ("digits/1", "One."), ("digits/2", ""))
+  ]
+  table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  found = read(languages=("en",), transcripts=str(table))
+  assert [item.key for item in found if isinstance(item, Unreadable)] == [
+    f"allison_en/{name}.wav" for name in ("digits/2", "letters/a", "phonetic/a_p")
+  ]
+  sounds = {item.key: item.facts for item in found if not isinstance(item, Unreadable)}
+  assert {key: facts.text for key, facts in sounds.items()} == {
+    "allison_en/digits/1.wav": "One.",
+    "allison_en/hello.wav": "Hello.",
+  }
+  strings = sounds["allison_en/hello.wav"].strings
+  assert strings["transcriber"] == by and strings["language"] == "en"
+
+
+def test_tables_that_say_nothing_are_refused(read, tmp_path):
+  table = tmp_path / "said.jsonl"
+  with pytest.raises(UserError, match="transcripts: '.*said.jsonl' is no file"):
+    read(languages=("en",), transcripts=str(table))
+  table.write_text('{"file_name": "other.wav", "text": "x"}\n')
+  with pytest.raises(UserError, match="has no transcript of any sound here, such as digits/1.wav"):
+    read(languages=("en",), transcripts=str(table))
+  with pytest.raises(UserError, match="found a table and 2 voices, expected one"):
+    read(languages=("en", "ru"), transcripts=str(table))

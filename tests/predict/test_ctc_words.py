@@ -6,8 +6,8 @@ from recognisers import letter_tokenizer
 
 from pretrainjax.data.tokenizer import SPECIALS, Tokenizer
 from pretrainjax.generation.ctc import Spans
+from pretrainjax.predict.ctc_words import Labels, Recognition
 from pretrainjax.predict.sound_windows import Frames
-from pretrainjax.predict.transcription import Labels, Recognition
 
 
 def piece_tokenizer() -> Tokenizer:

@@ -4,7 +4,7 @@ import pytest
 from flax import nnx
 
 from pretrainjax.errors import UserError
-from pretrainjax.generation.transcription import Transcriber
+from pretrainjax.generation.transcriber import Rules, Transcriber
 from pretrainjax.models.whisper import WhisperDecoder, WhisperEncoder
 from pretrainjax.types import Sound
 
@@ -44,8 +44,8 @@ def by_hand(networks, prompt, suppressed, suppressed_first, count):
 
 @pytest.mark.parametrize("banned, first", [((), ()), ((5, 7, 40), (2, 9))])
 def test_the_likeliest_tokens_are_those_of_reading_anew(networks, banned, first):
-  how = {"suppressed": banned, "suppressed_first": first, "max_new_tokens": 8}
-  written = Transcriber(*networks, prompt=(3, 4), **how)(SOUND)
+  rules = Rules(suppressed=banned, suppressed_first=first)
+  written = Transcriber(*networks, rules=rules, max_new_tokens=8)(SOUND, prompt=(3, 4))
   known = [token for token in banned if token < 11]
   expected = by_hand(networks, (3, 4), known, first, 8)
   found = [row[:n].tolist() for row, n in zip(written.tokens, written.lengths, strict=True)]
@@ -64,4 +64,4 @@ def test_a_row_does_not_depend_on_the_others(networks):
 @pytest.mark.parametrize("prompt", [(), (11,), (1,) * 12])
 def test_prompts_that_the_decoder_does_not_have_are_refused(networks, prompt):
   with pytest.raises(UserError, match="prompt: found"):
-    Transcriber(*networks, prompt=prompt)
+    Transcriber(*networks)(SOUND, prompt=prompt)
