@@ -81,7 +81,9 @@ def test_two_processes_are_one_run(tmp_path, data):
   assert "[Gloo]" in ended[1].out and len(ended[1].out.splitlines()) == 1, "the second is silent"
   assert ended[1].errors == []
   names = {path.name for path in two.iterdir()}
-  assert names == {"checkpoints", "config.json", "curves.png", "metrics.jsonl"}
+  assert names == {
+    *("checkpoints", "class_names.json", "config.json", "curves.png", "metrics.jsonl"),
+  }
 
 
 @pytest.mark.slow
