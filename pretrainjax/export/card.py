@@ -11,6 +11,7 @@ from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.reference import Reference
 from pretrainjax.config.allowed import TARGET
 from pretrainjax.config.text import to_json
+from pretrainjax.data.prepared import dataset_names
 from pretrainjax.evaluators.results import RESULTS
 from pretrainjax.export.write import Written
 from pretrainjax.report.table import markdown_table
@@ -87,7 +88,7 @@ def _data(config: ConfigDict) -> str:
   if not isinstance(data, ConfigDict) or "datasets" not in data:
     return "Data: not known to the export."
   named = data.datasets
-  names = ", ".join(named.split(",") if isinstance(named, str) else map(str, named))
+  names = ", ".join(dataset_names(named if isinstance(named, str) else named.to_dict()))
   return f"Data: {names}, split {data.get('split', 'train')}."
 
 

@@ -10,7 +10,6 @@ import argparse
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -22,28 +21,20 @@ from tqdm import tqdm
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.checkpoint.fingerprint import fingerprint
 from pretrainjax.command import Request
-from pretrainjax.data.tokenizer import Tokenizer
 from pretrainjax.errors import UserError, nearest
 from pretrainjax.models.image_encoder import ImageEncoder
 from pretrainjax.models.layers.embedding import Pool
 from pretrainjax.models.sound_encoder import SoundEncoder
 from pretrainjax.objectives.split import split
 from pretrainjax.predict import embed_images, embed_sounds
-from pretrainjax.predict.embedding import embed_texts, tokenizer_of, with_begin_and_end
+from pretrainjax.predict.embedding import embed_texts, with_begin_and_end
 from pretrainjax.predict.parts import claim, damaged, read_part, write_part
-from pretrainjax.predict.texts import (
-  FORMS,
-  digest_of_texts,
-  import_parquet,
-  read_texts,
-  text_field,
-)
+from pretrainjax.predict.text_inputs import Texts, open_texts
+from pretrainjax.predict.texts import FORMS, import_parquet
 from pretrainjax.predict.texts import add_flags as add_text_flags
 from pretrainjax.types import Encoder
 from pretrainjax.user_path import user_path
 
-# Texts a part: what a command that is stopped loses at most.
-_PART = 4096
 _SUFFIXES = (".npy", ".parquet")
 
 
@@ -52,29 +43,15 @@ class _Task(NamedTuple):
 
   Attributes:
     encoder: the encoder, with the pooling that was asked for.
-    tokenizer: the tokenizer of the run.
-    source: the file of texts.
-    field: the key or column of the texts.
-    encoding: the encoding of the file, unless it has a byte order mark.
+    texts: the texts, in their order.
     out: the file of features.
-    num_texts: the number of texts in `source`.
-    batch_size: the number of texts encoded at once.
     identity: all that the features depend on; plain values.
   """
 
   encoder: Encoder
-  tokenizer: Tokenizer
-  source: Path
-  field: str
-  encoding: str
+  texts: Texts
   out: Path
-  num_texts: int
-  batch_size: int
   identity: dict[str, Any]
-
-  def texts(self) -> Iterator[str]:
-    """The texts, in their order."""
-    return read_texts(self.source, field=self.field, encoding=self.encoding)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -108,11 +85,12 @@ def work(request: Request, loaded: Loaded) -> None:
   task = _checked(request, loaded)
   parts = task.out.with_name(task.out.name + ".parts")
   claim(parts, task.identity)
-  paths = [parts / f"{i:06d}.npz" for i in range(-(-task.num_texts // _PART))]
-  texts = task.texts()
-  with tqdm(total=task.num_texts, desc="embed", unit=" texts", disable=None) as progress:
+  count, size = task.texts.num_examples, task.texts.part_size
+  paths = [parts / f"{i:06d}.npz" for i in range(-(-count // size))]
+  texts = task.texts.texts()
+  with tqdm(total=count, desc="embed", unit=" texts", disable=None) as progress:
     for path in paths:
-      chunk = list(itertools.islice(texts, _PART))
+      chunk = list(itertools.islice(texts, size))
       if not path.is_file():
         _write_part(path, chunk, task)
       progress.update(len(chunk))
@@ -122,7 +100,7 @@ def work(request: Request, loaded: Loaded) -> None:
   os.replace(temporary, task.out)
   shutil.rmtree(parts)
   cut = f" ({num_cut} of them cut to {task.encoder.max_length} tokens)" if num_cut else ""
-  print(f"features of {task.num_texts} texts{cut}: {task.out}")
+  print(f"features of {count} texts{cut}: {task.out}")
 
 
 def _checked(request: Request, loaded: Loaded) -> _Task:
@@ -130,9 +108,7 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
   for flag in ("input", "out"):
     if not getattr(options, flag):
       raise UserError(f"--{flag}: found nothing, expected a file")
-  if len(options.input) > 1:
-    raise UserError(f"--input: found {len(options.input)} files of texts, expected one")
-  source, out = user_path(options.input[0]), user_path(options.out)
+  out = user_path(options.out)
   if out.suffix not in _SUFFIXES:
     raise UserError(f"--out: found '{out}', expected one of {', '.join(_SUFFIXES)}")
   if out.suffix == ".parquet":
@@ -141,35 +117,14 @@ def _checked(request: Request, loaded: Loaded) -> _Task:
     raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
   if options.batch_size < 1:
     raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
-  encoding = options.encoding
-  field = text_field(source, named=options.field, usual="text", flag="--input", encoding=encoding)
-  num_texts = sum(1 for _ in read_texts(source, field=field, encoding=encoding))
-  if not num_texts:
-    raise UserError(f"--input: '{source}' holds no text")
-  encoder = loaded.encoder
-  tokenizer = tokenizer_of(loaded)
-  encoder = _pooling(encoder, options.pool)
-  identity = {
-    "input": digest_of_texts(source),
-    "field": field,
-    "encoding": encoding,
-    "batch_size": options.batch_size,
+  texts = open_texts(loaded, options)
+  encoder = _pooling(loaded.encoder, options.pool)
+  identity = texts.identity() | {
     "pool": getattr(encoder, "pool", None),
-    "tokenizer": tokenizer.fingerprint,
     "parameters": sum(fingerprint(split(encoder)[1]).values()),
-    "texts_a_part": _PART,
+    "texts_a_part": texts.part_size,
   }
-  return _Task(
-    encoder,
-    tokenizer,
-    source,
-    field,
-    encoding,
-    out,
-    num_texts,
-    options.batch_size,
-    identity,
-  )
+  return _Task(encoder, texts, out, identity)
 
 
 def _pooling(encoder: Any, pool: str | None) -> Any:
@@ -185,10 +140,10 @@ def _pooling(encoder: Any, pool: str | None) -> Any:
 
 
 def _write_part(path: Path, texts: list[str], task: _Task) -> None:
-  longest = task.encoder.max_length
-  token_lists = task.tokenizer.encode_batch(texts)
-  rows = [with_begin_and_end(tokens, task.tokenizer, length=longest) for tokens in token_lists]
-  features = embed_texts(task.encoder, rows, batch_size=task.batch_size)
+  longest, tokenizer = task.encoder.max_length, task.texts.tokenizer
+  token_lists = tokenizer.encode_batch(texts)
+  rows = [with_begin_and_end(tokens, tokenizer, length=longest) for tokens in token_lists]
+  features = embed_texts(task.encoder, rows, batch_size=task.texts.batch_size)
   bad = int((~np.isfinite(features).all(axis=1)).sum())
   if bad:
     raise UserError(
@@ -200,12 +155,13 @@ def _write_part(path: Path, texts: list[str], task: _Task) -> None:
 
 
 def _assemble_npy(target: Path, paths: list[Path], task: _Task) -> int:
-  shape = (task.num_texts, task.encoder.embed_dim)
+  shape = (task.texts.num_examples, task.encoder.embed_dim)
   whole = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
   num_cut = 0
   for number, path in enumerate(paths):
     features, cut = _part(path, number, task)
-    whole[number * _PART : number * _PART + len(features)] = features
+    start = number * task.texts.part_size
+    whole[start : start + len(features)] = features
     num_cut += cut
   whole.flush()
   return num_cut
@@ -215,15 +171,15 @@ def _assemble_parquet(target: Path, paths: list[Path], task: _Task) -> int:
   import pyarrow as pa  # optional, and slow to load
 
   vector = pa.list_(pa.float32(), task.encoder.embed_dim)
-  schema = pa.schema([(task.field, pa.string()), ("embedding", vector)])
-  texts = task.texts()
+  schema = pa.schema([(task.texts.field, pa.string()), ("embedding", vector)])
+  texts = task.texts.texts()
   num_cut = 0
   with import_parquet().ParquetWriter(target, schema) as writer:
     for number, path in enumerate(paths):
       features, cut = _part(path, number, task)
       flat = pa.array(features.reshape(-1))
       columns = [
-        list(itertools.islice(texts, _PART)),
+        list(itertools.islice(texts, task.texts.part_size)),
         pa.FixedSizeListArray.from_arrays(flat, type=vector),
       ]
       writer.write_table(pa.table(columns, schema=schema))
@@ -235,7 +191,8 @@ def _part(path: Path, number: int, task: _Task) -> tuple[Float[np.ndarray, "N D"
   try:
     found, cut = read_part(path, "features", "num_cut")
     features, num_cut = found.astype(np.float32), int(cut)
-    wanted = (min(_PART, task.num_texts - number * _PART), task.encoder.embed_dim)
+    size = task.texts.part_size
+    wanted = (min(size, task.texts.num_examples - number * size), task.encoder.embed_dim)
     if features.shape != wanted or not np.isfinite(features).all():
       raise ValueError(f"found {features.shape}, expected finite features of shape {wanted}")
     return features, num_cut

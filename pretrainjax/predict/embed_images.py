@@ -28,7 +28,7 @@ from pretrainjax.data.prepared import PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.features import extract_features
 from pretrainjax.predict.encoded_inputs import Part, left_out
-from pretrainjax.predict.feature_file import SUFFIXES, new_file, write_features
+from pretrainjax.predict.feature_file import checked_out, write_features
 from pretrainjax.predict.image_inputs import ImageFiles, RecordedPass, find_dataset, find_files
 from pretrainjax.types import Encoder
 
@@ -46,13 +46,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def work(request: Request, loaded: Loaded) -> None:
   """Runs `predict embed` for an encoder of images."""
   options = request.options
-  if not options.input:
-    raise UserError("--input: found nothing, expected images, a folder of them, or a prepared set")
-  out = new_file(options.out, SUFFIXES)
-  if options.batch_size < 1:
-    raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
-  if options.pool is not None:
-    raise UserError(f"--pool: found '{options.pool}', which is for encoders of texts")
+  out = checked_out(options, expected="images, a folder of them, or a prepared set")
   images = open_images(loaded, options)
   count, missing = write_features(images, loaded.encoder, out)
   print(f"features of {count} images, {images.transform}: {out}")

@@ -26,7 +26,7 @@ from pretrainjax.models.sound_encoder import SoundEncoder
 from pretrainjax.models.spectrogram_vit import SpectrogramViT
 from pretrainjax.predict.audio_inputs import RATE, find_sounds, read
 from pretrainjax.predict.encoded_inputs import Part, left_out
-from pretrainjax.predict.feature_file import SUFFIXES, new_file, write_features
+from pretrainjax.predict.feature_file import checked_out, write_features
 from pretrainjax.predict.parts import digest_of_files
 from pretrainjax.predict.sound_windows import Piece, batch_of, encoded
 from pretrainjax.types import Encoder
@@ -50,13 +50,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def work(request: Request, loaded: Loaded) -> None:
   """Runs `predict embed` for an encoder of sound."""
   options = request.options
-  if not options.input:
-    raise UserError("--input: found nothing, expected sounds, or a folder of them")
-  out = new_file(options.out, SUFFIXES)
-  if options.batch_size < 1:
-    raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
-  if options.pool is not None:
-    raise UserError(f"--pool: found '{options.pool}', which is for encoders of texts")
+  out = checked_out(options, expected="sounds, or a folder of them")
   sounds = open_sounds(loaded, options)
   count, missing = write_features(sounds, loaded.encoder, out)
   print(f"features of {count} sounds, in windows of {sounds.seconds:g} s: {out}")

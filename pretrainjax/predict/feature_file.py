@@ -1,5 +1,6 @@
 """Files of features, each with the name of what it is of: .npy, .npz, .parquet and .jsonl."""
 
+import argparse
 import json
 import os
 import shutil
@@ -40,6 +41,26 @@ def new_file(given: str | None, suffixes: Sequence[str]) -> Path:
     raise UserError(f"--out: '{out}' is there already; remove it, or choose another")
   if not out.absolute().parent.is_dir():
     raise UserError(f"--out: there is no folder '{out.parent}'")
+  return out
+
+
+def checked_out(options: argparse.Namespace, *, expected: str) -> Path:
+  """The file of the features of images or sounds, once the flags of `predict embed` are in order.
+
+  Args:
+    options: the flags `input`, `out`, `batch_size` and `pool`.
+    expected: what may be given, for the message where nothing is.
+
+  Raises:
+    UserError: for a flag that is missing, out of range, or not for these.
+  """
+  if not options.input:
+    raise UserError(f"--input: found nothing, expected {expected}")
+  out = new_file(options.out, SUFFIXES)
+  if options.batch_size < 1:
+    raise UserError(f"--batch_size: found {options.batch_size}, expected at least 1")
+  if options.pool is not None:
+    raise UserError(f"--pool: found '{options.pool}', which is for encoders of texts")
   return out
 
 

@@ -10,7 +10,7 @@ from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.command import Request
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.predict import embed
+from pretrainjax.predict import embed, text_inputs
 from pretrainjax.predict.embedding import embed_texts, with_begin_and_end
 
 WORDS = "alpha beta gamma delta epsilon zeta"
@@ -19,7 +19,7 @@ WORDS = "alpha beta gamma delta epsilon zeta"
 @pytest.fixture
 def run(tmp_path, monkeypatch):
   """Calls `predict embed` of a tiny run on 22 texts, in parts of 5."""
-  monkeypatch.setattr(embed, "_PART", 5)
+  monkeypatch.setattr(text_inputs, "_PART", 5)
   rng = np.random.default_rng(0)
   texts = [" ".join(rng.choice(WORDS.split(), n)) for n in rng.integers(0, 15, 22)]
   (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
