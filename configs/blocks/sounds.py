@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from pretrainjax.config import recipe, spec
 from pretrainjax.data.audio_data import AudioData
+from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.models.conformer import Conformer, conformer_size
 from pretrainjax.models.spectrogram_vit import SpectrogramViT
 from pretrainjax.models.wav2vec2 import Wav2Vec2
@@ -93,3 +94,9 @@ def still(form: str | None, *, datasets: str = "sounds", **changes) -> ConfigDic
   options = {"crop": "start", "cache": "memory"} | longest
   size = 8 if form == "smoke" else 64
   return spec(AudioData, datasets=datasets, batch_size=size, **(options | changes))
+
+
+def collapse(form: str | None) -> ConfigDict:
+  """The evaluators of pretraining without labels: whether features still differ from each other."""
+  held = still(form, part="held_out")
+  return ConfigDict({"collapse": spec(Collapse, data=held, every=0 if form == "smoke" else 500)})

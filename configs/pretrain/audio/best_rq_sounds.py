@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 from configs.blocks import sounds, training
 from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
-from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.models.unit_head import UnitHead
 from pretrainjax.objectives.masked.masked_units import BestRQ
 from pretrainjax.train.optimizer import Optimizer
@@ -57,11 +56,5 @@ def get_config(arg: str | None = None) -> ConfigDict:
     duration=training.steps(STEPS[arg]),
     log_every=1 if smoke else 50,
     checkpoint_every=500,
-    evals=ConfigDict(
-      {
-        "collapse": spec(
-          Collapse, data=sounds.still(arg, part="held_out"), every=0 if smoke else 500
-        )
-      }
-    ),
+    evals=sounds.collapse(arg),
   )

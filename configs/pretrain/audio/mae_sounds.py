@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 from configs.blocks import sounds, training
 from configs.blocks.forms import form
 from pretrainjax.config import recipe, spec
-from pretrainjax.evaluators.collapse import Collapse
 from pretrainjax.models.decoder import MAEDecoder
 from pretrainjax.objectives.masked.mae import MAE
 from pretrainjax.train.optimizer import Optimizer
@@ -57,13 +56,7 @@ def get_config(arg: str | None = None) -> ConfigDict:
     duration=_duration(arg, epochs=33, steps=2000),
     log_every=1 if smoke else 50,
     checkpoint_every=500,
-    evals=ConfigDict(
-      {
-        "collapse": spec(
-          Collapse, data=sounds.still(arg, part="held_out"), every=0 if smoke else 500
-        )
-      }
-    ),
+    evals=sounds.collapse(arg),
   )
 
 
