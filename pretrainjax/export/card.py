@@ -62,17 +62,17 @@ def card(
   return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def uses_of(written: Written, backbone: ConfigDict) -> dict[str, str]:
+def uses_of(written: Written, backbone: ConfigDict | None) -> dict[str, str]:
   """Python code that loads a folder of another library: with that library, and with ours.
 
   Args:
     written: what was written.
-    backbone: the recipe of the encoder, or of one of them.
+    backbone: the recipe of the encoder of images or texts, or of one of them; None of sounds.
   """
   library = written.library
-  theirs = _theirs(written.kind, written.reads)
+  has_timm = library == "timm" and backbone is not None
   return {
-    library: _with_timm(backbone) if library == "timm" else theirs,
+    library: _with_timm(backbone) if has_timm else _theirs(written.kind, written.reads),
     "pretrainjax": _ours(written.kind, written.reads),
   }
 

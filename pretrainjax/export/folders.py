@@ -11,7 +11,10 @@ from pretrainjax.export.made import Made
 from pretrainjax.export.networks import Networks, networks_of
 from pretrainjax.export.sentence_transformers import write_sentence_transformers
 from pretrainjax.export.timm import write_timm
+from pretrainjax.export.whisper import write_whisper_texts
 from pretrainjax.export.write import Written, write_transformers
+from pretrainjax.generation.whisper import is_whisper
+from pretrainjax.generation.whisper_tokens import WhisperTokens
 
 
 def make_transformers(
@@ -19,7 +22,11 @@ def make_transformers(
 ) -> Made:
   """Writes a run as a folder of transformers, see `made.Maker`."""
   networks = networks_of(loaded, reference.part)
-  return _made(folder, loaded, networks, _written(folder, loaded, networks, options), options)
+  written = _written(folder, loaded, networks, options)
+  writes = written.kind.endswith("ForConditionalGeneration") and is_whisper(loaded)
+  if writes and loaded.tokenizer is not None:
+    write_whisper_texts(folder, WhisperTokens.of(loaded))
+  return _made(folder, loaded, networks, written, options)
 
 
 def make_sentence_transformers(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 STEP = 0.02  # seconds
-_LATEST_BEGIN = 50  # the first segment begins within a second
+LATEST_BEGIN = 50  # the first segment begins within a second
 
 
 class Past(NamedTuple):
@@ -62,7 +62,7 @@ def with_times(
   ends_segment = after_time & ~begins_segment
   banned = (begins_segment & is_time) | (ends_segment & (ids < end_id))
   banned |= is_time & (time >= 0) & (ids < jnp.where(ends_segment, time, time + 1))
-  banned |= (token < 0) & (~is_time | (ids > first_time + _LATEST_BEGIN))
+  banned |= (token < 0) & (~is_time | (ids > first_time + LATEST_BEGIN))
   return _likelier_times(jnp.where(banned, -jnp.inf, logits), is_time)
 
 

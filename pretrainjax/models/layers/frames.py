@@ -162,7 +162,7 @@ class Convolution(nnx.Module):
     """
     x = silenced(frames).astype(self.dtype) if self.padding else frames.features
     x = jnp.pad(x.astype(self.dtype), ((0, 0), (self.padding, self.padding), (0, 0)))
-    y = convolve(x, self.kernel[...].astype(self.dtype), stride=self.stride)
+    y = convolve(x, jnp.asarray(self.kernel[...], self.dtype), stride=self.stride)
     if self.bias is not None:
       y = y + self.bias[...].astype(self.dtype).reshape(1, 1, -1)
     return Frames(y, real_frames(self.counts(frames.valid), y.shape[1]))
