@@ -89,6 +89,7 @@ COVERED_BY = {
   "data/load.py": "tests/data/test_pipeline.py",
   "data/fields/audio.py": "tests/data/test_audio_data.py",
   "data/fields/image.py": "tests/data/test_image_data.py",
+  "data/fields/items.py": "tests/data/test_item_data.py",
   "data/fields/text.py": "tests/data/test_text_data.py",
   "data/fields/together.py": "tests/data/test_dataset.py",
   "prepare/__main__.py": "tests/cases/test_output.py",

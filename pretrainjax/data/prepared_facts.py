@@ -214,6 +214,36 @@ class PreparedFacts:
         raise LookupError(f"'{source.name}' has no sound")
     return max(source.noted(fact, kind) for source in self.sources)
 
+  # --- interactions ---------------------------------------------------------------------------
+
+  @property
+  def num_items(self) -> int:
+    """Items of the catalogue."""
+    return self._of_interactions("num_items")
+
+  @property
+  def num_users(self) -> int:
+    """Users."""
+    return self._of_interactions("num_users")
+
+  @property
+  def longest_history(self) -> int:
+    """Events of the longest row to train on."""
+    return self._of_interactions("longest_history")
+
+  @property
+  def catalogue(self) -> str:
+    """The folder with the tables of items and users."""
+    self._of_interactions("num_items")
+    return str(self.sources[0].folder)
+
+  def _of_interactions(self, fact: str) -> int:
+    """The largest of all datasets."""
+    for source in self.sources:
+      if not source.has("items"):
+        raise LookupError(f"'{source.name}' has no interactions")
+    return max(source.noted(fact, int) for source in self.sources)
+
   def _some(self, count: int, what: str) -> int:
     if not count:
       raise LookupError(f"'{self.names}' has no {what}")
