@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-# Of `propensity`: 1909.03601, section 5.
+# Of `_propensity`: 1909.03601, section 5.
 PROPENSITY_POWER = 0.5
 
 
@@ -80,7 +80,7 @@ def novelty(top: Int[np.ndarray, "N K"], counts: Int[np.ndarray, " V"]) -> float
   return float(-np.log2(share[listed - 1]).mean()) if len(listed) else float("nan")
 
 
-def propensity(counts: Int[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
+def _propensity(counts: Int[np.ndarray, " V"]) -> Float[np.ndarray, " V"]:
   """How likely an item is seen at all: the root of its events in training over the most.
 
   Args:
@@ -108,7 +108,7 @@ def debiased(
 
   Reference: the self-normalised estimator of Schnabel et al. 2016, 1602.05352, section 3.
   """
-  weights = 1 / propensity(counts)[targets]
+  weights = 1 / _propensity(counts)[targets]
   return float(np.sum(values * weights) / np.sum(weights))
 
 
