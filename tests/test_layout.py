@@ -50,7 +50,7 @@ PRINTS = (
   *BINARIES,
   "train/progress",
   *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text")),
-  *(f"predict/{verb}" for verb in ("ngrams", "sound_task")),
+  *(f"predict/{verb}" for verb in ("ngrams", "recommend", "similar_items", "sound_task")),
   *(f"predict/embed{kind}" for kind in ("", "_images", "_sounds")),
   *(f"benchmark/{verb}" for verb in ("plan", "step_time", "data_rate")),
 )
@@ -129,6 +129,9 @@ COVERED_BY = {
   "predict/text_inputs.py": "tests/predict/test_classify.py",
   "predict/ctc_transcripts.py": "tests/predict/test_transcribe.py",
   "predict/sound_task.py": "tests/predict/test_transcribe.py",
+  "predict/item_log.py": "tests/predict/test_recommend.py",
+  "predict/recommender.py": "tests/predict/test_recommend.py",
+  "predict/recommended_file.py": "tests/predict/test_recommend.py",
   "evaluators/base.py": "tests/evaluators/test_knn.py",
   "checkpoint/sealed.py": "tests/checkpoint/test_meta.py",
   "report/figure.py": "tests/report/test_confusion.py",

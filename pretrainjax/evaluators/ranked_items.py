@@ -91,6 +91,52 @@ def rank_scores(
   return _joined(parts, count)
 
 
+class Best(NamedTuple):
+  """The items that score highest for each user.
+
+  Attributes:
+    items: their numbers, best first; 0 where no item is left.
+    scores: the score of each; -inf where no item is left.
+  """
+
+  items: Int[np.ndarray, "N K"]
+  scores: Float[np.ndarray, "N K"]
+
+
+def best_items(
+  queries: Float[np.ndarray, "N D"],
+  candidates: Float[Array | np.ndarray, "V D"],
+  bias: Float[Array | np.ndarray, " V"] | None,
+  hidden: Asked,
+  *,
+  k: int,
+) -> Best:
+  """The best items for each user, by the same scores and with the same ties as `rank_items`.
+
+  Args:
+    queries: the vector of each user.
+    candidates: the vector of each item; row 0 is padding, which is never recommended.
+    bias: what is added to each item's scores, -inf for those that nobody is shown; None adds 0.
+    hidden: what is hidden from each user; its targets are all 0.
+    k: the length of the lists.
+
+  Raises:
+    ValueError: for scores that are not finite.
+  """
+  chunks = _chunks(jnp.asarray(candidates, jnp.float32), bias)
+  size = users_at_once(chunks[0].shape[1], num_users=len(queries))
+  parts = []
+  for rows, targets, some in _by_users(hidden, size):
+    found = _rank_products(jnp.asarray(queries[rows]), chunks, targets, some, k=k, places=False)
+    parts.append(jax.tree.map(np.asarray, found))
+  _check(parts)
+  items, scores = (
+    np.concatenate([getattr(part, name) for part in parts])[: len(queries)]
+    for name in ("top", "scores")
+  )
+  return Best(items, scores)
+
+
 def users_at_once(num_columns: int, *, num_users: int) -> int:
   """The number of users whose scores of so many items are held together."""
   return max(1, min(_MAX_SCORES // num_columns, _MAX_USERS, num_users))
@@ -104,26 +150,31 @@ class _Found(NamedTuple):
   bad: Array
 
 
-@functools.partial(jax.jit, static_argnames="k")
-def _rank_products(queries: Array, chunks: Any, targets: Array, hidden: Array, *, k: int) -> _Found:
+@functools.partial(jax.jit, static_argnames=("k", "places"))
+def _rank_products(
+  queries: Array, chunks: Any, targets: Array, hidden: Array, *, k: int, places: bool = True
+) -> _Found:
   def score(chunk: Any) -> Array:
     vectors, bias, first = chunk
     # Reduced precision, the default on accelerators, would reorder close neighbours.
     found = jnp.matmul(queries, vectors.T, precision="highest") + bias[None]
     return _hide(found, hidden - first)
 
-  return _rank(score, chunks, targets, k=k)
+  return _rank(score, chunks, targets, k=k, places=places)
 
 
 @functools.partial(jax.jit, static_argnames="k")
 def _rank_made(scores: Array, targets: Array, hidden: Array, *, k: int) -> _Found:
   first = jnp.zeros((1,), jnp.int32)
   chunks = (scores[None], first)
-  return _rank(lambda chunk: _hide(chunk[0], hidden - chunk[1]), chunks, targets, k=k)
+  score = lambda chunk: _hide(chunk[0], hidden - chunk[1])  # noqa: E731
+  return _rank(score, chunks, targets, k=k, places=True)
 
 
-def _rank(score: Callable[[Any], Array], chunks: Any, targets: Array, *, k: int) -> _Found:
-  """The places of targets and the best items, chunk by chunk: once for the targets' own scores."""
+def _rank(
+  score: Callable[[Any], Array], chunks: Any, targets: Array, *, k: int, places: bool
+) -> _Found:
+  """The best items chunk by chunk, and the `places` of targets, whose scores are made before."""
   first = chunks[-1]
 
   def pick(own: Array, chunk: Any) -> tuple[Array, None]:
@@ -136,20 +187,21 @@ def _rank(score: Callable[[Any], Array], chunks: Any, targets: Array, *, k: int)
     other = jnp.arange(scores.shape[1])[None] != (targets - chunk[-1])[:, None]
     above = so_far.above + jnp.sum(other & (scores > own[:, None]), axis=1)
     equal = so_far.equal + jnp.sum(other & (scores == own[:, None]), axis=1)
-    best, places = lax.top_k(scores, min(k, scores.shape[1]))
+    best, column = lax.top_k(scores, min(k, scores.shape[1]))
     best = jnp.concatenate([so_far.scores, best], axis=1)
-    top = jnp.concatenate([so_far.top, places + chunk[-1]], axis=1)
-    best, places = lax.top_k(best, k)  # of equal ones the first, which has the lower number
-    top = jnp.take_along_axis(top, places, axis=1)
+    top = jnp.concatenate([so_far.top, column + chunk[-1]], axis=1)
+    best, column = lax.top_k(best, k)  # of equal ones the first, which has the lower number
+    top = jnp.take_along_axis(top, column, axis=1)
     bad = so_far.bad | jnp.any(jnp.isnan(scores) | (scores == jnp.inf))
     return _Found(above, equal, best, top, bad), None
 
   size = len(targets)
-  none = jnp.full((size,), -jnp.inf)
-  own, _ = _over(pick, none, chunks, len(first))
+  own = jnp.full((size,), -jnp.inf)
+  if places:
+    own, _ = _over(pick, own, chunks, len(first))
   zeros = jnp.zeros((size,), jnp.int32)
   lists = jnp.full((size, k), -jnp.inf), jnp.zeros((size, k), jnp.int32)
-  start = _Found(zeros, zeros, *lists, jnp.any(~jnp.isfinite(own)))
+  start = _Found(zeros, zeros, *lists, jnp.any(~jnp.isfinite(own)) & places)
   found, _ = _over(count, start, chunks, len(first))
   return found._replace(top=jnp.where(found.scores == -jnp.inf, 0, found.top))
 
@@ -204,13 +256,17 @@ def _hidden(asked: Asked, rows: np.ndarray) -> Int[np.ndarray, "B S"]:
 
 
 def _joined(parts: list[_Found], count: int) -> Ranked:
-  if any(part.bad for part in parts):
-    raise ValueError(
-      "scores of items are not finite: the parameters have diverged; evaluate an earlier "
-      "checkpoint, or train with a lower learning rate"
-    )
+  _check(parts)
   above, equal, top = (
     np.concatenate([getattr(part, name) for part in parts])[:count]
     for name in ("above", "equal", "top")
   )
   return Ranked(1 + above + equal / 2, top)
+
+
+def _check(parts: list[_Found]) -> None:
+  if any(part.bad for part in parts):
+    raise ValueError(
+      "scores of items are not finite: the parameters have diverged; evaluate an earlier "
+      "checkpoint, or train with a lower learning rate"
+    )

@@ -42,7 +42,7 @@ class Ranking(RankingEvaluation):
     encoder = _recommender(subject)
     graphdef, state = nnx.split(encoder)
     queries = forward(
-      functools.partial(_queries, graphdef, state),
+      functools.partial(item_queries, graphdef, state),
       self.data,
       inputs=encoder.inputs,
       max_examples=self.max_examples,
@@ -51,7 +51,7 @@ class Ranking(RankingEvaluation):
     ).features
     if len(queries) != len(self.rows):
       raise ValueError(f"data: {len(self.rows)} examples, of which {len(queries)} can be read")
-    vectors, bias = _candidates(graphdef, state)
+    vectors, bias = item_candidates(graphdef, state)
     return self.numbers(rank_items(queries, vectors, bias, self.asked, k=max(self.k)))
 
   def protocol(self) -> dict[str, Any]:
@@ -64,13 +64,15 @@ def _recommender(subject: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _queries(graphdef: nnx.GraphDef, state: Any, inputs: Any) -> Float[Array, "B D"]:
+def item_queries(graphdef: nnx.GraphDef, state: Any, inputs: Any) -> Float[Array, "B D"]:
+  """What a recommender compares with the items, of inputs; it is taken apart by `nnx.split`."""
   network = nnx.merge(graphdef, state)
   return network.queries(network(inputs)).astype(jnp.float32)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _candidates(
+def item_candidates(
   graphdef: nnx.GraphDef, state: Any
 ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+  """The vectors and biases of all items of a recommender that is taken apart by `nnx.split`."""
   return nnx.merge(graphdef, state).candidates()

@@ -57,9 +57,9 @@ def test_numbers_equal_those_by_hand(folder, seen, monkeypatch):
 
 
 def test_what_was_seen_is_hidden_beyond_what_the_network_reads(folder):
-  """Rows of batches hold three events of six."""
+  """Rows of batches hold three events of seven."""
   asked = Ranking(data=split(folder, "test")).asked
-  assert (np.diff(asked.offsets)[:18] == 6).all()
+  assert (np.diff(asked.offsets)[:18] == 7).all()
 
 
 def test_a_random_network_and_no_random_baseline_stand_beside_it(folder):

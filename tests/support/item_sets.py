@@ -7,8 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from interactions import asked, trained, write_interactions
+from ml_collections import ConfigDict
 
+from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.data.item_data import ItemData
+from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.types import Encoded, History
 
 NUM_ITEMS, NUM_USERS = 12, 20
@@ -27,8 +30,10 @@ def write_tastes(data_dir: Path, *, name: str = "films", **options) -> Path:
     items = [2 - user % 2, *own, 12 - user % 2][:6]
     times = [_DAY * day for day in (0, 1, 2, 3, 4, 90)]
     train.append(trained(user, items, times))
-    validation.append(asked(user, items, int(rng.integers(1, 11)), times, num_train=6))
-    test.append(asked(user, items, int(rng.choice(own)), times, num_train=6))
+    held = int(rng.integers(1, 11))
+    validation.append(asked(user, items, held, times, num_train=6))
+    later = [*times, 91 * _DAY]
+    test.append(asked(user, [*items, held], int(rng.choice(own)), later, num_train=6))
   test.append(asked(NUM_USERS - 2, [2, 4], 6, [95 * _DAY, 96 * _DAY], num_train=0))
   test.append(asked(NUM_USERS - 1, [], 12, num_train=0))
   titles = [f"The film {number}" for number in range(1, NUM_ITEMS + 1)]
@@ -71,3 +76,17 @@ class TinyRecommender(nnx.Module):
 def recommender() -> TinyRecommender:
   """One with random vectors."""
   return TinyRecommender(rngs=nnx.Rngs(0))
+
+
+class Recommending(Objective):
+  """An objective that trained it."""
+
+  def encoder(self, module):
+    return module.encoder
+
+
+def loaded(data_dir: Path, encoder: nnx.Module | None = None) -> Loaded:
+  """A run on the set."""
+  data = {"datasets": "films", "data_dir": str(data_dir)}
+  module = Towers(encoder=encoder or recommender())
+  return Loaded(ConfigDict({"data": data}), Recommending(), module, 3, workdir=data_dir)
