@@ -64,7 +64,7 @@ class Sound(NamedTuple):
   num_samples: Int[Array | np.ndarray, " B"]
 
 
-class History(NamedTuple):
+class Events(NamedTuple):
   """The input of encoders of users' histories.
 
   Attributes:

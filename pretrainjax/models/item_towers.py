@@ -25,7 +25,7 @@ from pretrainjax.ranges import (
   Rate,
   ranged,
 )
-from pretrainjax.types import Batch, Encoded, History
+from pretrainjax.types import Batch, Encoded, Events
 
 # Items whose vectors are made at once where all are asked for.
 _CHUNK = 1 << 14
@@ -165,14 +165,14 @@ class ItemTowers(nnx.Module):
     heads = {"num_heads": num_heads, "mlp_dim": mlp_dim, "dtype": dtype}
     self.pool = AttentionPool(**heads, **shared) if pool == "attention" else None
 
-  def inputs(self, batch: Batch) -> History:
+  def inputs(self, batch: Batch) -> Events:
     """Takes the history out of a batch, its newest events."""
-    history = History(*(jnp.asarray(batch[name]) for name in ("items", "times", "user")))
+    history = Events(*(jnp.asarray(batch[name]) for name in ("items", "times", "user")))
     return newest_events(history, self.max_length)
 
   def __call__(
     self,
-    inputs: History,
+    inputs: Events,
     *,
     keep: Int[Array, "B M"] | None = None,
     deterministic: bool = True,

@@ -27,7 +27,7 @@ from pretrainjax.ranges import (
   Rate,
   ranged,
 )
-from pretrainjax.types import Batch, Encoded, History
+from pretrainjax.types import Batch, Encoded, Events
 
 
 class ItemTransformer(nnx.Module):
@@ -140,21 +140,21 @@ class ItemTransformer(nnx.Module):
     self.head = nnx.Linear(embed_dim, embed_dim, **linear) if use_head else None
     self.head_norm = LayerNorm(**norm) if use_head else None
 
-  def inputs(self, batch: Batch) -> History:
+  def inputs(self, batch: Batch) -> Events:
     """Takes the history out of a batch, its newest events; [MASK] behind it where not causal."""
-    history = History(*(jnp.asarray(batch[name]) for name in ("items", "times", "user")))
+    history = Events(*(jnp.asarray(batch[name]) for name in ("items", "times", "user")))
     history = newest_events(history, self.max_length)
     return history if self.causal else self.with_mask(history)
 
-  def with_mask(self, history: History) -> History:
+  def with_mask(self, history: Events) -> Events:
     """Histories with [MASK] behind them, in rows that are longer by one."""
     items, times = (jnp.pad(x, ((0, 0), (0, 1))) for x in history[:2])
     behind = jnp.arange(items.shape[1])[None] == jnp.sum(items > 0, axis=1)[:, None]
-    return History(jnp.where(behind, self.table.mask_id, items), times, history.user)
+    return Events(jnp.where(behind, self.table.mask_id, items), times, history.user)
 
   def __call__(
     self,
-    inputs: History,
+    inputs: Events,
     *,
     keep: Int[Array, "B M"] | None = None,
     deterministic: bool = True,
@@ -168,7 +168,7 @@ class ItemTransformer(nnx.Module):
     return Encoded(tokens, pool_text(tokens, valid=valid, pool="last"), valid)
 
   def sequence(
-    self, inputs: History, *, deterministic: bool = True, rngs: nnx.Rngs | None = None
+    self, inputs: Events, *, deterministic: bool = True, rngs: nnx.Rngs | None = None
   ) -> Float[Array, "B T D"]:
     """The features of all events at the end of the network.
 
@@ -217,7 +217,7 @@ class ItemTransformer(nnx.Module):
     return self.table.candidates()
 
 
-def newest_events(history: History, length: int) -> History:
+def newest_events(history: Events, length: int) -> Events:
   """The newest events of histories that are padded at the end, at most `length` of them."""
   items = jnp.asarray(history.items)
   if items.shape[1] <= length:
@@ -225,4 +225,4 @@ def newest_events(history: History, length: int) -> History:
   count = jnp.sum(items > 0, axis=1, keepdims=True)
   places = jnp.maximum(count - length, 0) + jnp.arange(length)[None]
   items, times = (jnp.take_along_axis(jnp.asarray(x), places, axis=1) for x in history[:2])
-  return History(items, times, history.user)
+  return Events(items, times, history.user)

@@ -2,39 +2,21 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import numpy as np
-import tensorflow_datasets as tfds
-from jaxtyping import Int32, Int64
 
 from pretrainjax.data.field import ArrayShape, Field, Place
+from pretrainjax.data.interactions import History, check_kind, history_of
+from pretrainjax.data.item_table import ITEMS
 from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.ranges import LARGEST, Range, check_ranges
 from pretrainjax.types import Batch
 
 _LATEST = np.iinfo(np.int32).max
-# The lowest and the highest item and second of an array of noise, which measurements are made with.
+# What times of noise, which measurements are made with, are below.
 _A_YEAR = 365 * 24 * 3600
-
-
-class ItemRecord(NamedTuple):
-  """What one record holds.
-
-  Attributes:
-    user: the number of the user.
-    items: the numbers of the items, oldest first.
-    times: when they were, in seconds.
-    target: the item that comes next, 0 in what is trained on.
-    num_train: events of the user that are trained on.
-  """
-
-  user: int
-  items: Int32[np.ndarray, " N"]
-  times: Int64[np.ndarray, " N"]
-  target: int
-  num_train: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,14 +48,10 @@ class ItemField(Field):
   def check(self) -> None:
     """See `Field`."""
     for source in self.sources:
-      source.expect("items", tfds.features.Tensor)
-      source.expect("times", tfds.features.Tensor)
-      if source.noted("num_items", int) >= LARGEST:
-        raise UserError(f"--{source.key}.datasets: '{source.name}' has 2^31 items or more")
+      check_kind(source)
     first, *others = self.sources
-    table = (first.folder / "items.jsonl").read_bytes() if others else b""
     for other in others:
-      if (other.folder / "items.jsonl").read_bytes() != table:
+      if (other.folder / ITEMS).read_bytes() != (first.folder / ITEMS).read_bytes():
         raise UserError(
           f"--{self.key}.datasets: '{other.name}' has another table of items than '{first.name}', "
           "expected the same: item numbers would not mean the same"
@@ -87,29 +65,24 @@ class ItemField(Field):
     longest = source.noted("longest_history", int)
     return max(1, -(-(longest - self.next_item) // self.length))
 
-  def unpack(self, source: PreparedSplit, fields: Fields) -> ItemRecord:
+  def unpack(self, source: PreparedSplit, fields: Fields) -> History:
     """See `Field`."""
-    items = np.frombuffer(_packed(fields, "items", itemsize=4), np.int32)
-    times = np.frombuffer(_packed(fields, "times", itemsize=8), np.int64)
-    targets = np.frombuffer(_packed(fields, "targets", itemsize=4), np.int32)
-    if len(items) != len(times) or len(targets) > 1:
-      raise ValueError(f"has {len(items)} items, {len(times)} times and {len(targets)} targets")
-    known = np.concatenate([items, targets])
+    found = history_of(fields)
+    known = np.append(found.items, found.target or found.items[:1])
     num_items = source.noted("num_items", int)
     if len(known) and not 1 <= known.min() <= known.max() <= num_items:
       raise ValueError(f"found item {known.min()} to {known.max()}, expected 1 to {num_items}")
-    if (times[1:] < times[:-1]).any():
+    if (found.times[1:] < found.times[:-1]).any():
       raise ValueError("has times that go back")
-    user, num_train = (_number(fields, name) for name in ("user", "num_train"))
-    return ItemRecord(user, items, times, int(targets[0]) if len(targets) else 0, num_train)
+    return found
 
-  def is_empty(self, record: ItemRecord, *, piece: int) -> bool:
+  def is_empty(self, record: History, *, piece: int) -> bool:
     """See `Field`; a history without events, which has a target, is an example all the same."""
     if record.target:
       return piece > 0
     return len(record.items) - piece * self.length < 1 + self.next_item
 
-  def arrays(self, record: ItemRecord, place: Place) -> dict[str, np.ndarray]:
+  def arrays(self, record: History, place: Place) -> dict[str, np.ndarray]:
     """See `Field`."""
     size, end = self.row_length, len(record.items)
     if self.crop == "all":
@@ -138,18 +111,3 @@ class ItemField(Field):
   def count(self, batch: Batch) -> dict[str, int | float]:
     """See `Field`; padding does not count."""
     return {"events": int(np.count_nonzero(batch["items"]))}
-
-
-def _packed(fields: Fields, feature: str, *, itemsize: int) -> bytes:
-  """The bytes of an array, which may be empty."""
-  values = fields[feature].bytes_list.value
-  if len(values) > 1 or (values and len(values[0]) % itemsize):
-    raise ValueError(f"has no {feature}")
-  return values[0] if values else b""
-
-
-def _number(fields: Fields, feature: str) -> int:
-  values = fields[feature].int64_list.value
-  if len(values) != 1:
-    raise ValueError(f"has no {feature}")
-  return int(values[0])
