@@ -27,6 +27,7 @@ _OURS = (
   "pretrainjax.data.audio_data",
   "pretrainjax.data.image",
   "pretrainjax.data.image_data",
+  "pretrainjax.data.item_data",
   "pretrainjax.data.pixels:Pixels",
   "pretrainjax.data.text_data",
   "pretrainjax.data.dataset",

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pretrainjax.config.follow import Follows, at_most, takes
 from pretrainjax.data.fields.items import ItemField
 from pretrainjax.data.pipeline import Pipeline
-from pretrainjax.ranges import LARGEST, Range
+from pretrainjax.ranges import LARGEST, PositiveInt, Range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class ItemData(Pipeline):
     length: the most events of a history that a network reads, see `ItemField`.
     next_item: rows have one event more, the last to be predicted, likewise.
     crop: what becomes of a longer history, likewise.
+    buckets: lengths that rows may have in training, likewise; 1 gives all the longest.
 
   The others are those of `Pipeline`.
   """
@@ -24,6 +25,7 @@ class ItemData(Pipeline):
   length: Annotated[int, Range(1, LARGEST)]
   next_item: bool = False
   crop: Literal["newest", "random", "all"] = "newest"
+  buckets: PositiveInt = 1
 
   follows: ClassVar[Follows] = {
     "length": (
@@ -34,7 +36,7 @@ class ItemData(Pipeline):
 
   def make_field(self) -> ItemField:
     """See `Pipeline`."""
-    options = ("length", "next_item", "crop")
+    options = ("length", "next_item", "crop", "buckets")
     return ItemField(**{name: getattr(self, name) for name in options})
 
   @property

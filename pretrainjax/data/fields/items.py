@@ -11,7 +11,7 @@ from pretrainjax.data.interactions import History, check_kind, history_of
 from pretrainjax.data.item_table import ITEMS
 from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.errors import UserError
-from pretrainjax.ranges import LARGEST, Range, check_ranges
+from pretrainjax.ranges import LARGEST, PositiveInt, Range, check_ranges
 from pretrainjax.types import Batch
 
 _LATEST = np.iinfo(np.int32).max
@@ -31,11 +31,15 @@ class ItemField(Field):
       predicted from those before it; otherwise T = length.
     crop: what becomes of a longer history: its "newest" events, a stretch from a "random" place, or
       "all", cut into stretches that follow each other, the newest of them full.
+    buckets: the number of lengths that rows have, see `pretrainjax.data.buckets`. Above 1 each
+      batch has rows of one of them: less padding, and a program compiled for each. In training
+      only: evaluation chooses lengths by itself.
   """
 
   length: Annotated[int, Range(1, LARGEST)]
   next_item: bool = False
   crop: Literal["newest", "random", "all"] = "newest"
+  buckets: PositiveInt = 1
 
   def __post_init__(self):
     check_ranges(self)
@@ -111,3 +115,33 @@ class ItemField(Field):
   def count(self, batch: Batch) -> dict[str, int | float]:
     """See `Field`; padding does not count."""
     return {"events": int(np.count_nonzero(batch["items"]))}
+
+  # --- rows of several lengths ---------------------------------------------------------------
+
+  @property
+  def num_buckets(self) -> int:
+    """See `Field`."""
+    return self.buckets
+
+  @property
+  def has_lengths(self) -> bool:
+    """See `Field`."""
+    return True
+
+  @property
+  def buckets_by(self) -> Literal["rows", "padding"]:
+    """See `Field`; a few histories are many times as long as most."""
+    return "padding"
+
+  @property
+  def longest(self) -> int:
+    """See `Field`."""
+    return self.row_length
+
+  def length_of(self, source: PreparedSplit, fields: Fields) -> int:
+    """See `Field`; of a record without events 1, as no row is without a place."""
+    return min(max(len(history_of(fields).items), 1), self.row_length)
+
+  def cut(self, arrays: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    """See `Field`."""
+    return arrays | {name: arrays[name][..., :length] for name in ("items", "times")}
