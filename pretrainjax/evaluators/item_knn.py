@@ -18,7 +18,7 @@ from pretrainjax.evaluators.item_baseline import (
 from pretrainjax.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 # Pairs of items that are counted at once, 8 bytes each.
-_MAX_PAIRS = 2**24
+_MAX_PAIRS = 2**21
 
 
 class Neighbours(NamedTuple):

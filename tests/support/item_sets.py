@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.data.item_data import ItemData
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.types import Encoded, History
+from pretrainjax.types import Encoded, Events
 
 NUM_ITEMS, NUM_USERS = 12, 20
 _DAY = 86_400
@@ -56,8 +56,8 @@ class TinyRecommender(nnx.Module):
     self.table = nnx.Embed(num_items + 1, embed_dim, rngs=rngs)
     self.bias = nnx.Param(jnp.linspace(0, 1, num_items + 1))
 
-  def inputs(self, batch) -> History:
-    return History(*(batch[name] for name in ("items", "times", "user")))
+  def inputs(self, batch) -> Events:
+    return Events(*(batch[name] for name in ("items", "times", "user")))
 
   def __call__(self, inputs, *, keep=None, deterministic=True, rngs=None) -> Encoded:
     valid = jnp.asarray(inputs.items) > 0
