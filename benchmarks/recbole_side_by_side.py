@@ -32,7 +32,7 @@ NAME = "log"  # RecBole's dataset
 SIZES = {"n_layers": 2, "n_heads": 2, "hidden_size": 64, "inner_size": 64}
 DROPOUT = 0.2
 # Rows of a batch: RecBole's SASRec has a row an event, ours and BERT4Rec a row a user.
-EVENT_ROWS, USER_ROWS = 512, 64
+EVENT_ROWS, USER_ROWS = 512, 32
 METRICS = {"ndcg@10": "ndcg@10", "hit@10": "hr@10", "map@10": "map@10"}  # theirs: ours
 
 
