@@ -55,7 +55,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--out", metavar="FILE", help=f"{', '.join(SUFFIXES)}; unless given, shown")
   parser.add_argument("--top", type=int, default=10, help="items of each list (default: 10)")
-  for flag, what in (("allow", "only these"), ("block", "none of these")):
+  for flag, what in (("allow_items", "only these"), ("block_items", "none of these")):
     parser.add_argument(
       f"--{flag}", metavar="ITEMS", help=f"{what}: names with commas, or a file with one a line"
     )
@@ -114,13 +114,13 @@ def _checked(options: argparse.Namespace) -> Path | None:
 
 def _shown(log: ItemLog, options: argparse.Namespace) -> Bool[np.ndarray, " V"]:
   """Which items may be recommended to anybody."""
-  shown = np.full(log.items.num_items + 1, options.allow is None)
-  for flag, value in (("allow", True), ("block", False)):
+  shown = np.full(log.items.num_items + 1, options.allow_items is None)
+  for flag, value in (("allow_items", True), ("block_items", False)):
     if (given := getattr(options, flag)) is not None:
       shown[[log.names.number(name, flag=f"--{flag}") for name in _names(given, log)]] = value
   shown[0] = False
   if not shown.any():
-    raise UserError("--block: nothing is left to recommend, expected at least one item")
+    raise UserError("--block_items: nothing is left to recommend, expected at least one item")
   return shown
 
 
