@@ -49,6 +49,10 @@ _OURS = (
   "pretrainjax.prepare.image.shrink:Shrink",
   "pretrainjax.prepare.audio.columns:AudioFields",
   "pretrainjax.prepare.audio.look:Look",
+  "pretrainjax.prepare.items.columns:EventFields",
+  "pretrainjax.prepare.items.columns:TableFields",
+  "pretrainjax.prepare.items.preparation:Filters",
+  "pretrainjax.prepare.items.splits:Splits",
   "pretrainjax.prepare.stages.holdout:Holdout",
   "pretrainjax.prepare.text.training:Tokenization",
 )
