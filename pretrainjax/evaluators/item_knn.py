@@ -18,7 +18,7 @@ from pretrainjax.evaluators.item_baseline import (
 from pretrainjax.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 # Pairs of items that are counted at once, 8 bytes each.
-_MAX_PAIRS = 2**24
+_MAX_PAIRS = 2**21
 
 
 class Neighbours(NamedTuple):
@@ -111,11 +111,20 @@ def _counted_together(
     some = users[start:stop]
     others = _gathered(pairs.items, pairs.offsets[some], lengths[some])
     keys = np.repeat(items[start:stop], lengths[some]) * (num_items + 1) + others
-    keys, both = np.unique(keys, return_counts=True)
+    keys, both = _distinct(keys, above=int(items[start]) * (num_items + 1))
     one, other = np.divmod(keys, num_items + 1)
     differ = one != other
     yield one[differ], other[differ], both[differ]
     start = stop
+
+
+def _distinct(keys: np.ndarray, *, above: int) -> tuple[np.ndarray, np.ndarray]:
+  """The different keys, ascending, and how often each is there; without a sort where few may be."""
+  if keys.max() - above < _MAX_PAIRS:
+    counts = np.bincount(keys - above)
+    found = np.flatnonzero(counts)
+    return found + above, counts[found]
+  return np.unique(keys, return_counts=True)
 
 
 def _scores(histories: Pairs, nearest: Neighbours) -> Float[np.ndarray, "B V"]:

@@ -75,4 +75,6 @@ def item_candidates(
   graphdef: nnx.GraphDef, state: Any
 ) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
   """The vectors and biases of all items of a recommender that is taken apart by `nnx.split`."""
-  return nnx.merge(graphdef, state).candidates()
+  network = nnx.merge(graphdef, state)
+  # Tables may have more rows, so that devices share them evenly.
+  return jax.tree.map(lambda x: x[: network.num_items + 1], network.candidates())

@@ -10,7 +10,7 @@ import numpy as np
 
 from pretrainjax.data.records import Damaged, column_names, lines, parsed, rows
 from pretrainjax.errors import UserError, nearest
-from pretrainjax.predict.item_log import Events, ItemLog
+from pretrainjax.predict.item_log import ItemLog, Taken
 from pretrainjax.untrusted import BadFile, open_file
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
@@ -29,7 +29,7 @@ class Asker(NamedTuple):
 
   name: str
   user: int
-  events: Events
+  events: Taken
   unknown: tuple[str, ...] = ()
 
   @property
@@ -69,7 +69,7 @@ def somebody(history: Sequence[str] | str, log: ItemLog) -> Asker:
   numbers = [log.names.find(name) for name in names]
   items = np.array([n for n in numbers if n is not None], np.int32)
   unknown = tuple(name for name, number in zip(names, numbers, strict=True) if number is None)
-  events = Events(items, np.zeros(len(items), np.int64))  # when is not known: all at once
+  events = Taken(items, np.zeros(len(items), np.int64))  # when is not known: all at once
   return Asker(", ".join(names), log.users.num_users, events, unknown)
 
 
@@ -137,5 +137,5 @@ def _question(row: Any, where: str) -> Question:
   return Question(str(user), None)
 
 
-def _nothing() -> Events:
-  return Events(np.zeros(0, np.int32), np.zeros(0, np.int64))
+def _nothing() -> Taken:
+  return Taken(np.zeros(0, np.int32), np.zeros(0, np.int64))

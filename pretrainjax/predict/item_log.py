@@ -19,7 +19,7 @@ from pretrainjax.predict.item_names import ItemNames
 from pretrainjax.untrusted import BadFile
 
 
-class Events(NamedTuple):
+class Taken(NamedTuple):
   """A user's events, oldest first.
 
   Attributes:
@@ -52,7 +52,7 @@ class ItemLog:
     """Whether events have times; else those of the log are numbers of rows."""
     return self.source.prepared.get("times") != "rows"
 
-  def all_events(self, user: int) -> Events:
+  def all_events(self, user: int) -> Taken:
     """All that a user took, what was held out for tests among it; nothing of one without."""
     parts = [self._of_training(user), *self._held_out(user)]
     return max(parts, key=lambda events: len(events.items))
@@ -61,22 +61,22 @@ class ItemLog:
     """How often each item was taken in the last days of training; in all of it without times."""
     return windowed_counts(self._train, days=days if self.has_times else np.inf)
 
-  def _of_training(self, user: int) -> Events:
+  def _of_training(self, user: int) -> Taken:
     rows = self._places["train"].get(user, [])
     events = [self._train.row(row) for row in rows]
     empty = np.zeros(0, np.int32), np.zeros(0, np.int64)
     items = np.concatenate([empty[0], *(self._train.items[e] for e in events)])
     times = np.concatenate([empty[1], *(self._train.times[e] for e in events)])
     order = np.argsort(times, kind="stable")  # a long history is several records
-    return Events(items[order], times[order])
+    return Taken(items[order], times[order])
 
-  def _held_out(self, user: int) -> Iterator[Events]:
+  def _held_out(self, user: int) -> Iterator[Taken]:
     """The history before each target, with the target."""
     for name, rows in self._splits.items():
       for row in self._places[name].get(user, []) if name != "train" else []:
         events = rows.row(row)
         items = np.append(rows.items[events], rows.targets[row])
-        yield Events(items, np.append(rows.times[events], rows.target_times[row]))
+        yield Taken(items, np.append(rows.times[events], rows.target_times[row]))
 
   @property
   def _train(self) -> Interactions:

@@ -4,11 +4,13 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
+from flax import nnx
 
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.command import Request
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.ranked_items import Asked, Best, best_items
+from pretrainjax.evaluators.ranking import item_candidates
 from pretrainjax.predict.item_log import open_log
 from pretrainjax.types import Recommender
 
@@ -44,7 +46,7 @@ def similar_items(encoder: Recommender, items: Sequence[int], *, top: int) -> Be
     items: the numbers of the items, from 1.
     top: the number of neighbours of each, without itself.
   """
-  vectors = np.asarray(encoder.candidates()[0], np.float32)
+  vectors = np.asarray(item_candidates(*nnx.split(encoder))[0], np.float32)
   norms = np.linalg.norm(vectors, axis=1, keepdims=True)
   unit = vectors / np.where(norms > 0, norms, 1)
   rows = np.array(items, np.int32)

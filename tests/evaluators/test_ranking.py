@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 def by_hand(folder, *, seen: str, k: int) -> dict[str, float]:
   """The metrics by loops over users and items."""
   rows, network = Ranking(data=split(folder, "test")).rows, recommender()
-  table, bias = (np.asarray(x) for x in network.candidates())
+  table, bias = (np.asarray(x)[: NUM_ITEMS + 1] for x in network.candidates())
   gains, hits, reciprocal, cold = [], [], [], []
   for i, target in enumerate(rows.targets):
     history = rows.items[rows.row(i)]

@@ -46,7 +46,7 @@ def listed(text: str) -> list[list[str]]:
 
 
 def expected(history: list[int], *, seen: bool = False, top: int = 3) -> list[str]:
-  table, bias = (np.asarray(x) for x in recommender().candidates())
+  table, bias = (np.asarray(x)[: NUM_ITEMS + 1] for x in recommender().candidates())
   scores = table @ table[history[-3:]].mean(0) + bias
   order = sorted(range(1, NUM_ITEMS + 1), key=lambda i: -scores[i])
   return [f"i{i}" for i in order if seen or i not in history][:top]

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from pretrainjax.checkpoint.encoder import Loaded
 from pretrainjax.data.item_data import ItemData
 from pretrainjax.objectives.base import Objective, Towers
-from pretrainjax.types import Encoded, History
+from pretrainjax.types import Encoded, Events
 
 NUM_ITEMS, NUM_USERS = 12, 20
 _DAY = 86_400
@@ -49,15 +49,15 @@ def split(data_dir: Path, which: str, **changes) -> ItemData:
 
 
 class TinyRecommender(nnx.Module):
-  """The mean of the vectors of the newest items, and a bias an item."""
+  """The mean of the vectors of the newest items, and a bias an item; rows to spare."""
 
   def __init__(self, num_items: int = NUM_ITEMS, *, embed_dim: int = 4, rngs: nnx.Rngs):
     self.num_items, self.embed_dim, self.max_length = num_items, embed_dim, 3
-    self.table = nnx.Embed(num_items + 1, embed_dim, rngs=rngs)
-    self.bias = nnx.Param(jnp.linspace(0, 1, num_items + 1))
+    self.table = nnx.Embed(num_items + 4, embed_dim, rngs=rngs)
+    self.bias = nnx.Param(jnp.append(jnp.linspace(0, 1, num_items + 1), jnp.full(3, 9.0)))
 
-  def inputs(self, batch) -> History:
-    return History(*(batch[name] for name in ("items", "times", "user")))
+  def inputs(self, batch) -> Events:
+    return Events(*(batch[name] for name in ("items", "times", "user")))
 
   def __call__(self, inputs, *, keep=None, deterministic=True, rngs=None) -> Encoded:
     valid = jnp.asarray(inputs.items) > 0
