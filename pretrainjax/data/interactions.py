@@ -95,7 +95,7 @@ class Interactions:
       num_train=np.array([row.num_train for row in rows], np.int32),
     )
     if source.split.partition("[")[0] == "train":
-      check_before_cut(found.times, source)
+      _check_before_cut(found.times, source)
     return found
 
 
@@ -133,7 +133,7 @@ def check_kind(source: PreparedSplit) -> None:
     )
 
 
-def check_before_cut(times: Int64[np.ndarray, " E"], source: PreparedSplit) -> None:
+def _check_before_cut(times: Int64[np.ndarray, " E"], source: PreparedSplit) -> None:
   """Refuses training events at or after the time at which training ends.
 
   Args:

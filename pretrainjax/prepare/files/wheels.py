@@ -36,7 +36,7 @@ def files_of_wheel(wheel: Path, names: Sequence[str], target: Path) -> Path:
   Args:
     wheel: the path of the wheel.
     names: the files' paths in it.
-    target: the folder.
+    target: the folder that they go to.
 
   Raises:
     Unavailable: for what is no wheel, lacks one of them, or holds one that is absurdly large.

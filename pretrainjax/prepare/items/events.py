@@ -59,7 +59,7 @@ class Described(NamedTuple):
   Attributes:
     key: the place of the row, for messages.
     of: "item" or "user".
-    name: the id.
+    name: the id of the item or user.
     title: the title; None without one.
     features: texts, or lists of texts, by name.
   """

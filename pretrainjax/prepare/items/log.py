@@ -97,7 +97,7 @@ def counted(log: Log, splits: Splits, cuts: Cuts | None) -> Counted:
   """Counts what the splits will hold, before any is written.
 
   Args:
-    log: all events.
+    log: the log, with all that is left of it.
     splits: how they are split.
     cuts: the times of the cuts.
   """
@@ -130,10 +130,10 @@ def records(
   """The records of a split in the order of their users, but the first so many.
 
   Args:
-    log: all events.
+    log: the log, with all that is left of it.
     splits: how they are split.
     cuts: the times of the cuts.
-    split: which split.
+    split: the name of the split.
     start: the number of records that are passed over.
   """
   for chunk in log.chunks():

@@ -154,6 +154,9 @@ class LogFile:
     if dialect is None:
       yield Unreadable(key, "empty file")
       return
+    if missing := [name for name in columns if dialect.names.count(name) != 1]:
+      yield Unreadable(key, f"no column '{missing[0]}', or several")
+      return
 
     def skip(row: Any) -> str:
       reason = f"{row.actual_columns} columns, expected {row.expected_columns}"

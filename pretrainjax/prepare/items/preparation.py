@@ -34,9 +34,10 @@ class Filters:
     min_rating: the lowest rating that is kept; None keeps all.
     event_types: the kinds of events that are kept; () keeps all.
     duplicates: whether an event with the user, item and time of another is "dropped" or "kept".
-    consecutive_repeats: likewise one with the item of the user's event before.
-    min_user_events: users with fewer events are left out, and
-    min_item_events: items with fewer, again and again until none has.
+    consecutive_repeats: whether one with the item of the user's event before is, likewise.
+    min_user_events: the fewest events of a user; those with fewer are left out, and items too,
+      again and again until there is none.
+    min_item_events: the fewest events of an item.
   """
 
   min_rating: Finite | None = None
@@ -235,7 +236,11 @@ def _described(opened: Opened, kind: str, ids: pa.Array) -> dict[str, int]:
 
 def _rows(opened: Opened, kind: str, ids: pa.Array, start: int) -> Iterator[tuple | None]:
   query = "SELECT title, features FROM described WHERE kind = ? AND id = ?"
+  is_described = _tally_of(opened).described.get(kind, 0) > 0
   for name in ids.slice(start, _AT_ONCE).to_pylist():
+    if not is_described:
+      yield None
+      continue
     yield opened.journal.database.execute(query, (kind, name)).fetchone()
 
 

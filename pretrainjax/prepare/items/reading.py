@@ -22,7 +22,7 @@ def events_of(file: LogFile, fields: EventFields, *, key: str) -> Iterator[Item]
   """The events of a file, many at once, in its order.
 
   Args:
-    file: the file.
+    file: the file that is read.
     fields: the names of its columns, none of them to be guessed.
     key: the name of the file, for messages.
   """
@@ -62,7 +62,7 @@ def described(file: LogFile, fields: TableFields, *, of: str, key: str) -> Itera
   """What a table says of items or users.
 
   Args:
-    file: the table.
+    file: the file of the table.
     fields: the names of its columns, none of them to be guessed.
     of: "item" or "user".
     key: the name of the file, for messages.
