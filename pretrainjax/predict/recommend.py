@@ -38,6 +38,7 @@ from pretrainjax.predict.recommender import Options, ScoredItems
 from pretrainjax.predict.texts import digest_of_texts
 from pretrainjax.user_path import user_path
 
+_LEFT_OUT = "not in the set:"
 _PART = 4096  # lists: what a command that is stopped loses at most
 
 
@@ -181,7 +182,7 @@ def _lists(
     items, scores = found[found > 0].tolist(), best["scores"][row][found > 0].tolist()
     by = _popularity(log, options) if best["popular"][row] else "model"
     if asker.unknown:
-      by += f" (of {len(asker.unknown)} names no item is known)"
+      by += f" ({_LEFT_OUT} {', '.join(asker.unknown)})"
     ids, titles = [log.items.ids[i] for i in items], [log.names.title(i) for i in items]
     yield Recommended(asker.name, by, ids, titles, scores)
 
@@ -201,7 +202,7 @@ def _give(rows: Iterator[Recommended], out: Path | None, log: ItemLog, options: 
     for row in rows:
       count += 1
       cold += row.by.startswith("popularity")
-      unknown += "no item is known" in row.by
+      unknown += _LEFT_OUT in row.by
       yield row
 
   if out is None:

@@ -111,7 +111,7 @@ def test_a_file_is_answered_in_order(folder, tmp_path, suffix, capsys):
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     found = [(r["user"], r["by"], [i["id"] for i in r["items"]]) for r in lines]
   assert [name for name, _, _ in found] == ["u4", "i2, no such", "nobody", "i7"]
-  assert found[1][1:] == ("model (of 1 names no item is known)", expected([2], top=2))
+  assert found[1][1:] == ("model (not in the set: no such)", expected([2], top=2))
   assert found[2][1] == "popularity of the last 7 days" and found[3][2] == expected([7], top=2)
   said = capsys.readouterr().out
   assert f"4 lists of 2 items: {out}" in said and "nothing is known of 1 of 4" in said
