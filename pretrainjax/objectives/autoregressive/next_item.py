@@ -158,7 +158,7 @@ class NextItem(Objective):
       popularity=getattr(module, "popularity", None),
       in_batch_share=self.in_batch_share,
     )
-    positive, negative = scores_of(module.encoder.table, compared, asked.targets, drawn.items)
+    positive, negative = _scores_of(module.encoder.table, compared, asked.targets, drawn.items)
     is_positive = drawn.items[:, None] == asked.targets[..., None]
     losses = self.against(positive, negative, is_positive, drawn, module.encoder.num_items)
     loss = token_mean(losses, asked.counted)
@@ -196,20 +196,13 @@ def next_of(batch: Batch) -> Asked:
   return Asked(Events(read, times[:, :-1], jnp.asarray(batch["user"])), targets, targets > 0)
 
 
-def scores_of(
+def _scores_of(
   table: nnx.Module,
   compared: Float[Array, "B T D"],
   targets: Int[Array, "B T"],
   drawn: Int[Array, "B K"],
 ) -> tuple[Float[Array, "B T"], Float[Array, "B T K"]]:
-  """The scores of the items that came next and of the drawn ones, in float32.
-
-  Args:
-    table: the vectors of items, an `ItemTable` of models/layers.
-    compared: what is compared with them.
-    targets: the items that came next.
-    drawn: those that all events of a row are held against.
-  """
+  """The scores of the items that came next and of the drawn ones, in float32."""
   wide = {"preferred_element_type": jnp.float32}
   vectors = [table(items, dtype=compared.dtype.name) for items in (targets, drawn)]
   positive = jnp.einsum("btd,btd->bt", compared, vectors[0], **wide)
