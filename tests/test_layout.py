@@ -49,8 +49,8 @@ BINARIES = (
 PRINTS = (
   *BINARIES,
   "train/progress",
-  *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text")),
-  *(f"predict/{verb}" for verb in ("ngrams", "recommend", "similar_items", "sound_task")),
+  *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text", "ngrams")),
+  *(f"predict/{verb}" for verb in ("recommend", "similar_items", "sound_task", "start_items")),
   *(f"predict/embed{kind}" for kind in ("", "_images", "_sounds")),
   *(f"benchmark/{verb}" for verb in ("plan", "step_time", "data_rate")),
 )

@@ -8,6 +8,7 @@ from pretrainjax.data.item_table import ItemTable
 from pretrainjax.errors import UserError
 
 _SHOWN = 3
+_YEAR = re.compile(r"\s*\(\d{4}\)$")  # as of films
 _MOST_COMPARED = 20_000  # titles, letter by letter: a second
 
 
@@ -21,18 +22,25 @@ class ItemNames:
   def __init__(self, table: ItemTable):
     self.table = table
     self._titles: dict[str, int] = {}
+    without_year: dict[str, set[int]] = {}
     for number, title in enumerate(table.titles):
       if title:
         self._titles.setdefault(title.casefold(), number)
+        without_year.setdefault(_YEAR.sub("", title).casefold(), set()).add(number)
+    self._short = {name: one.pop() for name, one in without_year.items() if len(one) == 1}
 
   def title(self, number: int) -> str:
     """The title of an item; its id where it has none."""
     return self.table.titles[number] or self.table.ids[number]
 
   def find(self, name: str) -> int | None:
-    """The number of the item of that id, else of that title in any case; None for none."""
-    found = self.table.number_of(name)
-    return self._titles.get(name.casefold()) if found is None else found
+    """The number of the item of that id, else of that title in any case; None for none.
+
+    A title's year may be left out where one item alone is then meant.
+    """
+    if (found := self.table.number_of(name)) is not None:
+      return found
+    return self._titles.get(name.casefold(), self._short.get(name.casefold()))
 
   def number(self, name: str, *, flag: str) -> int:
     """The number of an item.

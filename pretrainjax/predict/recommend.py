@@ -38,6 +38,7 @@ from pretrainjax.predict.recommender import Options, ScoredItems
 from pretrainjax.predict.texts import digest_of_texts
 from pretrainjax.user_path import user_path
 
+_LEFT_OUT = "not in the set:"
 _PART = 4096  # lists: what a command that is stopped loses at most
 
 
@@ -55,7 +56,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
   )
   parser.add_argument("--out", metavar="FILE", help=f"{', '.join(SUFFIXES)}; unless given, shown")
   parser.add_argument("--top", type=int, default=10, help="items of each list (default: 10)")
-  for flag, what in (("allow", "only these"), ("block", "none of these")):
+  for flag, what in (("allow_items", "only these"), ("block_items", "none of these")):
     parser.add_argument(
       f"--{flag}", metavar="ITEMS", help=f"{what}: names with commas, or a file with one a line"
     )
@@ -114,13 +115,13 @@ def _checked(options: argparse.Namespace) -> Path | None:
 
 def _shown(log: ItemLog, options: argparse.Namespace) -> Bool[np.ndarray, " V"]:
   """Which items may be recommended to anybody."""
-  shown = np.full(log.items.num_items + 1, options.allow is None)
-  for flag, value in (("allow", True), ("block", False)):
+  shown = np.full(log.items.num_items + 1, options.allow_items is None)
+  for flag, value in (("allow_items", True), ("block_items", False)):
     if (given := getattr(options, flag)) is not None:
       shown[[log.names.number(name, flag=f"--{flag}") for name in _names(given, log)]] = value
   shown[0] = False
   if not shown.any():
-    raise UserError("--block: nothing is left to recommend, expected at least one item")
+    raise UserError("--block_items: nothing is left to recommend, expected at least one item")
   return shown
 
 
@@ -181,7 +182,7 @@ def _lists(
     items, scores = found[found > 0].tolist(), best["scores"][row][found > 0].tolist()
     by = _popularity(log, options) if best["popular"][row] else "model"
     if asker.unknown:
-      by += f" (of {len(asker.unknown)} names no item is known)"
+      by += f" ({_LEFT_OUT} {', '.join(asker.unknown)})"
     ids, titles = [log.items.ids[i] for i in items], [log.names.title(i) for i in items]
     yield Recommended(asker.name, by, ids, titles, scores)
 
@@ -201,7 +202,7 @@ def _give(rows: Iterator[Recommended], out: Path | None, log: ItemLog, options: 
     for row in rows:
       count += 1
       cold += row.by.startswith("popularity")
-      unknown += "no item is known" in row.by
+      unknown += _LEFT_OUT in row.by
       yield row
 
   if out is None:

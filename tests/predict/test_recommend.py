@@ -1,6 +1,5 @@
 """Lists by `predict recommend`, of users, histories and files."""
 
-import argparse
 import json
 
 import numpy as np
@@ -10,6 +9,8 @@ from item_sets import NUM_ITEMS, loaded, recommender, split, write_tastes
 from ml_collections import ConfigDict
 
 from pretrainjax.command import Request
+from pretrainjax.command_line import make_parser
+from pretrainjax.config.allowed import add_allow_flag
 from pretrainjax.errors import UserError
 from pretrainjax.evaluators.item_popularity import windowed_counts
 from pretrainjax.evaluators.ranking_base import read_split
@@ -25,10 +26,9 @@ def folder(tmp_path_factory):
 
 
 def call(folder, *flags, encoder=None, datasets=None):
-  parser = argparse.ArgumentParser()
+  parser = make_parser("predict", "", needs_workdir=True)  # as the binary does
+  add_allow_flag(parser)
   recommend.add_flags(parser)
-  for name in ("data_dir", "datasets"):  # as all binaries have them
-    parser.add_argument(f"--{name}")
   given = () if datasets is None else (f"--datasets={datasets}",)
   options = parser.parse_args((*flags, *given))
   recommend.work(Request(ConfigDict(), folder, options), loaded(folder, encoder))
@@ -83,14 +83,16 @@ def test_cold_users_get_windowed_popularity_and_are_told_so(folder, capsys):
 
 def test_lists_of_what_is_allowed_and_blocked(folder, capsys, tmp_path):
   (tmp_path / "some.txt").write_text("The film 5\ni6\n\ni7\n")
-  call(folder, "--history=i5", f"--allow={tmp_path / 'some.txt'}", "--block=i7", "--top=5")
+  call(
+    folder, "--history=i5", f"--allow_items={tmp_path / 'some.txt'}", "--block_items=i7", "--top=5"
+  )
   assert listed(capsys.readouterr().out) == [["i6"]]
-  call(folder, "--user=nobody", "--block=i11,i12", "--top=12")
+  call(folder, "--user=nobody", "--block_items=i11,i12", "--top=12")
   assert len(listed(capsys.readouterr().out)[0]) == 10
-  with pytest.raises(UserError, match="--block: nothing is left"):
-    call(folder, "--history=i5", "--allow=i7", "--block=i7")
-  with pytest.raises(UserError, match="--allow: found no item 'The flim 7'.*'The film 7'"):
-    call(folder, "--history=i5", "--allow=The flim 7")
+  with pytest.raises(UserError, match="--block_items: nothing is left"):
+    call(folder, "--history=i5", "--allow_items=i7", "--block_items=i7")
+  with pytest.raises(UserError, match="--allow_items: found no item 'The flim 7'.*'The film 7'"):
+    call(folder, "--history=i5", "--allow_items=The flim 7")
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -109,7 +111,7 @@ def test_a_file_is_answered_in_order(folder, tmp_path, suffix, capsys):
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     found = [(r["user"], r["by"], [i["id"] for i in r["items"]]) for r in lines]
   assert [name for name, _, _ in found] == ["u4", "i2, no such", "nobody", "i7"]
-  assert found[1][1:] == ("model (of 1 names no item is known)", expected([2], top=2))
+  assert found[1][1:] == ("model (not in the set: no such)", expected([2], top=2))
   assert found[2][1] == "popularity of the last 7 days" and found[3][2] == expected([7], top=2)
   said = capsys.readouterr().out
   assert f"4 lists of 2 items: {out}" in said and "nothing is known of 1 of 4" in said

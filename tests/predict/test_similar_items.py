@@ -1,11 +1,11 @@
-import argparse
-
 import numpy as np
 import pytest
 from item_sets import NUM_ITEMS, loaded, recommender, write_tastes
 from ml_collections import ConfigDict
 
 from pretrainjax.command import Request
+from pretrainjax.command_line import make_parser
+from pretrainjax.config.allowed import add_allow_flag
 from pretrainjax.errors import UserError
 from pretrainjax.predict import similar_items
 
@@ -18,10 +18,9 @@ def folder(tmp_path_factory):
 
 
 def call(folder, *flags):
-  parser = argparse.ArgumentParser()
+  parser = make_parser("predict", "", needs_workdir=True)  # as the binary does
+  add_allow_flag(parser)
   similar_items.add_flags(parser)
-  for name in ("data_dir", "datasets"):  # as all binaries have them
-    parser.add_argument(f"--{name}")
   request = Request(ConfigDict(), folder, parser.parse_args(flags))
   similar_items.work(request, loaded(folder))
 
