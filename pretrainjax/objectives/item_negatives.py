@@ -59,7 +59,7 @@ class Popularity(nnx.Module):
 
 
 class Negatives(NamedTuple):
-  """Drawn items, those of a row shared by all of its events.
+  """Drawn items of each row.
 
   Attributes:
     items: the numbers of the items.
