@@ -39,8 +39,9 @@ def sampled_softmax(
   >>> print(sampled_softmax(jnp.zeros(1), jnp.zeros((1, 3)), is_positive=none))  # log(4)
   [1.3862944]
   >>> uniform = jnp.full((1, 3), -jnp.log(99.0))  # of 99 others
-  >>> print(sampled_softmax(jnp.zeros(1), jnp.zeros((1, 3)), is_positive=none, log_q=uniform))
-  [4.60517]
+  >>> scores = {"positive": jnp.zeros(1), "negative": jnp.zeros((1, 3)), "is_positive": none}
+  >>> print(sampled_softmax(**scores, log_q=uniform).round(4))  # log(100)
+  [4.6052]
   """
   positive, negative = positive.astype(jnp.float32), negative.astype(jnp.float32)
   if log_q is not None:

@@ -206,7 +206,7 @@ class ItemTowers(nnx.Module):
     """The unit vectors of items.
 
     Args:
-      items: their numbers.
+      items: the numbers of the items.
       deterministic: True switches dropout off.
       rngs: keys for this call.
     """

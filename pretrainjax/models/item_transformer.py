@@ -105,18 +105,15 @@ class ItemTransformer(nnx.Module):
       raise ValueError("order='post': with layers='ligr' expected 'pre'")
     self.num_items, self.max_length, self.embed_dim = num_items, max_length, embed_dim
     self.causal, self.positions, self.dropout = causal, positions, dropout
-    self.head_dim = embed_dim // num_heads
     self.dtype, self.remat, self.unroll = dtype, remat, unroll
 
     init = nnx.initializers.truncated_normal(init_std)
-    table = {"num_items": num_items, "embed_dim": embed_dim, "init_std": init_std}
-    self.table = ItemTable(use_bias=use_bias, **table, rngs=rngs)
+    common = {"init_std": init_std, "rngs": rngs}
+    self.table = ItemTable(num_items=num_items, embed_dim=embed_dim, use_bias=use_bias, **common)
     places = max_length + (not causal)  # and [MASK]
-    is_learned, by_interval = positions == "learned", positions == "interval"
-    self.position_table = (
-      nnx.Param(init(rngs.params(), (places, embed_dim))) if is_learned else None
-    )
-    biases = {"num_heads": num_heads, "init_std": init_std, "rngs": rngs}
+    learned, by_interval = positions == "learned", positions == "interval"
+    self.position_table = nnx.Param(init(rngs.params(), (places, embed_dim))) if learned else None
+    biases = {"num_heads": num_heads} | common
     self.relative_bias = RelativeBias(bidirectional=not causal, **biases) if by_interval else None
     self.interval_bias = IntervalBias(**biases) if by_interval else None
     norm = {"embed_dim": embed_dim, "eps": eps}
@@ -195,7 +192,7 @@ class ItemTransformer(nnx.Module):
     length, rotary, bias = items.shape[1], None, None
     if self.positions == "rotary":
       places = jnp.broadcast_to(jnp.arange(length)[None], items.shape)
-      rotary = rotary_angles(places, head_dim=self.head_dim, theta=10_000.0)
+      rotary = rotary_angles(places, head_dim=self.blocks.attention.head_dim, theta=10_000.0)
     if self.relative_bias is not None and self.interval_bias is not None:
       bias = self.interval_bias(times)
       bias = bias + jnp.broadcast_to(self.relative_bias(length, length), bias.shape)

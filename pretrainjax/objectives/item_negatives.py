@@ -59,10 +59,10 @@ class Popularity(nnx.Module):
 
 
 class Negatives(NamedTuple):
-  """Drawn items, those of a row shared by all of its events.
+  """Drawn items of each row.
 
   Attributes:
-    items: their numbers.
+    items: the numbers of the items.
     log_q: the logarithm of the odds by which each was drawn; None where they are not known.
   """
 
@@ -92,7 +92,7 @@ def draw_negatives(
     num_negatives: how many of a row, K.
     num_items: items of the catalogue.
     popularity: the odds of items, for draws by it and for odds of other kinds than "uniform".
-    in_batch_share: of "mixed".
+    in_batch_share: the share of "mixed" draws that are of the batch.
 
   Reference: mixed negatives and their odds, Yang et al. 2020 (10.1145/3366424.3386195).
   """

@@ -143,7 +143,9 @@ ROWS = {
     items.histories(B),
   ),
   "masked_items": Row(items.masked_items(), items.histories(B)),
-  "cl4srec": Row(items.cl4srec(criterion="binary"), items.histories(B)),
+  "cl4srec": Row(
+    items.cl4srec(criterion="binary", num_negatives=2, shared=False), items.histories(B)
+  ),
   "item_retrieval": Row(
     items.retrieval(
       backbone=items.towers(num_items=1000, num_item_features=4, features_per_item=2, dropout=0.2)

@@ -3,8 +3,8 @@
 The set: `prepare interactions --source=FILE --name=interactions`, or --datasets=NAME, movielens
 after `prepare movielens`. The paper's network of two blocks, one head and perceptrons as wide as
 the vectors, its dropout for dense logs, and its Adam. get_config(arg): without one, binary
-cross-entropy with one negative an event as in the paper (ours: one a row); "softmax" is the
-full softmax, which ranks far better (arXiv 2309.07602); "smoke" two steps of a tiny model.
+cross-entropy with one negative an event as in the paper; "softmax" is the full softmax, which ranks
+far better (arXiv 2309.07602); "smoke" two steps of a tiny model.
 
 Command:  pretrainjax pretrain --config=sasrec_interactions --workdir=runs/sasrec_interactions
 Minutes:  not run to its end here
@@ -24,5 +24,6 @@ def get_config(arg: str | None = None) -> ConfigDict:
   arg = form(arg, None, "softmax", "smoke")
   network = items.transformer(arg, mlp_dim=64, activation="relu", dropout=0.2)
   criterion = "softmax" if arg == "softmax" else "binary"
-  options = {"criterion": criterion, "num_negatives": 1, "catalogue": None}
-  return items.run(arg, objective=spec(NextItem, backbone=network, **options))
+  negatives = {"num_negatives": 1, "shared": False, "catalogue": None}
+  objective = spec(NextItem, backbone=network, criterion=criterion, **negatives)
+  return items.run(arg, objective=objective)

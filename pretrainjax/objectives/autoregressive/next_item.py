@@ -23,7 +23,7 @@ from pretrainjax.models.layers.embedding import pool_text
 from pretrainjax.objectives.base import Objective, Towers
 from pretrainjax.objectives.catalogue_check import check_catalogue
 from pretrainjax.objectives.feature_spread import feature_std
-from pretrainjax.objectives.item_negatives import Kind, Negatives, Popularity, draw_negatives
+from pretrainjax.objectives.item_negatives import Kind, Popularity, draw_negatives
 from pretrainjax.ranges import Fraction, PositiveInt, check_ranges
 from pretrainjax.types import Batch, Events, Metrics
 
@@ -54,7 +54,9 @@ class NextItem(Objective):
   Args:
     backbone: makes the encoder, an `ItemTransformer` that is causal.
     criterion: the loss of an event, see `losses.sampled_softmax`.
-    num_negatives: drawn items, which all events of a row share; SASRec has one an event.
+    num_negatives: drawn items of an event.
+    shared: whether all events of a row share what is drawn for it, which costs a T-th of the
+      look-ups; otherwise each has its own, as one negative an event should be (SASRec).
     negatives: how they are drawn, see `draw_negatives`.
     in_batch_share: of "mixed" negatives those out of the batch.
     log_q: whether "sampled_softmax" corrects for the odds of draws.
@@ -64,8 +66,7 @@ class NextItem(Objective):
     chunk_size: events whose scores of all items are held at once; None holds all.
 
   Reference: SASRec, arXiv 1808.09781; eSASRec, 2508.06450; gSASRec, 2308.07192. Ours differs in
-  that the events of a row share what is drawn for it, which costs a T-th of the look-ups, and that
-  what was drawn may stand in the history.
+  that what was drawn may stand in the history.
 
   >>> import functools
   >>> from pretrainjax.models.item_transformer import ItemTransformer
@@ -79,6 +80,7 @@ class NextItem(Objective):
   backbone: Callable
   criterion: Literal["sampled_softmax", "softmax", "binary", "calibrated"] = "sampled_softmax"
   num_negatives: PositiveInt = 256
+  shared: bool = True
   negatives: Kind = "uniform"
   in_batch_share: Fraction = 0.5
   log_q: bool = False
@@ -148,36 +150,49 @@ class NextItem(Objective):
         chunk_size=self.chunk_size,
       )
       return scores.loss, {"loss": scores.loss, "next_item_accuracy": scores.correct} | metrics
-    drawn = draw_negatives(
-      rngs.negatives(),
-      asked.targets,
-      asked.counted,
-      kind=self.negatives,
-      num_negatives=self.num_negatives,
-      num_items=module.encoder.num_items,
-      popularity=getattr(module, "popularity", None),
-      in_batch_share=self.in_batch_share,
-    )
-    positive, negative = scores_of(module.encoder.table, compared, asked.targets, drawn.items)
-    is_positive = drawn.items[:, None] == asked.targets[..., None]
-    losses = self.against(positive, negative, is_positive, drawn, module.encoder.num_items)
+    drawn, log_q = self.drawn(module, asked, rngs.negatives())
+    positive, negative = _scores_of(module.encoder.table, compared, asked.targets, drawn)
+    is_positive = drawn == asked.targets[..., None]
+    losses = self.against(positive, negative, is_positive, log_q, module.encoder.num_items)
     loss = token_mean(losses, asked.counted)
     rivals = jnp.max(jnp.where(is_positive, -jnp.inf, negative), axis=-1)
     won = token_mean((positive > rivals).astype(jnp.float32), asked.counted)
     return loss, {"loss": loss, "accuracy_among_drawn": won} | metrics
+
+  def drawn(
+    self, module: nnx.Module, asked: Asked, key: Key[Array, ""]
+  ) -> tuple[Int[Array, "B _ K"], Float[Array, "B _ K"] | None]:
+    """The negatives of each event, and the logarithm of their odds; one axis is 1 where shared."""
+    batch_size, length = asked.targets.shape
+    events = 1 if self.shared else length
+    found = draw_negatives(
+      key,
+      asked.targets,
+      asked.counted,
+      kind=self.negatives,
+      num_negatives=self.num_negatives * events,
+      num_items=module.encoder.num_items,
+      popularity=getattr(module, "popularity", None),
+      in_batch_share=self.in_batch_share,
+    )
+
+    def by_event(x):  # B K*T -> B T K: what is of the batch stands first, for each event alike
+      return jnp.swapaxes(x.reshape(batch_size, self.num_negatives, events), 1, 2)
+
+    return by_event(found.items), None if found.log_q is None else by_event(found.log_q)
 
   def against(
     self,
     positive: Float[Array, "B T"],
     negative: Float[Array, "B T K"],
     is_positive: Bool[Array, "B T K"],
-    drawn: Negatives,
+    log_q: Float[Array, "B _ K"] | None,
     num_items: int,
   ) -> Float[Array, "B T"]:
     """The loss of each event against drawn items."""
     if self.criterion == "sampled_softmax":
-      log_q = drawn.log_q if self.log_q else None
-      log_q = None if log_q is None else jnp.broadcast_to(log_q[:, None], negative.shape)
+      log_q = log_q if self.log_q else None
+      log_q = None if log_q is None else jnp.broadcast_to(log_q, negative.shape)
       return sampled_softmax(positive, negative, is_positive=is_positive, log_q=log_q)
     power = 1.0
     if self.criterion == "calibrated":
@@ -196,24 +211,20 @@ def next_of(batch: Batch) -> Asked:
   return Asked(Events(read, times[:, :-1], jnp.asarray(batch["user"])), targets, targets > 0)
 
 
-def scores_of(
+def _scores_of(
   table: nnx.Module,
   compared: Float[Array, "B T D"],
   targets: Int[Array, "B T"],
-  drawn: Int[Array, "B K"],
+  drawn: Int[Array, "B _ K"],
 ) -> tuple[Float[Array, "B T"], Float[Array, "B T K"]]:
-  """The scores of the items that came next and of the drawn ones, in float32.
-
-  Args:
-    table: the vectors of items, an `ItemTable` of models/layers.
-    compared: what is compared with them.
-    targets: the items that came next.
-    drawn: those that all events of a row are held against.
-  """
+  """The scores of the items that came next and of the drawn ones, in float32."""
   wide = {"preferred_element_type": jnp.float32}
   vectors = [table(items, dtype=compared.dtype.name) for items in (targets, drawn)]
   positive = jnp.einsum("btd,btd->bt", compared, vectors[0], **wide)
-  negative = jnp.einsum("btd,bkd->btk", compared, vectors[1], **wide)
+  if drawn.shape[1] == 1:  # shared by all events of a row
+    negative = jnp.einsum("btd,bkd->btk", compared, vectors[1][:, 0], **wide)
+  else:
+    negative = jnp.einsum("btd,btkd->btk", compared, vectors[1], **wide)
   if (biases := table.biases(targets)) is not None:
-    positive, negative = positive + biases, negative + table.biases(drawn)[:, None]
+    positive, negative = positive + biases, negative + table.biases(drawn)
   return positive, negative

@@ -34,6 +34,14 @@ class CL4SRec(NextItem):
 
   Reference: arXiv 2010.14395, equations 3 and 10; .1, 1 and .6, .3, .6 as in RecBole-DA. In the
   paper, next items are told from one negative each.
+
+  >>> import functools
+  >>> from pretrainjax.models.item_transformer import ItemTransformer
+  >>> sizes = {"max_length": 8, "embed_dim": 8, "num_layers": 1, "num_heads": 2, "mlp_dim": 16}
+  >>> backbone = functools.partial(ItemTransformer, num_items=20, **sizes)
+  >>> objective = CL4SRec(backbone=backbone)
+  >>> (objective.criterion, objective.weight, objective.temperature)
+  ('softmax', 0.1, 1.0)
   """
 
   criterion: Literal["sampled_softmax", "softmax", "binary", "calibrated"] = "softmax"

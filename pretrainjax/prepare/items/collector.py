@@ -116,12 +116,13 @@ class EventCollector:
 
   def _wanted(self, events: Events) -> Events:
     """The rows of the kinds and ratings that are asked for; the others are counted."""
+    file = events.key.rpartition(":")[0]
     if events.kinds is not None:
       self._count_kinds(events.kinds)
     if self._event_types:
       if events.kinds is None:
         raise UserError(
-          f"--config.filters.event_types: {events.key}: the log does not say what happened; "
+          f"--config.filters.event_types: {file}: the log does not say what happened; "
           "--config.source.fields.event names the column"
         )
       wanted = pa.array(self._event_types, pa.large_string())
@@ -131,7 +132,7 @@ class EventCollector:
     if self._min_rating is not None:
       if events.ratings is None:
         raise UserError(
-          f"--config.filters.min_rating: {events.key}: the log has no ratings; "
+          f"--config.filters.min_rating: {file}: the log has no ratings; "
           "--config.source.fields.rating names the column"
         )
       events = self._without(events, np.isnan(events.ratings), "without a rating", fault=True)

@@ -27,7 +27,9 @@ class Ids:
       files: the files that it can append to.
     """
     self._name, self._files = name, files
-    self._known = read_ids(name, folder)
+    # What a run wrote that was stopped before its first commit is not known, and begun anew.
+    is_begun = files.size(f"{name}.lengths") > 0
+    self._known = read_ids(name, folder) if is_begun else pa.array([], _TEXT)
 
   def __len__(self) -> int:
     return len(self._known)

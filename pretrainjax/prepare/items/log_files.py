@@ -16,11 +16,11 @@ from pretrainjax.data.records import lines as lines_of
 from pretrainjax.errors import one_line
 from pretrainjax.prepare.contract import Reached, Remark, Unreadable
 from pretrainjax.prepare.items.columns import has_names
+from pretrainjax.prepare.items.log_streams import SEPARATOR, Single, Until
 from pretrainjax.prepare.text.streams import COMPRESSED, NoText, TextStream, open_text
 from pretrainjax.prepare.text.tables import Dialect, dialect_of, table_rows
 
 _FLAG = "--config.source.encoding"
-UNENDED = "at a file's end without a newline, which may be cut"
 _BLOCK = 1 << 24  # bytes of a file that are read at once
 _ROWS = 1 << 19  # of a .parquet, likewise
 _HEAD, _HEAD_ROWS = 1 << 18, 200
@@ -105,7 +105,7 @@ class LogFile:
       if self.kind == "jsonl":
         yield from enumerate(map(parsed, lines_of(stream.utf8)), 1)
       elif (dialect := self._dialect()) is not None:
-        yield from enumerate(table_rows(stream.utf8, dialect), 1)
+        yield from enumerate(table_rows(_separated_once(stream.utf8, dialect), dialect), 1)
 
   def blocks(self, columns: Sequence[str], *, key: str) -> Iterator[Block]:
     """Many rows at once: these columns, as whatever they are written as.
@@ -142,7 +142,11 @@ class LogFile:
           return None
         names = tuple(name.partition(":")[0] for name in first.split("\t"))
         return Dialect("\t", False, names, True)
-      head = io.BytesIO(io.BufferedReader(_Until(stream.utf8), _HEAD).read(_HEAD))
+      sample = io.BufferedReader(Until(stream.utf8), _HEAD).read(_HEAD)
+    if b"::" in sample.partition(b"\n")[0]:  # MovieLens's, 1::1193::5::978300760
+      width = sample.partition(b"\n")[0].count(b"::") + 1
+      return Dialect(SEPARATOR, False, tuple(map(str, range(1, width + 1))), False)
+    head = io.BytesIO(sample)
     found = _separated(head, is_tsv=self.suffix == ".tsv", header=self.header)
     if found is None or self.header is not None or found.header:
       return found
@@ -164,10 +168,10 @@ class LogFile:
       skipped.append(row.number)
       return "skip"
 
-    data = _Until(stream.utf8)
+    data = Until(stream.utf8)
     try:
       reader = csv.open_csv(
-        io.BufferedReader(data, _BLOCK),
+        _separated_once(io.BufferedReader(data, _BLOCK), dialect),
         read_options=csv.ReadOptions(
           block_size=_BLOCK,
           use_threads=False,
@@ -205,7 +209,7 @@ class LogFile:
 
   def _lines(self, stream: TextStream, columns: Sequence[str], key: str) -> Iterator[Block]:
     kinds = _kinds_of(self.head(), columns)
-    data, rest, number = _Until(stream.utf8), b"", 0
+    data, rest, number = Until(stream.utf8), b"", 0
     file = io.BufferedReader(data, _BLOCK)
     while True:
       block = file.read(_BLOCK)
@@ -223,42 +227,9 @@ class LogFile:
     yield from data.told(key)
 
 
-class _Until(io.RawIOBase):
-  """A stream that ends where it is damaged, and says so: what came before is read all the same.
-
-  Attributes:
-    fault: what was wrong, in words; None for nothing.
-  """
-
-  def __init__(self, inner: io.BufferedIOBase):
-    self._inner, self._last = inner, b"\n"
-    self.fault: str | None = None
-
-  def told(self, key: str) -> Iterator[Unreadable | Remark]:
-    """What is to be told of the end of the file.
-
-    Args:
-      key: its name.
-    """
-    if self.fault is not None:
-      yield Unreadable(key, self.fault)
-    elif self._last != b"\n":
-      yield Remark(UNENDED, 1)
-
-  def readable(self) -> bool:
-    return True
-
-  def readinto(self, buffer) -> int:
-    if self.fault is not None:
-      return 0
-    try:
-      data = self._inner.read1(len(buffer))
-    except NoText as error:
-      self.fault = str(error)
-      return 0
-    buffer[: len(data)] = data
-    self._last = bytes(data[-1:]) or self._last
-    return len(data)
+def _separated_once(file: Any, dialect: Dialect) -> Any:
+  """The text of a table with one character between cells."""
+  return io.BufferedReader(Single(file), _HEAD) if dialect.delimiter == SEPARATOR else file
 
 
 def _separated(file: io.BytesIO, *, is_tsv: bool, header: bool | None) -> Dialect | None:

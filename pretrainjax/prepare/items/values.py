@@ -38,7 +38,7 @@ class Values(NamedTuple):
 
 
 def texts(column: pa.Array) -> pa.Array:
-  """A column as texts without space around them; null where nothing stands, or no UTF-8.
+  """A column as texts without space around them; null where nothing stands, or what is no text.
 
   Args:
     column: texts, bytes, numbers or truth values, with a dictionary or without.
@@ -47,11 +47,15 @@ def texts(column: pa.Array) -> pa.Array:
     values = texts(column.dictionary)
     return pa.DictionaryArray.from_arrays(column.indices, values)
   if pa.types.is_floating(column.type):  # a column with gaps makes 1.0 of 1
-    whole = pc.equal(pc.round(column), column)
-    column = column.cast(pa.int64()) if pc.all(whole).as_py() is not False else column
+    column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+    whole = _try_cast(column, pa.int64())
+    column = column if whole is None else whole
   if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
     column = _utf8(column)
-  found = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+  spelled = _try_cast(column, pa.large_string())
+  if spelled is None:  # lists, for one
+    return pa.nulls(len(column), pa.large_string())
+  found = pc.utf8_trim_whitespace(spelled)
   return pc.if_else(pc.equal(found, ""), pa.scalar(None, pa.large_string()), found)
 
 

@@ -14,7 +14,6 @@ from flax import nnx
 from pretrainjax.data.item_data import ItemData
 from pretrainjax.errors import UserError
 from pretrainjax.objectives.autoregressive.next_item import NextItem, next_of
-from pretrainjax.objectives.item_negatives import draw_negatives
 
 KEY = jax.random.key(1)
 CRITERIA = ["sampled_softmax", "softmax", "binary", "calibrated"]
@@ -27,15 +26,8 @@ def sigmoid(x):
 def reference(objective, module, batch):
   """Mean over events, one after the other, of the loss that the objective names."""
   asked = next_of(batch)
-  drawn = draw_negatives(
-    nnx.Rngs(KEY).negatives(),
-    asked.targets,
-    asked.counted,
-    kind=objective.negatives,
-    num_negatives=objective.num_negatives,
-    num_items=tiny.NUM_ITEMS,
-    popularity=getattr(module, "popularity", None),
-  )
+  drawn, log_q = objective.drawn(module, asked, nnx.Rngs(KEY).negatives())
+  assert drawn.shape == (8, 1 if objective.shared else tiny.LENGTH, objective.num_negatives)
   encoder, losses = module.encoder, []
   scores = tiny.all_scores(encoder, encoder.compared(encoder.sequence(asked.events)))
   for row, place in zip(*np.nonzero(batch["items"][:, 1:]), strict=True):
@@ -43,11 +35,12 @@ def reference(objective, module, batch):
     if objective.criterion == "softmax":
       losses.append(tiny.softmax_loss(of, target))
       continue
-    kept = [k for k in range(objective.num_negatives) if drawn.items[row, k] != target]
-    others = np.array([of[drawn.items[row, k]] for k in kept])
+    its = 0 if objective.shared else place
+    kept = [k for k in range(objective.num_negatives) if drawn[row, its, k] != target]
+    others = np.array([of[drawn[row, its, k]] for k in kept])
     if objective.criterion == "sampled_softmax":
       if objective.log_q:
-        others = others - np.asarray(drawn.log_q[row], np.float64)[kept]
+        others = others - np.asarray(log_q[row, its], np.float64)[kept]
         others = others - np.log(objective.num_negatives)
       losses.append(np.log(np.exp(of[target]) + np.exp(others).sum()) - of[target])
     else:
@@ -62,9 +55,11 @@ def reference(objective, module, batch):
   [
     *({"criterion": name} for name in CRITERIA),
     {"log_q": True, "negatives": "mixed"},
+    {"log_q": True, "negatives": "mixed", "shared": False, "num_negatives": 3},
+    {"criterion": "binary", "shared": False, "num_negatives": 1},
     {"backbone": tiny.transformer(use_head=True, use_bias=True, order="post")},
   ],
-  ids=[*CRITERIA, "mixed", "head"],
+  ids=[*CRITERIA, "mixed", "mixed for each", "one for each", "head"],
 )
 def test_equals_numpy_event_by_event(changes):
   objective = tiny.next_item(**changes)

@@ -24,6 +24,16 @@ def test_ids_are_numbered_as_they_come_and_known_again_after_a_stop(tmp_path):
   assert read_ids("user", tmp_path).to_pylist() == ["b", "a", "\u00e9l", "c"]
 
 
+def test_what_no_commit_knows_is_begun_anew(tmp_path):
+  with contextlib.closing(Appended(tmp_path, {})) as files:
+    Ids("user", tmp_path, files).numbers(pa.array(["lost", "too"]))
+  with contextlib.closing(Appended(tmp_path, {})) as files:
+    ids = Ids("user", tmp_path, files)
+    np.testing.assert_array_equal(ids.numbers(pa.array(["a", "lost"])), [0, 1])
+    files.sync()
+  assert read_ids("user", tmp_path).to_pylist() == ["a", "lost"]
+
+
 def test_a_dictionary_with_values_that_are_unused_or_twice(tmp_path):
   with contextlib.closing(Appended(tmp_path, {})) as files:
     ids = Ids("item", tmp_path, files)

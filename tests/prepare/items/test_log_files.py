@@ -9,7 +9,8 @@ import pytest
 
 from pretrainjax.prepare.contract import Remark, Unreadable
 from pretrainjax.prepare.items import log_files
-from pretrainjax.prepare.items.log_files import UNENDED, LogFile, Rows
+from pretrainjax.prepare.items.log_files import LogFile, Rows
+from pretrainjax.prepare.items.log_streams import UNENDED
 from pretrainjax.prepare.items.values import texts
 
 COLUMNS = ["user", "item"]
@@ -59,6 +60,15 @@ def test_tables_of_all_kinds(tmp_path, blocks, name, head, separator):
 def test_a_table_without_a_header(tmp_path):
   (tmp_path / "u.data").write_text("".join(f"{u}\t{i}\t3\t88125\n" for u, i in ROWS))
   assert read(tmp_path / "u.data", ["1", "2"]) == (ROWS, [], [])
+
+
+def test_two_colons_between_cells(tmp_path, blocks):
+  (tmp_path / "ratings.dat").write_text("".join(f"{u}::{i}::3::88125\n" for u, i in ROWS))
+  assert read(tmp_path / "ratings.dat", ["1", "2"]) == (ROWS, [], [])
+  (tmp_path / "movies.dat").write_text("1::Film: part 2 (1995)::War|Drama\n")
+  assert LogFile(tmp_path / "movies.dat").head() == [
+    {"1": "1", "2": "Film: part 2 (1995)", "3": "War|Drama"}
+  ]
 
 
 def test_names_alone_make_a_header_where_all_are_words(tmp_path):

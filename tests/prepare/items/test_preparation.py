@@ -191,7 +191,7 @@ def test_successive_targets_are_a_record_each(tmp_path):
     (
       [("a", 1, 5)],
       {"filters": Filters(min_rating=3.0)},
-      "min_rating: log.csv:1: the log has no rat",
+      "min_rating: log.csv: the log has no rat",
     ),
     ([("a", 1, 5)], {"filters": Filters(event_types=("x",))}, "does not say what happened"),
     ([("a", "", 5)], {}, "holds no event; dropped 1 without an item"),
@@ -230,6 +230,7 @@ def dying(real, calls: int):
 
 
 STOPS = [
+  (collector.Ids, "numbers", 1),
   (collector.Ids, "numbers", 3),
   (sorting, "_scatter", 0),
   (sorting, "_sort", 1),
