@@ -16,10 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Key
+from jaxtyping import Array, Int, Key, Num
 
 AXIS = "data"  # of pmap
 ROWS = ("data", "fsdp")  # axes of the mesh that cut the batch
+TABLES = ("fsdp", "tensor")  # axes of the mesh that cut the rows of large tables
 
 
 def axes() -> tuple[str, ...]:
@@ -105,6 +106,39 @@ def by_rows(fn: Callable, *rows: Any, whole: tuple = (), total: bool = False) ->
   out = P() if total else P(ROWS)
   run = jax.shard_map(local, in_specs=(spec, P()), out_specs=out, axis_names=set(cut))
   return run(rows, whole)
+
+
+def look_up(
+  table: Num[Array, "V D"], rows: Int[Array, "B *T"], *, dtype: str | None = None
+) -> Num[Array, "B *T D"]:
+  """Looks rows of a table up by number, where a mesh cuts the table by rows.
+
+  Each device reads those that it holds, for all devices that share the table, and the sum over
+  devices is what was asked for: the table is never whole anywhere, and neither is its gradient.
+  What is sent is the results' size times the devices of "fsdp". Elsewhere it is a plain look-up.
+
+  Args:
+    table: one row a number, in whose dtype the gradient is summed.
+    rows: numbers of rows, each at least 0 and below V; the first axis is that of the batch.
+    dtype: the dtype of the result; None is that of the table.
+  """
+  dtype = table.dtype if dtype is None else dtype
+  mesh = jax.sharding.get_abstract_mesh()
+  parts, batch = _length(mesh, TABLES), _length(mesh, ROWS)
+  if is_bound() or parts == 1 or len(table) % parts or len(rows) % batch:
+    return jnp.take(table, rows, axis=0, mode="clip").astype(dtype)
+
+  def local(table, rows):
+    rows = jax.lax.all_gather(rows, "fsdp", tiled=True)
+    place = rows - jax.lax.axis_index(TABLES) * len(table)
+    is_here = (place >= 0) & (place < len(table))
+    found = jnp.take(table, place, axis=0, mode="clip").astype(dtype)
+    found = jax.lax.psum(jnp.where(is_here[..., None], found, 0), "tensor")
+    return jax.lax.psum_scatter(found, "fsdp", tiled=True)
+
+  specs = (P(TABLES), P(ROWS))
+  run = jax.shard_map(local, in_specs=specs, out_specs=P(ROWS), axis_names={*ROWS, *TABLES})
+  return run(table, rows)
 
 
 def has_mesh() -> bool:

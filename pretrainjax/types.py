@@ -22,8 +22,11 @@ from pretrainjax.errors import UserError
 # several views; uint8 from the pipeline). Text: "tokens" and "segments" (int32 B T, or B V T
 # with several texts an example), perhaps "types" (likewise). Sound: "audio" (int16 B S, at 16 kHz,
 # 0 after its end) and "num_samples" (int32 B, the samples of each row that are sound); of those
-# with a transcript "tokens" and "segments" (int32 B T, without special tokens). All: "label" (B),
-# "valid" (B, absent = all True).
+# with a transcript "tokens" and "segments" (int32 B T, without special tokens). Users' histories:
+# "items" (int32 B T, oldest first, 0 is padding at the end), "times" (int32 B T, seconds before the
+# newest event of the row), "user" (int32 B), "target" (int32 B, 0 where the row has none) and
+# "num_train" (int32 B, events of the user to train on). All: "label" (B), "valid" (B, absent = all
+# True).
 Batch = Mapping[str, Any]
 
 # Scalars of one step by name.
@@ -59,6 +62,20 @@ class Sound(NamedTuple):
 
   audio: Num[Array | np.ndarray, "B S"]
   num_samples: Int[Array | np.ndarray, " B"]
+
+
+class Events(NamedTuple):
+  """The input of encoders of users' histories.
+
+  Attributes:
+    items: the numbers of the items, oldest first, from 1; 0 is padding, at the end of a row.
+    times: seconds before the newest event of the row, at least 0.
+    user: the number of the user, from 0.
+  """
+
+  items: Int[Array | np.ndarray, "B T"]
+  times: Int[Array | np.ndarray, "B T"]
+  user: Int[Array | np.ndarray, " B"]
 
 
 class Encoded(NamedTuple):
@@ -104,6 +121,32 @@ class Encoder(Protocol):
       keep: the indices of the only tokens to encode, "B M"; None encodes all.
       deterministic: whether dropout and drop path are off; otherwise they need `rngs`.
       rngs: the PRNG keys of this call, which are not stored.
+    """
+    ...
+
+
+@runtime_checkable
+class Recommender(Encoder, Protocol):
+  """An encoder of histories whose features can be compared with every item.
+
+  score(user, item) = queries(encoded)[user] . vectors[item] + biases[item],  in float32
+
+  """
+
+  num_items: int
+
+  def queries(self, encoded: Encoded) -> Float[Array, "B D"]:
+    """What is compared with the items: the state that predicts what comes next.
+
+    Args:
+      encoded: the features of histories as `inputs` reads them of a batch.
+    """
+    ...
+
+  def candidates(self) -> tuple[Float[Array, "V D"], Float[Array, " V"] | None]:
+    """The vectors of all items, and their biases where they have some; V is num_items + 1.
+
+    Row 0 is padding, which is never recommended.
     """
     ...
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import simulated
 
 from pretrainjax import collectives
 
@@ -46,3 +47,41 @@ def test_example_keys_are_one_a_row_and_do_not_depend_on_the_batch():
     devices=jax.devices()[:1],
   )(jnp.zeros(1))[0]
   np.testing.assert_array_equal(bound, four)
+
+
+def test_a_look_up_on_one_device_is_a_plain_one():
+  rows = jnp.array([[2, 0], [3, 3]])
+  np.testing.assert_array_equal(collectives.look_up(X, rows), X[rows])
+  assert collectives.look_up(X, rows, dtype="bfloat16").dtype == jnp.bfloat16
+
+
+LOOK_UP = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec as P
+from pretrainjax import collectives
+from pretrainjax.train.mesh import Axes
+from pretrainjax.train.parallel import Parallel
+
+table = jnp.arange(16 * 3.0).reshape(16, 3)
+rows = jax.random.randint(jax.random.key(0), (8, 5), 0, 16)
+
+def fn(table, rows):
+  return jnp.sum(collectives.look_up(table, rows) ** 2)
+
+for axes in (Axes(fsdp=8), Axes(fsdp=2, tensor=2), Axes(tensor=4), Axes()):
+  mesh = Parallel(mesh=axes).device_mesh
+  put = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))
+  cut = (put(table, P(collectives.TABLES)), put(rows, P(collectives.ROWS)))
+  with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+    np.testing.assert_array_equal(jax.jit(collectives.look_up)(*cut), table[rows])
+    gradient = jax.jit(jax.grad(fn)).lower(*cut).compile()
+  found, text = gradient(*cut), gradient.as_text()
+  np.testing.assert_allclose(found, jax.grad(fn)(table, rows), rtol=1e-6)
+  if axes != Axes():
+    assert found.sharding.spec[0] is not None, found.sharding
+    assert "f32[16,3]" not in text  # nowhere is the table whole
+"""
+
+
+def test_a_table_that_is_cut_by_rows_is_nowhere_whole():
+  simulated.run_on_devices("-c", LOOK_UP)

@@ -43,6 +43,7 @@ DEFAULT = {
   "finetune/text/bert_spam_assassin",
   "pretrain/audio/best_rq_sounds",
   "pretrain/image/mae_vit_fashion_mnist",
+  "pretrain/items/esasrec_interactions",
   "pretrain/text/gpt_sotu",
 }
 SMOKED = [n if n in DEFAULT else pytest.param(n, marks=pytest.mark.repeat) for n in TRAINED]
@@ -56,6 +57,7 @@ NOT_RUN = "not run to its end here"
 # What the sets say of themselves that configs follow, by the sets of noise where not here: of those
 # that `prepare` writes unless told otherwise.
 VOCAB_SIZE = 8192
+PREPARED = {"vocab_size": VOCAB_SIZE, "catalogue": "data/interactions/1.0.0"}
 # Forms of the figures that are published, which stay what they were.
 PUBLISHED = [
   (f"finetune/{name}", "published")
@@ -228,11 +230,11 @@ def filled(name: str, arg: str | None, data_dir: Path) -> ConfigDict:
 
 
 def _as_prepared(facts: PreparedFacts) -> Any:
-  """Facts of a set of noise, with the vocabulary of a real one."""
+  """Facts of a set of noise, with the vocabulary of a real one, and where that would lie."""
 
   class Facts:
     def __getattr__(self, name: str) -> Any:
-      return VOCAB_SIZE if name == "vocab_size" else getattr(facts, name)
+      return PREPARED[name] if name in PREPARED else getattr(facts, name)
 
   return Facts()
 

@@ -49,8 +49,8 @@ BINARIES = (
 PRINTS = (
   *BINARIES,
   "train/progress",
-  *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text")),
-  *(f"predict/{verb}" for verb in ("ngrams", "sound_task")),
+  *(f"predict/{verb}" for verb in ("answer", "classify", "fill_mask", "generate_text", "ngrams")),
+  *(f"predict/{verb}" for verb in ("recommend", "similar_items", "sound_task", "start_items")),
   *(f"predict/embed{kind}" for kind in ("", "_images", "_sounds")),
   *(f"benchmark/{verb}" for verb in ("plan", "step_time", "data_rate")),
 )
@@ -89,6 +89,7 @@ COVERED_BY = {
   "data/load.py": "tests/data/test_pipeline.py",
   "data/fields/audio.py": "tests/data/test_audio_data.py",
   "data/fields/image.py": "tests/data/test_image_data.py",
+  "data/fields/items.py": "tests/data/test_item_data.py",
   "data/fields/text.py": "tests/data/test_text_data.py",
   "data/fields/together.py": "tests/data/test_dataset.py",
   "prepare/__main__.py": "tests/cases/test_output.py",

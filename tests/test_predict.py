@@ -55,10 +55,8 @@ def test_mistakes_are_one_line_and_status_two(capsys, workdir):
 
 def test_help_tells_the_verbs_and_their_flags(capsys):
   whole = binaries.call(capsys, "predict", "--help")
-  assert (
-    whole.status == 0
-    and "{generate,fill-mask,answer,transcribe,ngrams,classify,embed}" in whole.out
-  )
+  verbs = "generate,fill-mask,answer,transcribe,ngrams,classify,recommend,similar-items,start-items"
+  assert whole.status == 0 and f"{{{verbs},embed}}" in whole.out
   assert binaries.call(capsys, "predict").status == 2
   for verb, flag in (
     ("generate", "--top_p"),
@@ -67,6 +65,9 @@ def test_help_tells_the_verbs_and_their_flags(capsys):
     ("answer", "--context"),
     ("transcribe", "--beam"),
     ("ngrams", "--order"),
+    ("recommend", "--block_items"),
+    ("similar-items", "--item"),
+    ("start-items", "--recommender"),
   ):
     ended = binaries.call(capsys, "predict", verb, "--help")
     assert ended.status == 0 and flag in ended.out

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from pretrainjax.errors import UserError
 from pretrainjax.train.open_values import facts_of
 
-# Of a typical set: the classes are few beside the network, the vocabulary is `prepare`'s own.
+# Of a typical set: the classes are few beside the network, the vocabulary is `prepare`'s own, and
+# nothing is known of items and users but their numbers.
 _TYPICAL = {
   "num_channels": 3,
   "image_mean": (0.5,),
@@ -22,13 +23,18 @@ _TYPICAL = {
   "first_sentinel": 5,
   "sentinel_step": 1,
   "score_range": (0.0, 1.0),
+  "num_users": 1,
+  **dict.fromkeys(("num_item_features", "features_per_item"), 0),
+  **dict.fromkeys(("num_user_features", "features_per_user"), 0),
+  "catalogue": "",
 }
 
 
 class StandIn:
   """The facts of a config's datasets where they are there, those of a typical set otherwise.
 
-  Sizes of images and lengths of texts, which decide what a step costs, are not guessed.
+  Sizes of images, lengths of texts and items of a catalogue, which decide what a step costs, are
+  not guessed.
 
   Args:
     config: of a run.

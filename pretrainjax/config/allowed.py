@@ -27,6 +27,7 @@ _OURS = (
   "pretrainjax.data.audio_data",
   "pretrainjax.data.image",
   "pretrainjax.data.image_data",
+  "pretrainjax.data.item_data",
   "pretrainjax.data.pixels:Pixels",
   "pretrainjax.data.text_data",
   "pretrainjax.data.dataset",
@@ -48,6 +49,10 @@ _OURS = (
   "pretrainjax.prepare.image.shrink:Shrink",
   "pretrainjax.prepare.audio.columns:AudioFields",
   "pretrainjax.prepare.audio.look:Look",
+  "pretrainjax.prepare.items.columns:EventFields",
+  "pretrainjax.prepare.items.columns:TableFields",
+  "pretrainjax.prepare.items.preparation:Filters",
+  "pretrainjax.prepare.items.splits:Splits",
   "pretrainjax.prepare.stages.holdout:Holdout",
   "pretrainjax.prepare.text.training:Tokenization",
 )

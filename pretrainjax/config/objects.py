@@ -53,7 +53,7 @@ def _no_number(key: str, value: bool, kind: type) -> TypeError:
   return TypeError(f"{key}: found {value} (bool), expected {kind.__name__}")
 
 
-def spec(target: Callable, **kwargs: Any) -> ConfigDict:
+def spec(target: Callable, /, **kwargs: Any) -> ConfigDict:
   """Names `target` with all its arguments; `build` then calls it.
 
   Args:
@@ -83,7 +83,7 @@ def spec(target: Callable, **kwargs: Any) -> ConfigDict:
   return config
 
 
-def recipe(target: Callable, **kwargs: Any) -> ConfigDict:
+def recipe(target: Callable, /, **kwargs: Any) -> ConfigDict:
   """Names `target` as `spec` does, to be called by `build` later, with `rngs` and nothing else."""
   config = spec(target, **kwargs)
   config[RECIPE] = True

@@ -22,7 +22,7 @@ from pretrainjax.errors import UserError, nearest
 from pretrainjax.untrusted import BadFile, read_json
 
 OURS = ("fashion_mnist", "digits", "sotu", "spam_assassin", "wordnet")
-OURS += ("asterisk", "klettres", "ktuberling", "tuxpaint")
+OURS += ("asterisk", "klettres", "ktuberling", "tuxpaint", "movielens")
 # Sets of the public catalogue that configs here name; others work too once they are prepared.
 CATALOGUE = ("mnist", "cifar10", "cifar100", "imagenet2012", "eurosat", "food101")
 

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from pretrainjax.data.fields.image import ImageField
 from pretrainjax.data.image import Resize
+from pretrainjax.data.item_features import FeatureRows, feature_rows
+from pretrainjax.data.item_table import ItemTable, UserTable
 from pretrainjax.data.pixel_statistics import PixelStatistics, measured_rows, pixel_statistics
 from pretrainjax.data.prepared import PreparedSplit, dataset_names, open_datasets
 from pretrainjax.data.tokenizer import Tokenizer
@@ -213,6 +215,64 @@ class PreparedFacts:
       if not source.has("audio"):
         raise LookupError(f"'{source.name}' has no sound")
     return max(source.noted(fact, kind) for source in self.sources)
+
+  # --- interactions ---------------------------------------------------------------------------
+
+  @property
+  def num_items(self) -> int:
+    """Items of the catalogue."""
+    return self._of_interactions("num_items")
+
+  @property
+  def num_users(self) -> int:
+    """Users."""
+    return self._of_interactions("num_users")
+
+  @property
+  def longest_history(self) -> int:
+    """Events of the longest row to train on."""
+    return self._of_interactions("longest_history")
+
+  @property
+  def catalogue(self) -> str:
+    """The folder with the tables of items and users."""
+    self._of_interactions("num_items")
+    return str(self.sources[0].folder)
+
+  @property
+  def num_item_features(self) -> int:
+    """Different values of items' features; 0 without any."""
+    return len(self._item_features.names)
+
+  @property
+  def features_per_item(self) -> int:
+    """The most values of features that an item has."""
+    return self._item_features.rows.shape[1]
+
+  @property
+  def num_user_features(self) -> int:
+    """Different values of users' features; 0 without any."""
+    return len(self._user_features.names)
+
+  @property
+  def features_per_user(self) -> int:
+    """The most values of features that a user has."""
+    return self._user_features.rows.shape[1]
+
+  @functools.cached_property
+  def _item_features(self) -> FeatureRows:
+    return feature_rows(ItemTable.load(Path(self.catalogue)).features)
+
+  @functools.cached_property
+  def _user_features(self) -> FeatureRows:
+    return feature_rows(UserTable.load(Path(self.catalogue)).features)
+
+  def _of_interactions(self, fact: str) -> int:
+    """The largest of all datasets."""
+    for source in self.sources:
+      if not source.has("items"):
+        raise LookupError(f"'{source.name}' has no interactions")
+    return max(source.noted(fact, int) for source in self.sources)
 
   def _some(self, count: int, what: str) -> int:
     if not count:

@@ -56,12 +56,20 @@ def parsed(line: bytes | None) -> Any:
 
 
 def rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any] | None]:
-  """Rows of a .parquet; None in place of one that Python has no values for.
+  """Rows of a .parquet; None in place of one that Python has no values for; see `batches`."""
+  for batch in batches(path, columns):
+    yield from _values(batch)
+
+
+def batches(path: Path, columns: Sequence[str], *, num_rows: int | None = None) -> Iterator[Any]:
+  """Rows of a .parquet, some at once, as pyarrow's record batches.
 
   Args:
     path: the path of the file.
     columns: the names of the columns to read; of one within another,
       "outer.inner", the outer one is read.
+    num_rows: the most rows of a batch, whose texts are then left in dictionaries where the file has
+      them so; None takes as many as surely fit into memory when they are unpacked.
 
   Raises:
     Damaged: for a file that is none, breaks off, lacks a column or unpacks to absurdly much.
@@ -73,14 +81,15 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any] | None]:
     count, groups = read_footer(path)
     if count > max(_MOST_ROWS_A_BYTE * path.stat().st_size, 1 << 16):
       raise Damaged("more rows than its bytes can hold")
-    with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+    packed = None if num_rows is None else list(columns)
+    with parquet.ParquetFile(path, page_checksum_verification=True, read_dictionary=packed) as file:
       names = file.schema_arrow.names
       columns = list(dict.fromkeys(c if c in names else c.partition(".")[0] for c in columns))
       _check_names(names, columns)
       for group, chunks in enumerate(groups):
-        size = _rows_at_once(chunks, columns)
-        for batch in file.iter_batches(batch_size=size, row_groups=[group], columns=columns):
-          yield from _values(batch)
+        surely = _rows_at_once(chunks, columns)
+        size = surely if num_rows is None else num_rows
+        yield from file.iter_batches(batch_size=size, row_groups=[group], columns=columns)
   except Damaged:
     raise
   except Exception as error:  # Arrow raises many kinds for damage

@@ -116,7 +116,7 @@ def forward(
     view: the view that is encoded, see `extract_features`.
     what: the outputs' name, for messages.
   """
-  chosen = _choose(data.num_examples, max_examples, seed)
+  chosen = chosen_examples(data.num_examples, max_examples, seed)
   outputs, labels, places = [], [], []
   # One batch computes while the next is decoded; more would only fill the memory.
   waiting: collections.deque = collections.deque()
@@ -159,7 +159,10 @@ def labels_of(features: Features, *, num_classes: int, split: str) -> Int[np.nda
   return labels
 
 
-def _choose(num_examples: int, max_examples: int | None, seed: int) -> Int[np.ndarray, " S"] | None:
+def chosen_examples(
+  num_examples: int, max_examples: int | None, seed: int
+) -> Int[np.ndarray, " S"] | None:
+  """The places of a random subset, ascending; None where all are taken."""
   if max_examples is None or max_examples >= num_examples:
     return None
   rng = np.random.default_rng(seed)

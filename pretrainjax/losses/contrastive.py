@@ -5,7 +5,7 @@ is the loss of the whole batch. What is held at once does not grow with the numb
 `losses/ring.py`.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,7 +21,7 @@ class Comparison(NamedTuple):
   Attributes:
     loss: cross-entropy of finding the positive among the candidates, in nats.
     correct: 1 where the positive is nearest, shared where others are as near; without gradient.
-    similarity: cosine of anchor and positive.
+    similarity: cosine of anchor and positive, or their dot product.
   """
 
   loss: Float[Array, " A"]
@@ -30,15 +30,19 @@ class Comparison(NamedTuple):
 
 
 def compare_views(
-  views: Float[Array, "B 2 D"], *, temperature: float | Float[Array, ""]
+  views: Float[Array, "B 2 D"],
+  *,
+  temperature: float | Float[Array, ""],
+  similarity: Literal["cosine", "dot"] = "cosine",
 ) -> Comparison:
   """Scores both views of each example against all views of all examples but themselves.
 
       loss_i = log sum_(j != i) exp(cos(i, j) / temperature) - cos(i, other view of i) / temperature
 
   Args:
-    views: projections of two views, any scale; they are normalised here.
+    views: projections of two views, any scale; for cosines they are normalised here.
     temperature: what the cosines are divided by, above 0.
+    similarity: "dot" takes dot products in place of cosines.
 
   Returns:
     Two anchors an example, neighbours: rows 2b and 2b + 1.
@@ -50,13 +54,13 @@ def compare_views(
 
   def here(views, temperature) -> Comparison:
     batch_size, _, embed_dim = views.shape
-    anchors = l2_normalize(views).reshape(2 * batch_size, embed_dim)
+    anchors = l2_normalize(views) if similarity == "cosine" else views.astype(jnp.float32)
+    anchors = anchors.reshape(2 * batch_size, embed_dim)
     own = collectives.row_offset(2 * batch_size) + jnp.arange(2 * batch_size)
     other = anchors.reshape(views.shape)[:, ::-1].reshape(anchors.shape)
-    similarity = jnp.einsum("ad,ad->a", anchors, other)
+    alike = jnp.einsum("ad,ad->a", anchors, other)
     scores = score_candidates(anchors / temperature, anchors, labels=own ^ 1, excluded=own)
-    loss = scores.log_total - similarity / temperature
-    return Comparison(loss, scores.correct, similarity)
+    return Comparison(scores.log_total - alike / temperature, scores.correct, alike)
 
   return collectives.by_rows(here, views, whole=(jnp.asarray(temperature, jnp.float32),))
 

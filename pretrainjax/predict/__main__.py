@@ -1,7 +1,8 @@
 """Uses a run: `python -m pretrainjax.predict generate --workdir=WORKDIR[@STEP] --prompt=TEXT`.
 
 Also `predict fill-mask`, `predict answer`, `predict transcribe`, `predict ngrams`, `predict
-classify` and `predict embed`; each has --help. They need nothing but the run's folder.
+classify`, `predict recommend`, `predict similar-items` and `predict embed`; each has --help. They
+need nothing but the run's folder, those of recommendation also the prepared set.
 """
 
 from collections.abc import Sequence

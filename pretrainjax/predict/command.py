@@ -26,6 +26,9 @@ _USES = {
   "transcribe": _Use("transcribe", "Write what is said in sounds, with a recogniser of speech."),
   "ngrams": _Use("ngrams", "Count n-grams of texts: the language model of transcribe."),
   "classify": _Use("classify", "Tell the classes of images, sounds or texts."),
+  "recommend": _Use("recommend", "Say what to show next, to users or by histories."),
+  "similar-items": _Use("similar_items", "Say which items are like one."),
+  "start-items": _Use("start_items", "Start a recommender's items by the texts of a table."),
   "embed": _Use("embed", "Write the features of texts, images or sounds."),
 }
 

@@ -3,8 +3,9 @@
 Writes a tfds dataset of array_record files, and prepared.json beside it: what was written, what was
 dropped and why. A folder of images, or of .txt, .jsonl and .parquet:
 `python -m pretrainjax.prepare image_folder --source=FOLDER --name=pets --data_dir=DIR`,
-`python -m pretrainjax.prepare text --source=FOLDER --name=books --data_dir=DIR`. A source of
-another package: `python -m pretrainjax.prepare package.module:Source --data_dir=DIR`.
+`python -m pretrainjax.prepare text --source=FOLDER --name=books --data_dir=DIR`. A log of users and
+items: `python -m pretrainjax.prepare interactions --source=FILE --name=shop --data_dir=DIR`. A
+source of another package: `python -m pretrainjax.prepare package.module:Source --data_dir=DIR`.
 """
 
 from collections.abc import Sequence

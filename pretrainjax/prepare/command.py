@@ -33,8 +33,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "dataset", nargs="?", help=f"one of {', '.join(names())}, or package.module:Source"
   )
-  parser.add_argument("--source", metavar="FOLDER", help="where the raw files lie")
-  parser.add_argument("--name", help="of the dataset made from image_folder, audio_folder or text")
+  parser.add_argument("--source", metavar="FOLDER", help="where the raw files lie; or one file")
+  parser.add_argument("--name", help="of the dataset made from a folder or a log of one's own")
   parser.add_argument(
     "--fallback",
     choices=["digits"],

@@ -19,11 +19,13 @@ class Unreadable(NamedTuple):
     key: the name of its place, unique in the dataset.
     reason: the reason why, in a few words that can be counted.
     fault: whether it should have been one; too many of those fail the run.
+    num_records: how many records it stands for, where it is the first of several.
   """
 
   key: str
   reason: str
   fault: bool = True
+  num_records: int = 1
 
 
 class Reached(NamedTuple):
@@ -55,7 +57,7 @@ class Part(NamedTuple):
     key: the name of the part, for messages.
     size: its size in the corpus's unit, for the progress bar.
     records: reads the part from its beginning: examples of one kind, and what is unreadable;
-      `Reached` may stand between them.
+      `Reached` may stand between them. What holds many examples says so by `num_records`.
   """
 
   key: str

@@ -10,6 +10,7 @@ from pretrainjax.errors import UserError, nearest, one_line
 from pretrainjax.prepare.contract import Preparation
 
 _FOLDER = "folder"
+_LOG = "interactions"
 
 
 def source_class(name: str) -> type:
@@ -17,8 +18,8 @@ def source_class(name: str) -> type:
 
   Args:
     name: the name of a module in one of the folders `sets`, "fashion_mnist"; "image_folder", or
-      "image" for short, for what reads a folder of one's own; or "package.module:Source" of any
-      package.
+      "image" for short, for what reads a folder of one's own; "interactions", for what reads a log;
+      or "package.module:Source" of any package.
 
   Raises:
     UserError: for a name that is none, or a class that is no source.
@@ -42,13 +43,15 @@ def names() -> list[str]:
 
 
 def _modules() -> dict[str, str]:
-  """Modules by the names of their sources: prepare/KIND/sets/NAME, and prepare/KIND/folder."""
+  """Modules by names of sources: prepare/KIND/sets/NAME, and prepare/KIND/folder or a log's."""
   found = {}
   here = Path(pretrainjax.prepare.__path__[0])
   for kind in _inside(here):
     package = f"pretrainjax.prepare.{kind}"
     if _FOLDER in _inside(here / kind):
       found[f"{kind}_{_FOLDER}"] = f"{package}.{_FOLDER}"
+    if _LOG in _inside(here / kind):
+      found[_LOG] = f"{package}.{_LOG}"
     found |= {name: f"{package}.sets.{name}" for name in _inside(here / kind / "sets")}
   return found
 

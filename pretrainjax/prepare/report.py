@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.data.interactions import KIND
 from pretrainjax.prepare.audio import told as sounds_told
 from pretrainjax.prepare.image import told
+from pretrainjax.prepare.items import told as events_told
 from pretrainjax.prepare.stages.place import REPORT
 
 _SHOWN = 5
@@ -21,12 +23,14 @@ def lines(report: dict[str, Any], folder: Path) -> Iterator[str]:
   yield f"from           {report['origin']}"
   for note in report.get("notes", ()):
     yield f"read as        {note}"
-  if "sampling_rate" in report:
+  if report.get("kind") == KIND:
+    yield from events_told.lines(report)
+  elif "sampling_rate" in report:
     yield from sounds_told.lines(report)
   elif "written" in report:
     yield from _of_images(report)
     yield from told.lines(report)
-  if "splits" in report:
+  if "vocab_size" in report and "splits" in report:
     yield from _of_texts(report)
   for reason, count in sorted(report["dropped"].items(), key=lambda pair: -pair[1]):
     keys = ", ".join(_keys(report, reason)[:_SHOWN])

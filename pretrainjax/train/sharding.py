@@ -1,6 +1,7 @@
 """Sharding rules: tables of which axis of the mesh cuts which axis of a parameter.
 
-A row is (the end of the parameter's path, an axis of the mesh or None for each of its last axes).
+A row is (the end of the parameter's path, an axis of the mesh, several, or None for each of its
+last axes).
 The first row that fits holds, also for the optimizer's moments, which have the parameter's path
 and shape. Leading axes, such as the one of stacked layers that the scan slices, stay whole.
 What no table names is cut along its longest axis by "fsdp".
@@ -14,9 +15,10 @@ from typing import Any
 import jax
 from jax.sharding import PartitionSpec as P
 
+from pretrainjax.collectives import TABLES
 from pretrainjax.errors import UserError
 
-Rule = tuple[str, tuple[str | None, ...]]
+Rule = tuple[str, tuple[str | tuple[str, ...] | None, ...]]
 
 # Megatron's cut, arXiv 1909.08053: the first product of a pair by columns, the second by rows, so
 # that one sum over devices a pair is enough. The other side is cut by "fsdp".
@@ -42,10 +44,16 @@ VOCABULARY: tuple[Rule, ...] = (
   (r"(token_embedding|output_table)", ("tensor", "fsdp")),  # V, D
   (r"head/bias", ("tensor",)),  # V
 )
+# Of catalogues with millions of items: rows are read where they lie, see `collectives.look_up`, and
+# the table is nowhere whole.
+ITEMS: tuple[Rule, ...] = (
+  (r"(item|user)_(embedding|features)", (TABLES, None)),  # V, D
+  (r"item_bias", (TABLES,)),  # V
+)
 T5: tuple[Rule, ...] = ((r"relative_bias/table", (None, "tensor")),)  # buckets, heads
 RESNET: tuple[Rule, ...] = ((r"conv[^/]*/kernel", (None, None, None, "fsdp")),)  # H W in out
 
-TABLE = (*TRANSFORMER, *LORA, *VOCABULARY, *T5, *RESNET)  # paths tell architectures apart
+TABLE = (*TRANSFORMER, *LORA, *VOCABULARY, *ITEMS, *T5, *RESNET)  # paths tell architectures apart
 
 # Below this many elements "fsdp" does not cut: it would cost more than it saves.
 _MIN_SHARDED = 2**14
@@ -87,8 +95,11 @@ def spec_of(
   wanted = next((axes for end, axes in TABLE if re.search(rf"(^|/|_){end}$", path)), ())
   if len(wanted) > len(shape):  # a factored moment (Adafactor's) of such a parameter
     wanted = ()
-  axes: list[str | None] = [None] * (len(shape) - len(wanted)) + list(wanted)
+  axes: list[Any] = [None] * (len(shape) - len(wanted)) + list(wanted)
   for i, axis in enumerate(axes):
+    if isinstance(axis, tuple):
+      axes[i] = axis if _all_cut(shape, i, axis, sizes) else None
+      continue
     if axis == "tensor" and shape[i] % sizes["tensor"]:
       raise UserError(
         f"{key}.tensor: found {sizes['tensor']}, expected a divisor of "
@@ -96,13 +107,21 @@ def spec_of(
       )
     if axis is None or sizes[axis] == 1 or (axis == "fsdp" and not _cuts(shape, i, sizes)):
       axes[i] = None
-  if "fsdp" not in axes:
+  if not any(axis == "fsdp" or isinstance(axis, tuple) for axis in axes):
     _cut_longest(axes, path, shape, sizes)
   return P(*axes)
 
 
 def _cuts(shape: tuple[int, ...], axis: int, sizes: Mapping[str, int]) -> bool:
   return math.prod(shape) >= _MIN_SHARDED and shape[axis] % sizes["fsdp"] == 0
+
+
+def _all_cut(
+  shape: tuple[int, ...], axis: int, names: tuple[str, ...], sizes: Mapping[str, int]
+) -> bool:
+  """Whether several axes of the mesh together cut one of an array."""
+  parts = math.prod(sizes[name] for name in names)
+  return parts > 1 and math.prod(shape) >= _MIN_SHARDED and shape[axis] % parts == 0
 
 
 def _cut_longest(axes: list, path: str, shape: tuple[int, ...], sizes: Mapping[str, int]) -> None:

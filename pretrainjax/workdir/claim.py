@@ -20,9 +20,10 @@ from pretrainjax.process.distributed import agree, gather, is_connected, is_main
 from pretrainjax.untrusted import MAX_JSON, BadFile, read_text, replace, try_to_write
 
 CONFIG = "config.json"
-# Keys of datasets that may change between two starts of one run: they move no number.
+# Keys of datasets that may change between two starts of one run: they move no number. Of a
+# catalogue nothing is read but before step 1, and other data than then are refused anyway.
 # The same holds of the rule that gave a learning rate: the rate itself is compared.
-_HARMLESS = ("data_dir", "num_threads", "num_workers", "base_learning_rate")
+_HARMLESS = ("data_dir", "catalogue", "num_threads", "num_workers", "base_learning_rate")
 # The file that process 0 writes for the others to find.
 _PROBE = ".processes"
 _LONGEST_PROBE = 1 << 10

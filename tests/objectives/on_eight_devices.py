@@ -9,6 +9,7 @@ import functools
 import sys
 from typing import Any, NamedTuple
 
+import item_objectives as items
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,6 +124,33 @@ ROWS = {
   # Rows have different numbers of patches, each its own share of them hidden.
   "mae_of_sounds": Row(
     sound_objectives.mae(decoder={"window": (4, 2)}), sound_objectives.sounds(B)
+  ),
+  # Rows have different numbers of events; the table of items is cut by rows over four devices.
+  "next_item": Row(
+    items.next_item(
+      backbone=items.transformer(num_items=1000, layers="ligr", positions="interval", dropout=0.2),
+      negatives="mixed",
+      log_q=True,
+    ),
+    items.histories(B),
+  ),
+  "next_item_of_all": Row(
+    items.next_item(
+      backbone=items.transformer(num_items=1000, use_head=True, use_bias=True),
+      criterion="softmax",
+      chunk_size=5,
+    ),
+    items.histories(B),
+  ),
+  "masked_items": Row(items.masked_items(), items.histories(B)),
+  "cl4srec": Row(
+    items.cl4srec(criterion="binary", num_negatives=2, shared=False), items.histories(B)
+  ),
+  "item_retrieval": Row(
+    items.retrieval(
+      backbone=items.towers(num_items=1000, num_item_features=4, features_per_item=2, dropout=0.2)
+    ),
+    items.histories(B),
   ),
   "hubert": Row(sound_objectives.hubert(), sound_objectives.sounds(B)),
   "wav2vec2": Row(sound_objectives.pretraining(), sound_objectives.sounds(B)),

@@ -23,9 +23,13 @@ REPEATS = (
   "distillation",
   "best_rq",
   "mae_of_sounds",
+  "next_item",
+  "next_item_of_all",
+  "masked_items",
+  "cl4srec",
 )
 # Beside best_rq, with which they share masks and means over tokens, and ctc.
-SLOW = ("hubert", "wav2vec2", "attention_ctc")
+SLOW = ("hubert", "wav2vec2", "attention_ctc", "item_retrieval")
 
 
 @pytest.mark.parametrize(

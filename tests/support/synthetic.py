@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import interactions
 import numpy as np
 import tiny_datasets
 import tiny_sounds
@@ -56,6 +57,8 @@ TEXTS = {
 }
 # Name: seconds of the longest sound, and how many classes; all have transcripts.
 SOUNDS = {"sounds": (0.8, 10)}
+# Name: users and items.
+LOGS = {"interactions": (64, 50)}
 # The smoke form of a config names no more examples than these.
 SIZES = {"train": 512, "test": 64, "validation": 64}
 TEXT_SIZES = SIZES | {"held_out": 64}
@@ -65,7 +68,7 @@ def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] | None = None) -
   """Writes DATA_DIR/NAME as tfds would find it, the same at every call.
 
   Args:
-    name: one of SHAPES, TEXTS or SOUNDS.
+    name: one of SHAPES, TEXTS, SOUNDS or LOGS.
     data_dir: where datasets lie.
     sizes: examples by split; None takes SIZES or TEXT_SIZES.
   """
@@ -73,6 +76,8 @@ def prepare(name: str, data_dir: Path, *, sizes: dict[str, int] | None = None) -
     _prepare_text(name, data_dir, sizes or TEXT_SIZES)
   elif name in SOUNDS:
     _prepare_sounds(name, data_dir, sizes or SIZES)
+  elif name in LOGS:
+    _prepare_interactions(name, data_dir)
   else:
     _prepare_images(name, data_dir, sizes or SIZES)
 
@@ -101,6 +106,19 @@ def _prepare_sounds(name: str, data_dir: Path, sizes: dict[str, int]) -> None:
 
   tiny_sounds.write(
     name, data_dir, [sound(s, i) for s, count in sizes.items() for i in range(count)]
+  )
+
+
+def _prepare_interactions(name: str, data_dir: Path) -> None:
+  """Each user's last event is of "test", the one before of "validation"; items have features."""
+  (num_users, num_items), rng = LOGS[name], np.random.default_rng(0)
+  rows = [rng.integers(1, num_items + 1, rng.integers(5, 20)).tolist() for _ in range(num_users)]
+  splits = {"train": [row[:-2] for row in rows], "validation": [row[:-1] for row in rows]}
+  interactions.write_interactions(
+    data_dir / name,
+    splits | {"test": rows},
+    num_items=num_items,
+    item_features=[{"kind": ["even", "odd"][i % 2], "tags": ["a", "b"]} for i in range(num_items)],
   )
 
 

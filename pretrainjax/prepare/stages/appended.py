@@ -33,6 +33,10 @@ class Appended:
     self._sizes[name] = place + len(data)
     return place
 
+  def size(self, name: str) -> int:
+    """The size of a file so far; 0 of one that no commit knows, whatever lies there."""
+    return self._sizes.get(name, 0)
+
   def sync(self) -> dict[str, int]:
     """Makes everything last, and returns the sizes to be noted."""
     for file in self._files.values():

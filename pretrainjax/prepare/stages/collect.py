@@ -67,18 +67,17 @@ class _Progress:
     records = itertools.islice(_noted(part, bar), done, None)
     for place, record in enumerate(records, start=done):
       self._record(record)
-      self._since += 1
+      self._since += getattr(record, "num_records", 1)
       if self._since >= _EVERY:
         self.commit(number, place + 1)
 
   def _record(self, record: Any) -> None:
     tally = self._opened.tally
     if isinstance(record, Unreadable):
-      tally.pass_over(record.reason, fault=record.fault)
-      reason = record.reason
-    else:
-      reason = self._collector.take(record)
-    if reason is not None:
+      tally.pass_over(record.reason, fault=record.fault, count=record.num_records)
+      tally.drop(record.key, record.reason, count=record.num_records)
+      self._collector.drop(record.key, record.reason)
+    elif (reason := self._collector.take(record)) is not None:
       tally.drop(record.key, reason)
       self._collector.drop(record.key, reason)
 

@@ -35,20 +35,20 @@ class Tally:
     """The number of examples read, kept or not, without the files of other kinds."""
     return self.num_kept + sum(self.dropped.values()) - self.passed_over
 
-  def keep(self, split: str) -> None:
-    """Counts an example that is kept."""
-    self.kept[split] = self.kept.get(split, 0) + 1
+  def keep(self, split: str, *, count: int = 1) -> None:
+    """Counts an example that is kept, or several."""
+    self.kept[split] = self.kept.get(split, 0) + count
 
-  def pass_over(self, reason: str, *, fault: bool) -> None:
-    """Counts what is no example."""
-    self.faults += fault
-    self.passed_over += not fault
+  def pass_over(self, reason: str, *, fault: bool, count: int = 1) -> None:
+    """Counts what is no example, once or several times."""
+    self.faults += count if fault else 0
+    self.passed_over += 0 if fault else count
     if fault:
-      self.fault_reasons[reason] = self.fault_reasons.get(reason, 0) + 1
+      self.fault_reasons[reason] = self.fault_reasons.get(reason, 0) + count
 
-  def drop(self, key: str, reason: str) -> None:
-    """Counts an example that is left out."""
-    self.dropped[reason] = self.dropped.get(reason, 0) + 1
+  def drop(self, key: str, reason: str, *, count: int = 1) -> None:
+    """Counts an example that is left out, or several of which `key` is the first."""
+    self.dropped[reason] = self.dropped.get(reason, 0) + count
     keys = self.dropped_keys.setdefault(reason, [])
     if len(keys) < KEYS:
       keys.append(key)

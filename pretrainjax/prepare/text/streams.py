@@ -115,7 +115,7 @@ class _Checked(io.RawIOBase):
 
   def readinto(self, buffer) -> int:
     try:
-      data = self._inner.read(len(buffer))
+      data = self._inner.read1(len(buffer))  # what comes before damage is read all the same
     except (EOFError, zlib.error, gzip.BadGzipFile):
       raise NoText(f"not a whole {self._suffix}") from None
     except OSError as error:

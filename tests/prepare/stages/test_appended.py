@@ -13,6 +13,7 @@ def test_what_came_after_the_last_sync_is_cut_off(tmp_path):
   files.close()
   files = Appended(tmp_path, sizes)
   assert (tmp_path / "a").read_bytes() == b"xyz"
+  assert (files.size("a"), files.size("b")) == (3, 0)  # whatever lies there
   assert files.append("a", b"!") == 3 and files.append("b", b"new") == 0
   assert files.sync() == {"a": 4, "b": 3} and (tmp_path / "b").read_bytes() == b"new"
   files.close()
