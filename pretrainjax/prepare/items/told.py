@@ -61,6 +61,8 @@ def _splits(report: Mapping[str, Any]) -> Iterator[str]:
     cold = report["cold_users"].get(split, 0)
     told = f", {cold:,} of users who are not trained on" if cold else ""
     yield f"{split:<14} {counts['examples']:,} records, {counts['events']:,} {what}{told}"
+  if "validation" not in report["splits"]:
+    yield "validation     no records: nobody has an event there (--config.splits.validation)"
   if count := report["cold_items"]:
     yield f"cold items     {count:,} that are not trained on"
 

@@ -77,6 +77,9 @@ def test_what_is_wrong_is_counted_and_told(tmp_path):
   assert (remarks["before 1970"], remarks["after 2099"]) == (1, 1)
   assert remarks["at a file's end without a newline, which may be cut"] == 1
   assert remarks["earlier than the row before"] > 100
+  left_out = report["exact_duplicates"] + report["repeats_left_out"] + report["left_out_by_core"]
+  assert report["read"] == len(rows) + 2  # every row of the file is accounted for
+  assert report["read"] == report["num_events"] + left_out + sum(report["dropped"].values())
   told = "\n".join(lines(report, folder))
   assert "dropped        1 a time that is none (0.2% of all): log.csv:404" in told
   assert "remarked       1 event before 1970; kept" in told

@@ -148,6 +148,7 @@ def test_ratings_kinds_repeats_and_the_core_leave_out_and_say_how_many(tmp_path)
   # of b's three 1, 9, 1, what is between two equal ones goes, and then the second
   assert (report["repeats_left_out"], report["left_out_by_core"]) == (2, 1)
   assert report["num_events"] == 5
+  assert report["read"] == len(rows) == 5 + 2 + 1 + 3
   told = "\n".join(lines(report, folder))
   assert "1 event of another type (9.1% of all): view" in told
   assert "event types    buy 10, view 1; taken: buy" in told

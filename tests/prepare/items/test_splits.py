@@ -82,7 +82,7 @@ def test_users_kept_for_validation_are_not_trained_on(cuts):
   found = records(splits, chunk, cuts)
   held, trained = ({row for row, *_ in found[s]} for s in ("validation", "train"))
   assert not held & trained and 15 < len(held) < 45
-  others = records(Splits(split=splits.kind, validation="last"), chunk, cuts)
+  others = records(Splits(kind=splits.kind, validation="last"), chunk, cuts)
   assert {(r, t) for r, _, t, _ in found["validation"]} < {
     (r, t) for r, _, t, _ in others["validation"]
   }

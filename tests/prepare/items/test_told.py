@@ -46,6 +46,7 @@ def test_the_report_is_told():
     "1,000,000,000,000,000 s on; target last, validation time",
     "train          6 records, 50 events",
     "test           4 records, 4 targets, 1 of users who are not trained on",
+    "validation     no records: nobody has an event there (--config.splits.validation)",
     "remarked       2 events before 1970; kept",
     "items          1 are described, 2 are not; 0 more rows are of no item that is left",
   ]
