@@ -50,6 +50,10 @@ class ItemBaseline(RankingEvaluation):
 
   def __post_init__(self):
     super().__post_init__()
+    if self.train.split.partition("[")[0] != "train":
+      raise ValueError(
+        f"train.split: found '{self.train.split}', expected 'train', or a part of it"
+      )
     several = [name for name in self.tuned if len(getattr(self, name)) > 1]
     if several and self.validation is None:
       raise ValueError(f"{several[0]}: found several values, and no validation split to choose by")

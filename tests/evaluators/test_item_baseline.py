@@ -59,6 +59,12 @@ def test_several_values_need_a_validation_split(folder):
   assert Favourite(**data).protocol()["features"].startswith("none")
 
 
+def test_nothing_is_counted_in_what_is_tested(folder):
+  with pytest.raises(ValueError, match="train.split: found 'test', expected 'train'"):
+    Favourite(data=split(folder, "test"), train=split(folder, "test"))
+  Favourite(data=split(folder, "test"), train=split(folder, "train[:5]"))
+
+
 def test_events_at_or_after_the_cut_are_refused(tmp_path):
   rows = {"train": [trained(0, [1, 2, 3], [1, 2, 9])], "test": [asked(0, [1, 2, 3], 1)]}
   write_interactions(tmp_path / "films", rows, protocol={"split": "temporal", "cut": 9})
