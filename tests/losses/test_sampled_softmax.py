@@ -68,7 +68,7 @@ def softmax(x):
   return np.exp(x) / np.exp(x).sum()
 
 
-@pytest.mark.parametrize("odds", ["uniform", "skewed"])
+@pytest.mark.parametrize("odds", [pytest.param("uniform", marks=pytest.mark.repeat), "skewed"])
 def test_the_expected_gradient_nears_that_of_the_full_softmax(odds):
   """Of a catalogue of 12 and by log-Q, the more the more is drawn; without it, it does not."""
   scores = jnp.asarray(SCORES, jnp.float32)

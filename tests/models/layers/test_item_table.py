@@ -1,12 +1,17 @@
 """The table of items: rows that are no item, biases, and the rows that devices share."""
 
+import math
+
+import item_objectives as tiny
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import PartitionSpec as P
 
 from pretrainjax.models.layers.item_table import ItemTable, whole_rows
-from pretrainjax.train.sharding import spec_of
+from pretrainjax.objectives.split import abstract_split
+from pretrainjax.train.sharding import spec_of, state_specs
 
 
 def test_rows_that_are_no_item_can_never_win():
@@ -41,3 +46,17 @@ def test_rows_are_cut_over_all_devices_that_share_parameters():
   assert spec_of("params/encoder/item_side/item_features", (1_000_064, 4), sizes)[0] is not None
   assert spec_of(path, (128, 64), sizes) == P(None, None)  # too small to be worth it
   assert spec_of(path, (1_000_001, 64), sizes)[0] is None
+
+
+def test_a_hundred_million_items_lie_on_sixty_four_devices_a_sixty_fourth_on_each():
+  many = tiny.transformer(num_items=10**8, embed_dim=64, mlp_dim=256)
+  _, params, _ = abstract_split(tiny.next_item(backbone=many))
+  sizes = {"data": 1, "fsdp": 64, "tensor": 1, "context": 1}
+  specs = jax.tree.leaves(state_specs(params, sizes), is_leaf=lambda x: isinstance(x, P))
+  shapes = [leaf.shape for leaf in jax.tree.leaves(params)]
+  whole = sum(math.prod(shape) for shape in shapes)
+  here = sum(
+    math.prod(shape) / math.prod(sizes[name] for axis in spec if axis for name in np.ravel(axis))
+    for shape, spec in zip(shapes, specs, strict=True)
+  )
+  assert whole > 64e8 and here < 1.001 * whole / 64

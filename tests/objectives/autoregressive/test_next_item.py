@@ -73,6 +73,7 @@ def test_equals_numpy_event_by_event(changes):
   np.testing.assert_array_equal(metrics["loss"], loss)
 
 
+@pytest.mark.repeat
 def test_chunks_change_nothing():
   found = [
     tiny_objectives.run(tiny.next_item(criterion="softmax", chunk_size=size), tiny.histories())
