@@ -94,8 +94,7 @@ class Interactions:
       target_times=np.array([row.target_time for row in rows], np.int64),
       num_train=np.array([row.num_train for row in rows], np.int32),
     )
-    if source.split.partition("[")[0] == "train":
-      _check_before_cut(found.times, source)
+    check_before_cut(found.times, source)
     return found
 
 
@@ -133,16 +132,18 @@ def check_kind(source: PreparedSplit) -> None:
     )
 
 
-def _check_before_cut(times: Int64[np.ndarray, " E"], source: PreparedSplit) -> None:
-  """Refuses training events at or after the time at which training ends.
+def check_before_cut(times: Int64[np.ndarray, " E"], source: PreparedSplit) -> None:
+  """Refuses training events at or after the time at which training ends; other splits have some.
 
   Args:
-    times: the times of events that are trained on.
+    times: the times of events.
     source: the split that they are of, whose protocol says the time.
 
   Raises:
     UserError: with the number of such events.
   """
+  if source.split.partition("[")[0] != "train":
+    return
   cut = protocol_of(source).get("cut")
   if type(cut) is int and (late := int(np.sum(times >= cut))):
     raise UserError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,19 @@ class UserTable(_Table):
   def num_users(self) -> int:
     """The number of users."""
     return len(self.ids)
+
+
+def digest_of_items(folder: Path) -> str:
+  """A fingerprint of a set's table of items: item numbers of sets with the same mean the same.
+
+  Args:
+    folder: the folder of the prepared set.
+
+  Raises:
+    BadFile: where there is no such table.
+  """
+  with open_file(folder / ITEMS, inside=folder) as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _columns(path: Path, *, with_padding: bool) -> tuple:

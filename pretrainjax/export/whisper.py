@@ -6,6 +6,7 @@ from typing import Any
 
 from pretrainjax.generation.time_tokens import LATEST_BEGIN
 from pretrainjax.generation.whisper_tokens import WhisperTokens
+from pretrainjax.untrusted import read_json
 
 
 def write_whisper_texts(folder: Path, tokens: WhisperTokens) -> None:
@@ -21,7 +22,7 @@ def write_whisper_texts(folder: Path, tokens: WhisperTokens) -> None:
   config = {"tokenizer_class": "WhisperTokenizer", "clean_up_tokenization_spaces": False}
   _write(folder / "tokenizer_config.json", config | special)
   path = folder / "generation_config.json"
-  known = json.loads(path.read_text(encoding="utf-8"))
+  known = read_json(path, inside=folder)
   known.pop("_from_model_config", None)  # else transformers makes another one of config.json
   _write(path, known | generation_config(tokens))
 

@@ -159,7 +159,8 @@ class ItemTowers(nnx.Module):
       return SideFeatures(kind=kind, init_std=init_std, **sizes, **shared)
 
     self.item_side = side("item", num_items + 2, num_item_features, features_per_item)
-    self.user_side = side("user", num_users, num_user_features, features_per_user)
+    # One more: of somebody who is no user of the log nothing is known.
+    self.user_side = side("user", num_users + 1, num_user_features, features_per_user)
     mlp = {"mlp_dim": mlp_dim, "activation": activation, "dropout": dropout, "dtype": dtype}
     self.item_mlp, self.user_mlp = Mlp(**mlp, **shared), Mlp(**mlp, **shared)
     heads = {"num_heads": num_heads, "mlp_dim": mlp_dim, "dtype": dtype}

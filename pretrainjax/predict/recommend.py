@@ -36,8 +36,10 @@ from pretrainjax.predict.parts import claim, in_parts
 from pretrainjax.predict.recommended_file import SUFFIXES, Recommended, write_recommended
 from pretrainjax.predict.recommender import Options, ScoredItems
 from pretrainjax.predict.texts import digest_of_texts
+from pretrainjax.untrusted import read_text
 from pretrainjax.user_path import user_path
 
+_MOST_NAMES = 1 << 26  # bytes of a list of items
 _LEFT_OUT = "not in the set:"
 _PART = 4096  # lists: what a command that is stopped loses at most
 
@@ -129,7 +131,8 @@ def _names(given: str, log: ItemLog) -> list[str]:
   path = user_path(given)
   if not path.is_file():
     return log.names.split(given)
-  return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+  text = read_text(path, limit=_MOST_NAMES)
+  return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _length(loaded: Loaded) -> int:

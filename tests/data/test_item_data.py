@@ -145,3 +145,16 @@ def test_sets_with_other_items_are_not_mixed(tmp_path):
   assert len(list(ItemData(datasets="one,same", **options).one_pass())) == 2
   with pytest.raises(UserError, match="'other' has another table of items than 'one'"):
     list(ItemData(datasets="one,other", **options).one_pass())
+
+
+def test_training_events_at_or_after_the_cut_end_the_run(data_dir, make):
+  path = next(data_dir.rglob("prepared.json"))
+  facts = json.loads(path.read_text())
+  late = facts | {"protocol": facts["protocol"] | {"cut": 3600 * 10}}
+  path.write_text(json.dumps(late))
+  try:
+    with pytest.raises(UserError, match="training events at or after 36000"):
+      list(make(next_item=True).one_pass())
+    assert len(list(make(split="test").one_pass())) == 1  # what is asked is later
+  finally:
+    path.write_text(json.dumps(facts))

@@ -9,6 +9,7 @@ from flax import nnx
 
 from pretrainjax.models import item_towers
 from pretrainjax.models.item_towers import SideFeatures
+from pretrainjax.models.layers.item_table import whole_rows
 from pretrainjax.types import Recommender
 
 SIDE = {"num_item_features": 6, "features_per_item": 2}
@@ -79,3 +80,11 @@ def test_features_are_not_trained():
   names = {jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(params)}
   assert not any("item_features" in name or "user_features" in name for name in names)
   assert any("feature_embedding" in name for name in names)
+
+
+def test_of_somebody_who_is_no_user_of_the_log_nothing_is_known():
+  sizes = SIDE | {"num_users": whole_rows(1)}  # a table that nothing pads
+  encoder = tiny.merged_encoder(tiny.towers(**sizes))
+  encoder.user_side.known[...] = encoder.user_side.known[...].at[: whole_rows(1)].set(1)
+  vectors = encoder.user_side(jnp.array([[whole_rows(1) - 1, whole_rows(1)]]), dtype="float32")
+  assert vectors[0, 0].any() and not vectors[0, 1].any()

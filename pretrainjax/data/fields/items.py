@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 
 from pretrainjax.data.field import ArrayShape, Field, Place
-from pretrainjax.data.interactions import History, check_kind, history_of
-from pretrainjax.data.item_table import ITEMS
+from pretrainjax.data.interactions import History, check_before_cut, check_kind, history_of
+from pretrainjax.data.item_table import digest_of_items
 from pretrainjax.data.prepared import Fields, PreparedSplit
 from pretrainjax.errors import UserError
 from pretrainjax.ranges import LARGEST, PositiveInt, Range, check_ranges
@@ -55,7 +55,7 @@ class ItemField(Field):
       check_kind(source)
     first, *others = self.sources
     for other in others:
-      if (other.folder / ITEMS).read_bytes() != (first.folder / ITEMS).read_bytes():
+      if digest_of_items(other.folder) != digest_of_items(first.folder):
         raise UserError(
           f"--{self.key}.datasets: '{other.name}' has another table of items than '{first.name}', "
           "expected the same: item numbers would not mean the same"
@@ -78,6 +78,7 @@ class ItemField(Field):
       raise ValueError(f"found item {known.min()} to {known.max()}, expected 1 to {num_items}")
     if (found.times[1:] < found.times[:-1]).any():
       raise ValueError("has times that go back")
+    check_before_cut(found.times, source)
     return found
 
   def is_empty(self, record: History, *, piece: int) -> bool:

