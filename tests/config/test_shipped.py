@@ -69,7 +69,7 @@ def test_a_file_counts_before_a_name(elsewhere):
     ("mae_vti_fashion_mnist", ["no file and no shipped config", "'mae_vit_fashion_mnist'?"]),
     ("pretrain/text/gpt", ["did you mean 'pretrain/text/gpt_sotu'?"]),
     ("fit_fashion_mnist", ["did you mean 'vit_fashion_mnist'?"]),  # no end of a word
-    ("quark", ["valid: bert_base, "]),
+    ("quark", ["valid: bert4rec_interactions, bert_base, "]),
     ("blocks/training", ["no shipped config"]),
     ("../configs/pretrain/text/gpt_sotu", ["no shipped config"]),
     ("", ["no shipped config ''"]),

@@ -11,8 +11,8 @@ def test_buckets_are_logarithms_of_seconds_and_the_last_has_the_rest():
   times = np.array([[0, 1, 2, 3600, 86_400, 2**31 - 1]], np.int32)
   found = interval_buckets(times, num_buckets=64)[0]
   apart = np.abs(times[0, :, None].astype(np.int64) - times[0])
-  expected = np.floor(np.log(np.maximum(apart, 1)) / 0.301).astype(int).tolist()
-  assert found.tolist() == expected
+  expected = np.minimum(np.floor(np.log(np.maximum(apart, 1)) / 0.301), 63).astype(int)
+  assert found.tolist() == expected.tolist()
   assert (found == found.T).all() and found.max() > 60
   assert interval_buckets(times, num_buckets=8).max() == 7
 
