@@ -5,7 +5,7 @@ they choose on the validation split. Seen items are filtered; --config.evals.ran
 and so of the others, leaves them in, for logs in which users take the same again. EASE is left out
 of a catalogue of more than 20,000 items.
 
-The set: as of the run, or --datasets=NAME, movielens after `prepare movielens`. get_config("smoke")
+The set: "interactions", or --datasets=NAME, the one that the run was given. get_config("smoke")
 takes fewer choices.
 
 Command:  pretrainjax evaluate --config=ranking --workdir=runs/esasrec_interactions
