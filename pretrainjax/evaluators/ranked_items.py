@@ -58,13 +58,7 @@ def rank_items(
   Raises:
     ValueError: for scores that are not finite.
   """
-  chunks = _chunks(jnp.asarray(candidates, jnp.float32), bias)
-  size = users_at_once(chunks[0].shape[1], num_users=len(queries))
-  parts = []
-  for rows, targets, hidden in _by_users(asked, size):
-    found = _rank_products(jnp.asarray(queries[rows]), chunks, targets, hidden, k=k)
-    parts.append(jax.tree.map(np.asarray, found))
-  return _joined(parts, len(queries))
+  return _ranked(_found_by_products(queries, candidates, bias, asked, k=k, places=True))
 
 
 def rank_scores(
@@ -88,7 +82,7 @@ def rank_scores(
     found = np.pad(found, ((0, size - len(found)), (0, 0)), mode="edge")
     found[:, 0] = -np.inf
     parts.append(jax.tree.map(np.asarray, _rank_made(found, targets, hidden, k=k)))
-  return _joined(parts, count)
+  return _ranked(_joined(parts, count))
 
 
 class Best(NamedTuple):
@@ -123,18 +117,8 @@ def best_items(
   Raises:
     ValueError: for scores that are not finite.
   """
-  chunks = _chunks(jnp.asarray(candidates, jnp.float32), bias)
-  size = users_at_once(chunks[0].shape[1], num_users=len(queries))
-  parts = []
-  for rows, targets, some in _by_users(hidden, size):
-    found = _rank_products(jnp.asarray(queries[rows]), chunks, targets, some, k=k, places=False)
-    parts.append(jax.tree.map(np.asarray, found))
-  _check(parts)
-  items, scores = (
-    np.concatenate([getattr(part, name) for part in parts])[: len(queries)]
-    for name in ("top", "scores")
-  )
-  return Best(items, scores)
+  found = _found_by_products(queries, candidates, bias, hidden, k=k, places=False)
+  return Best(found.top, found.scores)
 
 
 def users_at_once(num_columns: int, *, num_users: int) -> int:
@@ -143,11 +127,24 @@ def users_at_once(num_columns: int, *, num_users: int) -> int:
 
 
 class _Found(NamedTuple):
-  above: Int[Array, " B"]
-  equal: Int[Array, " B"]
-  scores: Float[Array, "B K"]
-  top: Int[Array, "B K"]
-  bad: Array
+  above: Int[Array | np.ndarray, " B"]
+  equal: Int[Array | np.ndarray, " B"]
+  scores: Float[Array | np.ndarray, "B K"]
+  top: Int[Array | np.ndarray, "B K"]
+  bad: Any
+
+
+def _found_by_products(
+  queries: np.ndarray, candidates: Any, bias: Any, asked: Asked, *, k: int, places: bool
+) -> _Found:
+  """What `_rank_products` finds of all users, some at a time."""
+  chunks = _chunks(jnp.asarray(candidates, jnp.float32), bias)
+  size, parts = users_at_once(chunks[0].shape[1], num_users=len(queries)), []
+  for rows, targets, hidden in _by_users(asked, size):
+    some = jnp.asarray(queries[rows])
+    found = _rank_products(some, chunks, targets, hidden, k=k, places=places)
+    parts.append(jax.tree.map(np.asarray, found))
+  return _joined(parts, len(queries))
 
 
 @functools.partial(jax.jit, static_argnames=("k", "places"))
@@ -255,18 +252,16 @@ def _hidden(asked: Asked, rows: np.ndarray) -> Int[np.ndarray, "B S"]:
   return np.where(hidden == asked.targets[rows][:, None], 0, hidden).astype(np.int32)
 
 
-def _joined(parts: list[_Found], count: int) -> Ranked:
-  _check(parts)
-  above, equal, top = (
-    np.concatenate([getattr(part, name) for part in parts])[:count]
-    for name in ("above", "equal", "top")
-  )
-  return Ranked(1 + above + equal / 2, top)
-
-
-def _check(parts: list[_Found]) -> None:
+def _joined(parts: list[_Found], count: int) -> _Found:
+  """The users of all parts, without those that fill up the last one."""
   if any(part.bad for part in parts):
     raise ValueError(
       "scores of items are not finite: the parameters have diverged; evaluate an earlier "
       "checkpoint, or train with a lower learning rate"
     )
+  columns = (np.concatenate(column)[:count] for column in list(zip(*parts, strict=True))[:-1])
+  return _Found(*columns, bad=np.False_)
+
+
+def _ranked(found: _Found) -> Ranked:
+  return Ranked(1 + found.above + found.equal / 2, found.top)
