@@ -1,9 +1,9 @@
 """What transformers needs beside a Whisper's weights to write texts: tokens, and rules for them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from pretrainjax.export.write import write_json
 from pretrainjax.generation.time_tokens import LATEST_BEGIN
 from pretrainjax.generation.whisper_tokens import WhisperTokens
 from pretrainjax.untrusted import read_json
@@ -20,11 +20,11 @@ def write_whisper_texts(folder: Path, tokens: WhisperTokens) -> None:
   end = tokens.tokenizer.piece(tokens.end_id)
   special = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), end)
   config = {"tokenizer_class": "WhisperTokenizer", "clean_up_tokenization_spaces": False}
-  _write(folder / "tokenizer_config.json", config | special)
+  write_json(folder / "tokenizer_config.json", config | special)
   path = folder / "generation_config.json"
   known = read_json(path, inside=folder)
   known.pop("_from_model_config", None)  # else transformers makes another one of config.json
-  _write(path, known | generation_config(tokens))
+  write_json(path, known | generation_config(tokens))
 
 
 def generation_config(tokens: WhisperTokens) -> dict[str, Any]:
@@ -45,7 +45,3 @@ def generation_config(tokens: WhisperTokens) -> dict[str, Any]:
     found["lang_to_id"] = {f"<|{code}|>": token for code, token in tokens.languages.items()}
     found["task_to_id"] = dict(tokens.tasks)
   return found
-
-
-def _write(path: Path, facts: dict[str, Any]) -> None:
-  path.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -126,16 +126,18 @@ def write_transformers(
   if (image := networks.image) is not None and "image_mean" in image:
     size = networks.image_size or IMAGE_SIZE
     statistics = {"mean": image.image_mean, "std": image.image_std, "size": size, "kind": name}
-    _json(folder / PREPROCESSOR, write_statistics(**statistics, num_channels=image.num_channels))
+    write_json(
+      folder / PREPROCESSOR, write_statistics(**statistics, num_channels=image.num_channels)
+    )
   if isinstance(family, SoundFamily):
-    _json(folder / PREPROCESSOR, family.write_processor(recipes))
+    write_json(folder / PREPROCESSOR, family.write_processor(recipes))
   config = {"architectures": [name], "model_type": family.MODEL_TYPE, "torch_dtype": dtype}
   config |= family.write_config(recipes, name, tokens)
   if name.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
     ids = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
     generation = {key: config[key] for key in ids if config.get(key) is not None}
-    _json(folder / "generation_config.json", {"_from_model_config": True} | generation)
-  _json(folder / "config.json", config)
+    write_json(folder / "generation_config.json", {"_from_model_config": True} | generation)
+  write_json(folder / "config.json", config)
   return written
 
 
@@ -233,7 +235,13 @@ def _is_recipe(value: Any) -> bool:
   return hasattr(value, "get") and value.get("_recipe") is not None
 
 
-def _json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+  """Writes a file of JSON, such as config.json.
+
+  Args:
+    path: the path of the file.
+    content: the facts that it holds; letters beyond ASCII are escaped.
+  """
   path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
